@@ -1,0 +1,50 @@
+"""Misbehaviour on request: per call (header ``X-Sandbox-Fault``) or at a rate (``POST /sandbox/faults``)."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+KINDS = ("429", "500", "502", "503", "timeout", "cut", "shift", "malformed", "expired")
+"""
+429 with Retry-After · 500/502/503 · timeout: no answer for ``delay`` seconds · cut: the connection ends in
+mid-body · shift: the page starts one row further, as if a row before it had gone · malformed: one record of
+the page is not what it should be · expired: the token is no longer known.
+"""
+
+
+@dataclass
+class Faults:
+    """Draws the fault of a request, if it has one, and counts what it drew."""
+
+    rate: float = 0.0
+    kinds: tuple[str, ...] = KINDS
+    seed: int = 0
+    delay: float = 3.0
+    retry_after: int = 0
+    drawn: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        unknown = set(self.kinds) - set(KINDS)
+        if unknown:
+            raise ValueError(f"unknown faults {sorted(unknown)}; known: {', '.join(KINDS)}")
+        self._random = random.Random(self.seed)
+
+    def draw(self, asked: str | None) -> str | None:
+        kind = asked if asked in KINDS else None
+        if kind is None and self.rate and self._random.random() < self.rate:
+            kind = self._random.choice(self.kinds)
+        if kind:
+            self.drawn[kind] += 1
+        return kind
+
+    def spoil(self, rows: list[object]) -> None:
+        """Makes one record of a page something that no client can take for that record."""
+        if rows:
+            place = self._random.randrange(len(rows))
+            row = rows[place]
+            if isinstance(row, dict) and self._random.random() < 0.7:
+                rows[place] = {**row, "Status": {"unexpected": True}}
+            else:
+                rows[place] = "<<record could not be serialised>>"

@@ -1,0 +1,133 @@
+"""Time passes: people join, move, leave, rename, book and complete; every change is logged."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from .people import Organisation, Row, full_address, stamp
+from .schema import changes, metadata
+
+EVENTS = ("join", "move", "leave", "rename", "book", "complete", "target")
+WEIGHTS = (10, 20, 6, 14, 20, 20, 10)
+
+
+class Ticker:
+    """Applies ``count`` events at ``now``, with what each of them entails in other modules."""
+
+    def __init__(self, connection: sa.Connection, seed: int, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+        last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(changes.c.seq), 0))).scalar_one()
+        self.random = random.Random(f"{seed}/{last}")
+        self.serial = int(last)
+        self.made = Organisation(self.random.randrange(1 << 30), 0, now)
+        self.people = connection.execute(sa.text('SELECT count(*) FROM "User"')).scalar_one()
+        self.awards_made = connection.execute(sa.text('SELECT count(*) FROM "UserAward"')).scalar_one()
+        self.steps = 0
+
+    def run(self, count: int, kinds: tuple[str, ...] = EVENTS) -> dict[str, int]:
+        """Applies ``count`` events, spread over ``kinds``, and returns how many there were of each."""
+        done: dict[str, int] = {}
+        weights = [WEIGHTS[EVENTS.index(kind)] for kind in kinds]
+        for _ in range(count):
+            kind = self.random.choices(kinds, weights)[0]
+            getattr(self, f"_{kind}")()
+            done[kind] = done.get(kind, 0) + 1
+        return done
+
+    def _moment(self) -> str:
+        """A little later for every record touched; several share one stamp, as real bulk edits do."""
+        self.steps += 1
+        return stamp(self.now + timedelta(milliseconds=self.steps // 3 * 10))
+
+    def _some_user(self) -> Row:
+        user = metadata.tables["User"]
+        active = user.c.Status.in_(("Enabled", "New"))
+        span = self.connection.execute(sa.text('SELECT max(rowid) FROM "User"')).scalar_one()
+        for _ in range(200):
+            place = self.random.randint(1, span)
+            row = self.connection.execute(sa.select(user).where(sa.text(f"rowid = {place}"), active)).mappings().first()
+            if row:
+                return dict(row)
+        raise RuntimeError("the sandbox has no enabled user left to change")
+
+    def _put(self, module: str, row: Row, event: str) -> None:
+        table = metadata.tables[module]
+        row["DateUpdated"] = self._moment()
+        known = self.connection.execute(sa.select(table.c.ID).where(table.c.ID == row["ID"])).first()
+        if known:
+            self.connection.execute(table.update().where(table.c.ID == row["ID"]).values(row))
+        else:
+            row["DateCreated"] = row["DateUpdated"]
+            self.connection.execute(table.insert().values(row))
+        log(self.connection, self.now, module, str(row["ID"]), event)
+
+    def _join(self) -> None:
+        self.people += 1
+        user = self.made.user(self.people, status="New", made=self.now)
+        self.serial += 1
+        user["ID"] = f"n{self.serial:x}x{self.random.randrange(16**4):04x}"
+        user["Email"] = f"{user['ID']}@joiners.example"
+        self._put("User", user, "join")
+
+    def _move(self) -> None:
+        user = self._some_user()
+        company = self.random.choice([c for c in self.made.companies if c["ID"] != user["MainCompanyID"]])
+        self._put("User", {**user, "MainCompanyID": company["ID"], "MainCompanyName": company["Name"]}, "move")
+
+    def _leave(self) -> None:
+        self._put("User", {**self._some_user(), "Status": "Inactive"}, "leave")
+
+    def _rename(self) -> None:
+        user = self._some_user()
+        other = self.made.user(0)
+        user |= {"Surname": f"{other['Surname']}-{self.serial + self.steps}", "Address": f"{self.random.randint(300, 900)} New Street"}
+        user |= {"Fullname": f"{user['Forenames']} {user['Surname']}", "FullAddress": full_address(user)}
+        self._put("User", user, "rename")
+
+    def _course_date(self, future: bool) -> Row:
+        table = metadata.tables["CourseDate"]
+        start = table.c.StartDate > stamp(self.now) if future else table.c.StartDate <= stamp(self.now)
+        rows = self.connection.execute(sa.select(table).where(start)).mappings().all()
+        return dict(self.random.choice(rows)) if rows else self.made.course_dates[0]
+
+    def _book(self) -> None:
+        user, course_date = self._some_user(), self._course_date(future=True)
+        status = self.random.choice(("Provisional", "Booked"))
+        self._put("UserCourseDate", self.made.delegate(user, course_date, status, self.now), "book")
+        if status == "Provisional":
+            self._put("ManagerUserCourseDateAuthorisation", self.made.authorisation(user, course_date, self.now), "book")
+
+    def _complete(self) -> None:
+        """A delegate completes; the award that the course gives is a new record, an older one is marked renewed."""
+        user, course_date = self._some_user(), self._course_date(future=False)
+        self._put("UserCourseDate", self.made.delegate(user, course_date, "Completed", self.now), "complete")
+        course = next(c for c in self.made.courses if c["ID"] == course_date["CourseID"])
+        award = next(a for a in self.made.awards if a["ID"] == course["AwardedAwardIDs"])
+        table = metadata.tables["UserAward"]
+        older = self.connection.execute(
+            sa.select(table).where(table.c.UserID == user["ID"], table.c.AwardID == award["ID"], table.c.Status == "Completed", table.c.Renewed.is_(False))
+        ).mappings()
+        for row in older.all():
+            self._put("UserAward", {**row, "Renewed": True}, "renew")
+        self._award(user, award, "Completed", "complete", course_date)
+
+    def _target(self) -> None:
+        self._award(self._some_user(), self.random.choice(self.made.awards), "Target", "target")
+
+    def _award(self, user: Row, award: Row, status: str, event: str, course_date: Row | None = None) -> None:
+        when = self.now.date() if status == "Completed" else self.now.date() + timedelta(days=90)
+        self.awards_made += 1
+        row = self.made.user_award(self.awards_made, user, award, status, when, self.now)
+        self.serial += 1
+        row["ID"] = f"UB{self.serial:x}-{self.random.randrange(16**5):05x}"
+        row["CourseDateID"] = course_date["ID"] if course_date else None
+        self._put("UserAward", row, event)
+
+
+def log(connection: sa.Connection, now: datetime, module: str, record: str, event: str) -> None:
+    """Notes a change in the sandbox's own log."""
+    connection.execute(changes.insert().values(at=stamp(now), module=module, record=record, event=event))
