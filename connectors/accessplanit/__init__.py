@@ -1,0 +1,1 @@
+"""accessplanit API v2, as far as it is publicly known; what is not known is in :mod:`.dialect`."""

@@ -1,0 +1,92 @@
+"""Bearer authentication: an API key, or a token by password grant with refresh."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+
+import httpx
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from reconciliation.errors import CredentialsRefused
+
+EARLY = 30.0
+"""Seconds before its end at which a token is no longer used."""
+REMEDY = "The accessplanit administrator must check the credentials, that they may use the API and that they have not expired."
+
+
+class ApiKey(httpx.Auth):
+    """The key goes where a token would; it cannot be refreshed."""
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
+        response = yield request
+        if response.status_code == 401:
+            # Asked once more: a server may refuse a valid key while it restarts.
+            response = yield request
+        if response.status_code == 401:
+            raise CredentialsRefused("accessplanit does not accept the API key (401)", REMEDY)
+
+
+class Granted(BaseModel):
+    """The answer of the token endpoint."""
+
+    access_token: SecretStr
+    expires_in: int = Field(gt=0)
+    refresh_token: SecretStr | None = None
+
+
+class PasswordGrant(httpx.Auth):
+    """Fetches a token when there is none, before it ends, and once more after a 401: by refresh, else by password."""
+
+    requires_response_body = True
+
+    def __init__(self, client: httpx.Client, url: str, username: str, password: SecretStr) -> None:
+        self._client, self._url = client, url
+        self._username, self._password = username, password
+        self._granted: Granted | None = None
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        token = self._token(refused=None)
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == 401:
+            request.headers["Authorization"] = f"Bearer {self._token(refused=token)}"
+            response = yield request
+        if response.status_code == 401:
+            raise CredentialsRefused("accessplanit does not accept the token it has just given (401)", REMEDY)
+
+    def _token(self, refused: str | None) -> str:
+        """A token in force that is not ``refused``. One thread fetches, the others wait for it."""
+        with self._lock:
+            held = self._granted
+            if held and held.access_token.get_secret_value() != refused and time.monotonic() < self._until:
+                return held.access_token.get_secret_value()
+            granted = None
+            if held and held.refresh_token:
+                granted = self._ask({"grant_type": "refresh_token", "refresh_token": held.refresh_token.get_secret_value()})
+            if granted is None:
+                granted = self._ask({"grant_type": "password", "username": self._username, "password": self._password.get_secret_value()})
+            if granted is None:
+                raise CredentialsRefused("accessplanit does not accept the user name and password", REMEDY)
+            self._granted = granted
+            self._until = time.monotonic() + max(1.0, granted.expires_in - EARLY)
+            return granted.access_token.get_secret_value()
+
+    def _ask(self, form: dict[str, str]) -> Granted | None:
+        response = self._client.post(self._url, data=form)
+        if response.status_code in (400, 401, 403):
+            return None
+        response.raise_for_status()
+        try:
+            return Granted.model_validate_json(response.content)
+        except ValidationError:
+            raise CredentialsRefused(
+                "The token endpoint answered without access_token and expires_in", "The data engineer must check base_url and token_path."
+            ) from None

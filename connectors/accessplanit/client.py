@@ -1,0 +1,262 @@
+"""The accessplanit source: pages fetched side by side, completeness proved, every row accounted for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import count as naturals
+from typing import Any
+
+import httpx
+import msgspec
+import numpy as np
+
+from reconciliation.errors import CredentialsRefused, Misconfigured, SourceFailed
+from reconciliation.frame import concat, wall
+from reconciliation.ask import Ask, Range
+from reconciliation.ports import Hashes
+from reconciliation.snapshot import Snapshot, merge
+from reconciliation.spec import Clause
+
+from ..settings import AccessplanitSettings
+from ..transport import Budget, BudgetTransport, retrying
+from . import odata
+from .auth import ApiKey, PasswordGrant
+from .decode import ESCAPES, Envelope, Shape, among, decode, first_object, hashes
+from .dialect import Dialect
+
+log = logging.getLogger("hrsync.accessplanit")
+
+PASSES = 3
+"""How often a feed that moves while it is read is read again."""
+KEYS_PER_REQUEST = 40
+"""Keys in one $filter: keeps a URL below 2 kB, the longest the vendor's own code is seen to send."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The raw records of one page. escapes: somewhere in it stands a JSON escape of a control character."""
+
+    raws: list[msgspec.Raw]
+    total: int | None
+    escapes: bool
+
+
+class AccessplanitSource:
+    """Implements :class:`reconciliation.ports.Source`. Synchronous; one instance may be used by several threads."""
+
+    def __init__(self, settings: AccessplanitSettings, dialect: Dialect, budget: Budget) -> None:
+        if not settings.base_url:
+            raise Misconfigured("No accessplanit is configured", "The data engineer must set HRSYNC_ACCESSPLANIT__BASE_URL.")
+        self.name = settings.base_url.rstrip("/")
+        self.dialect = dialect
+        self.requests = 0
+        self._envelope = Envelope(dialect)
+        self._concurrency = settings.concurrency
+        network = httpx.HTTPTransport(limits=httpx.Limits(max_connections=settings.concurrency + 1))
+        budgeted = BudgetTransport(network, budget, self._endpoint)
+        self.http = httpx.Client(
+            transport=retrying(budgeted, settings.attempts, settings.backoff),
+            timeout=settings.timeout,
+            headers={"Accept": "application/json"},
+            event_hooks={"response": [self._log]},
+        )
+        self._tokens = httpx.Client(
+            transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff, post=True), timeout=settings.timeout
+        )
+        if settings.api_key:
+            self.http.auth = ApiKey(settings.api_key)
+        elif settings.username and settings.password:
+            url = f"{self.name}/api/v2/{dialect.token_path}"
+            self.http.auth = PasswordGrant(self._tokens, url, settings.username, settings.password)
+        else:
+            raise Misconfigured(
+                "accessplanit is configured without credentials",
+                "The data engineer must set HRSYNC_ACCESSPLANIT__API_KEY, or __USERNAME and __PASSWORD.",
+            )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.http.close()
+        self._tokens.close()
+
+    def updated_column(self, feed: str, column: str) -> str | None:
+        """``column`` if this tenant's feed has the date of the last change."""
+        return column if self.dialect.date_updated else None
+
+    def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:
+        """One read of a feed.
+
+        The frame has ``columns`` and ``custom`` (text) and ``hash``; complete means: pages joined without a shift and,
+        where the tenant counts, as many rows as it says. A feed that moved while it was read is read up to three times.
+
+        Raises:
+            CredentialsRefused, SourceFailed: the feed cannot be read at all.
+            Misconfigured: the tenant or this program does not know the feed or a field.
+        """
+        shape = Shape(feed, columns, custom, self.dialect)
+        number = int(seed, 16)
+        skip = known if ask.skip_known else known[:0]
+        passes = [p for filter_ in self._filters(shape, ask) for p in self._settled(shape, filter_, skip, number)]
+        return merge(passes, "id", "updated_at" if "updated_at" in columns else None)
+
+    # -- what to ask ---------------------------------------------------------------------------------------------
+
+    def _filters(self, shape: Shape, ask: Ask) -> Iterator[str]:
+        if ask.keys is not None:
+            width = KEYS_PER_REQUEST
+            for start in range(0, len(ask.keys), width):
+                keys = tuple(odata.Compare(shape.wire["id"], "eq", key) for key in ask.keys[start : start + width])
+                yield from odata.filters([odata.AnyOf(keys)], self.dialect.date_literals, self.dialect.or_filters)
+            return
+        conditions: list[odata.Compare | odata.AnyOf] = [self._clause(shape, clause) for clause in ask.clauses]
+        if ask.range is not None:
+            conditions += self._range(shape, ask.range)
+        yield from odata.filters(conditions, self.dialect.date_literals, self.dialect.or_filters)
+
+    def _clause(self, shape: Shape, clause: Clause) -> odata.AnyOf:
+        return odata.AnyOf(tuple(odata.Compare(shape.wire[clause.column], "eq", value) for value in clause.values))
+
+    def _range(self, shape: Shape, asked: Range) -> list[odata.Compare | odata.AnyOf]:
+        field = shape.wire[asked.column]
+        low, high = self._naive(asked.low), self._naive(asked.high)
+        return [
+            *([odata.Compare(field, "ge", low)] if low is not None else []),
+            *([odata.Compare(field, "lt", high)] if high is not None else []),
+        ]
+
+    def _naive(self, value: datetime | date | None) -> datetime | date | None:
+        return wall(value, self.dialect.zone) if isinstance(value, datetime) else value
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _settled(self, shape: Shape, filter_: str, known: Hashes, seed: int) -> list[Snapshot]:
+        """Reads until a pass was not disturbed; what earlier passes have seen is not taken twice."""
+        passes: list[Snapshot] = []
+        seen: Hashes = np.empty(0, dtype=np.int64)
+        for attempt in range(PASSES):
+            snapshot, digests = self._pass(shape, filter_, known, seen, seed)
+            passes.append(snapshot)
+            if snapshot.complete:
+                break
+            log.warning("%s moved while it was read (pass %d of %d)", shape.feed, attempt + 1, PASSES)
+            seen = np.unique(np.concatenate([seen, digests]))
+        return [replace(p, complete=passes[-1].complete) for p in passes]
+
+    def _pass(self, shape: Shape, filter_: str, known: Hashes, seen: Hashes, seed: int) -> tuple[Snapshot, Hashes]:
+        frames, rejected, digests = [], [], []
+        read = skipped = rows = 0
+        drift: tuple[str, ...] = ()
+        steady, total = True, None
+        last: msgspec.Raw | None = None
+        for page in self._pages(shape, filter_):
+            raws, total = page.raws, page.total
+            if last is not None and raws:
+                if shape.key(bytes(raws[0])) == shape.key(bytes(last)):
+                    raws = raws[1:]
+                else:
+                    steady = False
+            rows += len(raws)
+            last = page.raws[-1] if page.raws else last
+            drift = drift or shape.drift(first_object(page.raws[:1]))
+            marks = hashes(raws, seed)
+            digests.append(marks)
+            fresh = ~among(marks, seen)
+            old = among(marks, known) & fresh
+            read += int(fresh.sum())
+            skipped += int(old.sum())
+            wanted = np.flatnonzero(fresh & ~old)
+            if len(wanted) or not frames:
+                frame, bad = decode(shape, [raws[i] for i in wanted], marks[wanted], escapes=page.escapes)
+                frames.append(frame)
+                rejected.append(bad)
+        complete = steady and (total is None or total == rows)
+        return Snapshot(concat(frames), complete, concat(rejected), read, skipped, 0, drift), np.concatenate(digests)
+
+    def _pages(self, shape: Shape, filter_: str) -> Iterator[Page]:
+        """All pages in order. Each begins with the last row of the one before, so that a shift of the rows shows."""
+        size = self.dialect.page_size
+        first = self._page(shape, filter_, size, 0)
+        yield first
+        got = len(first.raws)
+        if got == 0 or (first.total is not None and got >= first.total):
+            return
+        if first.total is None and got < size:
+            # Fewer than asked for and no count: the end, or a smaller largest page. Only the next page can tell.
+            second = self._page(shape, filter_, got, max(1, got - 1))
+            yield second
+            if len(second.raws) < got:
+                return
+            size, start = got, 2
+        else:
+            size, start = got, 1
+        step = max(1, size - 1)
+        known = first.total is not None
+        offsets = (n * step for n in (range(start, -(-(int(first.total or 0) - 1) // step)) if known else naturals(start)))
+        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="accessplanit") as pool:
+            ahead: list[Future[Page]] = []
+            try:
+                while True:
+                    while len(ahead) < self._concurrency and (offset := next(offsets, None)) is not None:
+                        ahead.append(pool.submit(self._page, shape, filter_, size, offset))
+                    if not ahead:
+                        return
+                    page = ahead.pop(0).result()
+                    yield page
+                    if not known and len(page.raws) < size:
+                        return
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _page(self, shape: Shape, filter_: str, top: int, skip: int) -> Page:
+        select = list(shape.wire.values())
+        query = odata.options(select, filter_, [shape.wire["id"]], top, skip, self.dialect.count_key is not None)
+        response = self.get(f"api/v2/{shape.feed}", query)
+        raws, total = self._envelope.split(response.content)
+        return Page(raws, total, ESCAPES.search(response.content) is not None)
+
+    def get(self, path: str, query: dict[str, str] | None = None) -> httpx.Response:
+        """A GET below the tenant's root that was answered with 2xx.
+
+        Raises:
+            CredentialsRefused, SourceFailed, Misconfigured: with the status and path, never the query.
+        """
+        try:
+            response = self.http.get(f"{self.name}/{path}", params=query)
+        except httpx.HTTPError as error:
+            raise SourceFailed(
+                f"accessplanit at {self.name} does not answer ({type(error).__name__})",
+                "The operator must check the address and the network, then run again; nothing was lost.",
+            ) from None
+        if response.is_success:
+            return response
+        status = response.status_code
+        if status == 403:
+            raise CredentialsRefused(
+                f"accessplanit refuses {path} to this service user (403)", "The accessplanit administrator must give it the right."
+            )
+        if status == 404:
+            raise Misconfigured(
+                f"accessplanit at {self.name} has no {path} (404)", "The data engineer must check base_url and the feed's name."
+            )
+        if status == 400:
+            raise Misconfigured(
+                f"accessplanit does not understand the query for {path} (400)",
+                "The data engineer must run 'hrsync doctor': it tries each assumption of the dialect and names the setting.",
+            )
+        raise SourceFailed(
+            f"accessplanit answered {status} for {path} after all retries", "The operator must run again later; nothing was lost."
+        )
+
+    def _endpoint(self, request: httpx.Request) -> str:
+        """The module that a request counts against."""
+        parts = request.url.path.split("/api/v2/")
+        return parts[1].split("/")[0].lower() if len(parts) > 1 else "metadata"
+
+    def _log(self, response: httpx.Response) -> None:
+        self.requests += 1
+        log.debug("%s %s %d", response.request.method, response.request.url.path.rsplit("/", 1)[-1], response.status_code)

@@ -1,0 +1,284 @@
+"""From the bytes of a page to typed columns.
+
+The pydantic model in :mod:`.feeds` says what a record is. Most records of most tenants are of the plainest form it
+accepts, and for those a decoder is compiled from the model (a msgspec struct). The compiled decoder accepts a subset
+of what the model accepts, with equal values; whatever it does not accept goes to the model, which has the last word.
+``tests/test_decode.py`` holds that as a property.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+from annotated_types import MaxLen, MinLen
+from pydantic import ValidationError, create_model
+
+from reconciliation.errors import Misconfigured, SourceFailed
+from reconciliation.frame import ARROW, Kind, frame, of, tidy, true, utc
+from reconciliation.ports import Hashes
+from reconciliation.snapshot import REJECTED
+
+from .dialect import Dialect
+from .feeds import EMAIL, FEEDS, Record, Text, kinds
+
+RAW_KEPT = 4000
+"""Characters of a rejected record that are kept with it."""
+ESCAPES = re.compile(rb"\\u(?:00|[dD][89abAB])")
+"""JSON cannot hold a control character or half a character but as such an escape."""
+
+
+class Unreadable(Exception):
+    """The record is not what its model says: the field and the reason, without the value."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field} {reason}")
+        self.field, self.reason = field, reason
+
+
+class Shape:
+    """The columns asked of a feed, their wire names and the two decoders of a record.
+
+    Raises:
+        Misconfigured: the feed, a field or a custom field is not known.
+    """
+
+    def __init__(self, feed: str, columns: Sequence[str], custom: Sequence[str], dialect: Dialect) -> None:
+        model = FEEDS.get(feed)
+        if model is None:
+            raise Misconfigured(f"There is no feed '{feed}'", f"The data engineer must use one of {', '.join(FEEDS)}.")
+        unknown = [name for name in columns if name not in model.model_fields]
+        if unknown:
+            raise Misconfigured(
+                f"The feed {feed} has no field {', '.join(unknown)}",
+                f"The data engineer must use fields of the model in feeds.py: {', '.join(model.model_fields)}.",
+            )
+        names = {c: dialect.names.get(f"{feed}.{c}") or _wire(model, c, dialect) for c in columns}
+        self.feed, self.zone = feed, dialect.zone
+        self.wire: dict[str, str] = {c: w for c, w in names.items() if w is not None} | {c: c for c in custom}
+        self.absent = [c for c, w in names.items() if w is None]
+        fields = {c: (model.model_fields[c].annotation, model.model_fields[c]) for c in columns if names[c]}
+        self.model = _model(feed, model, [*fields], custom)
+        self.kinds: dict[str, Kind] = {name: kinds(self.model)[name] for name in [*columns, *custom] if name in self.model.model_fields}
+        self.absent_kinds = {name: kinds(model)[name] for name in self.absent}
+        self._folded = {wire.lower(): name for name, wire in self.wire.items()}
+        self._structs: dict[frozenset[str], msgspec.json.Decoder[Any]] = {}
+        self._values = attrgetter(*self.kinds)
+
+    def decoder(self, first: object) -> msgspec.json.Decoder[Any]:
+        """The compiled decoder for records with the keys of ``first``; further keys are passed over."""
+        keys = frozenset(first) if isinstance(first, dict) else frozenset(self.wire.values())
+        if keys not in self._structs:
+            extra = sorted(keys - set(self.wire.values()))
+            known = [(c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **_default(self.model, c))) for c in self.kinds]
+            passed = [(f"extra_{i}", msgspec.Raw, msgspec.field(name=k, default=msgspec.Raw(b""))) for i, k in enumerate(extra)]
+            struct = msgspec.defstruct(self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True)
+            self._structs[keys] = msgspec.json.Decoder(struct)
+        return self._structs[keys]
+
+    def validate(self, raw: bytes) -> Record:
+        """The record by its model.
+
+        Raises:
+            Unreadable: with field and reason.
+        """
+        try:
+            record = json.loads(raw)
+        except ValueError:
+            raise Unreadable("(record)", "is not JSON") from None
+        if not isinstance(record, dict):
+            raise Unreadable("(record)", "is not an object")
+        found = {self._folded[k.lower()]: v for k, v in record.items() if k.lower() in self._folded}
+        try:
+            return self.model.model_validate(found, by_name=True)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            reason = first["msg"].removeprefix("Value error, ")
+            raise Unreadable(".".join(map(str, first["loc"])), reason) from None
+
+    def key(self, raw: bytes) -> str | None:
+        """The record's key, if that much can be read."""
+        try:
+            record = json.loads(raw)
+            found = {k.lower(): v for k, v in record.items()}[self.wire["id"].lower()]
+            return str(found).strip() or None if isinstance(found, str | int) and not isinstance(found, bool) else None
+        except (ValueError, KeyError, AttributeError):
+            return None
+
+    def drift(self, first: object) -> tuple[str, ...]:
+        """Fields that came unasked or did not come, judged by one record."""
+        if not isinstance(first, dict):
+            return ()
+        came = {str(k).lower() for k in first}
+        vanished = [f"{self.feed}: {w} vanished" for c, w in self.wire.items() if w.lower() not in came]
+        appeared = [f"{self.feed}: {k} appeared" for k in first if str(k).lower() not in self._folded]
+        return (*vanished, *appeared)
+
+    def columns_of(self, records: Sequence[Any]) -> dict[str, pa.Array]:
+        """The records' values as Arrow columns, text tidied, moments in UTC."""
+        values = list(zip(*map(self._values, records), strict=True)) or [()] * len(self.kinds)
+        found = {name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()}
+        for (name, kind), column in zip(self.kinds.items(), values, strict=True):
+            if kind == "text":
+                found[name] = tidy(pa.array(column, pa.string()))
+            elif kind == "moment":
+                found[name] = utc(pa.array(column, pa.timestamp("us")), self.zone)
+            elif kind == "day":
+                found[name] = pa.array(column, pa.timestamp("us")).cast(pa.timestamp("s"), safe=False).cast(pa.date32(), safe=False)
+            else:
+                found[name] = pa.array(column, ARROW[kind])
+        return found
+
+    def doubtful(self, columns: dict[str, pa.Array]) -> np.ndarray[Any, Any]:
+        """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail is none."""
+        doubt = np.zeros(len(columns["id"]), dtype=bool)
+        for name in self.kinds:
+            if self.model.model_fields[name].is_required():
+                doubt |= np.asarray(pc.is_null(columns[name]))
+            if any(getattr(m, "pattern", None) == EMAIL for m in self.model.model_fields[name].metadata):
+                doubt |= true(pc.invert(pc.match_substring_regex(columns[name], EMAIL)))
+        return doubt
+
+
+def _wire(model: type[Record], column: str, dialect: Dialect) -> str | None:
+    return dialect.date_updated if column == "updated_at" else model.model_fields[column].alias
+
+
+def _model(feed: str, model: type[Record], columns: Sequence[str], custom: Sequence[str]) -> type[Record]:
+    """The feed's model cut to ``columns``, with custom fields as text."""
+    fields: dict[str, Any] = {}
+    for name in columns:
+        info = model.model_fields[name]
+        fields[name] = (Annotated[info.annotation, *info.metadata], ... if info.is_required() else None)
+    for name in custom:
+        fields[name] = (Text, None)
+    made = create_model(feed, **fields)
+    made.__doc__ = model.__doc__
+    return made  # type: ignore[return-value]
+
+
+def _default(model: type[Record], name: str) -> dict[str, Any]:
+    return {} if model.model_fields[name].is_required() else {"default": None}
+
+
+def _compiled(model: type[Record], name: str) -> Any:
+    """The msgspec type that accepts the plain form of a field."""
+    info = model.model_fields[name]
+    kind = kinds(model)[name]
+    plain: Any
+    if get_origin(info.annotation) is Literal:
+        plain = Literal[get_args(info.annotation)]
+    elif kind == "text":
+        least = max([m.min_length for m in info.metadata if isinstance(m, MinLen)], default=0)
+        most = min([m.max_length for m in info.metadata if isinstance(m, MaxLen)])
+        plain = Annotated[str, msgspec.Meta(min_length=least, max_length=most)]
+    elif kind == "flag":
+        plain = bool
+    else:
+        plain = Annotated[datetime, msgspec.Meta(tz=False)]
+    return plain if info.is_required() else plain | None
+
+
+class Envelope:
+    """Splits a page into raw records without parsing them."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        keys: list[Any] = [("rows", list[msgspec.Raw], msgspec.field(name=dialect.results_key))]
+        if dialect.count_key:
+            keys.append(("count", int | None, msgspec.field(name=dialect.count_key, default=None)))
+        self._decoder = msgspec.json.Decoder(msgspec.defstruct("Envelope", keys, kw_only=True))
+        self._key = dialect.results_key
+
+    def split(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
+        """The raw records and, if it is there, the total.
+
+        Raises:
+            SourceFailed: no rows stand where they should: an error, not an empty feed.
+        """
+        try:
+            found = self._decoder.decode(page)
+        except msgspec.DecodeError as error:
+            raise SourceFailed(
+                f"accessplanit answered without a list under '{self._key}' ({type(error).__name__})",
+                "The data engineer must run 'hrsync doctor' and compare the dialect's results_key with the answer.",
+            ) from None
+        return found.rows, getattr(found, "count", None)
+
+
+def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:
+    """xxh3 of each raw record. 64 bits: among a million known records a changed one is taken for known once in 10^13."""
+    digest = xxhash.xxh3_64_intdigest
+    return np.fromiter((digest(raw, seed) for raw in raws), np.uint64, len(raws)).view(np.int64)
+
+
+def among(values: Hashes, known: Hashes) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which values stand in ``known``, which is sorted."""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    place = np.searchsorted(known, values)
+    place[place == len(known)] = 0
+    return np.asarray(known[place] == values)
+
+
+def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escapes: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that can be read, with ``hash``, and the rejected ones (``reconciliation.snapshot.REJECTED``).
+
+    escapes: the page holds JSON escapes of control characters or half characters somewhere; only then are records
+    searched for them.
+    """
+    plain = shape.decoder(first_object(raws)).decode
+    records: list[Any] = []
+    places: list[int] = []
+    rejected: list[tuple[str | None, str, str, str, int]] = []
+
+    def by_model(place: int) -> None:
+        raw = bytes(raws[place])
+        try:
+            records.append(shape.validate(raw))
+            places.append(place)
+        except Unreadable as error:
+            kept = raw[:RAW_KEPT].decode(errors="replace")
+            rejected.append((shape.key(raw), error.field, error.reason, kept, int(digests[place])))
+
+    for place, raw in enumerate(raws):
+        if escapes and ESCAPES.search(bytes(raw)):
+            by_model(place)
+            continue
+        try:
+            records.append(plain(raw))
+            places.append(place)
+        except msgspec.DecodeError:
+            by_model(place)
+    columns = shape.columns_of(records)
+    doubt = shape.doubtful(columns)
+    if doubt.any():
+        again = [places[i] for i in np.flatnonzero(doubt)]
+        sure = np.flatnonzero(~doubt)
+        records, places = [records[i] for i in sure], [places[i] for i in sure]
+        for place in again:
+            by_model(place)
+        columns = shape.columns_of(records)
+    data = frame({**columns, "hash": pa.array(digests[np.array(places, dtype=np.int64)])})
+    return data, of(REJECTED, rejected)
+
+
+def first_object(raws: Sequence[msgspec.Raw]) -> object:
+    """The first record that is an object: the page's records are taken to have its fields."""
+    for raw in raws:
+        try:
+            found = msgspec.json.decode(raw)
+        except msgspec.DecodeError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return None

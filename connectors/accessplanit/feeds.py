@@ -1,0 +1,163 @@
+"""The feeds: one wire model each, the single definition of a record.
+
+The alias of a field is the vendor's spelling (found in any case; :attr:`Dialect.names` overrules it); everywhere
+else a field has the name on the left. The validators accept what is known of the vendor's unstable JSON types: a
+value, a number, a one-element list, and ``""``, ``[]``, ``{}`` or ``null`` for no value.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from reconciliation.frame import Kind, fold
+
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+LONGEST = 4000
+
+
+def _one(value: Any) -> Any:
+    """A one-element list is its element; an empty list, object or text is no value."""
+    if isinstance(value, list):
+        if len(value) > 1:
+            raise ValueError("holds several values where one is expected")
+        value = value[0] if value else None
+    return None if value in ("", {}) else value
+
+
+def _text(value: Any) -> str | None:
+    value = _one(value)
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        raise ValueError("is true or false where text is expected")
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise ValueError("is not a number")
+        value = str(int(value)) if value == int(value) else repr(value)
+    if not isinstance(value, str):
+        raise ValueError("is an object where text is expected")
+    if CONTROL.search(value):
+        raise ValueError("contains control characters")
+    return value.strip() or None
+
+
+def _flag(value: Any) -> bool | None:
+    value = _one(value)
+    if value is None or isinstance(value, bool):
+        return value
+    known = {"true": True, "1": True, "false": False, "0": False}
+    found = known.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError("is neither true nor false")
+    return found
+
+
+def _moment(value: Any) -> datetime | None:
+    value = _one(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if not isinstance(value, str) or not re.match(r"\s*\d{4}-\d\d-\d\d(?:[T ]|\s*$)", value):
+        raise ValueError("is not an ISO date")
+    try:
+        found = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise ValueError("is not a date that exists") from None
+    if found.tzinfo is not None:
+        raise ValueError("has an offset; times are expected without one")
+    if not 1900 <= found.year <= 2199:
+        raise ValueError("lies before 1900 or after 2199")
+    return found
+
+
+def _day(value: Any) -> date | None:
+    found = _moment(value)
+    return found.date() if found else None
+
+
+AwardStatusName = Literal["Completed", "In Progress", "Target", "On Hold"]
+_STATUSES = {fold(name): name for name in get_args(AwardStatusName)}
+_STATUSES |= {str(number): name for number, name in enumerate(get_args(AwardStatusName))}
+
+
+def _award_status(value: Any) -> str | None:
+    text = _text(value)
+    if text is None:
+        return None
+    if fold(text) not in _STATUSES:
+        raise ValueError("is not one of Completed, In Progress, Target, On Hold")
+    return _STATUSES[fold(text)]
+
+
+Text = Annotated[str | None, BeforeValidator(_text), Field(max_length=LONGEST)]
+Required = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=250)]
+Flag = Annotated[bool | None, BeforeValidator(_flag)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Day = Annotated[date | None, BeforeValidator(_day)]
+Email = Annotated[str | None, BeforeValidator(_text), Field(max_length=80, pattern=EMAIL)]
+AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
+
+
+class Record(BaseModel):
+    """A record of a feed. Unknown fields are no error: they are reported as drift."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: Required = Field(alias="ID")
+    created_at: Moment = Field(None, alias="DateCreated")
+    updated_at: Moment = Field(None, alias="DateUpdated")
+
+
+class User(Record):
+    """A person. Lengths: v1 field rules [V1]."""
+
+    external_id: Text = Field(None, alias="ExternalID")
+    forenames: Annotated[Required, Field(max_length=50)] = Field(alias="Forenames")
+    surname: Annotated[Required, Field(max_length=40)] = Field(alias="Surname")
+    company_id: Text = Field(None, alias="MainCompanyID")
+    company_name: Text = Field(None, alias="MainCompanyName")
+    access_role_id: Text = Field(None, alias="MainRoleID")
+    access_role: Text = Field(None, alias="MainRoleLabel")
+    job_title: Text = Field(None, alias="JobTitle")
+    status: Required = Field(alias="Status")
+    full_address: Text = Field(None, alias="FullAddress")
+    email: Email = Field(None, alias="Email")
+    phone: Text = Field(None, alias="Phone")
+    mobile: Text = Field(None, alias="Mobile")
+    marketing_opt_in: Flag = Field(None, alias="MarketingOptIn")
+
+
+class UserAward(Record):
+    """An award of a person. ``completed_on`` and ``expires_on``: the importer's column names [HELP]."""
+
+    user_id: Required = Field(alias="UserID")
+    user_full_name: Text = Field(None, alias="UserFullname")
+    award_id: Required = Field(alias="AwardID")
+    award_label: Text = Field(None, alias="AwardLabel")
+    status: AwardStatus = Field(alias="Status")
+    target_date: Day = Field(None, alias="TargetDate")
+    completed_on: Day = Field(None, alias="Passed")
+    expires_on: Day = Field(None, alias="Expires")
+    renewed: Flag = Field(None, alias="Renewed")
+
+
+FEEDS: dict[str, type[Record]] = {"User": User, "UserAward": UserAward}
+
+
+def kind_of(annotation: Any) -> Kind:
+    """The frame kind of a model field's annotation."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(a for a in get_args(annotation) if a is not type(None))
+    kinds: dict[Any, Kind] = {bool: "flag", datetime: "moment", date: "day"}
+    return kinds.get(annotation, "text")
+
+
+def kinds(model: type[Record]) -> dict[str, Kind]:
+    """Field -> kind, in the order of the model."""
+    return {name: kind_of(info.annotation) for name, info in model.model_fields.items()}

@@ -1,0 +1,40 @@
+"""Engines and migrations, for the HR database and the sync store alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine; a SQLite file gets its folder, write-ahead logging and a patient lock."""
+    parsed = sa.make_url(url)
+    engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+
+        @sa.event.listens_for(engine, "connect")
+        def _pragmas(connection, _record):  # type: ignore[no-untyped-def]
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA busy_timeout=30000")
+            connection.execute("PRAGMA cache_size=-16000")
+
+    return engine
+
+
+def migrate(engine: sa.Engine, scripts: Path) -> None:
+    """Brings the tables to the newest version of the Alembic ``scripts``; does nothing if they are."""
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.begin() as connection:
+        if MigrationContext.configure(connection).get_current_revision() != head:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")

@@ -1,0 +1,74 @@
+"""The tables of the SQL HR database. Moments are UTC; ``custom`` is JSON text; ``written_at`` is the database's own."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+_TYPES: dict[str, type[sa.types.TypeEngine[object]]] = {
+    "text": sa.Text,  # type: ignore[dict-item]
+    "day": sa.Date,  # type: ignore[dict-item]
+    "moment": sa.DateTime,  # type: ignore[dict-item]
+    "flag": sa.Boolean,  # type: ignore[dict-item]
+}
+
+
+def _entity(name: str, key: str, columns: str, *, mandatory: str = "", folded: str = "", indexed: str = "") -> sa.Table:
+    """``columns``: names, with ``:kind`` where it is not text. folded: looked up without regard to case."""
+    parts = [part.partition(":") for part in columns.split()]
+    table = sa.Table(
+        name,
+        metadata,
+        sa.Column(key, sa.Text, primary_key=True),
+        *(sa.Column(n, _TYPES[kind or "text"], nullable=n not in mandatory.split()) for n, _, kind in parts),
+        sa.Column("custom", sa.Text),
+        sa.Column("written_at", sa.DateTime, server_default=sa.func.current_timestamp(), nullable=False),
+        info={"folded": frozenset(folded.split())},
+    )
+    for column in folded.split():
+        sa.Index(f"ix_{name}_{column}", sa.func.lower(table.c[column]))
+    for column in indexed.split():
+        sa.Index(f"ix_{name}_{column}", table.c[column])
+    return table
+
+
+_entity(
+    "employees",
+    "employee_id",
+    "accessplanit_id employee_number forenames surname email phone mobile job_title status company_id company_name"
+    " access_role_id access_role full_address marketing_opt_in:flag source_created_at:moment source_updated_at:moment",
+    mandatory="surname",
+    folded="accessplanit_id employee_number email",
+)
+_entity(
+    "awards",
+    "award_record_id",
+    "employee_id accessplanit_user_id employee_name award_id award_label status target_date:day completed_on:day"
+    " expires_on:day renewed:flag state superseded_by source_created_at:moment source_updated_at:moment",
+    mandatory="employee_id award_id",
+    indexed="employee_id",
+)
+_entity("job_roles", "job_role_id", "label description source_updated_at:moment", mandatory="label")
+_entity(
+    "assignments",
+    "assignment_id",
+    "employee_id job_role_id valid_from:day valid_to:day source_updated_at:moment",
+    mandatory="employee_id job_role_id",
+    indexed="employee_id",
+)
+_entity(
+    "registrations",
+    "registration_id",
+    "employee_id course_date_id course_label starts_at:moment ends_at:moment status company_id company_name"
+    " managers_emails source_created_at:moment source_updated_at:moment",
+    mandatory="employee_id course_date_id",
+    indexed="employee_id",
+)
+_entity(
+    "course_requests",
+    "course_request_id",
+    "employee_id course_date_id course_label starts_at:moment status approver decided_at:moment venue"
+    " source_created_at:moment source_updated_at:moment",
+    mandatory="employee_id course_date_id",
+    indexed="employee_id",
+)

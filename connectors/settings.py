@@ -1,0 +1,81 @@
+"""Settings: from the environment (``HRSYNC_…``) and a ``.env`` file. Secrets are ``SecretStr``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from reconciliation.errors import Misconfigured
+
+from .accessplanit.dialect import Dialect
+
+PREFIX = "HRSYNC_"
+
+
+class AccessplanitSettings(BaseModel):
+    """Where the tenant is and who we are there: an API key, or the name and password of a service user."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
+    api_key: SecretStr | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    timeout: float = Field(30.0, gt=0, description="seconds for one request")
+    attempts: int = Field(6, ge=0, description="retries of one request")
+    backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles")
+    concurrency: int = Field(8, ge=1, le=32, description="pages fetched at a time")
+    requests_per_hour: int = Field(5000, ge=1, description="per endpoint; the published limit of API v1")
+    hour_seconds: float = Field(3600.0, gt=0, description="length of the hour of the limit; shorter in tests")
+
+
+class DatabaseSettings(BaseModel):
+    """A SQLAlchemy URL, which may hold a password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: SecretStr | None = None
+
+
+class Settings(BaseSettings):
+    """Everything a run needs to know of its surroundings."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(Path(".hrsync"), description="where databases and logs are kept")
+    accessplanit: AccessplanitSettings = AccessplanitSettings()  # type: ignore[call-arg]
+    accessplanit_block: str | None = Field(None, description="name of a Prefect block that holds the accessplanit settings")
+    dialect: Dialect = Dialect()
+    hr: DatabaseSettings = DatabaseSettings()
+    store: DatabaseSettings = DatabaseSettings()
+
+    @property
+    def hr_url(self) -> str:
+        """The HR database; SQLite below ``home`` unless one is configured."""
+        return self.hr.url.get_secret_value() if self.hr.url else f"sqlite:///{self.home.absolute() / 'hr.db'}"
+
+    @property
+    def store_url(self) -> str:
+        """The sync store; SQLite below ``home`` unless one is configured."""
+        return self.store.url.get_secret_value() if self.store.url else f"sqlite:///{self.home.absolute() / 'store.db'}"
+
+    def unknown(self) -> list[str]:
+        """Environment variables with our prefix that name no setting: nearly always a misspelling."""
+        known = {name.upper() for name in type(self).model_fields}
+        return sorted(k for k in os.environ if k.upper().startswith(PREFIX) and k.upper()[len(PREFIX) :].split("__")[0] not in known)
+
+
+def load() -> Settings:
+    """Raises:
+    Misconfigured: a setting has no usable value; names each, without the value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors(include_input=False, include_url=False)
+        )
+        raise Misconfigured(f"Settings are wrong: {problems}", "The data engineer must mend them in the environment or in .env.") from None

@@ -1,0 +1,70 @@
+"""httpx transports and their settings: what every HTTP connector needs and none should write itself.
+
+Order, from the outside: retry (httpx-retries: table, Retry-After, backoff with jitter) → request budget → network.
+A retry is a request like any other and is paid from the budget.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import httpx
+from httpx_retries import Retry, RetryTransport
+
+log = logging.getLogger("hrsync.http")
+# httpx logs whole URLs, and a $filter can hold an e-mail address.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+RETRIED = (429, 500, 502, 503, 504)
+
+
+class Budget(Protocol):
+    """Requests per hour and endpoint, shared by all runs."""
+
+    def take(self, endpoint: str) -> float:
+        """0 if a request may be made now, else the seconds until the next one may."""
+
+
+class BudgetTransport(httpx.BaseTransport):
+    """Answers 429 with Retry-After itself when the budget is used up, so that the retry around it waits.
+
+    A run that needs more than an hour's requests is spread over the hours instead of failing.
+    """
+
+    def __init__(self, inner: httpx.BaseTransport, budget: Budget, endpoint_of: Callable[[httpx.Request], str]) -> None:
+        self._inner, self._budget, self._endpoint_of = inner, budget, endpoint_of
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        wait = self._budget.take(self._endpoint_of(request))
+        if wait > 0:
+            log.info("the request budget of %s is used up; waiting %.0f s", self._endpoint_of(request), wait)
+            return httpx.Response(429, headers={"Retry-After": str(max(1, round(wait)))}, request=request)
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _whole(response: httpx.Response) -> None:
+    """Reads the body while a retry is still possible: a connection cut in mid-body is retried like one never made."""
+    response.read()
+
+
+def retrying(inner: httpx.BaseTransport, attempts: int, backoff: float, *, post: bool = False) -> RetryTransport:
+    """``inner`` with retries: connection errors, time-outs, cut bodies and the statuses :data:`RETRIED`.
+
+    POST is retried only where repeating it does no harm (``post``).
+    """
+    methods = ["GET", "PUT", "DELETE", *(["POST"] if post else [])]
+    retry = Retry(
+        total=attempts,
+        allowed_methods=methods,
+        status_forcelist=RETRIED,
+        backoff_factor=backoff,
+        backoff_jitter=1.0,
+        max_backoff_wait=3600.0,
+        validate_response=_whole,
+    )
+    return RetryTransport(transport=inner, retry=retry)

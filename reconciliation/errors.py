@@ -1,0 +1,59 @@
+"""The errors a run can end with, and who must act.
+
+::
+
+    HrsyncError
+    ├── Misconfigured        the data engineer: a setting, a field, a feed or a parameter is wrong
+    ├── CredentialsRefused   the accessplanit administrator: key, password or rights
+    ├── SourceFailed         accessplanit did not answer, or answered what cannot be believed
+    ├── TargetFailed         the HR system cannot be reached or refused everything
+    ├── StoreFailed          the sync store cannot be reached or is of another version
+    └── UnsafePlan           the HR or training manager: the plan is larger than its guard allows
+
+One bad record is no error: it is quarantined, and the run goes on.
+Messages never hold personal data.
+"""
+
+from __future__ import annotations
+
+
+class HrsyncError(Exception):
+    """``what`` happened and ``remedy``: who must do what."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}. {remedy}")
+        self.what, self.remedy = what, remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.remedy)
+
+
+class Misconfigured(HrsyncError):
+    """A setting, field, feed or parameter is wrong."""
+
+
+class CredentialsRefused(HrsyncError):
+    """accessplanit does not accept the credentials, or they lack a right."""
+
+
+class SourceFailed(HrsyncError):
+    """accessplanit did not answer, or its answer cannot be believed."""
+
+
+class TargetFailed(HrsyncError):
+    """The HR system cannot be reached, or refused everything."""
+
+
+class StoreFailed(HrsyncError):
+    """The sync store cannot be reached, or its tables are of another version."""
+
+
+class UnsafePlan(HrsyncError):
+    """The plan is larger than its guard allows; ``digest`` names it exactly."""
+
+    def __init__(self, what: str, remedy: str, digest: str = "") -> None:
+        super().__init__(what, remedy)
+        self.digest = digest
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.what, self.remedy, self.digest)

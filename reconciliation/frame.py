@@ -1,0 +1,104 @@
+"""Frames: Arrow-backed columns, one null, ids always text.
+
+Every frame of this project is a pandas DataFrame whose columns have an ``ArrowDtype``. A missing value is
+``pd.NA`` and nothing else: blank text is null, ``NaN`` and ``NaT`` do not occur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Kind = Literal["text", "flag", "day", "moment"]
+"""text · flag: true/false · day: a date without a time · moment: an instant, held in UTC."""
+
+ARROW: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "flag": pa.bool_(),
+    "day": pa.date32(),
+    "moment": pa.timestamp("us", "UTC"),
+    "hash": pa.int64(),
+}
+
+
+def arrow(column: pd.Series[Any]) -> pa.Array:
+    """The column's Arrow array in one piece, without copying where it is in one piece already."""
+    array = pa.array(column.array)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+    """A DataFrame over Arrow arrays of one length."""
+    series = {name: pd.Series(pd.arrays.ArrowExtensionArray(array)) for name, array in columns.items()}
+    return pd.DataFrame(series)
+
+
+def empty(columns: Mapping[str, str]) -> pd.DataFrame:
+    """A frame of no rows; ``columns`` is name -> kind."""
+    return frame({name: pa.array([], ARROW[kind]) for name, kind in columns.items()})
+
+
+def of(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
+    """A frame from Python rows, in the order of ``columns`` (name -> kind)."""
+    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return frame({name: pa.array(v, ARROW[kind]) for (name, kind), v in zip(columns.items(), values, strict=True)})
+
+
+def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all frames, which have the same columns, in order and with a fresh index."""
+    full = [f for f in frames if len(f)] or list(frames[:1])
+    return full[0] if len(full) == 1 else pd.concat(full, ignore_index=True)
+
+
+def pick(data: pd.DataFrame, mask: np.ndarray[Any, Any] | pa.Array) -> pd.DataFrame:
+    """The rows where ``mask`` is true, with a fresh index."""
+    mask = np.asarray(mask)
+    return data if mask.all() else data.loc[mask].reset_index(drop=True)
+
+
+def true(condition: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """An Arrow condition as a numpy mask; null counts as false."""
+    return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def strings(column: pd.Series[Any] | pa.Array) -> list[str | None]:
+    """A text column as Python values."""
+    array = arrow(column) if isinstance(column, pd.Series) else column
+    return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
+
+
+def tidy(text: pa.Array) -> pa.Array:
+    """Text without surrounding white space; what is blank then is null (the vendor reads blanks as no value)."""
+    trimmed = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+
+
+def folded(text: pa.Array) -> pa.Array:
+    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is "InProgress")."""
+    return pc.replace_substring(pc.utf8_lower(text), " ", "")
+
+
+def fold(text: str) -> str:
+    """:func:`folded` for one value."""
+    return text.lower().replace(" ", "")
+
+
+def utc(wall: pa.Array, zone: str) -> pa.Array:
+    """Naive wall times of ``zone`` as UTC.
+
+    accessplanit sends local time without an offset. An hour that occurs twice is read as the earlier one and an hour
+    that does not exist as the moment the clocks went forward: the overlap of the reading window covers the error.
+    """
+    return pc.assume_timezone(wall, zone, ambiguous="earliest", nonexistent="latest").cast(ARROW["moment"])
+
+
+def wall(moment: datetime, zone: str) -> datetime:
+    """An instant as the naive wall time of ``zone``."""
+    return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)

@@ -1,0 +1,134 @@
+"""Which row is which person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .frame import arrow, empty, frame, pick, true
+from .spec import MatchRule
+
+HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text"}
+"""A held row: nothing is wrong with it, but loading it now would be a guess."""
+LINKS = {"source_key": "text", "target_key": "text"}
+
+
+@dataclass(frozen=True)
+class Matched:
+    """keys: the target key of each source row, null where held. links: those found or proposed now. held: the rest."""
+
+    keys: pa.Array
+    links: pd.DataFrame
+    held: pd.DataFrame
+
+
+def held(keys: pa.Array, field: str, reason: str, waits_for: pa.Array | None = None) -> pd.DataFrame:
+    """Rows of :data:`HELD` that share a reason."""
+    count = len(keys)
+    return frame(
+        {
+            "key": keys,
+            "field": pa.array([field] * count, pa.string()),
+            "reason": pa.array([reason] * count, pa.string()),
+            "waits_for": waits_for if waits_for is not None else pa.nulls(count, pa.string()),
+        }
+    )
+
+
+def normalised(values: pa.Array) -> pa.Array:
+    """Values of matching rules: no surrounding space, no case."""
+    return pc.utf8_lower(pc.utf8_trim_whitespace(values))
+
+
+def linked(source_keys: pa.Array, links: pd.DataFrame) -> pa.Array:
+    """The target keys that ``links`` (:data:`LINKS`) gives to source keys, null where there is none."""
+    place = pc.index_in(source_keys, value_set=arrow(links["source_key"]))
+    return arrow(links["target_key"]).take(place)
+
+
+def by_identity(data: pd.DataFrame, key: str) -> Matched:
+    """Rows whose source key is the target's key as well."""
+    return Matched(arrow(data[key]), empty(LINKS), empty(HELD))
+
+
+def proposed(data: pd.DataFrame, key: str, natural: str | None) -> pa.Array:
+    """The key of a row that HR does not have yet: its value in column ``natural``, else ``AP-`` and the source key.
+
+    It depends on the record alone, so that a create that is repeated after a crash meets itself.
+    """
+    own = pc.binary_join_element_wise(pa.scalar("AP-"), arrow(data[key]), "")
+    return pc.coalesce(arrow(data[natural]), own) if natural else own
+
+
+def _one_to_many(values: pa.Array) -> np.ndarray[Any, Any]:
+    """True where a value stands more than once."""
+    return pd.Series(pd.arrays.ArrowExtensionArray(values)).duplicated(keep=False).to_numpy() & ~np.asarray(pc.is_null(values))
+
+
+def by_rules(
+    data: pd.DataFrame,
+    key: str,
+    target: pd.DataFrame,
+    target_key: str,
+    links: pd.DataFrame,
+    rules: tuple[MatchRule, ...],
+    natural: str | None,
+) -> Matched:
+    """Links first, then the rules in order; an ambiguity is held, never decided.
+
+    ``target`` holds at least every target row that shares a rule's value with a source row or has a proposed key;
+    ``links`` at least those of the source rows and of these target rows.
+    """
+    source_keys = arrow(data[key])
+    keys = linked(source_keys, links)
+    taken = true(pc.is_in(arrow(target[target_key]), value_set=arrow(links["target_key"])))
+    problems: list[pd.DataFrame] = []
+    undecided = np.asarray(pc.is_null(keys))
+    for rule in rules:
+        if not undecided.any():
+            break
+        wanted = normalised(arrow(data[rule.source]))
+        offered = normalised(arrow(target[rule.target]))
+        many_here = _one_to_many(pc.if_else(pa.array(undecided), wanted, pa.scalar(None, pa.string())))
+        place = pc.index_in(wanted, value_set=pc.fill_null(offered, "\0"))
+        found = undecided & ~np.asarray(pc.is_null(place)) & ~np.asarray(pc.is_null(wanted))
+        many_there = _at(_one_to_many(offered), place)
+        other = _at(taken, place)
+        clashes = [
+            (undecided & many_here, f"several users have the same {rule.source}"),
+            (found & many_there, f"several employees have the same {rule.target}"),
+            (found & other, f"the employee with this {rule.target} is linked to another user"),
+        ]
+        for mask, reason in clashes:
+            mask = mask & undecided
+            if mask.any():
+                problems.append(held(source_keys.filter(pa.array(mask)), rule.source, reason))
+                undecided &= ~mask
+        found &= undecided
+        keys = pc.if_else(pa.array(found), arrow(target[target_key]).take(place), keys)
+        undecided &= ~found
+    suggestion = proposed(data, key, natural)
+    occupied = undecided & true(pc.is_in(suggestion, value_set=arrow(target[target_key])))
+    if occupied.any():
+        problems.append(held(source_keys.filter(pa.array(occupied)), key, "HR has this key for somebody else"))
+        undecided &= ~occupied
+    keys = pc.if_else(pa.array(undecided), suggestion, keys)
+    twice = _one_to_many(keys)
+    if twice.any():
+        problems.append(held(source_keys.filter(pa.array(twice)), key, "several users lead to the same employee"))
+        keys = pc.if_else(pa.array(twice), pa.scalar(None, pa.string()), keys)
+    new = ~np.asarray(pc.is_null(keys)) & np.asarray(pc.is_null(linked(source_keys, links)))
+    fresh = pick(frame({"source_key": source_keys, "target_key": keys}), new)
+    return Matched(keys, fresh, pd.concat(problems, ignore_index=True) if problems else empty(HELD))
+
+
+def _at(flags: np.ndarray[Any, Any], place: pa.Array) -> np.ndarray[Any, Any]:
+    """``flags`` at the places found, false where none was."""
+    if not len(flags):
+        return np.zeros(len(place), dtype=bool)
+    return np.asarray(flags[pc.fill_null(place, 0).to_numpy()] & ~np.asarray(pc.is_null(place)))

@@ -1,0 +1,77 @@
+"""What a run says of itself: counts that add up, and a plan that a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from .frame import strings
+from .plan import Plan
+
+OUTCOMES = (
+    "unchanged",
+    "created",
+    "updated",
+    "closed",
+    "held",
+    "out_of_scope",
+    "quarantined",
+    "failed",
+    "duplicate",
+)
+"""Where a row can end; each row that was looked at ends in exactly one. ``failed``: HR refused it; it is quarantined."""
+
+
+@dataclass
+class RunReport:
+    """One run in figures. read + reexamined == the sum of ``outcomes``.
+
+    read: rows received from the feed. reexamined: rows of HR looked at again for what others did (an award that a
+    newer one supersedes). No personal data.
+    """
+
+    process: str
+    mode: str
+    source: str
+    started: datetime
+    read: int = 0
+    reexamined: int = 0
+    outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    requests: int = 0
+    complete: bool = True
+    watermark_before: datetime | None = None
+    watermark_after: datetime | None = None
+    digest: str = ""
+    drift: tuple[str, ...] = ()
+    reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
+    """(outcome, field, reason, rows)."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def adds_up(self) -> bool:
+        """Every row that was looked at has ended somewhere."""
+        return self.read + self.reexamined == sum(self.outcomes.values())
+
+    @property
+    def written(self) -> int:
+        """Rows that HR now has otherwise than before."""
+        return self.outcomes["created"] + self.outcomes["updated"] + self.outcomes["closed"]
+
+
+def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, str]]:
+    """(kind, key, field, before, after) of the first ``limit`` changes, creates by their filled fields.
+
+    Holds personal data: for the terminal of whoever runs it, never for a log or an artifact.
+    """
+    columns = [name for name in plan.changes.columns if name not in ("kind", "key", "fields")]
+    before = plan.before.set_index("key")
+    shown = plan.changes.head(limit)
+    kinds, keys, fields = (strings(shown[name]) for name in ("kind", "key", "fields"))
+    for position, (kind, key, changed) in enumerate(zip(kinds, keys, fields, strict=True)):
+        row = shown.iloc[position]
+        for name in columns if kind == "create" else str(changed).split(","):
+            after = "" if row[name] is None or row[name] != row[name] or str(row[name]) == "<NA>" else str(row[name])
+            old = before.at[key, name] if kind != "create" else None
+            was = "" if old is None or str(old) == "<NA>" else str(old)
+            if kind != "create" or after:
+                yield str(kind), str(key), name, was, after

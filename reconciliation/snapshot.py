@@ -1,0 +1,73 @@
+"""What one side said, and how far to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .frame import arrow, concat, empty, pick
+
+REJECTED = {"key": "text", "field": "text", "reason": "text", "raw": "text", "hash": "hash"}
+"""A rejected row: its key if it could be read, the field at fault, why, the record itself, its hash."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One read of one side.
+
+    frame: the rows that could be read; a source's rows carry ``hash``, the hash of the raw record (int64).
+    complete: every row that was asked for is either in ``frame``, in ``rejected`` or among the skipped.
+    rejected: columns of :data:`REJECTED`.
+    read: rows received, each once however many pages it stood on.
+    skipped: rows whose raw record is known byte for byte from an earlier run.
+    duplicates: rows that were received again with other content and gave way to the newer one.
+    drift: fields that came unasked or did not come, as "feed: field appeared|vanished".
+    """
+
+    frame: pd.DataFrame
+    complete: bool = True
+    rejected: pd.DataFrame = field(default_factory=lambda: empty(REJECTED))
+    read: int = 0
+    skipped: int = 0
+    duplicates: int = 0
+    drift: tuple[str, ...] = ()
+
+
+def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
+    """One row per key: the one updated last, of equals the one read last."""
+    if len(data) < 2:
+        return data
+    keys = arrow(data[key]).dictionary_encode().indices.to_numpy()
+    if len(np.unique(keys)) == len(keys):
+        return data
+    moments = arrow(data[updated]).cast(pa.int64()).fill_null(-1).to_numpy() if updated else np.zeros(len(keys))
+    order = np.lexsort((np.arange(len(keys)), moments, keys))
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = keys[order][1:] != keys[order][:-1]
+    keep = np.zeros(len(order), dtype=bool)
+    keep[order[last]] = True
+    return pick(data, keep)
+
+
+def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snapshot:
+    """Several reads of one feed as one. A record that was once read well is not rejected for another, broken read."""
+    rows = concat([s.frame for s in snapshots])
+    kept = newest(rows, key, updated)
+    rejected = concat([s.rejected for s in snapshots])
+    if len(rejected):
+        rejected = pick(rejected, ~rejected.duplicated("hash").to_numpy() & ~rejected["key"].isin(kept[key]).to_numpy(dtype=bool))
+    read = sum(s.read for s in snapshots)
+    skipped = sum(s.skipped for s in snapshots)
+    return Snapshot(
+        kept,
+        all(s.complete for s in snapshots),
+        rejected,
+        read,
+        skipped,
+        read - skipped - len(kept) - len(rejected),
+        tuple(dict.fromkeys(d for s in snapshots for d in s.drift)),
+    )
