@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -234,7 +235,7 @@ def make_app(sandbox: Sandbox) -> Starlette:
     """The ASGI application over one sandbox."""
 
     async def token(request: Request) -> Response:
-        form = {key: str(value) for key, value in (await request.form()).items()}
+        form = dict(parse_qsl((await request.body()).decode()))
         granted = sandbox.accounts.grant(form)
         if granted is None:
             return _json({"error": "invalid_grant", "error_description": "the user name or password is incorrect"}, 400)

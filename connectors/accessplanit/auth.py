@@ -9,7 +9,7 @@ from collections.abc import Generator
 import httpx
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from reconciliation.errors import CredentialsRefused
+from reconciliation.errors import CredentialsRefused, SourceFailed
 
 EARLY = 30.0
 """Seconds before its end at which a token is no longer used."""
@@ -83,7 +83,11 @@ class PasswordGrant(httpx.Auth):
         response = self._client.post(self._url, data=form)
         if response.status_code in (400, 401, 403):
             return None
-        response.raise_for_status()
+        if not response.is_success:
+            raise SourceFailed(
+                f"The token endpoint of accessplanit answered {response.status_code}",
+                "The data engineer must check base_url and token_path; if they are right, the operator runs again later.",
+            )
         try:
             return Granted.model_validate_json(response.content)
         except ValidationError:

@@ -30,7 +30,7 @@ from reconciliation.ports import Hashes
 from reconciliation.snapshot import REJECTED
 
 from .dialect import Dialect
-from .feeds import EMAIL, FEEDS, Record, Text, kinds
+from .feeds import EMAIL, FEEDS, Record, Text, constraints, kinds
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
@@ -133,8 +133,6 @@ class Shape:
                 found[name] = tidy(pa.array(column, pa.string()))
             elif kind == "moment":
                 found[name] = utc(pa.array(column, pa.timestamp("us")), self.zone)
-            elif kind == "day":
-                found[name] = pa.array(column, pa.timestamp("us")).cast(pa.timestamp("s"), safe=False).cast(pa.date32(), safe=False)
             else:
                 found[name] = pa.array(column, ARROW[kind])
         return found
@@ -145,7 +143,7 @@ class Shape:
         for name in self.kinds:
             if self.model.model_fields[name].is_required():
                 doubt |= np.asarray(pc.is_null(columns[name]))
-            if any(getattr(m, "pattern", None) == EMAIL for m in self.model.model_fields[name].metadata):
+            if any(getattr(m, "pattern", None) == EMAIL for m in constraints(self.model.model_fields[name])):
                 doubt |= true(pc.invert(pc.match_substring_regex(columns[name], EMAIL)))
         return doubt
 
@@ -179,8 +177,8 @@ def _compiled(model: type[Record], name: str) -> Any:
     if get_origin(info.annotation) is Literal:
         plain = Literal[get_args(info.annotation)]
     elif kind == "text":
-        least = max([m.min_length for m in info.metadata if isinstance(m, MinLen)], default=0)
-        most = min([m.max_length for m in info.metadata if isinstance(m, MaxLen)])
+        least = max([m.min_length for m in constraints(info) if isinstance(m, MinLen)], default=0)
+        most = min([m.max_length for m in constraints(info) if isinstance(m, MaxLen)])
         plain = Annotated[str, msgspec.Meta(min_length=least, max_length=most)]
     elif kind == "flag":
         plain = bool

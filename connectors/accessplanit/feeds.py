@@ -14,6 +14,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from reconciliation.frame import Kind, fold
 
@@ -95,12 +96,12 @@ def _award_status(value: Any) -> str | None:
     return _STATUSES[fold(text)]
 
 
-Text = Annotated[str | None, BeforeValidator(_text), Field(max_length=LONGEST)]
+Text = Annotated[Annotated[str, Field(max_length=LONGEST)] | None, BeforeValidator(_text)]
 Required = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=250)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Day = Annotated[date | None, BeforeValidator(_day)]
-Email = Annotated[str | None, BeforeValidator(_text), Field(max_length=80, pattern=EMAIL)]
+Email = Annotated[Annotated[str, Field(max_length=80, pattern=EMAIL)] | None, BeforeValidator(_text)]
 AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
 
 
@@ -156,6 +157,12 @@ def kind_of(annotation: Any) -> Kind:
         annotation = next(a for a in get_args(annotation) if a is not type(None))
     kinds: dict[Any, Kind] = {bool: "flag", datetime: "moment", date: "day"}
     return kinds.get(annotation, "text")
+
+
+def constraints(info: FieldInfo) -> list[Any]:
+    """The length and pattern constraints of a model field, those on its optional text included."""
+    nested = [m for arg in get_args(info.annotation) if get_origin(arg) is Annotated for m in get_args(arg)[1:]]
+    return [*info.metadata, *(c for m in nested for c in (m.metadata if isinstance(m, FieldInfo) else [m]))]
 
 
 def kinds(model: type[Record]) -> dict[str, Kind]:

@@ -174,14 +174,18 @@ class SyncStore:
         q = t.quarantine.c
         moment = _naive(now)
         mine = (q.process == spec.name) & (q.status == "open")
-        landed = strings(settlement.landed["key"])
-        open_keys = set(connection.execute(sa.select(q.key).where(mine, q.key.is_not(None))).scalars())
-        through = sorted(open_keys.intersection(landed))
-        for i in range(0, len(through), IN):
-            connection.execute(
-                t.quarantine.update().where(mine, q.key.in_(through[i : i + IN])).values(status="replayed", last_seen=moment)
-            )
-        seen = {(row.key, row.hash if row.key is None else None): row for row in connection.execute(sa.select(t.quarantine).where(mine))}
+        landed = [str(key) for key in strings(settlement.landed["key"])]
+        came = [str(key) for key in strings(settlement.quarantine["key"]) if key is not None]
+        if connection.execute(sa.select(q.id).where(mine).limit(1)).first():
+            for i in range(0, len(landed), IN):
+                connection.execute(
+                    t.quarantine.update().where(mine, q.key.in_(landed[i : i + IN])).values(status="replayed", last_seen=moment)
+                )
+        open_entries = sa.select(q.id, q.key, q.hash, q.attempts).where(mine)
+        rows = list(connection.execute(open_entries.where(q.key.is_(None))))
+        for i in range(0, len(came), IN):
+            rows += connection.execute(open_entries.where(q.key.in_(came[i : i + IN])))
+        seen = {(row.key, row.hash if row.key is None else None): row for row in rows}
         fresh: list[dict[str, Any]] = []
         again: list[dict[str, Any]] = []
         for row in settlement.quarantine[list(QUARANTINE)].itertuples(index=False):
