@@ -73,7 +73,7 @@ def load() -> Settings:
     Misconfigured: a setting has no usable value; names each, without the value.
     """
     try:
-        return Settings()
+        return Settings()  # type: ignore[call-arg]
     except ValidationError as error:
         problems = "; ".join(
             f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors(include_input=False, include_url=False)

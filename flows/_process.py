@@ -14,6 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from prefect import State
+from prefect.states import Completed
+
+from connectors.settings import Settings
+from connectors.settings import load as load_settings
 from reconciliation.ask import questions
 from reconciliation.errors import HrsyncError
 from reconciliation.guard import check
@@ -24,9 +29,12 @@ from reconciliation.settle import planned, settle
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import ProcessSpec
 from reconciliation.watermark import advance, window
+from tasks.connections import Connections, connections
 from tasks.extract import extract
 from tasks.load import load
+from tasks.publish import publish
 from tasks.reconcile import compare
+from tasks.steps import discreet
 
 Mode = Literal["apply", "plan"]
 Caller = Callable[..., Any]
@@ -40,6 +48,11 @@ class World:
     target: Target
     store: Store
     zone: str
+
+    @classmethod
+    def of(cls, opened: Connections, settings: Settings) -> World:
+        """The world of opened connections."""
+        return cls(opened.source, opened.target, opened.store, settings.dialect.zone)
 
 
 @dataclass(frozen=True)
@@ -81,12 +94,26 @@ def run_process(
     run = uuid.uuid4().hex
     world.store.start(run, spec.name, order.mode, now)
     try:
-        return _run(spec, world, order, call, now, run)
+        return discreet(_run)(spec, world, order, call, now, run)
     except BaseException as error:
         # Only our own errors are known to hold no personal data.
         reason = str(error) if isinstance(error, HrsyncError) else type(error).__name__
         world.store.finish(run, "failed", reason, datetime.now(UTC))
         raise
+
+
+def run_flow(spec: ProcessSpec, order: Order) -> State[None]:
+    """The body of every flow: one run with what the environment configures, its report published.
+
+    The state it returns says in a sentence what was done. Nothing of the data is returned to Prefect.
+    """
+    settings = load_settings()
+    with connections(settings) as opened:
+        report, _ = run_process(spec, World.of(opened, settings), order)
+    publish(report)
+    written = ", ".join(f"{rows:,} {name}" for name, rows in report.outcomes.items() if rows) or "nothing to do"
+    would = "would be " if order.mode == "plan" else ""
+    return Completed(message=f"{report.read:,} rows read from {report.source}: {would}{written}")
 
 
 def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datetime, run: str) -> tuple[RunReport, Plan]:
@@ -119,7 +146,9 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
         receipts = planned(plan)
 
     settled = settle(compared, receipts)
-    keyless = {int(h) for h, key in zip(compared.read.rejected["hash"], compared.read.rejected["key"], strict=True) if key is None or key != key}
+    keyless = {
+        int(h) for h, key in zip(compared.read.rejected["hash"], compared.read.rejected["key"], strict=True) if key is None or key != key
+    }
     unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
     after = mark if order.keys else advance(mark, compared.read, updated, asked, today, unseen)
     report.read, report.reexamined = compared.read.read, settled.reexamined

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from prefect import State, flow
+
 from reconciliation.spec import Clause, FieldMap, ProcessSpec, Scope
+
+from ._process import Mode, Order, run_flow
+
+STATUSES = ("Target", "In Progress", "Completed", "On Hold")
 
 SPEC = ProcessSpec(
     name="awards_to_hr",
@@ -25,5 +33,71 @@ SPEC = ProcessSpec(
         FieldMap(source="created_at", target="source_created_at", kind="moment", compare=False),
         FieldMap(source="updated_at", target="source_updated_at", kind="moment", compare=False),
     ),
-    scope=Scope(clauses=(Clause(column="status", values=("Target", "In Progress", "Completed", "On Hold")),)),
+    scope=Scope(clauses=(Clause(column="status", values=STATUSES),)),
 )
+
+
+def scoped(
+    statuses: list[str] | None = None,
+    awards: list[str] | None = None,
+    users: list[str] | None = None,
+    future_targets_only: bool = False,
+    custom_fields: list[str] | None = None,
+    expiring_within_days: int = 90,
+) -> ProcessSpec:
+    """:data:`SPEC` narrowed to these filters.
+
+    Args:
+        statuses: award statuses in scope; none given: Target, In Progress, Completed and On Hold.
+        awards: IDs of the awards (AwardID) to load; none given: all.
+        users: IDs of the users (UserID) whose awards are loaded; none given: all.
+        future_targets_only: leave out targets whose date has passed.
+        custom_fields: custom fields of user awards to carry along (CF_…).
+        expiring_within_days: from so many days before its expiry date on, an award is "expiring".
+    """
+    clauses = [Clause(column="status", values=tuple(statuses or STATUSES))]
+    if awards:
+        clauses.append(Clause(column="award_id", values=tuple(awards)))
+    if users:
+        clauses.append(Clause(column="user_id", values=tuple(users)))
+    if future_targets_only:
+        clauses.append(Clause(column="target_date", op="after", when=Clause(column="status", values=("Target",))))
+    update = {
+        "scope": SPEC.scope.model_copy(update={"clauses": tuple(clauses)}),
+        "custom": tuple(custom_fields or ()),
+        "expiring_within_days": expiring_within_days,
+    }
+    return SPEC.model_copy(update=update)
+
+
+@flow(name="awards_to_hr", flow_run_name="awards_to_hr {mode}", persist_result=False)
+def awards_to_hr(
+    mode: Mode = "apply",
+    statuses: list[str] | None = None,
+    awards: list[str] | None = None,
+    users: list[str] | None = None,
+    future_targets_only: bool = False,
+    custom_fields: list[str] | None = None,
+    expiring_within_days: int = 90,
+    since: datetime | None = None,
+    full: bool = False,
+    approve: str | None = None,
+    keys: list[str] | None = None,
+) -> State[None]:
+    """Targets, completions, expiries and renewals of awards reach HR (guide i, overview).
+
+    Args:
+        mode: apply writes; plan only counts what would be written.
+        statuses: award statuses in scope; none given: Target, In Progress, Completed and On Hold.
+        awards: IDs of the awards (AwardID) to load; none given: all.
+        users: IDs of the users (UserID) whose awards are loaded; none given: all.
+        future_targets_only: leave out targets whose date has passed.
+        custom_fields: custom fields of user awards to carry along (CF_…).
+        expiring_within_days: from so many days before its expiry date on, an award is "expiring".
+        since: read what changed from this moment on, whatever was read before.
+        full: read everything again; what is unchanged is not written.
+        approve: the digest of a plan that its guard has stopped and that somebody has looked at.
+        keys: look at these records of accessplanit (IDs) again, and at nothing else.
+    """
+    order = Order(mode=mode, since=since, full=full, approve=approve, keys=tuple(keys or ()))
+    return run_flow(scoped(statuses, awards, users, future_targets_only, custom_fields, expiring_within_days), order)

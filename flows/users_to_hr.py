@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Literal
+
+from prefect import State, flow
+
 from reconciliation.spec import Clause, FieldMap, MatchRule, ProcessSpec, Scope
+
+from ._process import Mode, Order, run_flow
 
 SPEC = ProcessSpec(
     name="users_to_hr",
@@ -37,3 +44,53 @@ SPEC = ProcessSpec(
     ),
     scope=Scope(clauses=(Clause(column="status", values=("Enabled", "New")),), closed=(("status", "Inactive"),)),
 )
+
+
+def scoped(
+    companies: list[str] | None = None,
+    statuses: list[str] | None = None,
+    custom_fields: list[str] | None = None,
+    leavers: Literal["ignore", "close"] = "ignore",
+) -> ProcessSpec:
+    """:data:`SPEC` narrowed to these filters.
+
+    Args:
+        companies: IDs of the companies (MainCompanyID) whose people are loaded; none given: all.
+        statuses: user statuses in scope; the guide's are Enabled and New.
+        custom_fields: custom fields of users to carry along, by their names in accessplanit (CF_…).
+        leavers: what becomes of an employee whose user has left the scope: nothing, or the status Inactive.
+    """
+    clauses = [Clause(column="status", values=tuple(statuses or ("Enabled", "New")))]
+    if companies:
+        clauses.append(Clause(column="company_id", values=tuple(companies)))
+    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers})
+    return SPEC.model_copy(update={"scope": scope, "custom": tuple(custom_fields or ())})
+
+
+@flow(name="users_to_hr", flow_run_name="users_to_hr {mode}", persist_result=False)
+def users_to_hr(
+    mode: Mode = "apply",
+    companies: list[str] | None = None,
+    statuses: list[str] | None = None,
+    custom_fields: list[str] | None = None,
+    leavers: Literal["ignore", "close"] = "ignore",
+    since: datetime | None = None,
+    full: bool = False,
+    approve: str | None = None,
+    keys: list[str] | None = None,
+) -> State[None]:
+    """New and updated users reach HR (guide a, c).
+
+    Args:
+        mode: apply writes; plan only counts what would be written.
+        companies: IDs of the companies (MainCompanyID) whose people are loaded; none given: all.
+        statuses: user statuses in scope; the guide's are Enabled and New.
+        custom_fields: custom fields of users to carry along, by their names in accessplanit (CF_…).
+        leavers: what becomes of an employee whose user has left the scope: nothing, or the status Inactive.
+        since: read what changed from this moment on, whatever was read before.
+        full: read everything again; what is unchanged is not written.
+        approve: the digest of a plan that its guard has stopped and that somebody has looked at.
+        keys: look at these records of accessplanit (IDs) again, and at nothing else.
+    """
+    order = Order(mode=mode, since=since, full=full, approve=approve, keys=tuple(keys or ()))
+    return run_flow(scoped(companies, statuses, custom_fields, leavers), order)

@@ -34,9 +34,7 @@ class Ask:
     skip_known: bool = True
 
 
-def questions(
-    spec: ProcessSpec, asked: Window, mark: Watermark, today: date, keys: Sequence[str], updated: str | None
-) -> list[Ask]:
+def questions(spec: ProcessSpec, asked: Window, mark: Watermark, today: date, keys: Sequence[str], updated: str | None) -> list[Ask]:
     """The window; what is due by time alone since the last run; what is to be looked at again (``keys``).
 
     ``updated``: the column of the last change, ``None`` where the tenant's feed has none: then the window is all.

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def states(rows: pd.DataFrame, key: str, today: date, expiring_within_days: int)
     return pa.array(choices, pa.string()), superseded_by
 
 
-def _successors(rows: pd.DataFrame, key: str, completed: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _successors(rows: pd.DataFrame, key: str, completed: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """For each row the position of the next completion in its group, -1 where there is none."""
     never = np.iinfo(np.int32).max
     successor = np.full(len(rows), -1, dtype=np.int64)

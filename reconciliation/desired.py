@@ -64,5 +64,3 @@ def with_siblings(spec: ProcessSpec, wanted: pd.DataFrame, target: pd.DataFrame,
     fresh["superseded_by"] = fresh["state"]
     others = others.assign(source_key=others[key])[list(fresh.columns)]
     return awards.with_states(concat([fresh, others]), key, today, spec.expiring_within_days)
-
-

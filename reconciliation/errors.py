@@ -8,7 +8,8 @@
     ├── SourceFailed         accessplanit did not answer, or answered what cannot be believed
     ├── TargetFailed         the HR system cannot be reached or refused everything
     ├── StoreFailed          the sync store cannot be reached or is of another version
-    └── UnsafePlan           the HR or training manager: the plan is larger than its guard allows
+    ├── UnsafePlan           the HR or training manager: the plan is larger than its guard allows
+    └── Defect               the data engineer: this program has met what it did not foresee
 
 One bad record is no error: it is quarantined, and the run goes on.
 Messages never hold personal data.
@@ -57,3 +58,7 @@ class UnsafePlan(HrsyncError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.what, self.remedy, self.digest)
+
+
+class Defect(HrsyncError):
+    """This program has met what it did not foresee. Names the place, never a value."""

@@ -67,7 +67,8 @@ def proposed(data: pd.DataFrame, key: str, natural: str | None) -> pa.Array:
 
 def _one_to_many(values: pa.Array) -> np.ndarray[Any, Any]:
     """True where a value stands more than once."""
-    return pd.Series(pd.arrays.ArrowExtensionArray(values)).duplicated(keep=False).to_numpy() & ~np.asarray(pc.is_null(values))
+    twice = pd.Series(pd.arrays.ArrowExtensionArray(values)).duplicated(keep=False)
+    return np.asarray(twice.to_numpy() & ~np.asarray(pc.is_null(values)))
 
 
 def by_rules(
@@ -104,8 +105,8 @@ def by_rules(
             (found & many_there, f"several employees have the same {rule.target}"),
             (found & other, f"the employee with this {rule.target} is linked to another user"),
         ]
-        for mask, reason in clashes:
-            mask = mask & undecided
+        for clash, reason in clashes:
+            mask = clash & undecided
             if mask.any():
                 problems.append(held(source_keys.filter(pa.array(mask)), rule.source, reason))
                 undecided &= ~mask

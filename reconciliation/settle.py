@@ -100,13 +100,11 @@ def _closings_refused(plan: Plan, bad_keys: pa.Array) -> int:
 
 def _quarantine(compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
     by_target = dict(zip(strings(compared.pairs["key"]), strings(compared.pairs["source_key"]), strict=True)) if len(refused) else {}
+    source_keys = pd.Series([by_target.get(key, key) for key in strings(refused["key"])], index=refused.index, dtype=object)
     parts = [
         ("rejected", compared.read.rejected.assign(waits_for=None)),
         ("held", held_rows.assign(raw=None, hash=None)),
-        (
-            "failed",
-            refused.assign(key=[by_target.get(k, k) for k in strings(refused["key"])], field="(row)", waits_for=None, raw=None, hash=None),
-        ),
+        ("failed", refused.assign(key=source_keys, field="(row)", waits_for=None, raw=None, hash=None)),
     ]
     columns: dict[str, list[object]] = {name: [] for name in QUARANTINE}
     reasons: Counter[tuple[str, str, str]] = Counter()

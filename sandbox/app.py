@@ -63,13 +63,14 @@ class Sandbox:
         self._hours: dict[str, tuple[int, int]] = {}
         self._lock = threading.RLock()
         with self.engine.begin() as connection:
-            kept: dict[str, str] = {name: value for name, value in connection.execute(sa.select(state)).all()}
+            kept: dict[str, str] = dict(connection.execute(sa.select(state)).all())
             self.offset = timedelta(seconds=float(kept.get("offset", 0)))
             if "seed" not in kept:
                 for module, rows in Organisation(seed, size, self.now()).modules():
                     self._fill(connection, module, rows)
                 connection.execute(
-                    state.insert(), [{"name": "seed", "value": str(seed)}, {"name": "size", "value": str(size)}, {"name": "offset", "value": "0"}]
+                    state.insert(),
+                    [{"name": "seed", "value": str(seed)}, {"name": "size", "value": str(size)}, {"name": "offset", "value": "0"}],
                 )
 
     @staticmethod
@@ -78,7 +79,9 @@ class Sandbox:
             columns = list(rows[0])
             names = ", ".join(f'"{c}"' for c in columns)
             marks = ", ".join("?" for _ in columns)
-            connection.exec_driver_sql(f'INSERT INTO "{module}" ({names}) VALUES ({marks})', [tuple(row[c] for c in columns) for row in rows])
+            connection.exec_driver_sql(
+                f'INSERT INTO "{module}" ({names}) VALUES ({marks})', [tuple(row[c] for c in columns) for row in rows]
+            )
 
     def now(self) -> datetime:
         """Wall time in the tenant's zone, moved by what ``tick`` has moved it."""
@@ -174,7 +177,14 @@ class Sandbox:
         return response
 
     def _write(
-        self, connection: sa.Connection, method: str, table: sa.Table, item: list[str], query: dict[str, str], user: ServiceUser, body: bytes
+        self,
+        connection: sa.Connection,
+        method: str,
+        table: sa.Table,
+        item: list[str],
+        query: dict[str, str],
+        user: ServiceUser,
+        body: bytes,
     ) -> Response:
         writer = Writer(connection, Names(self.tenant, table), self.now())
         try:
@@ -214,7 +224,11 @@ class Sandbox:
             {
                 "module": table.name,
                 "fields": [
-                    {"name": wire, "type": next((kind for kind, those in kinds if name in those), "String"), "custom": name.startswith("CF_")}
+                    {
+                        "name": wire,
+                        "type": next((kind for kind, those in kinds if name in those), "String"),
+                        "custom": name.startswith("CF_"),
+                    }
                     for name, wire in names.wire.items()
                 ],
             },

@@ -316,32 +316,38 @@ class Organisation:
         yield "Course", self.courses
         yield "CourseDate", self.course_dates
         yield "UserType", self.job_roles
-        yield "AwardUserType", [
-            {
-                "ID": f"AUT{i:03}",
-                "AwardID": award["ID"],
-                "AwardLabel": award["Label"],
-                "UserTypeID": role["ID"],
-                "UserTypeLabel": role["Label"],
-                "Lifetime": award["Lifetime"],
-                "AutoTarget": i % 2 == 0,
-                **dates,
-            }
-            for i, (award, role) in enumerate((a, j) for a in self.awards for j in self.job_roles[:4])
-        ]
-        yield "CustomFieldMetadata", [
-            {"ID": f"CF{i:03}", "Module": module, "Name": name, "Label": name[3:].replace("_", " "), "FieldType": kind, **dates}
-            for i, (module, name, kind) in enumerate(
-                (
-                    ("User", "CF_Payroll_Number", "Text"),
-                    ("User", "CF_Site", "DropDown"),
-                    ("User", "CF_First_Aider", "CheckBox"),
-                    ("User", "CF_Start_Date", "Date"),
-                    ("UserAward", "CF_Assessor", "Text"),
-                    ("UserCourseDate", "CF_Dietary_Note", "Text"),
+        yield (
+            "AwardUserType",
+            [
+                {
+                    "ID": f"AUT{i:03}",
+                    "AwardID": award["ID"],
+                    "AwardLabel": award["Label"],
+                    "UserTypeID": role["ID"],
+                    "UserTypeLabel": role["Label"],
+                    "Lifetime": award["Lifetime"],
+                    "AutoTarget": i % 2 == 0,
+                    **dates,
+                }
+                for i, (award, role) in enumerate((a, j) for a in self.awards for j in self.job_roles[:4])
+            ],
+        )
+        yield (
+            "CustomFieldMetadata",
+            [
+                {"ID": f"CF{i:03}", "Module": module, "Name": name, "Label": name[3:].replace("_", " "), "FieldType": kind, **dates}
+                for i, (module, name, kind) in enumerate(
+                    (
+                        ("User", "CF_Payroll_Number", "Text"),
+                        ("User", "CF_Site", "DropDown"),
+                        ("User", "CF_First_Aider", "CheckBox"),
+                        ("User", "CF_Start_Date", "Date"),
+                        ("UserAward", "CF_Assessor", "Text"),
+                        ("UserCourseDate", "CF_Dietary_Note", "Text"),
+                    )
                 )
-            )
-        ]
+            ],
+        )
         awards_made = 0
         for start in range(0, self.size, 2000):
             users = [self.user(n) for n in range(start, min(start + 2000, self.size))]
@@ -354,7 +360,9 @@ class Organisation:
                 for course_date in r.sample(self.course_dates, 2):
                     begins = datetime.fromisoformat(str(course_date["StartDate"]))
                     future = begins > self.now
-                    status = r.choice(("Booked", "Provisional")) if future else r.choices(("Completed", "Cancelled", "NoAttend"), (85, 10, 5))[0]
+                    status = (
+                        r.choice(("Booked", "Provisional")) if future else r.choices(("Completed", "Cancelled", "NoAttend"), (85, 10, 5))[0]
+                    )
                     made_at = min(begins, self.now) - timedelta(days=r.randint(1, 60), seconds=r.randint(0, 9999))
                     row = self.delegate(user, course_date, status, made_at)
                     delegates[str(row["ID"])] = row

@@ -62,8 +62,7 @@ _module(
 )
 _module(
     "UserAward",
-    "ID UserID UserFullname AwardID AwardLabel Status TargetDate Passed Expires Renewed CourseDateID DateCreated"
-    " DateUpdated CF_Assessor",
+    "ID UserID UserFullname AwardID AwardLabel Status TargetDate Passed Expires Renewed CourseDateID DateCreated DateUpdated CF_Assessor",
     "DateUpdated",
     "UserID",
     "Expires",
@@ -87,8 +86,7 @@ _module(
 )
 _module(
     "ManagerUserCourseDateAuthorisation",
-    "ID UserID UserForenames UserSurname CourseName CourseDateID CourseDateStartDate CourseDateEndDate VenueName"
-    " DateCreated DateUpdated",
+    "ID UserID UserForenames UserSurname CourseName CourseDateID CourseDateStartDate CourseDateEndDate VenueName DateCreated DateUpdated",
     "UserID",
 )
 _module("UserType", "ID Label Description Protected DateCreated DateUpdated")

@@ -109,7 +109,9 @@ class Ticker:
         award = next(a for a in self.made.awards if a["ID"] == course["AwardedAwardIDs"])
         table = metadata.tables["UserAward"]
         older = self.connection.execute(
-            sa.select(table).where(table.c.UserID == user["ID"], table.c.AwardID == award["ID"], table.c.Status == "Completed", table.c.Renewed.is_(False))
+            sa.select(table).where(
+                table.c.UserID == user["ID"], table.c.AwardID == award["ID"], table.c.Status == "Completed", table.c.Renewed.is_(False)
+            )
         ).mappings()
         for row in older.all():
             self._put("UserAward", {**row, "Renewed": True}, "renew")

@@ -86,7 +86,9 @@ class Writer:
     def delete(self, identifier: str) -> None:
         """Users are only marked; the rows of the other modules go."""
         if self.table.name == "User":
-            self.connection.execute(self.table.update().where(self.table.c.ID == identifier).values(Status="Deleted", DateUpdated=stamp(self.now)))
+            self.connection.execute(
+                self.table.update().where(self.table.c.ID == identifier).values(Status="Deleted", DateUpdated=stamp(self.now))
+            )
         else:
             self.connection.execute(self.table.delete().where(self.table.c.ID == identifier))
         log(self.connection, self.now, self.table.name, identifier, "api-delete")
@@ -96,9 +98,12 @@ class Writer:
             if len(str(row.get(name) or "")) > limit:
                 errors.append({"field": name, "message": f"is longer than {limit} characters"})
         for name, module in REFERENCES.items():
-            if row.get(name) and not self.connection.execute(
-                sa.select(metadata.tables[module].c.ID).where(metadata.tables[module].c.ID == row[name])
-            ).first():
+            if (
+                row.get(name)
+                and not self.connection.execute(
+                    sa.select(metadata.tables[module].c.ID).where(metadata.tables[module].c.ID == row[name])
+                ).first()
+            ):
                 errors.append({"field": name, "message": f"is not the ID of a {module}"})
         if self.table.name == "User" and row.get("Email"):
             holder = self.connection.execute(sa.select(self.table.c.ID).where(self.table.c.Email == row["Email"])).scalar()

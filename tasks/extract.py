@@ -12,7 +12,7 @@ from reconciliation.spec import ProcessSpec
 from .steps import step
 
 
-@step(name="extract")
+@step("extract")
 def extract(source: Source, spec: ProcessSpec, asks: Sequence[Ask], known: Hashes) -> Snapshot:
     """All answers as one snapshot. A record that stands in several answers is taken once."""
     seed = spec.fingerprint()

@@ -11,7 +11,7 @@ from reconciliation.spec import ProcessSpec
 from .steps import step
 
 
-@step(name="load")
+@step("load")
 def load(target: Target, spec: ProcessSpec, plan: Plan) -> pd.DataFrame:
     """A receipt per change (``reconciliation.ports.RECEIPTS``). A refused row is a receipt; its neighbours load."""
     return target.apply(spec.entity, plan.changes)

@@ -43,7 +43,7 @@ Source: {report.source}
 {"### Fields of the feed that changed" + drift if drift else ""}"""
 
 
-@step(name="publish")
+@step("publish")
 def publish(report: RunReport) -> None:
     """The summary and, if there is one, the table of quarantined reasons."""
     key = report.process.replace("_", "-")

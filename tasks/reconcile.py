@@ -26,7 +26,7 @@ WHOLE = 0.2
 """Share of the entity's rows from which on it is read whole: cheaper than so many look-ups."""
 
 
-@step(name="reconcile")
+@step("reconcile")
 def compare(spec: ProcessSpec, read: Snapshot, target: Target, store: Store, today: date) -> Compared:
     """The plan and everything that was decided on the way; nothing is written."""
     population = target.population(spec.entity)
@@ -88,4 +88,3 @@ def _look_up(
 
 def _values(array: pa.Array) -> Sequence[str]:
     return [str(v) for v in pc.unique(array).drop_null().to_pylist()]
-

@@ -8,15 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import count as naturals
-from typing import Any
 
 import httpx
 import msgspec
 import numpy as np
+import pandas as pd
 
+from reconciliation.ask import Ask, Range
 from reconciliation.errors import CredentialsRefused, Misconfigured, SourceFailed
 from reconciliation.frame import concat, wall
-from reconciliation.ask import Ask, Range
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import Clause
@@ -147,7 +147,9 @@ class AccessplanitSource:
         return [replace(p, complete=passes[-1].complete) for p in passes]
 
     def _pass(self, shape: Shape, filter_: str, known: Hashes, seen: Hashes, seed: int) -> tuple[Snapshot, Hashes]:
-        frames, rejected, digests = [], [], []
+        frames: list[pd.DataFrame] = []
+        rejected: list[pd.DataFrame] = []
+        digests: list[Hashes] = []
         read = skipped = rows = 0
         drift: tuple[str, ...] = ()
         steady, total = True, None

@@ -63,7 +63,7 @@ class Shape:
                 f"The feed {feed} has no field {', '.join(unknown)}",
                 f"The data engineer must use fields of the model in feeds.py: {', '.join(model.model_fields)}.",
             )
-        names = {c: dialect.names.get(f"{feed}.{c}") or _wire(model, c, dialect) for c in columns}
+        names = {c: wire_name(feed, c, dialect) for c in columns}
         self.feed, self.zone = feed, dialect.zone
         self.wire: dict[str, str] = {c: w for c, w in names.items() if w is not None} | {c: c for c in custom}
         self.absent = [c for c, w in names.items() if w is None]
@@ -148,8 +148,10 @@ class Shape:
         return doubt
 
 
-def _wire(model: type[Record], column: str, dialect: Dialect) -> str | None:
-    return dialect.date_updated if column == "updated_at" else model.model_fields[column].alias
+def wire_name(feed: str, column: str, dialect: Dialect) -> str | None:
+    """How the tenant spells a field; ``None`` if it does not have it."""
+    spelled = dialect.names.get(f"{feed}.{column}")
+    return spelled or (dialect.date_updated if column == "updated_at" else FEEDS[feed].model_fields[column].alias)
 
 
 def _model(feed: str, model: type[Record], columns: Sequence[str], custom: Sequence[str]) -> type[Record]:
@@ -160,9 +162,8 @@ def _model(feed: str, model: type[Record], columns: Sequence[str], custom: Seque
         fields[name] = (Annotated[info.annotation, *info.metadata], ... if info.is_required() else None)
     for name in custom:
         fields[name] = (Text, None)
-    made = create_model(feed, **fields)
-    made.__doc__ = model.__doc__
-    return made  # type: ignore[return-value]
+    made: type[Record] = create_model(feed, **fields)  # type: ignore[assignment,unused-ignore]
+    return made
 
 
 def _default(model: type[Record], name: str) -> dict[str, Any]:
@@ -194,7 +195,7 @@ class Envelope:
         keys: list[Any] = [("rows", list[msgspec.Raw], msgspec.field(name=dialect.results_key))]
         if dialect.count_key:
             keys.append(("count", int | None, msgspec.field(name=dialect.count_key, default=None)))
-        self._decoder = msgspec.json.Decoder(msgspec.defstruct("Envelope", keys, kw_only=True))
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Envelope", keys, kw_only=True))
         self._key = dialect.results_key
 
     def split(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:

@@ -83,7 +83,7 @@ def _day(value: Any) -> date | None:
 
 
 AwardStatusName = Literal["Completed", "In Progress", "Target", "On Hold"]
-_STATUSES = {fold(name): name for name in get_args(AwardStatusName)}
+_STATUSES: dict[str, str] = {fold(name): name for name in get_args(AwardStatusName)}
 _STATUSES |= {str(number): name for number, name in enumerate(get_args(AwardStatusName))}
 
 

@@ -61,8 +61,8 @@ class SyncStore:
     def known(self, process: str) -> Hashes:
         """The hashes of all landed records, sorted."""
         with _failing(), self.engine.connect() as connection:
-            rows = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process)).cursor
-            found = np.fromiter((row[0] for row in rows), np.int64)  # type: ignore[union-attr]
+            rows = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process)).scalars()
+            found = np.fromiter(rows, np.int64)
         found.sort()
         return found
 
@@ -150,9 +150,7 @@ class SyncStore:
         with _failing(), self.engine.begin() as connection:
             self._end(connection, run, outcome, reason, now, None)
 
-    def _end(
-        self, connection: sa.Connection, run: str, outcome: str, reason: str | None, now: datetime, report: RunReport | None
-    ) -> None:
+    def _end(self, connection: sa.Connection, run: str, outcome: str, reason: str | None, now: datetime, report: RunReport | None) -> None:
         figures = json.loads(json.dumps(asdict(report), default=str)) if report else None
         values = {"ended": _naive(now), "outcome": outcome, "reason": reason, "report": figures}
         connection.execute(t.run.update().where(t.run.c.id == run).values(values))
@@ -172,7 +170,7 @@ class SyncStore:
 
     def _quarantine(self, connection: sa.Connection, run: str, spec: ProcessSpec, settlement: Settlement, now: datetime) -> None:
         q = t.quarantine.c
-        moment = _naive(now)
+        moment = now.astimezone(UTC).replace(tzinfo=None)
         mine = (q.process == spec.name) & (q.status == "open")
         landed = [str(key) for key in strings(settlement.landed["key"])]
         came = [str(key) for key in strings(settlement.quarantine["key"]) if key is not None]
@@ -201,7 +199,7 @@ class SyncStore:
         if fresh:
             connection.execute(t.quarantine.insert(), fresh)
         if again:
-            changed = {name: sa.bindparam(name) for name in again[0] if name not in ("row", "key")}
+            changed: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name not in ("row", "key")}
             connection.execute(t.quarantine.update().where(q.id == sa.bindparam("row")).values(changed), again)
         if settlement.looked_again:
             connection.execute(t.quarantine.update().where(mine, q.key.is_(None), q.run != run).values(status="vanished", last_seen=moment))

@@ -1,0 +1,301 @@
+"""The quick start: every process that the integration needs on one machine, started in order and stopped together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+from httpx_retries import Retry, RetryTransport
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from rich.console import Console
+from rich.table import Table
+
+from connectors.hr import REGISTRY
+from connectors.settings import AccessplanitSettings, Settings
+from connectors.store.sql import SyncStore
+from reconciliation.errors import HrsyncError, Misconfigured
+
+from .catalogue import PROCESSES
+
+SANDBOX_KEY = "sandbox-key"
+POOL = "hrsync"
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class NotStarted(HrsyncError):
+    """A part of the quick start did not come up."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``hrsync up`` was asked to start."""
+
+    people: int
+    tick_seconds: float
+    once: bool
+    sandbox_port: int
+    prefect_port: int
+
+
+@dataclass
+class Children:
+    """The processes started here, each in a group of its own so that it ends with everything it has started."""
+
+    logs: Path
+    started: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
+
+    def start(self, name: str, command: list[str], env: dict[str, str]) -> None:
+        """Starts a process whose output goes to ``logs/<name>.log``."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        log = (self.logs / f"{name}.log").open("ab")
+        process = subprocess.Popen(command, env=env, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+        self.started.append((name, process))
+
+    def check(self) -> None:
+        """Raises:
+        NotStarted: one of them has ended by itself.
+        """
+        for name, process in self.started:
+            if process.poll() is not None:
+                raise NotStarted(f"The {name} has ended with code {process.returncode}", f"Its log is {self.logs / name}.log.")
+
+    def stop(self) -> None:
+        """Ends them, the last started first: asked, given time, then killed with their groups."""
+        for _, process in reversed(self.started):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=15)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def up(settings: Settings, plan: Plan, out: Console) -> None:
+    """Starts, runs each process once, prints where things are, and keeps running until it is interrupted.
+
+    Raises:
+        NotStarted, Misconfigured: with the port or log to look at.
+    """
+    home = settings.home.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
+    ports = {"Prefect": plan.prefect_port} | ({"sandbox": plan.sandbox_port} if stand_in else {})
+    for name, port in ports.items():
+        _free(name, port)
+    stopped = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    children = Children(home / "logs")
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        out.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {text}", highlight=False)
+
+    try:
+        if stand_in:
+            settings = _with_sandbox(settings, plan.sandbox_port)
+            sandbox_url = f"http://127.0.0.1:{plan.sandbox_port}"
+            say(f"starting the sandbox: no tenant is configured, {plan.people:,} invented people stand in")
+            children.start(
+                "sandbox", _sandbox_command(plan.sandbox_port, plan.people, 7, "standard", str(home / "sandbox.db")), dict(os.environ)
+            )
+        say("starting the Prefect server")
+        env = environment(settings, plan.prefect_port)
+        prefect = [sys.executable, "-m", "prefect"]
+        children.start("prefect-server", [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(plan.prefect_port)], env)
+        _answers(f"{env['PREFECT_API_URL']}/health", children, stopped)
+        if stand_in:
+            _answers(f"{sandbox_url}/sandbox/health", children, stopped)
+        say("setting up the databases")
+        SyncStore(settings.store_url).close()
+        target = REGISTRY["sql"](settings)
+        say("creating the work pool and the deployments")
+        _once([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"], env, children.logs / "deploy.log")
+        _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
+        children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
+        (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
+        (home / "up.json").chmod(0o600)
+        table = Table("process", "state", "what it did", title="First runs")
+        for name in PROCESSES:
+            if stopped.is_set():
+                return
+            say(f"running {name}")
+            with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
+                state = _first_run(name, stopped, children)
+            table.add_row(name, state.name if state else "not finished", (state.message or "") if state else "")
+        if stopped.is_set():
+            return
+        out.print(table)
+        where = Table(show_header=False, title="Where things are")
+        where.add_row("Prefect UI", f"http://127.0.0.1:{plan.prefect_port}")
+        where.add_row(
+            "accessplanit", f"{settings.accessplanit.base_url}" + (" (sandbox: invented people)" if stand_in else " (your tenant)")
+        )
+        where.add_row("HR database", target.name)
+        where.add_row("logs", str(children.logs))
+        out.print(where)
+        if plan.once:
+            return
+        out.print("Schedules run every five minutes. Ctrl-C stops everything; the next start continues from here.", highlight=False)
+        while not stopped.wait(plan.tick_seconds):
+            children.check()
+            if stand_in:
+                httpx.post(f"{sandbox_url}/sandbox/tick", json={"events": 10}, timeout=60)
+    finally:
+        out.print("stopping …", highlight=False)
+        (home / "up.json").unlink(missing_ok=True)
+        children.stop()
+        out.print("stopped", highlight=False)
+
+
+def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
+    """The environment of Prefect's processes and, through the worker, of every flow run."""
+    home = settings.home.absolute()
+    tenant = settings.accessplanit
+    own = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "HRSYNC_HOME": str(home),
+        "HRSYNC_HR__URL": settings.hr_url,
+        "HRSYNC_STORE__URL": settings.store_url,
+    }
+    if tenant.base_url and settings.accessplanit_block is None:
+        own["HRSYNC_ACCESSPLANIT__BASE_URL"] = tenant.base_url
+        for name in ("api_key", "password"):
+            secret = getattr(tenant, name)
+            if secret:
+                own[f"HRSYNC_ACCESSPLANIT__{name.upper()}"] = secret.get_secret_value()
+    return {**os.environ, **own}
+
+
+def _shared(env: dict[str, str]) -> dict[str, str]:
+    """What other commands need to find the running server and sandbox; no credentials but the sandbox's."""
+    names = ["PREFECT_API_URL"]
+    if env.get("HRSYNC_ACCESSPLANIT__API_KEY") == SANDBOX_KEY:
+        names += ["HRSYNC_ACCESSPLANIT__BASE_URL", "HRSYNC_ACCESSPLANIT__API_KEY"]
+    return {name: env[name] for name in names if name in env}
+
+
+def _running(settings: Settings) -> dict[str, str]:
+    """The environment that a running ``hrsync up`` has left; empty if none runs."""
+    note = settings.home / "up.json"
+    if not note.exists():
+        return {}
+    found = json.loads(note.read_text())
+    try:
+        os.kill(found["pid"], 0)
+    except ProcessLookupError:
+        return {}
+    return dict(found["environment"])
+
+
+@contextmanager
+def in_running_server(settings: Settings) -> Iterator[None]:
+    """Flow runs of this process appear in the server that ``hrsync up`` runs, if it does."""
+    url = _running(settings).get("PREFECT_API_URL")
+    with temporary_settings({PREFECT_API_URL: url} if url else {}):
+        yield
+
+
+def with_running_sandbox(settings: Settings) -> Settings:
+    """Settings that point to the running sandbox while no tenant is configured."""
+    note = {k: v for k, v in _running(settings).items() if k.startswith("HRSYNC_")}
+    if settings.accessplanit.base_url or settings.accessplanit_block or not note:
+        return settings
+    # In the environment, because a flow reads its settings there.
+    os.environ.update(note)
+    return Settings()
+
+
+def _with_sandbox(settings: Settings, port: int) -> Settings:
+    tenant = AccessplanitSettings.model_validate(
+        {**settings.accessplanit.model_dump(), "base_url": f"http://127.0.0.1:{port}/accessplansandbox", "api_key": SANDBOX_KEY}
+    )
+    return settings.model_copy(update={"accessplanit": tenant})
+
+
+def _sandbox_command(port: int, people: int, seed: int, tenant: str, database: str) -> list[str]:
+    options = {"--port": port, "--people": people, "--seed": seed, "--tenant": tenant, "--database": database}
+    return [sys.executable, "-m", "sandbox", *(str(part) for option in options.items() for part in option)]
+
+
+def serve_sandbox(port: int, people: int, seed: int, tenant: str, database: str) -> None:
+    """Becomes the sandbox's server."""
+    command = _sandbox_command(port, people, seed, tenant, database)
+    os.execv(command[0], command)  # noqa: S606
+
+
+def _free(name: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            option = "--prefect-port" if name == "Prefect" else "--sandbox-port"
+            raise Misconfigured(
+                f"Port {port}, which {name} needs, is in use", f"Stop what uses it, or choose another with {option}."
+            ) from None
+
+
+def _answers(url: str, children: Children, stopped: threading.Event) -> None:
+    """Waits until ``url`` answers."""
+    retry = Retry(total=1, backoff_factor=0.1)
+    deadline = time.monotonic() + 180
+    with httpx.Client(transport=RetryTransport(retry=retry), timeout=5) as client:
+        while not stopped.is_set():
+            children.check()
+            try:
+                if client.get(url).is_success:
+                    return
+            except httpx.HTTPError:
+                pass
+            if time.monotonic() > deadline:
+                raise NotStarted(f"Nothing answers at {url}", f"The logs are in {children.logs}.")
+            stopped.wait(0.3)
+
+
+def _once(command: list[str], env: dict[str, str], log: Path) -> None:
+    done = subprocess.run(command, env=env, cwd=PROJECT, capture_output=True, check=False)  # noqa: S603
+    with log.open("ab") as file:
+        file.write(done.stdout + done.stderr)
+    if done.returncode:
+        raise NotStarted(f"'{' '.join(command[2:5])}' has failed", f"Its log is {log}.")
+
+
+def _first_run(name: str, stopped: threading.Event, children: Children) -> Any:
+    """Runs a deployment through the worker and waits for it, ready to stop waiting."""
+    found: list[Any] = []
+
+    def wait() -> None:
+        found.append(run_deployment(f"{name}/scheduled", timeout=600, poll_interval=0.5, as_subflow=False))
+
+    # A thread does not see this one's Prefect settings unless it gets them.
+    thread = threading.Thread(target=copy_context().run, args=(wait,), daemon=True)
+    thread.start()
+    while thread.is_alive() and not stopped.is_set():
+        children.check()
+        thread.join(0.2)
+    return found[0].state if found else None
