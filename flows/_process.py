@@ -146,9 +146,8 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
         receipts = planned(plan)
 
     settled = settle(compared, receipts)
-    keyless = {
-        int(h) for h, key in zip(compared.read.rejected["hash"], compared.read.rejected["key"], strict=True) if key is None or key != key
-    }
+    rejected = compared.read.rejected
+    keyless = set(rejected["hash"][rejected["key"].isna()])
     unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
     after = mark if order.keys else advance(mark, compared.read, updated, asked, today, unseen)
     report.read, report.reexamined = compared.read.read, settled.reexamined

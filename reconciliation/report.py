@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from .frame import strings
+from .frame import arrow, strings
 from .plan import Plan
 
 OUTCOMES = (
@@ -64,14 +64,13 @@ def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, st
     Holds personal data: for the terminal of whoever runs it, never for a log or an artifact.
     """
     columns = [name for name in plan.changes.columns if name not in ("kind", "key", "fields")]
-    before = plan.before.set_index("key")
     shown = plan.changes.head(limit)
-    kinds, keys, fields = (strings(shown[name]) for name in ("kind", "key", "fields"))
-    for position, (kind, key, changed) in enumerate(zip(kinds, keys, fields, strict=True)):
-        row = shown.iloc[position]
-        for name in columns if kind == "create" else str(changed).split(","):
-            after = "" if row[name] is None or row[name] != row[name] or str(row[name]) == "<NA>" else str(row[name])
-            old = before.at[key, name] if kind != "create" else None
-            was = "" if old is None or str(old) == "<NA>" else str(old)
-            if kind != "create" or after:
-                yield str(kind), str(key), name, was, after
+    after = {name: arrow(shown[name]).to_pylist() for name in shown.columns}
+    places = {key: i for i, key in enumerate(strings(plan.before["key"]))}
+    before = {name: arrow(plan.before[name]) for name in columns}
+    for i, (kind, key, changed) in enumerate(zip(after["kind"], after["key"], after["fields"], strict=True)):
+        for name in columns if kind == "create" else changed.split(","):
+            was = None if kind == "create" else before[name][places[key]].as_py()
+            then = after[name][i]
+            if kind != "create" or then is not None:
+                yield kind, key, name, "" if was is None else str(was), "" if then is None else str(then)

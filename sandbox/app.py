@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
-from zoneinfo import ZoneInfo
 
 import orjson
 import sqlalchemy as sa
@@ -21,14 +20,13 @@ from starlette.routing import Route
 
 from .accounts import Accounts, ServiceUser
 from .faults import Faults
-from .people import Organisation
+from .people import ZONE, Organisation
 from .query import BadQuery, Names, Page
 from .schema import DATES, FLAGS, MODULES, NUMBERS, changes, metadata, open_database, state
 from .tenant import STANDARD, Tenant
 from .tick import EVENTS, Ticker
 from .writing import Refused, Writer
 
-ZONE = ZoneInfo("Europe/London")
 ROOT = "/accessplansandbox"
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 Row = dict[str, object]
+ZONE = ZoneInfo("Europe/London")
+"""The wall time of everything in the sandbox."""
 
 FORENAMES = (
     "Aled Amina Anouk Bryony Callum Catrin Chidi Daria Dilys Eamon Ebele Elspeth Ffion Fraser Gethin Giorgia Hamish"
@@ -71,7 +74,11 @@ ROLES = (
 
 
 def stamp(moment: datetime) -> str:
-    """Naive ISO with a fraction of variable length, none at all for whole seconds [8]."""
+    """Naive ISO with a fraction of variable length, none at all for whole seconds [8].
+
+    A wall time that the change to summer time skips does not occur: it becomes the one an hour later.
+    """
+    moment = moment.replace(tzinfo=ZONE).astimezone(UTC).astimezone(ZONE).replace(tzinfo=None)
     text = moment.isoformat(timespec="milliseconds")
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -30,7 +30,7 @@ from reconciliation.ports import Hashes
 from reconciliation.snapshot import REJECTED
 
 from .dialect import Dialect
-from .feeds import EMAIL, FEEDS, Record, Text, constraints, kinds
+from .feeds import EMAIL, FEEDS, YEARS, Record, Text, constraints, kinds
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
@@ -138,9 +138,12 @@ class Shape:
         return found
 
     def doubtful(self, columns: dict[str, pa.Array]) -> np.ndarray[Any, Any]:
-        """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail is none."""
+        """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail is none, a year odd."""
         doubt = np.zeros(len(columns["id"]), dtype=bool)
-        for name in self.kinds:
+        for name, kind in self.kinds.items():
+            if kind in ("moment", "day"):
+                year = pc.year(columns[name])
+                doubt |= true(pc.or_(pc.less(year, YEARS[0]), pc.greater(year, YEARS[1])))
             if self.model.model_fields[name].is_required():
                 doubt |= np.asarray(pc.is_null(columns[name]))
             if any(getattr(m, "pattern", None) == EMAIL for m in constraints(self.model.model_fields[name])):

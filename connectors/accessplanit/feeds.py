@@ -21,6 +21,8 @@ from reconciliation.frame import Kind, fold
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 LONGEST = 4000
+YEARS = (1900, 2199)
+"""What lies outside is taken for a slip of the keyboard."""
 
 
 def _one(value: Any) -> Any:
@@ -72,8 +74,8 @@ def _moment(value: Any) -> datetime | None:
         raise ValueError("is not a date that exists") from None
     if found.tzinfo is not None:
         raise ValueError("has an offset; times are expected without one")
-    if not 1900 <= found.year <= 2199:
-        raise ValueError("lies before 1900 or after 2199")
+    if not YEARS[0] <= found.year <= YEARS[1]:
+        raise ValueError(f"lies before {YEARS[0]} or after {YEARS[1]}")
     return found
 
 

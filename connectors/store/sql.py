@@ -186,8 +186,8 @@ class SyncStore:
         seen = {(row.key, row.hash if row.key is None else None): row for row in rows}
         fresh: list[dict[str, Any]] = []
         again: list[dict[str, Any]] = []
-        for row in settlement.quarantine[list(QUARANTINE)].itertuples(index=False):
-            values: dict[str, Any] = {name: None if pd.isna(v) else v for name, v in zip(QUARANTINE, row, strict=True)}
+        for row in zip(*(arrow(settlement.quarantine[name]).to_pylist() for name in QUARANTINE), strict=True):
+            values: dict[str, Any] = dict(zip(QUARANTINE, row, strict=True))
             before = seen.get((values["key"], values["hash"] if values["key"] is None else None))
             attempts = before.attempts + 1 if before else 1
             pause = timedelta(hours=2.0 ** min(attempts - EAGER_ATTEMPTS, 8)) if attempts > EAGER_ATTEMPTS else timedelta(0)

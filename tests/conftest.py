@@ -1,0 +1,161 @@
+"""What the tests share: real HTTP on loopback, real SQLite, one Prefect server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from connectors.accessplanit.client import AccessplanitSource
+from connectors.accessplanit.dialect import Dialect
+from connectors.hr.sql import SqlHr
+from connectors.settings import AccessplanitSettings
+from connectors.store.sql import SyncStore
+from flows import awards_to_hr, users_to_hr
+from flows._process import Order, World, plainly, run_process
+from reconciliation.report import RunReport
+from reconciliation.spec import ProcessSpec
+from sandbox.app import ROOT, Sandbox, make_app
+from sandbox.tenant import TENANTS
+from tests.verify_hr import compare
+
+AWKWARD = Dialect(
+    count_key=None,
+    page_size=100,
+    date_literals="quoted",
+    date_updated=None,
+    names={
+        "UserAward.completed_on": "CompletionDate",
+        "UserAward.expires_on": "ExpiryDate",
+        "UserAward.user_full_name": "UserFullName",
+    },
+)
+DIALECTS = {"standard": Dialect(), "awkward": AWKWARD}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """An ASGI application behind a real server on loopback."""
+
+    def __init__(self, app: Any) -> None:
+        self.port = free_port()
+        self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan="off"))
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture(params=["standard", "awkward"])
+def dialect_name(request: pytest.FixtureRequest) -> str:
+    """Every test over the sandbox runs under both dialects, unless it says that it is about one."""
+    return str(request.param)
+
+
+@dataclass
+class Side:
+    """A sandbox, an HR database, a store and what connects them."""
+
+    sandbox: Sandbox
+    base_url: str
+    folder: Path
+    dialect: Dialect
+    target: SqlHr
+    store: SyncStore
+    settings: AccessplanitSettings
+
+    def source(self, dialect: Dialect | None = None, **settings: Any) -> AccessplanitSource:
+        chosen = self.settings.model_copy(update=settings)
+        return AccessplanitSource(chosen, dialect or self.dialect, self.store.budget(chosen.requests_per_hour, chosen.hour_seconds))
+
+    def world(self, **settings: Any) -> World:
+        return World(self.source(**settings), self.target, self.store, "Europe/London")
+
+    def run(self, spec: ProcessSpec, order: Order | None = None, *, now: datetime | None = None, **settings: Any) -> RunReport:
+        report, _ = run_process(spec, self.world(**settings), order or Order(), call=plainly, now=now or datetime.now(UTC))
+        assert report.adds_up(), report
+        return report
+
+    def users(self, order: Order | None = None, **settings: Any) -> RunReport:
+        return self.run(users_to_hr.SPEC, order, **settings)
+
+    def awards(self, order: Order | None = None, **settings: Any) -> RunReport:
+        return self.run(awards_to_hr.SPEC, order, **settings)
+
+    def differences(self) -> list[str]:
+        """Between the sandbox's database and HR's, by the script that shares no code with the flows."""
+        return compare(str(self.folder / "sandbox.db"), str(self.folder / "hr.db"), self.sandbox.now().date())
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        with self.target.engine.connect() as connection:
+            return [dict(r) for r in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()]
+
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """What HR holds, without its own time stamps."""
+        return {
+            table: sorted(tuple(v for k, v in row.items() if k != "written_at") for row in self.rows(table))
+            for table in ("employees", "awards")
+        }
+
+
+@pytest.fixture
+def make_side(tmp_path: Path, dialect_name: str) -> Iterator[Callable[..., Side]]:
+    """Makes sides: ``make_side(size=…, **sandbox options)``."""
+    made: list[tuple[Served, Side]] = []
+
+    def make(size: int = 120, name: str = "", **options: Any) -> Side:
+        folder = tmp_path / (name or f"side{len(made)}")
+        folder.mkdir()
+        sandbox = Sandbox(str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect_name], **options)
+        served = Served(make_app(sandbox))
+        base_url = f"http://127.0.0.1:{served.port}{ROOT}"
+        side = Side(
+            sandbox,
+            base_url,
+            folder,
+            DIALECTS[dialect_name],
+            SqlHr(f"sqlite:///{folder / 'hr.db'}"),
+            SyncStore(f"sqlite:///{folder / 'store.db'}"),
+            AccessplanitSettings(base_url=base_url, api_key="sandbox-key", backoff=0.01, attempts=8),  # type: ignore[arg-type,call-arg]
+        )
+        made.append((served, side))
+        return side
+
+    yield make
+    for served, side in made:
+        served.stop()
+        side.target.close()
+        side.store.close()
+        side.sandbox.engine.dispose()
+
+
+@pytest.fixture
+def side(make_side: Callable[..., Side]) -> Side:
+    return make_side()
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect server for all tests that need it."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=120):
+        yield
