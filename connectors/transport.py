@@ -14,8 +14,8 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 log = logging.getLogger("hrsync.http")
-# httpx logs whole URLs, and a $filter can hold an e-mail address.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+# httpx logs whole URLs, and a $filter can hold an e-mail address: dropped whatever level somebody sets.
+logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 RETRIED = (429, 500, 502, 503, 504)
 

@@ -290,7 +290,7 @@ def _first_run(name: str, stopped: threading.Event, children: Children) -> Any:
     found: list[Any] = []
 
     def wait() -> None:
-        found.append(run_deployment(f"{name}/scheduled", timeout=600, poll_interval=0.5, as_subflow=False))
+        found.append(run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False))
 
     # A thread does not see this one's Prefect settings unless it gets them.
     thread = threading.Thread(target=copy_context().run, args=(wait,), daemon=True)

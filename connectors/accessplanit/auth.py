@@ -13,6 +13,7 @@ from reconciliation.errors import CredentialsRefused, SourceFailed
 
 EARLY = 30.0
 """Seconds before its end at which a token is no longer used."""
+RETRIES = 2
 REMEDY = "The accessplanit administrator must check the credentials, that they may use the API and that they have not expired."
 
 
@@ -26,7 +27,7 @@ class ApiKey(httpx.Auth):
         request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         response = yield request
         if response.status_code == 401:
-            # Asked once more: a server may refuse a valid key while it restarts.
+            # Asked once more: a server may refuse a valid key for a moment, while it restarts.
             response = yield request
         if response.status_code == 401:
             raise CredentialsRefused("accessplanit does not accept the API key (401)", REMEDY)
@@ -56,8 +57,12 @@ class PasswordGrant(httpx.Auth):
         token = self._token(refused=None)
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
-        if response.status_code == 401:
-            request.headers["Authorization"] = f"Bearer {self._token(refused=token)}"
+        tries = 0
+        while response.status_code == 401 and tries < RETRIES:
+            # One retry with a new token. A second one only because another thread's new token may have ended ours.
+            tries += 1
+            token = self._token(refused=token)
+            request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
         if response.status_code == 401:
             raise CredentialsRefused("accessplanit does not accept the token it has just given (401)", REMEDY)
