@@ -59,7 +59,8 @@ def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snaps
     kept = newest(rows, key, updated)
     rejected = concat([s.rejected for s in snapshots])
     if len(rejected):
-        rejected = pick(rejected, ~rejected.duplicated("hash").to_numpy() & ~rejected["key"].isin(kept[key]).to_numpy(dtype=bool))
+        again = rejected.duplicated(["key", "hash"]).to_numpy() & rejected["key"].notna().to_numpy()
+        rejected = pick(rejected, ~again & ~rejected["key"].isin(kept[key]).to_numpy(dtype=bool))
     read = sum(s.read for s in snapshots)
     skipped = sum(s.skipped for s in snapshots)
     return Snapshot(

@@ -156,6 +156,15 @@ def test_a_missing_envelope_is_an_error_and_not_an_empty_feed() -> None:
         Envelope(Dialect()).split(b'{"value": []}')
 
 
+@pytest.mark.parametrize("broken", [b'"\\ud800"', b'"caf\xe9"'])
+def test_a_record_that_is_no_strict_json_does_not_take_its_page_with_it(broken: bytes) -> None:
+    bad = b'{"ID": "b", "Forenames": %s, "Surname": "x", "Status": "New"}' % broken
+    page = b'{"results": [%s, %s], "count": 2}' % (json.dumps(GOOD).encode(), bad)
+    raws, count = Envelope(Dialect()).split(page)
+    frame, rejected = decode(SHAPES["User"], raws, hashes(raws, 0), escapes=True)
+    assert (count, frame["id"].tolist(), rejected["key"].tolist()) == (2, ["jasmit"], ["b"])
+
+
 def test_unknown_feed_and_field() -> None:
     with pytest.raises(Misconfigured, match=r"no feed 'Users'.*User"):
         Shape("Users", [], (), Dialect())

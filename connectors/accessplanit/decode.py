@@ -34,8 +34,8 @@ from .feeds import EMAIL, FEEDS, YEARS, Record, Text, constraints, kinds
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
-ESCAPES = re.compile(rb"\\u(?:00|[dD][89abAB])")
-"""JSON cannot hold a control character or half a character but as such an escape."""
+ESCAPES = re.compile(rb"\\u00(?:0[0-8bBcCeEfF]|1)")
+"""JSON cannot hold a control character but as such an escape."""
 
 
 class Unreadable(Exception):
@@ -93,7 +93,7 @@ class Shape:
             Unreadable: with field and reason.
         """
         try:
-            record = json.loads(raw)
+            record = _loads(raw)
         except ValueError:
             raise Unreadable("(record)", "is not JSON") from None
         if not isinstance(record, dict):
@@ -109,7 +109,7 @@ class Shape:
     def key(self, raw: bytes) -> str | None:
         """The record's key, if that much can be read."""
         try:
-            record = json.loads(raw)
+            record = _loads(raw)
             found = {k.lower(): v for k, v in record.items()}[self.wire["id"].lower()]
             return str(found).strip() or None if isinstance(found, str | int) and not isinstance(found, bool) else None
         except (ValueError, KeyError, AttributeError):
@@ -191,6 +191,11 @@ def _compiled(model: type[Record], name: str) -> Any:
     return plain if info.is_required() else plain | None
 
 
+def _loads(text: bytes) -> Any:
+    """JSON whose text may hold bytes that are no UTF-8: they become half characters, which no model accepts."""
+    return json.loads(text.decode("utf-8", errors="surrogateescape"))
+
+
 class Envelope:
     """Splits a page into raw records without parsing them."""
 
@@ -199,7 +204,7 @@ class Envelope:
         if dialect.count_key:
             keys.append(("count", int | None, msgspec.field(name=dialect.count_key, default=None)))
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Envelope", keys, kw_only=True))
-        self._key = dialect.results_key
+        self._key, self._count = dialect.results_key, dialect.count_key
 
     def split(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
         """The raw records and, if it is there, the total.
@@ -209,12 +214,32 @@ class Envelope:
         """
         try:
             found = self._decoder.decode(page)
-        except msgspec.DecodeError as error:
-            raise SourceFailed(
-                f"accessplanit answered without a list under '{self._key}' ({type(error).__name__})",
-                "The data engineer must run 'hrsync doctor' and compare the dialect's results_key with the answer.",
-            ) from None
+        except msgspec.ValidationError:
+            raise self._no_list() from None
+        except msgspec.DecodeError:
+            return self._split_leniently(page)
         return found.rows, getattr(found, "count", None)
+
+    def _split_leniently(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
+        """A page that is no strict JSON because of one record: half a character, or bytes that are no UTF-8.
+
+        What is amiss becomes an escape, which the record's model rejects; the records beside it are read.
+        """
+        try:
+            body = _loads(page)
+            rows = body[self._key]
+        except (ValueError, KeyError, TypeError):
+            raise self._no_list() from None
+        if not isinstance(rows, list):
+            raise self._no_list()
+        count = body.get(self._count) if self._count else None
+        return [msgspec.Raw(json.dumps(row).encode()) for row in rows], count if isinstance(count, int) else None
+
+    def _no_list(self) -> SourceFailed:
+        return SourceFailed(
+            f"accessplanit answered without a list under '{self._key}'",
+            "The data engineer must run 'hrsync doctor' and compare the dialect's results_key with the answer.",
+        )
 
 
 def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:
@@ -235,8 +260,7 @@ def among(values: Hashes, known: Hashes) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escapes: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows that can be read, with ``hash``, and the rejected ones (``reconciliation.snapshot.REJECTED``).
 
-    escapes: the page holds JSON escapes of control characters or half characters somewhere; only then are records
-    searched for them.
+    escapes: the page holds JSON escapes of control characters somewhere; only then are records searched for them.
     """
     plain = shape.decoder(first_object(raws)).decode
     records: list[Any] = []

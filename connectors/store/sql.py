@@ -183,21 +183,23 @@ class SyncStore:
         rows = list(connection.execute(open_entries.where(q.key.is_(None))))
         for i in range(0, len(came), IN):
             rows += connection.execute(open_entries.where(q.key.in_(came[i : i + IN])))
+        # A record without a key is known by its bytes: several that are alike are one entry.
         seen = {(row.key, row.hash if row.key is None else None): row for row in rows}
-        fresh: list[dict[str, Any]] = []
+        fresh: dict[object, dict[str, Any]] = {}
         again: list[dict[str, Any]] = []
         for row in zip(*(arrow(settlement.quarantine[name]).to_pylist() for name in QUARANTINE), strict=True):
             values: dict[str, Any] = dict(zip(QUARANTINE, row, strict=True))
-            before = seen.get((values["key"], values["hash"] if values["key"] is None else None))
+            identity = (values["key"], values["hash"] if values["key"] is None else None)
+            before = seen.get(identity)
             attempts = before.attempts + 1 if before else 1
             pause = timedelta(hours=2.0 ** min(attempts - EAGER_ATTEMPTS, 8)) if attempts > EAGER_ATTEMPTS else timedelta(0)
             values |= {"attempts": attempts, "last_seen": moment, "next_attempt": moment + pause, "run": run}
             if before:
                 again.append({**values, "row": before.id})
             else:
-                fresh.append({**values, "process": spec.name, "feed": spec.feed, "first_seen": moment, "status": "open"})
+                fresh[identity] = {**values, "process": spec.name, "feed": spec.feed, "first_seen": moment, "status": "open"}
         if fresh:
-            connection.execute(t.quarantine.insert(), fresh)
+            connection.execute(t.quarantine.insert(), list(fresh.values()))
         if again:
             changed: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name not in ("row", "key")}
             connection.execute(t.quarantine.update().where(q.id == sa.bindparam("row")).values(changed), again)
