@@ -160,7 +160,8 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
         store.finish(run, "completed", None, datetime.now(UTC))
         return report, plan
     with _timed(report, "record"):
-        looked_again = mark.waiting and not order.keys and compared.read.complete and not unseen
+        covered = mark.waiting or asked.since is None
+        looked_again = covered and not order.keys and compared.read.complete and not unseen
         settlement = Settlement(settled.landed, settled.links, settled.quarantine, after, looked_again)
         store.settle(run, spec, settlement, report, datetime.now(UTC))
     return report, plan

@@ -59,8 +59,8 @@ class Settlement:
 
     landed: ``key`` and ``hash`` of the source rows that need no second look until they change.
     links: source_key and target_key found in this run. quarantine: a frame of :data:`QUARANTINE`.
-    looked_again: the run has read once more the window in which an earlier one met records without a key; those that
-    did not come again have vanished.
+    looked_again: the run has read all in which earlier ones met records without a key; those that did not come again
+    have vanished.
     """
 
     landed: pd.DataFrame

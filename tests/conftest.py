@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,14 @@ class Side:
     def rows(self, table: str) -> list[dict[str, Any]]:
         with self.target.engine.connect() as connection:
             return [dict(r) for r in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()]
+
+    def change_one(self, column: str, value: str) -> str:
+        """Changes the first enabled user in accessplanit, as somebody there would; returns its ID."""
+        moment = (self.sandbox.now() + timedelta(seconds=1)).isoformat(timespec="milliseconds")
+        with self.sandbox.engine.begin() as connection:
+            key = str(connection.exec_driver_sql("SELECT min(ID) FROM \"User\" WHERE Status = 'Enabled'").scalar_one())
+            connection.exec_driver_sql(f'UPDATE "User" SET "{column}" = ?, "DateUpdated" = ? WHERE "ID" = ?', (value, moment, key))
+        return key
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """What HR holds, without its own time stamps."""

@@ -283,7 +283,7 @@ def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escape
         try:
             records.append(plain(raw))
             places.append(place)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             by_model(place)
     columns = shape.columns_of(records)
     doubt = shape.doubtful(columns)
@@ -303,7 +303,7 @@ def first_object(raws: Sequence[msgspec.Raw]) -> object:
     for raw in raws:
         try:
             found = msgspec.json.decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         if isinstance(found, dict):
             return found

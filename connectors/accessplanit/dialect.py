@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 def _assumed(default: object, text: str, evidence: str) -> object:
@@ -45,6 +45,12 @@ class Dialect(BaseModel):
     ] = {}
     token_path: Annotated[str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")] = "token"  # noqa: S105
     metadata_path: Annotated[str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")] = "apihelp/v2/modules"
+
+    @field_validator("count_key", "date_updated", mode="before")
+    @classmethod
+    def _null(cls, value: object) -> object:
+        """An environment variable has no other way to say that there is none."""
+        return None if value == "null" else value
 
     @classmethod
     def assumptions(cls) -> dict[str, tuple[str, str]]:

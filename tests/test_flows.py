@@ -1,0 +1,167 @@
+"""The flows under a real Prefect server: runs, artifacts, failures, discretion, deployments."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+
+from connectors.settings import Settings, load
+from flows.catalogue import PROCESSES
+from reconciliation.errors import Misconfigured
+from sandbox.faults import Faults
+from tasks.connections import Accessplanit, accessplanit_settings
+
+from .conftest import Side
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.prefect
+
+
+@pytest.fixture
+def configured(side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Side:
+    """The environment of a worker that runs flows against this side."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HRSYNC_HOME", str(tmp_path))
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__BASE_URL", side.base_url)
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "sandbox-key")
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__BACKOFF", "0.01")
+    monkeypatch.setenv("HRSYNC_HR__URL", str(side.target.engine.url))
+    monkeypatch.setenv("HRSYNC_STORE__URL", str(side.store.engine.url))
+    for name, value in side.dialect.model_dump(exclude_defaults=True).items():
+        text = "null" if value is None else value if isinstance(value, str) else json.dumps(value)
+        monkeypatch.setenv(f"HRSYNC_DIALECT__{name.upper()}", text)
+    return side
+
+
+def run(name: str, **parameters: Any) -> State[Any]:
+    state: State[Any] = PROCESSES[name].flow(**parameters, return_state=True)
+    return state
+
+
+def artifacts() -> dict[str, Any]:
+    with get_client(sync_client=True) as client:
+        return {str(a.key): a.data for a in client.read_artifacts(limit=200)}
+
+
+def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
+    for name in PROCESSES:
+        state = run(name)
+        assert state.is_completed(), state
+        assert "created" in str(state.message)
+        assert configured.base_url in str(state.message), "the run says which tenant it is"
+    assert configured.differences() == []
+    found = artifacts()
+    assert "adds up" in found["users-to-hr-summary"]
+    assert "does not" not in found["users-to-hr-summary"]
+    assert "watermark after" in found["awards-to-hr-summary"]
+    assert "waits until this user" in found["awards-to-hr-quarantine"]
+    plan = run("users_to_hr", mode="plan", full=True)
+    assert "would be" in str(plan.message)
+
+
+def test_a_failure_is_one_sentence_and_no_data(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "not-the-key")
+        state = run("users_to_hr")
+        assert state.is_failed()
+        assert "CredentialsRefused: accessplanit does not accept the API key (401). The accessplanit administrator must" in str(
+            state.message
+        )
+        assert "not-the-key" not in str(state.message)
+    with monkeypatch.context() as patch:
+        patch.setenv("HRSYNC_HR__URL", "sqlite:////proc/nowhere/hr.db")
+        state = run("users_to_hr")
+        assert state.is_failed()
+        assert "TargetFailed: The HR database cannot be used" in str(state.message)
+    configured.sandbox.faults = Faults(rate=1.0, kinds=("503",))
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__ATTEMPTS", "1")
+    state = run("users_to_hr")
+    assert "SourceFailed: accessplanit answered 503" in str(state.message)
+
+
+def test_nothing_of_a_person_is_in_prefect_s_database(configured: Side, caplog: pytest.LogCaptureFixture) -> None:
+    import prefect.settings
+
+    configured.change_one("Email", "no address")
+    with configured.sandbox.engine.begin() as connection:
+        people = connection.exec_driver_sql('SELECT "ID", "Email", "Mobile", "Fullname" FROM "User"').all()
+    for name in PROCESSES:
+        assert run(name).is_completed()
+    url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
+    path = str(url.get_secret_value() if hasattr(url, "get_secret_value") else url).partition(":///")[2]
+    with sqlite3.connect(path) as connection:
+        kept = "\n".join(connection.iterdump())
+    for text in (kept, caplog.text):
+        for identifier, email, mobile, fullname in people:
+            assert f'"{identifier}"' not in text
+            assert not any(value and value in text for value in (email, mobile, fullname)), "personal data"
+
+
+def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    Accessplanit(base_url=configured.base_url, api_key="sandbox-key").save("tenant", overwrite=True)  # type: ignore[arg-type]
+    monkeypatch.delenv("HRSYNC_ACCESSPLANIT__BASE_URL")
+    monkeypatch.delenv("HRSYNC_ACCESSPLANIT__API_KEY")
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT_BLOCK", "tenant")
+    assert run("users_to_hr").is_completed()
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT_BLOCK", "no-such-block")
+    with pytest.raises(Misconfigured, match=r"accessplanit/no-such-block cannot be loaded.*data engineer"):
+        accessplanit_settings(load())
+
+
+# -- prefect.yaml ------------------------------------------------------------------------------------------------------
+
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+KEYS = {"name", "description", "entrypoint", "tags", "parameters", "work_pool", "concurrency_limit", "schedules"}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
+def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(deployment: dict[str, Any]) -> None:
+    assert set(deployment) <= KEYS, "Prefect ignores unknown keys in silence"
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    flow = getattr(importlib.import_module(module), name)
+    assert isinstance(flow, Flow)
+    assert flow is PROCESSES[name].flow
+    assert deployment["name"] == name.replace("_", "-")
+    flow.validate_parameters(deployment["parameters"])
+    for schedule in deployment["schedules"]:
+        assert set(schedule) == {"slug", "cron", "timezone"}
+        assert schedule["timezone"] == "Europe/London"
+    assert deployment["concurrency_limit"] == 1
+
+
+def test_every_flow_has_a_deployment() -> None:
+    assert {d["entrypoint"].rpartition(".")[2] for d in DEPLOYMENTS} == set(PROCESSES)
+
+
+def test_the_form_is_typed() -> None:
+    properties = PROCESSES["users_to_hr"].flow.parameters.properties
+    assert properties["mode"]["enum"] == ["apply", "plan"]
+    assert properties["full"]["type"] == "boolean"
+    assert {"since", "companies", "custom_fields", "leavers", "approve"} <= set(properties)
+    assert "Enabled and New" in properties["statuses"]["description"]
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_strict_and_keep_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "hush")
+    monkeypatch.setenv("HRSYNC_HR__URL", "postgresql://hr:hush@db/hr")
+    monkeypatch.setenv("HRSYNC_ACESSPLANIT__BASE_URL", "x")
+    settings = Settings()  # type: ignore[call-arg]
+    assert "hush" not in repr(settings)
+    assert settings.unknown() == ["HRSYNC_ACESSPLANIT__BASE_URL"]
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__TIMEOUT", "soon")
+    with pytest.raises(Misconfigured, match=r"HRSYNC_ACCESSPLANIT__TIMEOUT.*number") as caught:
+        load()
+    assert "soon" not in str(caught.value)
