@@ -24,7 +24,6 @@ def connect(url: str) -> sa.Engine:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA busy_timeout=30000")
-            connection.execute("PRAGMA cache_size=-16000")
 
     return engine
 

@@ -63,6 +63,12 @@ def pick(data: pd.DataFrame, mask: np.ndarray[Any, Any] | pa.Array) -> pd.DataFr
     return data if mask.all() else data.loc[mask].reset_index(drop=True)
 
 
+def take(array: pa.Array, places: np.ndarray[Any, Any]) -> pa.Array:
+    """The values at ``places``; the array itself, uncopied, where that is all of them in order."""
+    whole = len(places) == len(array) and (len(places) == 0 or (places[0] == 0 and bool((np.diff(places) == 1).all())))
+    return array if whole else array.take(pa.array(places))
+
+
 def true(condition: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """An Arrow condition as a numpy mask; null counts as false."""
     return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)

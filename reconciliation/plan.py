@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
-from .frame import arrow, concat, empty, frame, pick, true
+from .frame import arrow, concat, empty, frame, pick, take, true
 
 KINDS = ("create", "update", "close")
 
@@ -39,12 +37,27 @@ class Plan:
 
 
 def digest(changes: pd.DataFrame) -> str:
-    """16 hexadecimal digits over the changes in the order of their keys, written as canonical text."""
-    table = pa.table({name: arrow(changes[name]) for name in changes.columns})
-    order = pc.sort_indices(arrow(changes["key"]))
-    text = io.BytesIO()
-    pa.csv.write_csv(table.take(order), text)
-    return hashlib.blake2b(text.getbuffer(), digest_size=8).hexdigest()
+    """16 hexadecimal digits over the names and values of all columns, in the order of the keys."""
+    order = pc.sort_indices(arrow(changes["key"])).to_numpy()
+    whole = hashlib.blake2b(digest_size=8)
+    for name in changes.columns:
+        whole.update(f"{name}:{len(changes)};".encode())
+        for part in _canonical(take(arrow(changes[name]), order)):
+            whole.update(part)
+    return whole.hexdigest()
+
+
+def _canonical(column: pa.Array) -> tuple[bytes, bytes]:
+    """A column as bytes that depend on its values alone: the length or value of each row, and the text of all."""
+    if not pa.types.is_string(column.type):
+        kind = pa.int32() if pa.types.is_date(column.type) else pa.int64()
+        none = np.iinfo(np.int32).min
+        return pc.fill_null(column.cast(kind), none).to_numpy().tobytes(), b""
+    lengths = pc.fill_null(pc.binary_length(column), -1).to_numpy().tobytes()
+    filled = pc.fill_null(column, "") if column.null_count else column
+    offsets = np.frombuffer(filled.buffers()[1], np.int32)[filled.offset : filled.offset + len(filled) + 1]
+    text = filled.buffers()[2]
+    return lengths, bytes(memoryview(text)[offsets[0] : offsets[-1]]) if text is not None and len(offsets) else b""
 
 
 def reconcile(
@@ -66,27 +79,27 @@ def reconcile(
     place = pc.index_in(keys, value_set=arrow(target[key]))
     new = np.asarray(pc.is_null(place))
     old = np.flatnonzero(~new)
-    here, there = pa.array(old), place.filter(pa.array(~new))
+    there = place.filter(pa.array(~new)).to_numpy()
     differs = np.zeros((len(compared), len(old)), dtype=bool)
     for i, name in enumerate(compared):
-        ours, theirs = arrow(desired[name]).take(here), arrow(target[name]).take(there)
+        ours, theirs = take(arrow(desired[name]), old), take(arrow(target[name]), there)
         differs[i] = true(pc.not_equal(ours, theirs)) | (np.asarray(pc.is_null(ours)) != np.asarray(pc.is_null(theirs)))
     touched = differs.any(axis=0)
     names = np.asarray(compared, dtype=object)
     fields = [",".join(names[column]) for column in differs[:, touched].T]
     creates = np.flatnonzero(new) if may_create else np.empty(0, dtype=np.int64)
     updates = old[touched]
-    chosen = pa.array(np.concatenate([creates, updates]))
+    chosen = np.concatenate([creates, updates])
     changes = frame(
         {
             "kind": pa.array(np.repeat(np.array(["create", "update"], dtype=object), [len(creates), len(updates)]), pa.string()),
-            "key": keys.take(chosen),
+            "key": take(keys, chosen),
             "fields": pa.array([""] * len(creates) + fields, pa.string()),
-            **{name: arrow(desired[name]).take(chosen) for name in columns},
+            **{name: take(arrow(desired[name]), chosen) for name in columns},
         }
     )
-    was = there.filter(pa.array(touched))
-    before = frame({"key": arrow(target[key]).take(was), **{name: arrow(target[name]).take(was) for name in columns}})
+    was = there[touched]
+    before = frame({"key": take(arrow(target[key]), was), **{name: take(arrow(target[name]), was) for name in columns}})
     withheld = keys.filter(pa.array(new)) if not may_create else keys[:0]
     return Plan(changes, before, keys.take(pa.array(old[~touched])), withheld, digest(changes))
 

@@ -32,11 +32,7 @@ AWKWARD = Dialect(
     page_size=100,
     date_literals="quoted",
     date_updated=None,
-    names={
-        "UserAward.completed_on": "CompletionDate",
-        "UserAward.expires_on": "ExpiryDate",
-        "UserAward.user_full_name": "UserFullName",
-    },
+    names={"UserAward.completed_on": "CompletionDate", "UserAward.expires_on": "ExpiryDate"},
 )
 DIALECTS = {"standard": Dialect(), "awkward": AWKWARD}
 

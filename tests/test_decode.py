@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.accessplanit.decode import ESCAPES, Envelope, Shape, Unreadable, decode, hashes
+from connectors.accessplanit.decode import Envelope, Shape, Unreadable, decode, hashes, holds_escapes
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.feeds import FEEDS
 from reconciliation.errors import Misconfigured, SourceFailed
@@ -73,7 +73,7 @@ def test_both_engines_accept_and_reject_the_same(feed: str, data: st.DataObject)
     page = json.dumps({"results": data.draw(st.lists(records(feed), min_size=1, max_size=4))}).encode()
     raws, _ = Envelope(Dialect()).split(page)
     marks = hashes(raws, 1)
-    frame, rejected = decode(shape, raws, marks, escapes=ESCAPES.search(page) is not None)
+    frame, rejected = decode(shape, raws, marks, escapes=holds_escapes(page))
     expected, bad = by_model(shape, raws)
     assert sorted(rejected["hash"].tolist()) == sorted(int(marks[i]) for i in bad)
     found = frame.drop(columns="hash").astype(object).to_dict("records")

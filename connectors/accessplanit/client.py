@@ -25,13 +25,15 @@ from ..settings import AccessplanitSettings
 from ..transport import Budget, BudgetTransport, retrying
 from . import odata
 from .auth import ApiKey, PasswordGrant
-from .decode import ESCAPES, Envelope, Shape, among, decode, first_object, hashes
+from .decode import Envelope, Shape, among, decode, first_object, hashes, holds_escapes
 from .dialect import Dialect
 
 log = logging.getLogger("hrsync.accessplanit")
 
 PASSES = 3
 """How often a feed that moves while it is read is read again."""
+BLOCK = 10_000
+"""Records that are decoded together."""
 KEYS_PER_REQUEST = 40
 """Keys in one $filter: keeps a URL below 2 kB, the longest the vendor's own code is seen to send."""
 
@@ -43,6 +45,23 @@ class Page:
     raws: list[msgspec.Raw]
     total: int | None
     escapes: bool
+
+
+class _Block:
+    """Raw records of several pages that are decoded together: columns are made once for thousands of rows."""
+
+    def __init__(self) -> None:
+        self.raws: list[msgspec.Raw] = []
+        self.escapes = False
+        self._marks: list[Hashes] = []
+
+    def add(self, raws: Sequence[msgspec.Raw], marks: Hashes, wanted: Hashes, escapes: bool) -> None:
+        self.raws.extend(raws[i] for i in wanted)
+        self._marks.append(marks[wanted])
+        self.escapes |= escapes
+
+    def marks(self) -> Hashes:
+        return np.concatenate(self._marks) if self._marks else np.empty(0, dtype=np.int64)
 
 
 class AccessplanitSource:
@@ -150,6 +169,15 @@ class AccessplanitSource:
         frames: list[pd.DataFrame] = []
         rejected: list[pd.DataFrame] = []
         digests: list[Hashes] = []
+        block = _Block()
+
+        def decoded() -> None:
+            nonlocal block
+            frame, bad = decode(shape, block.raws, block.marks(), escapes=block.escapes)
+            frames.append(frame)
+            rejected.append(bad)
+            block = _Block()
+
         read = skipped = rows = 0
         drift: tuple[str, ...] = ()
         steady, total = True, None
@@ -170,11 +198,10 @@ class AccessplanitSource:
             old = among(marks, known) & fresh
             read += int(fresh.sum())
             skipped += int(old.sum())
-            wanted = np.flatnonzero(fresh & ~old)
-            if len(wanted) or not frames:
-                frame, bad = decode(shape, [raws[i] for i in wanted], marks[wanted], escapes=page.escapes)
-                frames.append(frame)
-                rejected.append(bad)
+            block.add(raws, marks, np.flatnonzero(fresh & ~old), page.escapes)
+            if len(block.raws) >= BLOCK:
+                decoded()
+        decoded()
         complete = steady and (total is None or total == rows)
         return Snapshot(concat(frames), complete, concat(rejected), read, skipped, 0, drift), np.concatenate(digests)
 
@@ -219,7 +246,7 @@ class AccessplanitSource:
         query = odata.options(select, filter_, [shape.wire["id"]], top, skip, self.dialect.count_key is not None)
         response = self.get(f"api/v2/{shape.feed}", query)
         raws, total = self._envelope.split(response.content)
-        return Page(raws, total, ESCAPES.search(response.content) is not None)
+        return Page(raws, total, holds_escapes(response.content))
 
     def get(self, path: str, query: dict[str, str] | None = None) -> httpx.Response:
         """A GET below the tenant's root that was answered with 2xx.

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -36,6 +35,11 @@ RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
 ESCAPES = re.compile(rb"\\u00(?:0[0-8bBcCeEfF]|1)")
 """JSON cannot hold a control character but as such an escape."""
+
+
+def holds_escapes(page: bytes) -> bool:
+    """Whether a page holds :data:`ESCAPES` at all: nearly none does, and a plain search says so quickly."""
+    return b"\\u00" in page and ESCAPES.search(page) is not None
 
 
 class Unreadable(Exception):
@@ -73,7 +77,6 @@ class Shape:
         self.absent_kinds = {name: kinds(model)[name] for name in self.absent}
         self._folded = {wire.lower(): name for name, wire in self.wire.items()}
         self._structs: dict[frozenset[str], msgspec.json.Decoder[Any]] = {}
-        self._values = attrgetter(*self.kinds)
 
     def decoder(self, first: object) -> msgspec.json.Decoder[Any]:
         """The compiled decoder for records with the keys of ``first``; further keys are passed over."""
@@ -82,7 +85,8 @@ class Shape:
             extra = sorted(keys - set(self.wire.values()))
             known = [(c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **_default(self.model, c))) for c in self.kinds]
             passed = [(f"extra_{i}", msgspec.Raw, msgspec.field(name=k, default=msgspec.Raw(b""))) for i, k in enumerate(extra)]
-            struct = msgspec.defstruct(self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True)
+            # gc=False: a hundred thousand records without a cycle among them are nothing to collect.
+            struct = msgspec.defstruct(self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True, gc=False)
             self._structs[keys] = msgspec.json.Decoder(struct)
         return self._structs[keys]
 
@@ -126,9 +130,9 @@ class Shape:
 
     def columns_of(self, records: Sequence[Any]) -> dict[str, pa.Array]:
         """The records' values as Arrow columns, text tidied, moments in UTC."""
-        values = list(zip(*map(self._values, records), strict=True)) or [()] * len(self.kinds)
         found = {name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()}
-        for (name, kind), column in zip(self.kinds.items(), values, strict=True):
+        for name, kind in self.kinds.items():
+            column = [getattr(record, name) for record in records]
             if kind == "text":
                 found[name] = tidy(pa.array(column, pa.string()))
             elif kind == "moment":
