@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -61,6 +62,23 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The sync store; SQLite below ``home`` unless one is configured."""
         return self.store.url.get_secret_value() if self.store.url else f"sqlite:///{self.home.absolute() / 'store.db'}"
+
+    def as_environment(self) -> dict[str, str]:
+        """These settings as environment variables, secrets in the clear: for the processes that this one starts."""
+        found: dict[str, str] = {}
+
+        def add(name: str, value: object) -> None:
+            if isinstance(value, dict) and name != f"{PREFIX}DIALECT__NAMES":
+                for key, inner in value.items():
+                    add(f"{name}__{key.upper()}", inner)
+            elif isinstance(value, SecretStr):
+                found[name] = value.get_secret_value()
+            else:
+                found[name] = str(value) if isinstance(value, str | Path) else json.dumps(value)
+
+        for name, value in self.model_dump(exclude_defaults=True).items():
+            add(f"{PREFIX}{name.upper()}", value)
+        return found
 
     def unknown(self) -> list[str]:
         """Environment variables with our prefix that name no setting: nearly always a misspelling."""

@@ -171,24 +171,15 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
 def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
     """The environment of Prefect's processes and, through the worker, of every flow run."""
     home = settings.home.absolute()
-    tenant = settings.accessplanit
     own = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "HRSYNC_HOME": str(home),
-        "HRSYNC_HR__URL": settings.hr_url,
-        "HRSYNC_STORE__URL": settings.store_url,
     }
-    if tenant.base_url and settings.accessplanit_block is None:
-        own["HRSYNC_ACCESSPLANIT__BASE_URL"] = tenant.base_url
-        for name in ("api_key", "password"):
-            secret = getattr(tenant, name)
-            if secret:
-                own[f"HRSYNC_ACCESSPLANIT__{name.upper()}"] = secret.get_secret_value()
-    return {**os.environ, **own}
+    # A flow run works in a folder of its own: what came from .env or is relative to here must reach it in full.
+    return {**os.environ, **settings.model_copy(update={"home": home}).as_environment(), **own}
 
 
 def _shared(env: dict[str, str]) -> dict[str, str]:

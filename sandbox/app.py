@@ -96,7 +96,7 @@ class Sandbox:
         """The sandbox's own log after ``seq``, oldest first."""
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(changes).where(changes.c.seq > seq).order_by(changes.c.seq))
-            return [dict(row) for row in rows.mappings()]
+            return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
     def _visible(self, table: sa.Table, user: ServiceUser) -> Any:
         """What the service user may see: the result set depends on its role [14]."""

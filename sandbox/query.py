@@ -15,7 +15,7 @@ from odata_query.exceptions import ODataException
 from odata_query.grammar import ODataLexer, ODataParser
 from odata_query.sqlalchemy.core import AstToSqlAlchemyCoreVisitor
 
-from .schema import DATES, DROPDOWNS, FLAGS, NUMBERS
+from .schema import BLANK_AS_TEXT, DATES, DROPDOWNS, FLAGS, NUMBERS
 from .tenant import Tenant
 
 
@@ -153,6 +153,8 @@ class Page:
             return lambda v: tenant.status_in_progress if v == "In Progress" else v
         if name in FLAGS:
             return lambda v: None if v is None else bool(v)
+        if name in BLANK_AS_TEXT:
+            return lambda v: "" if v is None else v
         return _as_stored
 
 

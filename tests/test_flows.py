@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -30,15 +29,11 @@ pytestmark = pytest.mark.prefect
 def configured(side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Side:
     """The environment of a worker that runs flows against this side."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HRSYNC_HOME", str(tmp_path))
-    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__BASE_URL", side.base_url)
-    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "sandbox-key")
-    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__BACKOFF", "0.01")
-    monkeypatch.setenv("HRSYNC_HR__URL", str(side.target.engine.url))
-    monkeypatch.setenv("HRSYNC_STORE__URL", str(side.store.engine.url))
-    for name, value in side.dialect.model_dump(exclude_defaults=True).items():
-        text = "null" if value is None else value if isinstance(value, str) else json.dumps(value)
-        monkeypatch.setenv(f"HRSYNC_DIALECT__{name.upper()}", text)
+    tenant = side.settings.model_copy(update={"attempts": 4})
+    databases = {"hr": {"url": str(side.target.engine.url)}, "store": {"url": str(side.store.engine.url)}}
+    settings = Settings(home=tmp_path, dialect=side.dialect, **databases)  # type: ignore[arg-type,call-arg]
+    for name, value in settings.model_copy(update={"accessplanit": tenant}).as_environment().items():
+        monkeypatch.setenv(name, value)
     return side
 
 

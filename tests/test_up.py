@@ -1,0 +1,128 @@
+"""``hrsync up`` as a person starts it: everything comes up, schedules are made, nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from .conftest import free_port
+from .verify_hr import compare
+
+pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.timeout(240)]
+
+
+def start(home: Path, prefect: int, sandbox: int, *more: str) -> subprocess.Popen[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("HRSYNC_", "PREFECT_"))}
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "up",
+        "--people",
+        "150",
+        "--prefect-port",
+        str(prefect),
+        "--sandbox-port",
+        str(sandbox),
+        *more,
+    ]
+    return subprocess.Popen(
+        command,
+        env={**env, "HRSYNC_HOME": str(home), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    told = ""
+    assert process.stdout
+    for line in process.stdout:
+        told += line
+        if text in line:
+            return told
+    raise AssertionError(f"ended without saying {text!r}:\n{told}")
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def mentioning(text: str) -> list[str]:
+    """Command lines of processes that mention ``text``."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parts = [(folder / name).read_bytes() for name in ("cmdline", "environ")]
+                    errors="replace"
+                )
+            except OSError:
+                continue
+            line = b" ".join(parts).replace(b"\0", b" ").decode(errors="replace")
+            if text in line and int(folder.name) != os.getpid():
+                found.append(line[:200])
+    return found
+
+
+def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
+    home, prefect, sandbox = tmp_path / "home", free_port(), free_port()
+    process = start(home, prefect, sandbox, "--tick-seconds", "0.5")
+    try:
+        told = read_until(process, "Ctrl-C stops everything")
+        assert "invented people" in told
+        assert told.count("Completed") == 2
+        assert f"http://127.0.0.1:{prefect}" in told
+        api = f"http://127.0.0.1:{prefect}/api"
+        names = {f"{d['name']}" for d in httpx.post(f"{api}/deployments/filter", json={}).json()}
+        assert names == {"users-to-hr", "awards-to-hr"}
+        deadline = time.monotonic() + 60
+        scheduled: list[str] = []
+        while len(scheduled) < 2 and time.monotonic() < deadline:
+            runs = httpx.post(f"{api}/flow_runs/filter", json={"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}).json()
+            scheduled = sorted({r["deployment_id"] for r in runs if r["auto_scheduled"]})
+            time.sleep(0.5)
+        assert len(scheduled) == 2, "each schedule produces runs"
+        changes = httpx.get(f"http://127.0.0.1:{sandbox}/sandbox/changes").json()
+        assert changes, "the sandbox is ticked"
+        process.send_signal(signal.SIGTERM)
+        assert "stopped" in read_until(process, "stopped")
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+    time.sleep(0.5)
+    assert not listening(prefect)
+    assert not listening(sandbox)
+    assert mentioning(str(home)) == []
+
+    again = start(home, prefect, sandbox, "--once")
+    told = read_until(again, "stopped")
+    assert again.wait(timeout=30) == 0
+    assert told.count("Completed") == 2
+    today = datetime.now(ZoneInfo("Europe/London")).date()
+    assert compare(str(home / "sandbox.db"), str(home / "hr.db"), today) == [], "it has gone on from the state on disk"
+
+
+def test_a_busy_port_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(tmp_path, port, free_port())
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"Port {port}, which Prefect needs, is in use" in told
+    assert "--prefect-port" in told
