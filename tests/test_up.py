@@ -68,8 +68,6 @@ def mentioning(text: str) -> list[str]:
         if folder.name.isdigit():
             try:
                 parts = [(folder / name).read_bytes() for name in ("cmdline", "environ")]
-                    errors="replace"
-                )
             except OSError:
                 continue
             line = b" ".join(parts).replace(b"\0", b" ").decode(errors="replace")
