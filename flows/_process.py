@@ -59,15 +59,14 @@ class World:
 class Order:
     """What is wanted of one run.
 
-    since: read records changed from this moment on, whatever the watermark. full: read everything. approve: the
-    digest of a plan that a guard has stopped. keys: look at these records again, and read nothing else.
+    since: read records changed from this moment on (UTC if it has no offset), whatever the watermark. full: read
+    everything. approve: the digest of a plan that a guard has stopped.
     """
 
     mode: Mode = "apply"
     since: datetime | None = None
     full: bool = False
     approve: str | None = None
-    keys: tuple[str, ...] = ()
 
 
 def in_prefect(step: Any, *args: Any) -> Any:
@@ -123,13 +122,13 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
     requests = source.requests
     updated = source.updated_column(spec.feed, spec.updated)
     mark = store.watermark(spec.name, spec.fingerprint())
-    asked = window(mark, spec.overlap, since=order.since, full=order.full)
+    since = order.since.replace(tzinfo=UTC) if order.since and order.since.tzinfo is None else order.since
+    asked = window(mark, spec.overlap, since=since, full=order.full)
 
     with _timed(report, "fetch"):
         known = store.known(spec.name)
-        again = order.keys or store.retryable(spec.name, now)
-        asks = questions(spec, asked, mark, today, again, updated)
-        read: Snapshot = call(extract, source, spec, asks[-1:] if order.keys else asks, known)
+        asks = questions(spec, asked, mark, today, store.retryable(spec.name, now), updated)
+        read: Snapshot = call(extract, source, spec, asks, known)
         del known
     with _timed(report, "reconcile"):
         compared = call(compare, spec, read, target, store, today)
@@ -149,7 +148,7 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
     rejected = compared.read.rejected
     keyless = set(rejected["hash"][rejected["key"].isna()])
     unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
-    after = mark if order.keys else advance(mark, compared.read, updated, asked, today, unseen)
+    after = advance(mark, compared.read, updated, asked, today, unseen)
     report.read, report.reexamined = compared.read.read, settled.reexamined
     report.outcomes.update(settled.outcomes)
     report.reasons, report.drift, report.complete = settled.reasons, compared.read.drift, compared.read.complete
@@ -161,7 +160,7 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
         return report, plan
     with _timed(report, "record"):
         covered = mark.waiting or asked.since is None
-        looked_again = covered and not order.keys and compared.read.complete and not unseen
+        looked_again = covered and compared.read.complete and not unseen
         settlement = Settlement(settled.landed, settled.links, settled.quarantine, after, looked_again)
         store.settle(run, spec, settlement, report, datetime.now(UTC))
     return report, plan

@@ -82,7 +82,6 @@ def awards_to_hr(
     since: datetime | None = None,
     full: bool = False,
     approve: str | None = None,
-    keys: list[str] | None = None,
 ) -> State[None]:
     """Targets, completions, expiries and renewals of awards reach HR (guide i, overview).
 
@@ -94,10 +93,9 @@ def awards_to_hr(
         future_targets_only: leave out targets whose date has passed.
         custom_fields: custom fields of user awards to carry along (CF_…).
         expiring_within_days: from so many days before its expiry date on, an award is "expiring".
-        since: read what changed from this moment on, whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         approve: the digest of a plan that its guard has stopped and that somebody has looked at.
-        keys: look at these records of accessplanit (IDs) again, and at nothing else.
     """
-    order = Order(mode=mode, since=since, full=full, approve=approve, keys=tuple(keys or ()))
+    order = Order(mode=mode, since=since, full=full, approve=approve)
     return run_flow(scoped(statuses, awards, users, future_targets_only, custom_fields, expiring_within_days), order)

@@ -197,16 +197,17 @@ def quarantine_show(entry: int, raw: Annotated[bool, typer.Option(help="Show the
 def quarantine_replay(
     name: ProcessName, keys: Annotated[list[str] | None, typer.Argument(help="Keys; all open ones of the process if none is given.")] = None
 ) -> None:
-    """Read these records again and put them through the same path."""
+    """Run the process now, and let it read these records again."""
     chosen = process(name)
     settings = _settings()
     with _store() as store:
-        wanted = keys or [str(e["key"]) for e in store.quarantined(name, limit=100_000) if e["key"]]
-    if not wanted:
+        count = store.retry_now(name, keys or None)
+    if not count:
         out.print("Nothing to replay.")
         return
     with quick_start.in_running_server(settings):
-        state = chosen.flow(keys=wanted, return_state=True)
+        state = chosen.flow(return_state=True)
+    out.print(f"{count:,} records of the quarantine were looked at again.")
     _end(state)
 
 

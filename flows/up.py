@@ -29,6 +29,7 @@ from connectors.hr import REGISTRY
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError, Misconfigured
+from tasks.connections import Accessplanit
 
 from .catalogue import PROCESSES
 
@@ -132,6 +133,8 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         say("creating the work pool and the deployments")
         _once([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"], env, children.logs / "deploy.log")
         _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
+        with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
+            Accessplanit.register_type_and_schema()
         children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
         (home / "up.json").chmod(0o600)

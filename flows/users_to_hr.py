@@ -77,7 +77,6 @@ def users_to_hr(
     since: datetime | None = None,
     full: bool = False,
     approve: str | None = None,
-    keys: list[str] | None = None,
 ) -> State[None]:
     """New and updated users reach HR (guide a, c).
 
@@ -87,10 +86,9 @@ def users_to_hr(
         statuses: user statuses in scope; the guide's are Enabled and New.
         custom_fields: custom fields of users to carry along, by their names in accessplanit (CF_…).
         leavers: what becomes of an employee whose user has left the scope: nothing, or the status Inactive.
-        since: read what changed from this moment on, whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         approve: the digest of a plan that its guard has stopped and that somebody has looked at.
-        keys: look at these records of accessplanit (IDs) again, and at nothing else.
     """
-    order = Order(mode=mode, since=since, full=full, approve=approve, keys=tuple(keys or ()))
+    order = Order(mode=mode, since=since, full=full, approve=approve)
     return run_flow(scoped(companies, statuses, custom_fields, leavers), order)

@@ -70,7 +70,10 @@ class AccessplanitSource:
     def __init__(self, settings: AccessplanitSettings, dialect: Dialect, budget: Budget) -> None:
         if not settings.base_url:
             raise Misconfigured("No accessplanit is configured", "The data engineer must set HRSYNC_ACCESSPLANIT__BASE_URL.")
-        self.name = settings.base_url.rstrip("/")
+        self.root = settings.base_url.rstrip("/")
+        # No tenant of accessplanit is on this machine: whoever reads a run's report must see that these are not its people.
+        local = httpx.URL(self.root).host in ("127.0.0.1", "localhost", "::1")
+        self.name = f"{self.root} (sandbox: invented people)" if local else self.root
         self.dialect = dialect
         self.requests = 0
         self._envelope = Envelope(dialect)
@@ -89,7 +92,7 @@ class AccessplanitSource:
         if settings.api_key:
             self.http.auth = ApiKey(settings.api_key)
         elif settings.username and settings.password:
-            url = f"{self.name}/api/v2/{dialect.token_path}"
+            url = f"{self.root}/api/v2/{dialect.token_path}"
             self.http.auth = PasswordGrant(self._tokens, url, settings.username, settings.password)
         else:
             raise Misconfigured(
@@ -255,10 +258,10 @@ class AccessplanitSource:
             CredentialsRefused, SourceFailed, Misconfigured: with the status and path, never the query.
         """
         try:
-            response = self.http.get(f"{self.name}/{path}", params=query)
+            response = self.http.get(f"{self.root}/{path}", params=query)
         except httpx.HTTPError as error:
             raise SourceFailed(
-                f"accessplanit at {self.name} does not answer ({type(error).__name__})",
+                f"accessplanit at {self.root} does not answer ({type(error).__name__})",
                 "The operator must check the address and the network, then run again; nothing was lost.",
             ) from None
         if response.is_success:
@@ -270,7 +273,7 @@ class AccessplanitSource:
             )
         if status == 404:
             raise Misconfigured(
-                f"accessplanit at {self.name} has no {path} (404)", "The data engineer must check base_url and the feed's name."
+                f"accessplanit at {self.root} has no {path} (404)", "The data engineer must check base_url and the feed's name."
             )
         if status == 400:
             raise Misconfigured(

@@ -78,7 +78,7 @@ class _Asker:
         self._metadata: dict[str, list[dict[str, Any]] | None] = {}
 
     def get(self, module: str, query: dict[str, str]) -> httpx.Response:
-        return self.source.http.get(f"{self.source.name}/api/v2/{module}", params=query)
+        return self.source.http.get(f"{self.source.root}/api/v2/{module}", params=query)
 
     def rows(self, response: httpx.Response) -> list[Any]:
         body = response.json() if response.is_success else {}
@@ -87,7 +87,7 @@ class _Asker:
     def fields(self, module: str) -> list[dict[str, Any]] | None:
         """The metadata's fields: each an object with a name. ``None`` if there is no metadata."""
         if module not in self._metadata:
-            response = self.source.http.get(f"{self.source.name}/{self.dialect.metadata_path}/{module}")
+            response = self.source.http.get(f"{self.source.root}/{self.dialect.metadata_path}/{module}")
             body = response.json() if response.is_success else None
             lists = [v for v in body.values() if isinstance(v, list)] if isinstance(body, dict) else []
             fields = next((v for v in lists if v and isinstance(v[0], dict) and "name" in v[0]), None)
@@ -219,7 +219,7 @@ class _Asker:
         return [Finding("names", "refuted", says, remedy)]
 
     def token_path(self) -> list[Finding]:
-        response = self.source.http.post(f"{self.source.name}/api/v2/{self.dialect.token_path}", data={"grant_type": "none"})
+        response = self.source.http.post(f"{self.source.root}/api/v2/{self.dialect.token_path}", data={"grant_type": "none"})
         if response.status_code != 404:
             return [Finding("token_path", "confirmed", "a token endpoint is there")]
         return [Finding("token_path", "refuted", "there is no token endpoint", "The data engineer must set HRSYNC_DIALECT__TOKEN_PATH.")]

@@ -34,7 +34,7 @@ from . import schema as t
 
 IN = 5000
 """Values in one IN."""
-RETRIES_AT_ONCE = 400
+RETRIES_AT_ONCE = 2000
 """Quarantined records that one run looks at again, the longest waiting first."""
 EAGER_ATTEMPTS = 3
 """So many runs look at a quarantined record again at once; then the pause doubles, from an hour."""
@@ -97,6 +97,15 @@ class SyncStore:
         with _failing(), self.engine.connect() as connection:
             keys = connection.execute(query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)).scalars()
             return list(dict.fromkeys(str(key) for key in keys))
+
+    def retry_now(self, process: str, keys: Sequence[str] | None) -> int:
+        """Lets the next run look at these open entries again (all of the process if none are named); returns how many."""
+        q = t.quarantine.c
+        query = t.quarantine.update().where(q.process == process, q.status == "open", q.key.is_not(None))
+        if keys is not None:
+            query = query.where(q.key.in_(keys))
+        with _failing(), self.engine.begin() as connection:
+            return int(connection.execute(query.values(next_attempt=q.first_seen)).rowcount)
 
     def known_bad(self, process: str) -> set[int]:
         """Hashes of the rejected records that are open in quarantine."""
