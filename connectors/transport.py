@@ -7,6 +7,7 @@ A retry is a request like any other and is paid from the budget.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -35,12 +36,17 @@ class BudgetTransport(httpx.BaseTransport):
 
     def __init__(self, inner: httpx.BaseTransport, budget: Budget, endpoint_of: Callable[[httpx.Request], str]) -> None:
         self._inner, self._budget, self._endpoint_of = inner, budget, endpoint_of
+        self._lock = threading.Lock()
+        self.made = 0
+        """Requests that went to the network, retries among them."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         wait = self._budget.take(self._endpoint_of(request))
         if wait > 0:
             log.info("the request budget of %s is used up; waiting %.0f s", self._endpoint_of(request), wait)
             return httpx.Response(429, headers={"Retry-After": str(max(1, round(wait)))}, request=request)
+        with self._lock:
+            self.made += 1
         return self._inner.handle_request(request)
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from reconciliation.errors import HrsyncError
 from reconciliation.guard import check
 from reconciliation.plan import Plan
 from reconciliation.ports import Settlement, Source, Store, Target
-from reconciliation.report import RunReport
+from reconciliation.report import RunReport, sentence
 from reconciliation.settle import planned, settle
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import ProcessSpec
@@ -110,9 +110,8 @@ def run_flow(spec: ProcessSpec, order: Order) -> State[None]:
     with connections(settings) as opened:
         report, _ = run_process(spec, World.of(opened, settings), order)
     publish(report)
-    written = ", ".join(f"{rows:,} {name}" for name, rows in report.outcomes.items() if rows) or "nothing to do"
-    would = "would be " if order.mode == "plan" else ""
-    return Completed(message=f"{report.read:,} rows read from {report.source}: {would}{written}")
+    preview = "Preview only. " if order.mode == "plan" else ""
+    return Completed(message=f"{preview}{sentence(report.read, report.outcomes)}. Source: {report.source}")
 
 
 def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datetime, run: str) -> tuple[RunReport, Plan]:

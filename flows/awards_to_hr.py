@@ -40,26 +40,14 @@ SPEC = ProcessSpec(
 def scoped(
     statuses: list[str] | None = None,
     awards: list[str] | None = None,
-    users: list[str] | None = None,
     future_targets_only: bool = False,
     custom_fields: list[str] | None = None,
     expiring_within_days: int = 90,
 ) -> ProcessSpec:
-    """:data:`SPEC` narrowed to these filters.
-
-    Args:
-        statuses: award statuses in scope; none given: Target, In Progress, Completed and On Hold.
-        awards: IDs of the awards (AwardID) to load; none given: all.
-        users: IDs of the users (UserID) whose awards are loaded; none given: all.
-        future_targets_only: leave out targets whose date has passed.
-        custom_fields: custom fields of user awards to carry along (CF_…).
-        expiring_within_days: from so many days before its expiry date on, an award is "expiring".
-    """
+    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
     clauses = [Clause(column="status", values=tuple(statuses or STATUSES))]
     if awards:
         clauses.append(Clause(column="award_id", values=tuple(awards)))
-    if users:
-        clauses.append(Clause(column="user_id", values=tuple(users)))
     if future_targets_only:
         clauses.append(Clause(column="target_date", op="after", when=Clause(column="status", values=("Target",))))
     update = {
@@ -75,7 +63,6 @@ def awards_to_hr(
     mode: Mode = "apply",
     statuses: list[str] | None = None,
     awards: list[str] | None = None,
-    users: list[str] | None = None,
     future_targets_only: bool = False,
     custom_fields: list[str] | None = None,
     expiring_within_days: int = 90,
@@ -89,7 +76,6 @@ def awards_to_hr(
         mode: apply writes; plan only counts what would be written.
         statuses: award statuses in scope; none given: Target, In Progress, Completed and On Hold.
         awards: IDs of the awards (AwardID) to load; none given: all.
-        users: IDs of the users (UserID) whose awards are loaded; none given: all.
         future_targets_only: leave out targets whose date has passed.
         custom_fields: custom fields of user awards to carry along (CF_…).
         expiring_within_days: from so many days before its expiry date on, an award is "expiring".
@@ -98,4 +84,4 @@ def awards_to_hr(
         approve: the digest of a plan that its guard has stopped and that somebody has looked at.
     """
     order = Order(mode=mode, since=since, full=full, approve=approve)
-    return run_flow(scoped(statuses, awards, users, future_targets_only, custom_fields, expiring_within_days), order)
+    return run_flow(scoped(statuses, awards, future_targets_only, custom_fields, expiring_within_days), order)

@@ -19,7 +19,7 @@ from connectors.hr import REGISTRY
 from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError, Misconfigured
-from reconciliation.report import RunReport, differences
+from reconciliation.report import RunReport, differences, sentence
 from tasks.connections import accessplanit_settings, connections
 
 from . import up as quick_start
@@ -93,7 +93,7 @@ def plan(
     with connections(settings) as opened:
         order = Order(mode="plan", full=full, since=since)
         report, found = run_process(spec, World.of(opened, settings), order, call=plainly)
-    table = Table("change", "HR key", "field", "now", "then", title=f"{spec.title}: the first {limit} changes")
+    table = _unbroken(Table("change", "HR key", "field", "now", "then", title=f"{spec.title}: the first {limit} changes"), 3)
     last = ""
     for kind, key, field, before, after in differences(found, limit):
         table.add_row(*((kind, key) if key != last else ("", "")), field, before, after)
@@ -135,15 +135,13 @@ def _end(state: Any) -> None:
 def status(limit: int = 10) -> None:
     """The latest runs, and what is in quarantine."""
     with _store() as store:
-        table = Table("started (UTC)", "process", "mode", "outcome", "read", "written", "quarantined", "held", "why", title="Latest runs")
+        table = Table("started (UTC)", "process", "outcome", "what it did", title="Latest runs")
         for row in store.runs(limit):
-            figures = row["report"] or {}
-            outcomes = figures.get("outcomes", {})
-            written = sum(outcomes.get(k, 0) for k in ("created", "updated", "closed"))
-            cells = [figures.get("read", ""), written if figures else "", outcomes.get("quarantined", ""), outcomes.get("held", "")]
-            started = f"{row['started']:%Y-%m-%d %H:%M:%S}"
-            table.add_row(started, row["process"], row["mode"], row["outcome"] or "running", *map(str, cells), row["reason"] or "")
-        out.print(table)
+            figures = row["report"]
+            did = sentence(figures["read"], figures["outcomes"]) if figures else row["reason"] or ""
+            mode = "" if row["mode"] == "apply" else f" ({row['mode']})"
+            table.add_row(f"{row['started']:%d %b %H:%M:%S}", row["process"] + mode, row["outcome"] or "running", did)
+        out.print(_unbroken(table, 3))
         counts = store.quarantine_counts()
         if counts:
             held = Table("process", "stage", "records", title="Quarantine")
@@ -160,21 +158,11 @@ def quarantine_list(name: Annotated[str | None, typer.Argument(help="Process; al
     """Open entries: what, where and why."""
     with _store() as store:
         entries = store.quarantined(name, limit)
-    table = Table("id", "process", "feed", "key", "stage", "field", "reason", "attempts", "first seen (UTC)")
+    table = Table("id", "process", "key", "stage", "field and reason")
     for e in entries:
-        seen = f"{e['first_seen']:%Y-%m-%d %H:%M}"
-        table.add_row(
-            str(e["id"]),
-            e["process"],
-            e["feed"],
-            e["key"] or "(unreadable)",
-            e["stage"],
-            e["field"] or "",
-            e["reason"],
-            str(e["attempts"]),
-            seen,
-        )
-    out.print(table if entries else "The quarantine is empty.")
+        why = f"{e['field'] or ''} {e['reason']}".strip() + (f" ({e['waits_for']})" if e["waits_for"] else "")
+        table.add_row(str(e["id"]), e["process"], e["key"] or "(unreadable)", e["stage"], why)
+    out.print(_unbroken(table, 4) if entries else "The quarantine is empty.")
 
 
 @quarantine.command("show")
@@ -235,7 +223,7 @@ def doctor() -> None:
             findings += probe(AccessplanitSource(tenant, settings.dialect, share))
         except HrsyncError as error:
             findings.append(Finding("accessplanit", "refuted", error.what, error.remedy))
-    table = Table("check", "verdict", "found", "who must do what")
+    table = _unbroken(Table("check", "verdict", "found", "who must do what"), 2)
     colours = {"confirmed": "green", "refuted": "red", "not testable": "yellow"}
     for f in findings:
         table.add_row(f.check, f"[{colours[f.verdict]}]{f.verdict}[/]", f.says, f.remedy)
@@ -260,8 +248,17 @@ def _store() -> Iterator[SyncStore]:
         store.close()
 
 
+def _unbroken(table: Table, columns: int) -> Table:
+    """``table`` with its first columns kept whole on a narrow terminal; nothing is cut off."""
+    for number, column in enumerate(table.columns):
+        column.no_wrap = number < columns
+        column.overflow = "fold"
+    return table
+
+
 def _print_report(report: RunReport) -> None:
-    table = Table("outcome", "rows", title=f"{report.process} · {report.mode} · {report.source}")
+    out.print(f"Source: {report.source}", highlight=False)
+    table = Table("outcome", "rows")
     for name, rows in report.outcomes.items():
         if rows:
             table.add_row(name, f"{rows:,}")

@@ -29,7 +29,11 @@ class Source(Protocol):
     """Reads feeds. Raises CredentialsRefused, SourceFailed, Misconfigured."""
 
     name: str
-    requests: int
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far, retries among them."""
+        ...
 
     def updated_column(self, feed: str, column: str) -> str | None:
         """``column`` if this tenant's feed has it, else ``None``."""

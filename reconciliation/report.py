@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,6 +21,12 @@ OUTCOMES = (
     "duplicate",
 )
 """Where a row can end; each row that was looked at ends in exactly one. ``failed``: HR refused it; it is quarantined."""
+
+
+def sentence(read: int, outcomes: Mapping[str, int]) -> str:
+    """What a run did, in one line."""
+    written = ", ".join(f"{rows:,} {name}" for name, rows in outcomes.items() if rows) or "nothing to do"
+    return f"{read:,} rows read: {written}"
 
 
 @dataclass

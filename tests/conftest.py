@@ -17,7 +17,7 @@ import uvicorn
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.dialect import Dialect
 from connectors.hr.sql import SqlHr
-from connectors.settings import AccessplanitSettings
+from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._process import Order, World, plainly, run_process
@@ -163,3 +163,15 @@ def prefect_server() -> Iterator[None]:
 
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def configured(side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Side:
+    """The environment of a worker that runs flows against this side."""
+    monkeypatch.chdir(tmp_path)
+    tenant = side.settings.model_copy(update={"attempts": 4})
+    databases = {"hr": {"url": str(side.target.engine.url)}, "store": {"url": str(side.store.engine.url)}}
+    settings = Settings(home=tmp_path, dialect=side.dialect, **databases)  # type: ignore[arg-type,call-arg]
+    for name, value in settings.model_copy(update={"accessplanit": tenant}).as_environment().items():
+        monkeypatch.setenv(name, value)
+    return side

@@ -13,9 +13,6 @@ from flows.cli import app
 from sandbox.tenant import AWKWARD
 
 from .conftest import DIALECTS, Side
-from .test_flows import configured
-
-__all__ = ["configured"]
 
 
 def hrsync(*arguments: str, code: int = 0) -> str:

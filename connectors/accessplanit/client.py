@@ -75,13 +75,12 @@ class AccessplanitSource:
         local = httpx.URL(self.root).host in ("127.0.0.1", "localhost", "::1")
         self.name = f"{self.root} (sandbox: invented people)" if local else self.root
         self.dialect = dialect
-        self.requests = 0
         self._envelope = Envelope(dialect)
         self._concurrency = settings.concurrency
         network = httpx.HTTPTransport(limits=httpx.Limits(max_connections=settings.concurrency + 1))
-        budgeted = BudgetTransport(network, budget, self._endpoint)
+        self._network = BudgetTransport(network, budget, self._endpoint)
         self.http = httpx.Client(
-            transport=retrying(budgeted, settings.attempts, settings.backoff),
+            transport=retrying(self._network, settings.attempts, settings.backoff),
             timeout=settings.timeout,
             headers={"Accept": "application/json"},
             event_hooks={"response": [self._log]},
@@ -104,6 +103,11 @@ class AccessplanitSource:
         """Closes the connections."""
         self.http.close()
         self._tokens.close()
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far, retries among them."""
+        return self._network.made
 
     def updated_column(self, feed: str, column: str) -> str | None:
         """``column`` if this tenant's feed has the date of the last change."""
@@ -290,5 +294,4 @@ class AccessplanitSource:
         return parts[1].split("/")[0].lower() if len(parts) > 1 else "metadata"
 
     def _log(self, response: httpx.Response) -> None:
-        self.requests += 1
         log.debug("%s %s %d", response.request.method, response.request.url.path.rsplit("/", 1)[-1], response.status_code)
