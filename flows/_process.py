@@ -147,7 +147,7 @@ def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datet
     rejected = compared.read.rejected
     keyless = set(rejected["hash"][rejected["key"].isna()])
     unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
-    after = advance(mark, compared.read, updated, asked, today, unseen)
+    after = advance(mark, compared.read, updated, asked, now, today, unseen)
     report.read, report.reexamined = compared.read.read, settled.reexamined
     report.outcomes.update(settled.outcomes)
     report.reasons, report.drift, report.complete = settled.reasons, compared.read.drift, compared.read.complete

@@ -151,9 +151,8 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         out.print(table)
         where = Table(show_header=False, title="Where things are")
         where.add_row("Prefect UI", f"http://127.0.0.1:{plan.prefect_port}")
-        where.add_row(
-            "accessplanit", f"{settings.accessplanit.base_url}" + (" (sandbox: invented people)" if stand_in else " (your tenant)")
-        )
+        tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
+        where.add_row("accessplanit", f"{tenant} ({'sandbox: invented people' if stand_in else 'your tenant'})")
         where.add_row("HR database", target.name)
         where.add_row("logs", str(children.logs))
         out.print(where)

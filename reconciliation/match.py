@@ -83,7 +83,7 @@ def by_rules(
     """Links first, then the rules in order; an ambiguity is held, never decided.
 
     ``target`` holds at least every target row that shares a rule's value with a source row or has a proposed key;
-    ``links`` at least those of the source rows and of these target rows.
+    ``links`` at least those of the source rows, of these target rows and of the proposed keys.
     """
     source_keys = arrow(data[key])
     keys = linked(source_keys, links)
@@ -114,7 +114,7 @@ def by_rules(
         keys = pc.if_else(pa.array(found), arrow(target[target_key]).take(place), keys)
         undecided &= ~found
     suggestion = proposed(data, key, natural)
-    occupied = undecided & true(pc.is_in(suggestion, value_set=arrow(target[target_key])))
+    occupied = undecided & true(pc.is_in(suggestion, value_set=pa.concat_arrays([arrow(target[target_key]), arrow(links["target_key"])])))
     if occupied.any():
         problems.append(held(source_keys.filter(pa.array(occupied)), key, "HR has this key for somebody else"))
         undecided &= ~occupied

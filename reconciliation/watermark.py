@@ -41,12 +41,15 @@ def window(mark: Watermark, overlap: timedelta, *, since: datetime | None = None
     return Window(None if full or mark.moment is None else mark.moment - overlap)
 
 
-def advance(mark: Watermark, read: Snapshot, updated: str | None, asked: Window, today: date, unseen_keyless: bool) -> Watermark:
+def advance(
+    mark: Watermark, read: Snapshot, updated: str | None, asked: Window, now: datetime, today: date, unseen_keyless: bool
+) -> Watermark:
     """The watermark after everything in ``read`` was loaded, held or quarantined.
 
     It stays where it was if the read was not complete, or if a record came that has no readable key and was not met
     before: the next run looks at the same window again. A read that began after the watermark (``since``) moves
-    nothing, for it has left rows out; one that has found nothing newer keeps the moment.
+    nothing, for it has left rows out; one that has found nothing newer keeps the moment. A record dated in the future
+    does not take the watermark there with it, past all that will change until then.
     """
     if not read.complete:
         return replace(mark, waiting=False)
@@ -55,5 +58,5 @@ def advance(mark: Watermark, read: Snapshot, updated: str | None, asked: Window,
     if asked.since is not None and (mark.moment is None or asked.since > mark.moment):
         return replace(mark, waiting=False)
     latest = pc.max(arrow(read.frame[updated])).as_py() if updated and updated in read.frame and len(read.frame) else None
-    moments = [m for m in (mark.moment, latest) if m is not None]
+    moments = [m for m in (mark.moment, min(latest, now) if latest else None) if m is not None]
     return Watermark(max(moments) if moments else None, max(today, mark.as_of or today), False)

@@ -54,9 +54,17 @@ class _Filter(AstToSqlAlchemyCoreVisitor):
             values = node.right.val if isinstance(node.right, ast.List) else [node.right]
             for value in values:
                 self._literal_fits(name, value)
+            if name == "Status" and isinstance(node.right, ast.String):
+                node = ast.Compare(node.comparator, node.left, ast.String(self._stored_status(node.right.val)))
             if name in NUMBERS and isinstance(node.right, ast.String):
                 node = ast.Compare(node.comparator, node.left, ast.Integer(node.right.val))
         return super().visit_Compare(node)
+
+    def _stored_status(self, wire: str) -> str:
+        """A status is compared as the tenant spells it; the other spelling matches nothing."""
+        if wire == self.tenant.status_in_progress:
+            return "In Progress"
+        return "(not a status of this tenant)" if wire == "In Progress" else wire
 
     def _literal_fits(self, name: str | None, value: Any) -> None:
         if name in DATES and not isinstance(value, ast.Null):

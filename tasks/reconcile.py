@@ -61,9 +61,11 @@ def _matched(
         return found, Snapshot(empty({})), [found.held]
     links = store.links(spec.entity, source_keys=strings(data[spec.key]))
     asked: dict[str, pa.Array] = {rule.target: arrow(data[rule.source]) for rule in spec.match}
-    asked[spec.entity_key] = pa.concat_arrays([proposed(data, spec.key, spec.natural_key), arrow(links["target_key"])])
+    suggested = proposed(data, spec.key, spec.natural_key)
+    asked[spec.entity_key] = pa.concat_arrays([suggested, arrow(links["target_key"])])
     current = _look_up(spec, spec.columns(), asked, target, population, len(data))
-    others = store.links(spec.entity, target_keys=strings(current.frame[spec.entity_key]))
+    taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
+    others = store.links(spec.entity, target_keys=_values(taken))
     every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
     found = by_rules(data, spec.key, current.frame, spec.entity_key, every, spec.match, spec.natural_key)
     return found, current, [found.held]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import uvicorn
 
@@ -37,6 +39,12 @@ AWKWARD = Dialect(
 DIALECTS = {"standard": Dialect(), "awkward": AWKWARD}
 
 
+# CI tries the same examples each time; a developer's machine looks for new ones.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -49,14 +57,13 @@ class Served:
     def __init__(self, app: Any) -> None:
         self.port = free_port()
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan="off"))
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._server.run, daemon=True).start()
         while not self._server.started:
             time.sleep(0.005)
 
     def stop(self) -> None:
+        # Not waited for: the server looks at this ten times a second, and there are hundreds of servers.
         self._server.should_exit = True
-        self._thread.join()
 
 
 @pytest.fixture(params=["standard", "awkward"])

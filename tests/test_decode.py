@@ -116,6 +116,8 @@ GOOD = {"ID": "jasmit", "Forenames": "Jo", "Surname": "O'Brien", "Status": "Enab
         ({"DateCreated": "2025-02-22T10:00:00+01:00"}, "created_at", "offset"),
         ({"DateCreated": "1066-10-14T09:00:00"}, "created_at", "1900"),
         ({"JobTitle": "a\u0000b"}, "job_title", "control"),
+        ({"JobTitle": "a\bb"}, "job_title", "control"),
+        ({"JobTitle": "a\fb"}, "job_title", "control"),
     ],
 )
 def test_reasons_name_the_field_and_never_the_value(change: dict[str, object], field: str, reason: str) -> None:

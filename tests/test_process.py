@@ -319,13 +319,13 @@ def test_the_quarantine_empties_itself_when_the_source_is_mended(side: Side) -> 
 
 @pytest.mark.slow
 def test_twenty_runs_under_faults_end_where_an_undisturbed_run_ends(make_side: Callable[..., Side]) -> None:
-    side = make_side(400)
-    calm = make_side(400, name="calm")
+    side = make_side(200)
+    calm = make_side(200, name="calm")
     dialect = side.dialect.model_copy(update={"page_size": 40})
     side.dialect = dialect
     secret = side.settings.api_key.__class__("sandbox-password")  # type: ignore[union-attr]
-    login = {"api_key": None, "username": "svc-hr", "password": secret, "timeout": 0.5, "attempts": 4}
-    side.sandbox.faults = Faults(rate=0.1, seed=11, delay=0.8)
+    login = {"api_key": None, "username": "svc-hr", "password": secret, "timeout": 0.3, "attempts": 4}
+    side.sandbox.faults = Faults(rate=0.1, seed=11, delay=0.5)
     failed = 0
     for number in range(20):
         for sandbox in (side.sandbox, calm.sandbox):
@@ -333,7 +333,7 @@ def test_twenty_runs_under_faults_end_where_an_undisturbed_run_ends(make_side: C
             sandbox.tick(10)
         for spec in (users_to_hr.SPEC, awards_to_hr.SPEC):
             try:
-                side.run(spec, **login)
+                side.run(spec, Order(full=number % 2 == 0), **login)
             except SourceFailed:
                 failed += 1
     drawn = side.sandbox.faults.drawn

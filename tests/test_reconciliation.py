@@ -103,6 +103,7 @@ def test_closing_happens_once() -> None:
 # -- awards ------------------------------------------------------------------------------------------------------------
 
 TODAY = date(2026, 11, 23)
+LATER = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FACTS = {"k": "text", **awards.FACTS}
 AWARD = st.tuples(
     st.sampled_from("ab"),
@@ -253,6 +254,8 @@ def test_ambiguity_is_held() -> None:
     keys, held = match([("u8", "E7", None)], taken, [("other", "7")])
     assert keys["u8"] is None
     assert "linked to another user" in held["u8"]
+    _, held = match([("u8", "E8", None)], [], [("other", "E8")])
+    assert held == {"u8": "HR has this key for somebody else"}, "though the row itself is gone from HR"
 
 
 @given(
@@ -299,14 +302,18 @@ def test_windows_overlap_and_a_watermark_never_passes_what_was_not_read() -> Non
     assert asked.since == noon - timedelta(hours=2)
     assert watermark.window(mark, timedelta(hours=2), full=True).since is None
     rows = of({"updated_at": "moment"}, [(noon + timedelta(hours=1),)])
-    forward = watermark.advance(mark, Snapshot(rows), "updated_at", asked, TODAY, False)
+    forward = watermark.advance(mark, Snapshot(rows), "updated_at", asked, LATER, TODAY, False)
     assert forward.moment == noon + timedelta(hours=1)
-    assert watermark.advance(mark, Snapshot(rows, complete=False), "updated_at", asked, TODAY, False).moment == noon
-    assert watermark.advance(mark, Snapshot(rows), "updated_at", asked, TODAY, True) == watermark.Watermark(noon, TODAY, True)
+    assert watermark.advance(mark, Snapshot(rows, complete=False), "updated_at", asked, LATER, TODAY, False).moment == noon
+    assert watermark.advance(mark, Snapshot(rows), "updated_at", asked, LATER, TODAY, True) == watermark.Watermark(noon, TODAY, True)
+    poisoned = of({"updated_at": "moment"}, [(datetime(2199, 1, 1, tzinfo=UTC),)])
+    assert watermark.advance(mark, Snapshot(poisoned), "updated_at", asked, LATER, TODAY, False).moment == LATER
     late = watermark.window(mark, timedelta(0), since=noon + timedelta(minutes=30))
-    assert watermark.advance(mark, Snapshot(rows), "updated_at", late, TODAY, False).moment == noon, "rows before `since` were not read"
+    assert watermark.advance(mark, Snapshot(rows), "updated_at", late, LATER, TODAY, False).moment == noon, (
+        "rows before `since` were not read"
+    )
     older = of({"updated_at": "moment"}, [(noon - timedelta(hours=1),)])
-    assert watermark.advance(mark, Snapshot(older), "updated_at", asked, TODAY, False).moment == noon
+    assert watermark.advance(mark, Snapshot(older), "updated_at", asked, LATER, TODAY, False).moment == noon
 
 
 def test_questions_cover_the_window_the_due_and_the_quarantined() -> None:

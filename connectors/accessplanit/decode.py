@@ -33,13 +33,13 @@ from .feeds import EMAIL, FEEDS, YEARS, Record, Text, constraints, kinds
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
-ESCAPES = re.compile(rb"\\u00(?:0[0-8bBcCeEfF]|1)")
+ESCAPES = re.compile(rb"\\(?:u00(?:0[0-8bBcCeEfF]|1)|[bf])")
 """JSON cannot hold a control character but as such an escape."""
 
 
 def holds_escapes(page: bytes) -> bool:
     """Whether a page holds :data:`ESCAPES` at all: nearly none does, and a plain search says so quickly."""
-    return b"\\u00" in page and ESCAPES.search(page) is not None
+    return any(start in page for start in (b"\\u00", b"\\b", b"\\f")) and ESCAPES.search(page) is not None
 
 
 class Unreadable(Exception):
@@ -118,6 +118,11 @@ class Shape:
             return str(found).strip() or None if isinstance(found, str | int) and not isinstance(found, bool) else None
         except (ValueError, KeyError, AttributeError):
             return None
+
+    def same(self, one: bytes, other: bytes) -> bool:
+        """Whether two raw records are one: by their keys or, where one has none that can be read, by their bytes."""
+        key = self.key(one)
+        return one == other if key is None else key == self.key(other)
 
     def drift(self, first: object) -> tuple[str, ...]:
         """Fields that came unasked or did not come, judged by one record."""
