@@ -61,8 +61,11 @@ class SyncStore:
     def known(self, process: str) -> Hashes:
         """The hashes of all landed records, sorted."""
         with _failing(), self.engine.connect() as connection:
-            rows = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process)).scalars()
-            found = np.fromiter(rows, np.int64)
+            result = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process))
+            # From the driver's cursor: SQLAlchemy's rows cost three times as much, and there is one per source record.
+            fetch = result.cursor.fetchmany
+            parts = [np.array(rows, dtype=np.int64).ravel() for rows in iter(lambda: fetch(50_000), [])]
+        found = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         found.sort()
         return found
 
