@@ -56,7 +56,7 @@ class _Block:
         self._marks: list[Hashes] = []
 
     def add(self, raws: Sequence[msgspec.Raw], marks: Hashes, wanted: Hashes, escapes: bool) -> None:
-        self.raws.extend(raws[i] for i in wanted)
+        self.raws.extend(raws if len(wanted) == len(raws) else [raws[i] for i in wanted.tolist()])
         self._marks.append(marks[wanted])
         self.escapes |= escapes
 

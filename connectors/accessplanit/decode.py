@@ -285,15 +285,24 @@ def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escape
             kept = raw[:RAW_KEPT].decode(errors="replace")
             rejected.append((shape.key(raw), error.field, error.reason, kept, int(digests[place])))
 
-    for place, raw in enumerate(raws):
-        if escapes and ESCAPES.search(bytes(raw)):
-            by_model(place)
-            continue
-        try:
-            records.append(plain(raw))
-            places.append(place)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            by_model(place)
+    def one_by_one() -> None:
+        for place, raw in enumerate(raws):
+            if escapes and ESCAPES.search(bytes(raw)):
+                by_model(place)
+                continue
+            try:
+                records.append(plain(raw))
+                places.append(place)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                by_model(place)
+
+    try:
+        # Most blocks have no bad record: then this is all.
+        records, places = ([], []) if escapes else ([plain(raw) for raw in raws], list(range(len(raws))))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        records, places = [], []
+    if not records:
+        one_by_one()
     columns = shape.columns_of(records)
     doubt = shape.doubtful(columns)
     if doubt.any():

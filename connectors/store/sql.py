@@ -184,9 +184,9 @@ class SyncStore:
         q = t.quarantine.c
         moment = now.astimezone(UTC).replace(tzinfo=None)
         mine = (q.process == spec.name) & (q.status == "open")
-        landed = [str(key) for key in strings(settlement.landed["key"])]
         came = [str(key) for key in strings(settlement.quarantine["key"]) if key is not None]
         if connection.execute(sa.select(q.id).where(mine).limit(1)).first():
+            landed = strings(settlement.landed["key"])
             for i in range(0, len(landed), IN):
                 connection.execute(
                     t.quarantine.update().where(mine, q.key.in_(landed[i : i + IN])).values(status="replayed", last_seen=moment)
