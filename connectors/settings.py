@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     dialect: Dialect = Dialect()
     hr: DatabaseSettings = DatabaseSettings()
     store: DatabaseSettings = DatabaseSettings()
+    approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
+    lease_seconds: float = Field(120.0, gt=0, description="so long a killed run keeps the next of its process waiting")
 
     @property
     def hr_url(self) -> str:

@@ -1,6 +1,7 @@
 """The one ordered path that every process takes: ask, fetch, reconcile, guard, load, record, publish.
 
-The steps are Prefect tasks; with ``preview`` they run as plain functions, so that a plan can be made without Prefect.
+The steps are Prefect tasks; with ``plainly`` they run as the functions that they are, so that a plan can be made without
+Prefect.
 """
 
 from __future__ import annotations
@@ -9,45 +10,56 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from prefect import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from reconciliation.ask import questions
-from reconciliation.errors import HrsyncError
-from reconciliation.guard import check
-from reconciliation.plan import Plan
-from reconciliation.ports import Settlement, Source, Store, Target
+from reconciliation.draft import Draft
+from reconciliation.errors import HrsyncError, Misconfigured, StalePlan, TargetFailed, UnsafePlan
+from reconciliation.frame import strings
+from reconciliation.guard import breaches
+from reconciliation.plan import EDITED, Plan, moved
+from reconciliation.ports import Batch, Source, Store, Target
+from reconciliation.receipts import done, found_out
 from reconciliation.report import RunReport, sentence
-from reconciliation.settle import planned, settle
-from reconciliation.snapshot import Snapshot
+from reconciliation.settle import Compared, settle
+from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
-from reconciliation.watermark import advance, window
+from reconciliation.sweep import Swept, parts
+from reconciliation.watermark import Window, advance, window
+from tasks.approval import approval, this_run
 from tasks.connections import Connections, connections
 from tasks.extract import extract
 from tasks.load import load
 from tasks.publish import publish
-from tasks.reconcile import compare
+from tasks.reconcile import compare, compare_all
 from tasks.steps import discreet
+from tasks.sweep import sweep_part, verify
 
 Mode = Literal["apply", "plan"]
 Caller = Callable[..., Any]
 
 
+class Skipped(Exception):
+    """There is nothing for this run to do, and that is well."""
+
+
 @dataclass(frozen=True)
 class World:
-    """The two sides and the store of one run. zone: the tenant's, for the day a state holds on."""
+    """The two sides and the store of one run. zone: the tenant's, for the day a state holds on. clock: tells UTC."""
 
     source: Source
     target: Target
     store: Store
     zone: str
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
     def of(cls, opened: Connections, settings: Settings) -> World:
@@ -60,13 +72,21 @@ class Order:
     """What is wanted of one run.
 
     since: read records changed from this moment on (UTC if it has no offset), whatever the watermark. full: read
-    everything. approve: the digest of a plan that a guard has stopped.
+    everything. sweep: read everything, known or not, and look at all of HR. approve: the digest of a kept plan; exactly
+    that one is applied, and nothing is read from accessplanit. keep: in plan mode, keep the plan to be applied later.
+    scheduled: when a schedule wanted this run. flow_run: Prefect's ID of the run, if Prefect can suspend it. patience:
+    how long a plan past its guard waits for an approval.
     """
 
     mode: Mode = "apply"
     since: datetime | None = None
     full: bool = False
+    sweep: bool = False
     approve: str | None = None
+    keep: bool = False
+    scheduled: datetime | None = None
+    flow_run: str | None = None
+    patience: timedelta = timedelta(hours=24)
 
 
 def in_prefect(step: Any, *args: Any) -> Any:
@@ -79,90 +99,281 @@ def plainly(step: Any, *args: Any) -> Any:
     return step.fn(*args)
 
 
-def run_process(
-    spec: ProcessSpec, world: World, order: Order, *, call: Caller = in_prefect, now: datetime | None = None
-) -> tuple[RunReport, Plan]:
+def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller = in_prefect) -> tuple[RunReport, Plan]:
     """One run of one process.
 
-    Returns its report and plan. In ``plan`` mode nothing is written, neither to HR nor to watermark and quarantine.
+    Returns its report and plan. In ``plan`` mode nothing is written, neither to HR nor to watermark and quarantine; a
+    plan that is to be kept is.
 
     Raises:
         HrsyncError: the run cannot go on; it says what and who must act, and the next run loses nothing.
+        Skipped: another run of the process is at work or has done this one's work, or a plan waits for its approval.
     """
-    now = now or datetime.now(UTC)
-    run = uuid.uuid4().hex
-    world.store.start(run, spec.name, order.mode, now)
-    try:
-        return discreet(_run)(spec, world, order, call, now, run)
-    except BaseException as error:
-        # Only our own errors are known to hold no personal data.
-        reason = str(error) if isinstance(error, HrsyncError) else type(error).__name__
-        world.store.finish(run, "failed", reason, datetime.now(UTC))
-        raise
+    run = _Run(spec, world, order, call)
+    if order.mode == "plan":
+        return run.noted("plan", run.preview)
+    with world.store.lease(spec.name, run.id) as mine:
+        if not mine:
+            return run.noted("apply", _skip("another run of this process is at work"))
+        if order.scheduled and world.store.covered(spec.name, spec.fingerprint(), order.scheduled):
+            return run.noted("apply", _skip("a run that began after this one was due has done its work"))
+        if order.approve:
+            return run.noted("approved", run.approved)
+        return run.noted("sweep" if run.sweeping() else "apply", run.apply)
+
+
+def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
+    def skip() -> tuple[RunReport, Plan]:
+        raise Skipped(why)
+
+    return skip
 
 
 def run_flow(spec: ProcessSpec, order: Order) -> State[None]:
     """The body of every flow: one run with what the environment configures, its report published.
 
-    The state it returns says in a sentence what was done. Nothing of the data is returned to Prefect.
+    The state it returns says in a sentence what was done. Nothing of the data is returned to Prefect. A plan past its
+    guard suspends the run until somebody has approved or rejected it; then the flow begins again and comes here.
     """
     settings = load_settings()
+    flow_run, scheduled = this_run()
+    order = replace(order, flow_run=flow_run, scheduled=scheduled, patience=timedelta(hours=settings.approval_hours))
     with connections(settings) as opened:
-        report, _ = run_process(spec, World.of(opened, settings), order)
+        world = World.of(opened, settings)
+        waits = world.store.waiting(spec.name, spec.fingerprint(), world.clock())
+        try:
+            if waits and flow_run == waits[1]:
+                return _decided(spec, world, order, waits[0])
+            return _told(run_process(spec, world, order)[0], order)
+        except Skipped as reason:
+            return Completed(name="Skipped", message=f"Nothing was done: {reason}.")
+        except StalePlan as stale:
+            _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
+            fresh = f"It was made anew: look at {plan.digest} and apply that one" if len(plan.changes) else "By now nothing is to be done"
+            raise StalePlan(stale.what, f"{fresh}. Nothing was written.") from None
+        except UnsafePlan as unsafe:
+            if flow_run is None:
+                raise
+            return _decided(spec, world, order, unsafe.digest)
+
+
+def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> State[None]:
+    """Suspends the run for a decision on a kept plan, or, once it was taken, does what was decided."""
+    draft = world.store.draft(digest)
+    compared = draft.compared
+    found = breaches(compared.plan.counts(), compared.population, spec.guard)
+    decision = approval(draft.report, compared.plan.counts(), compared.population, digest, found, order.patience)
+    if decision != "approve":
+        world.store.close_plan(digest, "rejected")
+        return Cancelled(name="Rejected", message=f"The plan {digest} was rejected. Nothing was written.")
+    try:
+        return _told(run_process(spec, world, replace(order, approve=digest))[0], order)
+    except StalePlan:
+        # HR has moved while the plan waited: whoever approved has not seen what is to be done now.
+        return _told(run_process(spec, world, replace(order, scheduled=None))[0], order)
+
+
+def _told(report: RunReport, order: Order) -> State[None]:
     publish(report)
     preview = "Preview only. " if order.mode == "plan" else ""
     return Completed(message=f"{preview}{sentence(report.read, report.outcomes)}. Source: {report.source}")
 
 
-def _run(spec: ProcessSpec, world: World, order: Order, call: Caller, now: datetime, run: str) -> tuple[RunReport, Plan]:
-    source, target, store = world.source, world.target, world.store
-    today = now.astimezone(ZoneInfo(world.zone)).date()
-    report = RunReport(spec.name, order.mode, source.name, now)
-    requests = source.requests
-    updated = source.updated_column(spec.feed, spec.updated)
-    mark = store.watermark(spec.name, spec.fingerprint())
-    since = order.since.replace(tzinfo=UTC) if order.since and order.since.tzinfo is None else order.since
-    asked = window(mark, spec.overlap, since=since, full=order.full)
+class _Run:
+    """One run on its way."""
 
-    with _timed(report, "fetch"):
-        known = store.known(spec.name)
-        asks = questions(spec, asked, mark, today, store.retryable(spec.name, now), updated)
-        read: Snapshot = call(extract, source, spec, asks, known)
-        del known
-    with _timed(report, "reconcile"):
-        compared = call(compare, spec, read, target, store, today)
-        plan: Plan = compared.plan
-    report.digest = plan.digest
+    def __init__(self, spec: ProcessSpec, world: World, order: Order, call: Caller) -> None:
+        self.spec, self.world, self.order, self.call = spec, world, order, call
+        self.source, self.target, self.store = world.source, world.target, world.store
+        self.id, self.now = uuid.uuid4().hex, world.clock()
+        self.today = self.now.astimezone(ZoneInfo(world.zone)).date()
 
-    if order.mode == "apply":
-        with _timed(report, "guard"):
-            store.save_plan(plan, spec.name, now)
-            check(plan.counts(), compared.population, spec.guard, plan.digest, order.approve)
-        with _timed(report, "load"):
-            receipts = call(load, target, spec, plan)
-    else:
-        receipts = planned(plan)
+    def noted(self, mode: str, work: Callable[[], tuple[RunReport, Plan]]) -> tuple[RunReport, Plan]:
+        """``work``, with its beginning and, unless it has settled, its end in the store."""
+        self.store.start(self.id, self.spec, mode, self.now, self.order.flow_run)
+        try:
+            return discreet(work)()
+        except Skipped as reason:
+            self.store.finish(self.id, "skipped", str(reason), self.world.clock())
+            raise
+        except BaseException as error:
+            # Only our own errors are known to hold no personal data.
+            reason = str(error) if isinstance(error, HrsyncError) else type(error).__name__
+            self.store.finish(self.id, "failed", reason, self.world.clock())
+            raise
 
-    settled = settle(compared, receipts)
-    rejected = compared.read.rejected
-    keyless = set(rejected["hash"][rejected["key"].isna()])
-    unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
-    after = advance(mark, compared.read, updated, asked, now, today, unseen)
-    report.read, report.reexamined = compared.read.read, settled.reexamined
-    report.outcomes.update(settled.outcomes)
-    report.reasons, report.drift, report.complete = settled.reasons, compared.read.drift, compared.read.complete
-    report.watermark_before, report.watermark_after = mark.moment, after.moment
-    report.requests = source.requests - requests
-    if order.mode == "plan":
-        report.watermark_after = mark.moment
-        store.finish(run, "completed", None, datetime.now(UTC))
+    def sweeping(self) -> bool:
+        """A sweep is wanted, or one was interrupted: then the next run, whatever it was to be, takes it up."""
+        return self.order.sweep or self.store.sweeping_since(self.spec, self.now) is not None
+
+    # -- the three ways --------------------------------------------------------------------------------------------
+
+    def preview(self) -> tuple[RunReport, Plan]:
+        """Decides, and does nothing."""
+        draft = self._draft(self.order.sweep)
+        plan, report = draft.compared.plan, draft.report
+        settled = settle(draft.compared, done(plan.changes))
+        report.outcomes.update(settled.outcomes)
+        report.reexamined, report.reasons = settled.reexamined, settled.reasons
+        if self.order.keep and len(plan.changes):
+            self.store.keep_draft(draft, "made", self.now, None, self.now + self.order.patience)
+        self.store.finish(self.id, "completed", None, self.world.clock())
         return report, plan
-    with _timed(report, "record"):
-        covered = mark.waiting or asked.since is None
-        looked_again = covered and compared.read.complete and not unseen
-        settlement = Settlement(settled.landed, settled.links, settled.quarantine, after, looked_again)
-        store.settle(run, spec, settlement, report, datetime.now(UTC))
-    return report, plan
+
+    def apply(self) -> tuple[RunReport, Plan]:
+        """Decides and, if that is not past the guard, does it."""
+        settled = self._settle_open_intents()
+        draft = self._draft(self.sweeping())
+        draft.report.settled = settled
+        with _timed(draft.report, "guard"):
+            self._guard(draft)
+            self.store.keep_plan(draft.compared.plan, self.spec, self.now)
+        return self._carry_out(draft)
+
+    def approved(self) -> tuple[RunReport, Plan]:
+        """Does what was decided earlier, exactly that, if HR is still as it was then."""
+        digest = str(self.order.approve)
+        settled = self._settle_open_intents()
+        draft = self.store.draft(digest)
+        if draft.spec.name != self.spec.name:
+            raise Misconfigured(f"The plan {digest} is one of {draft.spec.name}", f"Apply it with that flow, not with {self.spec.name}.")
+        spec, plan = draft.spec, draft.compared.plan
+        current = self.target.read(spec.entity, spec.columns(), {spec.entity_key: strings(plan.changes["key"])})
+        changed = moved(plan, current.frame, spec.entity_key, spec.columns())
+        if changed or not current.complete:
+            self.store.close_plan(digest, "stale")
+            raise StalePlan(f"HR has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", "")
+        draft.report.mode, draft.report.started, draft.report.settled = "approved", self.now, settled
+        found = self._carry_out(draft)
+        self.store.close_plan(digest, "applied")
+        return found
+
+    # -- the steps -------------------------------------------------------------------------------------------------
+
+    def _settle_open_intents(self) -> int:
+        """Asks HR about changes that an interrupted run was about to send, and writes down what became of them."""
+        rows = 0
+        for intent, plan in self.store.open_intents(self.spec.name):
+            columns = [name for name in plan.before.columns if name != "key"]
+            kinds = {name: kind for name, kind in self.spec.columns().items() if name in columns}
+            current = self.target.read(self.spec.entity, kinds, {self.spec.entity_key: strings(plan.changes["key"])})
+            if not current.complete:
+                continue
+            receipts = found_out(plan, current.frame, self.spec.entity_key, kinds)
+            self.store.receive(self.id, self.spec, Batch(intent, plan.changes, receipts), self.world.clock())
+            rows += len(plan.changes)
+        return rows
+
+    def _draft(self, sweep: bool) -> Draft:
+        spec, store, order = self.spec, self.store, self.order
+        report = RunReport(spec.name, "sweep" if sweep else order.mode, self.source.name, self.now)
+        requests = self.source.requests
+        updated = self.source.updated_column(spec.feed, spec.updated)
+        mark = store.watermark(spec.name, spec.fingerprint())
+        since = order.since.replace(tzinfo=UTC) if order.since and order.since.tzinfo is None else order.since
+        asked = Window(None) if sweep else window(mark, spec.overlap, since=since, full=order.full)
+        known, marks = store.known(spec.name), store.marks(spec.name, self.now)
+        retried = () if sweep else tuple(store.retryable(spec.name, self.now))
+        began = self.now
+        with _timed(report, "fetch"):
+            if sweep:
+                began, swept = self._swept(updated)
+                read = swept.read
+            else:
+                read = self.call(extract, self.source, spec, questions(spec, asked, mark, self.today, retried, updated), known)
+            self._needs(read)
+        with _timed(report, "reconcile"):
+            inputs = (known, marks, self.target, store, self.today)
+            compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs)
+        keyless = set(compared.rejected["hash"][compared.rejected["key"].isna()])
+        unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
+        after = advance(mark, read, updated, asked, began, self.today, unseen)
+        report.read, report.complete, report.digest = read.read, read.complete, compared.plan.digest
+        report.watermark_before, report.watermark_after = mark.moment, mark.moment if order.mode == "plan" else after.moment
+        report.requests = self.source.requests - requests
+        if sweep:
+            edited = int((compared.plan.changes["reason"] == EDITED).sum())
+            report.sweep = {
+                "parts": swept.parts,
+                "parts taken up": swept.resumed,
+                "gone": len(compared.gone),
+                "only in HR": compared.figures["only_in_hr"],
+                "changed in HR": edited,
+            }
+        looked_again = (mark.waiting or asked.since is None) and read.complete and not unseen
+        answered = {*strings(read.frame["id"]), *strings(read.rejected["key"])}
+        silent = tuple(key for key in retried if key not in answered) if read.complete else ()
+        drift = (*((f"{spec.feed}.{n}", "appeared") for n in read.appeared), *((f"{spec.feed}.{n}", "vanished") for n in read.vanished))
+        return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, drift if read.read else None)
+
+    def _swept(self, updated: str | None) -> tuple[datetime, Swept]:
+        """The whole feed, part by part; parts that an interrupted sweep has read are not read again."""
+        spec, store, keep = self.spec, self.store, self.order.mode == "apply"
+        earlier = store.sweeping_since(spec, self.now) if keep else None
+        began = earlier or self.now
+        reads: list[Snapshot] = []
+        resumed = 0
+        for part in parts(began.date(), spec.created):
+            read = store.part(spec, part) if earlier else None
+            resumed += read is not None
+            if read is None:
+                read = self.call(sweep_part, self.source, spec, part)
+                if keep and read.complete:
+                    store.keep_part(spec, part, read, began)
+            reads.append(read)
+        whole = merge(reads, spec.key, updated)
+        whole, gone = self.call(verify, self.source, store, spec, whole)
+        return began, Swept(whole, gone, len(reads), resumed)
+
+    def _needs(self, read: Snapshot) -> None:
+        """A field that not one of several records has is not a field without values: HR would lose what it has.
+
+        Raises:
+            Misconfigured: with the fields.
+        """
+        if read.vanished and read.read > 1:
+            names = ", ".join(f"{self.spec.feed}.{name}" for name in read.vanished)
+            raise Misconfigured(
+                f"The feed has no field {names}, which {self.spec.name} needs; nothing was written",
+                "The data engineer must look for a new name (hrsync doctor), a missing right of the service user, or take the field"
+                " out of the mapping. If this tenant leaves out fields without a value, set HRSYNC_DIALECT__SPARSE=true.",
+            )
+
+    def _guard(self, draft: Draft) -> None:
+        plan = draft.compared.plan
+        found = breaches(plan.counts(), draft.compared.population, self.spec.guard)
+        if not found:
+            return
+        waits = self.store.waiting(self.spec.name, self.spec.fingerprint(), self.now)
+        if waits and self.order.flow_run:
+            raise Skipped(f"the plan {waits[0]} waits for an approval in the Prefect run {waits[1]}")
+        self.store.keep_draft(draft, "waiting", self.now, self.order.flow_run, self.now + self.order.patience)
+        raise UnsafePlan(
+            f"The plan {plan.digest} was stopped by its guard: {'; '.join(found)}",
+            "Nothing was written. Whoever answers for the HR data must look at it ('hrsync plan'); if it is right:"
+            f" hrsync apply {plan.digest}",
+            plan.digest,
+        )
+
+    def _carry_out(self, draft: Draft) -> tuple[RunReport, Plan]:
+        """Loads the draft's plan and settles, in one transaction with its last receipts and the watermark."""
+        spec, report, plan = draft.spec, draft.report, draft.compared.plan
+        with _timed(report, "load"):
+            receipts, last = self.call(load, self.target, self.store, spec, plan, self.id, self.world.clock)
+        settled = settle(draft.compared, receipts)
+        report.outcomes.update(settled.outcomes)
+        report.reexamined, report.reasons = settled.reexamined, settled.reasons
+        untried = int((receipts["outcome"] == "untried").sum())
+        failure = None
+        if untried:
+            why = receipts["reason"][receipts["outcome"] == "failed"].iloc[-1]
+            failure = f"HR refused {spec.breaker} changes in a row; {untried} more were not tried. The last reason: {why}"
+            report.watermark_after = draft.before.moment
+        with _timed(report, "record"):
+            self.store.settle(self.id, draft, settled, last, self.world.clock(), failure)
+        if failure:
+            raise TargetFailed(failure, "The operator must look at the HR system; the next run tries again, and nothing was lost.")
+        return report, plan
 
 
 @contextmanager

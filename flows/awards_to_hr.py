@@ -33,7 +33,7 @@ SPEC = ProcessSpec(
         FieldMap(source="created_at", target="source_created_at", kind="moment", compare=False),
         FieldMap(source="updated_at", target="source_updated_at", kind="moment", compare=False),
     ),
-    scope=Scope(clauses=(Clause(column="status", values=STATUSES),)),
+    scope=Scope(clauses=(Clause(column="status", values=STATUSES),), gone="close", closed=(("state", "revoked"),)),
 )
 
 
@@ -68,6 +68,7 @@ def awards_to_hr(
     expiring_within_days: int = 90,
     since: datetime | None = None,
     full: bool = False,
+    sweep: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """Targets, completions, expiries and renewals of awards reach HR (guide i, overview).
@@ -81,7 +82,8 @@ def awards_to_hr(
         expiring_within_days: from so many days before its expiry date on, an award is "expiring".
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
-        approve: the digest of a plan that its guard has stopped and that somebody has looked at.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, approve=approve)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
     return run_flow(scoped(statuses, awards, future_targets_only, custom_fields, expiring_within_days), order)

@@ -39,6 +39,7 @@ SPEC = ProcessSpec(
     natural_key="external_id",
     match=(
         MatchRule(source="id", target="accessplanit_id"),
+        MatchRule(source="external_id", target="employee_id"),
         MatchRule(source="external_id", target="employee_number"),
         MatchRule(source="email", target="email"),
     ),
@@ -51,12 +52,13 @@ def scoped(
     statuses: list[str] | None = None,
     custom_fields: list[str] | None = None,
     leavers: Literal["ignore", "close"] = "ignore",
+    gone: Literal["report", "close"] = "report",
 ) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
     clauses = [Clause(column="status", values=tuple(statuses or ("Enabled", "New")))]
     if companies:
         clauses.append(Clause(column="company_id", values=tuple(companies)))
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers})
+    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers, "gone": gone})
     return SPEC.model_copy(update={"scope": scope, "custom": tuple(custom_fields or ())})
 
 
@@ -67,8 +69,10 @@ def users_to_hr(
     statuses: list[str] | None = None,
     custom_fields: list[str] | None = None,
     leavers: Literal["ignore", "close"] = "ignore",
+    gone: Literal["report", "close"] = "report",
     since: datetime | None = None,
     full: bool = False,
+    sweep: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """New and updated users reach HR (guide a, c).
@@ -79,9 +83,11 @@ def users_to_hr(
         statuses: user statuses in scope; the guide's are Enabled and New.
         custom_fields: custom fields of users to carry along, by their names in accessplanit (CF_…).
         leavers: what becomes of an employee whose user has left the scope: nothing, or the status Inactive.
+        gone: what becomes of an employee whose user a sweep finds gone: it is reported, or gets the status Inactive.
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
-        approve: the digest of a plan that its guard has stopped and that somebody has looked at.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, approve=approve)
-    return run_flow(scoped(companies, statuses, custom_fields, leavers), order)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
+    return run_flow(scoped(companies, statuses, custom_fields, leavers, gone), order)

@@ -51,6 +51,6 @@ def questions(spec: ProcessSpec, asked: Window, mark: Watermark, today: date, ke
 
 def columns(spec: ProcessSpec) -> list[str]:
     """The feed's columns that the process needs, and no other: what is not mapped does not travel."""
-    needed = [spec.key, spec.updated, *(f.source for f in spec.fields), *(c.column for c in spec.scope.clauses)]
+    needed = [spec.key, spec.created, spec.updated, *(f.source for f in spec.fields), *(c.column for c in spec.scope.clauses)]
     needed += [rule.source for rule in spec.match] + [name for name in (spec.person, spec.natural_key) if name]
     return list(dict.fromkeys(needed))

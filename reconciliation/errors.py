@@ -9,6 +9,7 @@
     ├── TargetFailed         the HR system cannot be reached or refused everything
     ├── StoreFailed          the sync store cannot be reached or is of another version
     ├── UnsafePlan           the HR or training manager: the plan is larger than its guard allows
+    ├── StalePlan            nobody, or whoever approved: HR has moved since the plan was made; there is a new one
     └── Defect               the data engineer: this program has met what it did not foresee
 
 One bad record is no error: it is quarantined, and the run goes on.
@@ -58,6 +59,18 @@ class UnsafePlan(HrsyncError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.what, self.remedy, self.digest)
+
+
+class StalePlan(HrsyncError):
+    """A stored plan cannot be applied: HR has moved since, it was applied or rejected already, or it was altered."""
+
+
+class Refused(Exception):
+    """A target has refused changes as a whole and carried out none of them; ``reason`` holds no personal data."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Defect(HrsyncError):

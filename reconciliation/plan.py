@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, concat, empty, frame, pick, take, true
+from .frame import arrow, concat, empty, frame, pick, strings, take, true
 
 KINDS = ("create", "update", "close")
+META = ("kind", "key", "fields", "reason")
+"""The columns of a plan's changes beside the managed ones."""
+DERIVED = {"state", "superseded_by"}
+"""Columns that follow from other records and from the day, not from the record alone."""
+NEW, CHANGED = "new in HR", "changed in accessplanit"
+EDITED = "HR held something else; the record has not changed"
+FOLLOWS = "follows from other records or from the day"
+LEFT, GONE = "left the scope", "is no more in accessplanit"
+"""Why a row is changed."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """changes: ``kind`` · ``key`` (the target's) · ``fields`` (names of the changed columns, comma-separated; empty
-    for creates) · then every managed column with its new value. before: the rows that will be updated or closed, as
-    they are: ``key`` and the managed columns. unchanged: target keys that need nothing. withheld: keys that would be
-    created if the target had been read in full. digest: names exactly these changes, whatever the order of rows.
+    for creates) · ``reason`` · then every managed column with its new value. before: the rows that will be updated or
+    closed, as they are: ``key`` and the managed columns. unchanged: target keys that need nothing. withheld: keys that
+    would be created if the target had been read in full. digest: names exactly these changes and what they replace,
+    whatever the order of rows and the reasons.
     """
 
     changes: pd.DataFrame
@@ -36,14 +46,21 @@ class Plan:
         return {kind: int(found.get(kind, 0)) for kind in KINDS}
 
 
-def digest(changes: pd.DataFrame) -> str:
-    """16 hexadecimal digits over the names and values of all columns, in the order of the keys."""
-    order = pc.sort_indices(arrow(changes["key"])).to_numpy()
+def managed(changes: pd.DataFrame) -> list[str]:
+    """The managed columns of a plan's changes."""
+    return [name for name in changes.columns if name not in META]
+
+
+def digest(changes: pd.DataFrame, before: pd.DataFrame) -> str:
+    """16 hexadecimal digits over the names and values of all columns but the reasons, in the order of the keys."""
     whole = hashlib.blake2b(digest_size=8)
-    for name in changes.columns:
-        whole.update(f"{name}:{len(changes)};".encode())
-        for part in _canonical(take(arrow(changes[name]), order)):
-            whole.update(part)
+    for part in (changes, before):
+        order = pc.sort_indices(arrow(part["key"])).to_numpy()
+        for name in part.columns:
+            if name != "reason":
+                whole.update(f"{name}:{len(part)};".encode())
+                for piece in _canonical(take(arrow(part[name]), order)):
+                    whole.update(piece)
     return whole.hexdigest()
 
 
@@ -95,17 +112,35 @@ def reconcile(
             "kind": pa.array(np.repeat(np.array(["create", "update"], dtype=object), [len(creates), len(updates)]), pa.string()),
             "key": take(keys, chosen),
             "fields": pa.array([""] * len(creates) + fields, pa.string()),
+            "reason": pa.nulls(len(chosen), pa.string()),
             **{name: take(arrow(desired[name]), chosen) for name in columns},
         }
     )
     was = there[touched]
     before = frame({"key": take(arrow(target[key]), was), **{name: take(arrow(target[name]), was) for name in columns}})
     withheld = keys.filter(pa.array(new)) if not may_create else keys[:0]
-    return Plan(changes, before, keys.take(pa.array(old[~touched])), withheld, digest(changes))
+    return Plan(changes, before, keys.take(pa.array(old[~touched])), withheld, digest(changes, before))
 
 
-def closing(plan: Plan, leavers: pd.DataFrame, key: str, columns: Mapping[str, str], closed: Mapping[str, str]) -> Plan:
-    """``plan`` with the rows of ``leavers`` (target rows whose source has left the scope) closed.
+def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
+    """``plan`` with the reasons of its creates and updates.
+
+    known: keys of the target rows whose source record has not changed since it was last loaded. own: keys of the
+    target rows whose source record was read.
+    """
+    kinds, keys = arrow(plan.changes["kind"]), arrow(plan.changes["key"])
+    fields = plan.changes["fields"].tolist()
+    derived = np.array([bool(text) and set(text.split(",")) <= DERIVED for text in fields], dtype=bool)
+    follows = (derived & true(pc.is_in(keys, value_set=known))) | ~true(pc.is_in(keys, value_set=own))
+    reason = pc.if_else(true(pc.is_in(keys, value_set=known)), EDITED, CHANGED)
+    reason = pc.if_else(pa.array(follows), FOLLOWS, reason)
+    reason = pc.if_else(pc.equal(kinds, "create"), NEW, reason)
+    given = pc.if_else(pc.equal(kinds, "close"), arrow(plan.changes["reason"]), reason)
+    return replace(plan, changes=plan.changes.assign(reason=frame({"reason": given})["reason"]))
+
+
+def closing(plan: Plan, leavers: pd.DataFrame, key: str, columns: Mapping[str, str], closed: Mapping[str, str], reason: str) -> Plan:
+    """``plan`` with the rows of ``leavers`` closed: target rows whose source has left the scope or is gone.
 
     ``closed`` is what closing means: column -> value. Rows that are closed already stay as they are.
     """
@@ -122,12 +157,13 @@ def closing(plan: Plan, leavers: pd.DataFrame, key: str, columns: Mapping[str, s
             "kind": pa.array(["close"] * count, pa.string()),
             "key": arrow(rows[key]),
             "fields": pa.array([",".join(closed)] * count, pa.string()),
+            "reason": pa.array([reason] * count, pa.string()),
             **{name: arrow(after[name]) for name in columns},
         }
     )
     before = frame({"key": arrow(rows[key]), **{name: arrow(rows[name]) for name in columns}})
-    changes = concat([plan.changes, added])
-    return Plan(changes, concat([plan.before, before]), plan.unchanged, plan.withheld, digest(changes))
+    changes, before = concat([plan.changes, added]), concat([plan.before, before])
+    return Plan(changes, before, plan.unchanged, plan.withheld, digest(changes, before))
 
 
 def apply_to(target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -135,3 +171,11 @@ def apply_to(target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, s
     kept = pick(target, ~true(pc.is_in(arrow(target[key]), value_set=arrow(plan.changes["key"]))))
     written = plan.changes.rename(columns={"key": key})[[key, *columns]]
     return concat([kept[[key, *columns]], written]) if len(kept) or len(written) else empty({key: "text", **columns})
+
+
+def moved(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> list[str | None]:
+    """Keys of the changes whose target row is no longer what the plan was made from; ``current`` holds these rows now."""
+    before = reconcile(plan.before.rename(columns={"key": key}), current, key, columns, list(columns))
+    creates = arrow(plan.changes["key"]).filter(pc.equal(arrow(plan.changes["kind"]), "create"))
+    there = creates.filter(pa.array(true(pc.is_in(creates, value_set=arrow(current[key])))))
+    return strings(pa.concat_arrays([arrow(before.changes["key"]), there]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -10,19 +11,15 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-from .ask import Ask
+from .ask import Ask, Range
+from .draft import Draft
 from .plan import Plan
-from .report import RunReport
+from .settle import Settled
 from .snapshot import Snapshot
 from .spec import ProcessSpec
 from .watermark import Watermark
 
 Hashes = np.ndarray[Any, np.dtype[np.int64]]
-RECEIPTS = {"key": "text", "outcome": "text", "reason": "text"}
-"""What became of one change: ``created``, ``updated``, ``closed`` or ``failed`` with its reason."""
-QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text", "hash": "hash"}
-"""A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not decided) or ``failed``
-(refused by HR)."""
 
 
 class Source(Protocol):
@@ -46,6 +43,8 @@ class Target(Protocol):
     """An HR system. Raises TargetFailed."""
 
     name: str
+    batch: int
+    """Changes that one :meth:`apply` takes: what an interruption leaves in doubt."""
 
     def population(self, entity: str) -> int:
         """How many rows the entity has."""
@@ -54,28 +53,54 @@ class Target(Protocol):
         """The rows whose value in any of the ``lookups`` columns is one of its values, case aside; ``None``: all."""
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Carries out ``changes`` (of a Plan); a frame of :data:`RECEIPTS`, one row per change, in their order."""
+        """Carries out ``changes`` (of a Plan); a frame of ``receipts.RECEIPTS``, one row per change, in their order.
+
+        Raises:
+            Refused: none of them was carried out, because of at least one; they are tried again in halves.
+        """
 
 
 @dataclass(frozen=True)
-class Settlement:
-    """What a run leaves in the store, in one transaction.
+class Intent:
+    """Changes ``start`` to ``stop`` of a plan that were about to be sent. closed: their receipts are written."""
 
-    landed: ``key`` and ``hash`` of the source rows that need no second look until they change.
-    links: source_key and target_key found in this run. quarantine: a frame of :data:`QUARANTINE`.
-    looked_again: the run has read all in which earlier ones met records without a key; those that did not come again
-    have vanished.
-    """
+    id: int
+    digest: str
+    start: int
+    stop: int
 
-    landed: pd.DataFrame
-    links: pd.DataFrame
-    quarantine: pd.DataFrame
-    watermark: Watermark
-    looked_again: bool
+
+@dataclass(frozen=True)
+class Batch:
+    """The receipts of one intent, ``changes`` being the plan's rows that it named."""
+
+    intent: Intent
+    changes: pd.DataFrame
+    receipts: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Hashes of records in quarantine, sorted. resting: open and not due. discarded: not to be loaded."""
+
+    resting: Hashes
+    discarded: Hashes
 
 
 class Store(Protocol):
     """The sync store. Raises StoreFailed."""
+
+    def lease(self, process: str, run: str) -> AbstractContextManager[bool]:
+        """Within it no other run of the process writes; false if another run holds it."""
+
+    def start(self, run: str, spec: ProcessSpec, mode: str, now: datetime, flow_run: str | None) -> None:
+        """Notes that a run has begun."""
+
+    def finish(self, run: str, outcome: Literal["completed", "failed", "skipped"], reason: str | None, now: datetime) -> None:
+        """Notes how a run ended that settled nothing."""
+
+    def covered(self, process: str, fingerprint: str, moment: datetime) -> bool:
+        """Whether a completed run of this process and scope began at or after ``moment``."""
 
     def known(self, process: str) -> Hashes:
         """The hashes of all landed records, sorted."""
@@ -86,20 +111,60 @@ class Store(Protocol):
     def links(self, entity: str, source_keys: Sequence[str] | None = None, target_keys: Sequence[str] | None = None) -> pd.DataFrame:
         """The links of these keys, or all."""
 
+    def origin(self, spec: ProcessSpec) -> pd.DataFrame:
+        """``sweep.ORIGIN``: which record each HR row comes from that this process has loaded or linked."""
+
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""
+
+    def marks(self, process: str, now: datetime) -> Marks:
+        """Hashes of the records in quarantine that are not to be looked at now."""
 
     def known_bad(self, process: str) -> set[int]:
         """Hashes of the rejected records that are open in quarantine."""
 
-    def save_plan(self, plan: Plan, process: str, now: datetime) -> None:
-        """Keeps the plan under its digest."""
+    def part(self, spec: ProcessSpec, part: Range, now: datetime) -> Snapshot | None:
+        """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
 
-    def start(self, run: str, process: str, mode: str, now: datetime) -> None:
-        """Notes that a run has begun."""
+    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, now: datetime) -> None:
+        """Keeps a part of a sweep."""
 
-    def settle(self, run: str, spec: ProcessSpec, settlement: Settlement, report: RunReport, now: datetime) -> None:
-        """Writes everything that a run leaves, in one transaction."""
+    def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
+        """When the sweep began that is under way and can be taken up; ``None`` if there is none."""
 
-    def finish(self, run: str, outcome: Literal["completed", "failed"], reason: str | None, now: datetime) -> None:
-        """Notes how a run ended that settled nothing."""
+    def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime) -> None:
+        """Keeps the plan under its digest; one without changes is not kept."""
+
+    def intend(self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime) -> Intent:
+        """Notes changes that are about to be sent."""
+
+    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
+        """Writes the receipts of an intent to the ledger and closes it."""
+
+    def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
+        """Intents without receipts, each with the part of the plan that it names."""
+
+    def settle(
+        self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None
+    ) -> tuple[str, ...]:
+        """Writes everything that a run leaves, in one transaction, with the receipts of its last batch.
+
+        ``failure``: the run ends as failed for this reason, and the watermark stays. Returns what is new about the
+        feed's fields.
+        """
+
+    def keep_draft(self, draft: Draft, status: Literal["made", "waiting"], now: datetime, flow_run: str | None, until: datetime) -> None:
+        """Keeps a draft to be applied by the digest of its plan."""
+
+    def waiting(self, process: str, fingerprint: str, now: datetime) -> tuple[str, str] | None:
+        """(digest, flow run) of the plan of this process that waits for an approval in Prefect."""
+
+    def draft(self, digest: str) -> Draft:
+        """The draft under a digest, to be applied.
+
+        Raises:
+            StalePlan: there is none, it has been applied, rejected or redacted, or it does not have this digest.
+        """
+
+    def close_plan(self, digest: str, status: Literal["applied", "rejected", "stale"]) -> None:
+        """Notes what became of a draft."""

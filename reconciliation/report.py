@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from .frame import arrow, strings
-from .plan import Plan
+from .plan import Plan, managed
 
 OUTCOMES = (
     "unchanged",
@@ -18,9 +18,14 @@ OUTCOMES = (
     "out_of_scope",
     "quarantined",
     "failed",
+    "discarded",
     "duplicate",
 )
-"""Where a row can end; each row that was looked at ends in exactly one. ``failed``: HR refused it; it is quarantined."""
+"""Where a row can end; each row that was looked at ends in exactly one.
+
+failed: HR refused it; it is quarantined. quarantined: unreadable, or known to be so and not due for another attempt.
+discarded: somebody has decided that this very record is not to be loaded.
+"""
 
 
 def sentence(read: int, outcomes: Mapping[str, int]) -> str:
@@ -50,6 +55,11 @@ class RunReport:
     watermark_after: datetime | None = None
     digest: str = ""
     drift: tuple[str, ...] = ()
+    """What is new about the feed's fields, as "User: Fax appeared"; each is reported once."""
+    sweep: dict[str, int] = field(default_factory=dict)
+    """Of a sweep: parts read, parts taken up from an interrupted one, rows gone, only in HR, changed in HR."""
+    settled: int = 0
+    """Changes of an interrupted run of whose fate nothing was known, and that HR was asked about."""
     reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
     """(outcome, field, reason, rows)."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -69,7 +79,7 @@ def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, st
 
     Holds personal data: for the terminal of whoever runs it, never for a log or an artifact.
     """
-    columns = [name for name in plan.changes.columns if name not in ("kind", "key", "fields")]
+    columns = managed(plan.changes)
     shown = plan.changes.head(limit)
     after = {name: arrow(shown[name]).to_pylist() for name in shown.columns}
     places = {key: i for i, key in enumerate(strings(plan.before["key"]))}

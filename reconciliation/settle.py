@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,112 +11,131 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, frame, pick, strings, true
+from .frame import arrow, concat, frame, pick, true
 from .match import held
 from .plan import Plan
-from .ports import QUARANTINE
-from .snapshot import Snapshot
+
+QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text", "hash": "hash"}
+"""A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not decided), ``failed`` (refused
+by HR) or ``gone`` (HR has it, accessplanit no more)."""
 
 
 @dataclass(frozen=True)
 class Compared:
     """What comparing has brought, before anything is written.
 
-    read: the snapshot, contradictory records moved to its ``rejected``. out: keys of rows out of scope. pairs: the
-    rows that were compared: ``source_key``, ``key`` (the target's), ``hash``. held: ``reconciliation.match.HELD``.
-    links: those found. plan: the changes. population: rows of the entity in HR.
+    rejected: as in the snapshot, contradictory records too. outside: the rows out of scope: ``key``, ``hash`` and, where
+    HR may have to close a row, ``target_key``. pairs: the rows that were compared: ``source_key``, ``key`` (the
+    target's), ``hash``. held: of ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key``
+    and ``key`` of HR rows whose record is gone. plan: the changes. population: rows of the entity in HR. figures: rows
+    read, skipped, duplicates, resting (in quarantine and not due), discarded, and only_in_hr after a sweep.
     """
 
-    read: Snapshot
-    out: pa.Array
+    rejected: pd.DataFrame
+    outside: pd.DataFrame
     pairs: pd.DataFrame
     held: pd.DataFrame
     links: pd.DataFrame
+    gone: pd.DataFrame
     plan: Plan
     population: int
+    figures: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Settled:
-    """outcomes: name -> rows. reexamined: rows of HR written for what other rows did. The frames go to the store."""
+    """outcomes: name -> rows. reexamined: rows of HR looked at for what other records did, or because theirs is gone.
+
+    The frames go to the store; forgotten: source keys whose landed hash is to be forgotten, for their record is gone.
+    """
 
     outcomes: dict[str, int]
     reexamined: int
     landed: pd.DataFrame
     links: pd.DataFrame
     quarantine: pd.DataFrame
+    forgotten: pa.Array
     reasons: list[tuple[str, str, str, int]]
 
 
-def planned(plan: Plan) -> pd.DataFrame:
-    """Receipts as if every change of the plan had succeeded: what a preview counts."""
-    done = arrow(plan.changes["kind"])
-    for kind, outcome in (("create", "created"), ("update", "updated"), ("close", "closed")):
-        done = pc.replace_substring(done, kind, outcome)
-    return frame({"key": arrow(plan.changes["key"]), "outcome": done, "reason": pa.nulls(len(done), pa.string())})
-
-
 def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
-    """Joins what was read, decided and receipted; each row read ends in exactly one outcome."""
-    read, plan = compared.read, compared.plan
+    """Joins what was read, decided and receipted; each row that was looked at ends in exactly one outcome."""
+    plan, figures = compared.plan, compared.figures
     target_keys = arrow(compared.pairs["key"])
-    outcome = arrow(receipts["outcome"])
-    receipt_keys = arrow(receipts["key"])
-    refused = true(pc.equal(outcome, "failed"))
-    bad_keys = receipt_keys.filter(pa.array(refused))
+    outcome, receipt_keys = arrow(receipts["outcome"]), arrow(receipts["key"])
+    refused, untried = true(pc.equal(outcome, "failed")), true(pc.equal(outcome, "untried"))
+    bad_keys = receipt_keys.filter(pa.array(refused | untried))
     withheld = true(pc.is_in(target_keys, value_set=plan.withheld))
-    failed = true(pc.is_in(target_keys, value_set=bad_keys))
-    out = compared.out
-    held_rows = pd.concat(
-        [compared.held, held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", "HR could not be read in full")],
-        ignore_index=True,
-    )
+    left_out = true(pc.is_in(target_keys, value_set=bad_keys))
+    gone_keys = arrow(compared.gone["key"])
+    closes = true(pc.equal(arrow(plan.changes["kind"]), "close"))
+    left_scope = arrow(plan.changes["key"]).filter(pa.array(closes & ~true(pc.is_in(arrow(plan.changes["key"]), value_set=gone_keys))))
+    # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
+    read_rows = pa.concat_arrays([target_keys, left_scope])
+    reported = pick(compared.gone, ~true(pc.is_in(gone_keys, value_set=arrow(plan.changes["key"]))))
+    reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(reported)
+    unsure = held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", "HR could not be read in full")
+    # Without a hash: such a row does not rest until an attempt is due, it is looked at again as soon as it is read.
+    unsure["hash"] = frame({"hash": pa.nulls(len(unsure), pa.int64())})["hash"]
+    held_rows = concat([compared.held, unsure])
     counts = Counter({str(name): int(rows) for name, rows in receipts["outcome"].value_counts().items()})
-    own = true(pc.is_in(receipt_keys, value_set=target_keys))
-    closed = true(pc.equal(outcome, "closed"))
-    reexamined = int((~own & ~closed).sum())
-    counts["out_of_scope"] = len(out) - int(closed.sum()) - _closings_refused(plan, bad_keys)
+    counts["out_of_scope"] = len(compared.outside) - len(left_scope)
     touched = true(pc.is_in(target_keys, value_set=receipt_keys))
-    counts["unchanged"] = read.skipped + int((~touched & ~withheld).sum())
-    counts["held"] = len(held_rows)
-    counts["quarantined"] = len(read.rejected)
-    counts["duplicate"] = read.duplicates
-    good = pick(compared.pairs, ~failed & ~withheld)
-    outside = pick(read.frame, true(pc.is_in(arrow(read.frame["id"]), value_set=out)))
+    counts["unchanged"] = figures["skipped"] + int((~touched & ~withheld).sum())
+    counts["held"] = len(held_rows) + len(reported) + counts.pop("untried", 0)
+    counts["quarantined"] = len(compared.rejected) + figures["resting"]
+    counts["discarded"] = figures["discarded"]
+    counts["duplicate"] = figures["duplicates"]
+    good = pick(compared.pairs, ~left_out & ~withheld)
+    outside = compared.outside
+    if len(bad_keys) and len(left_scope):
+        # A leaver whose closing failed is looked at again.
+        outside = pick(outside, ~true(pc.is_in(arrow(outside["target_key"]), value_set=bad_keys)))
     landed = frame(
         {
-            "key": pa.concat_arrays([arrow(good["source_key"]), arrow(outside["id"])]),
+            "key": pa.concat_arrays([arrow(good["source_key"]), arrow(outside["key"])]),
             "hash": pa.concat_arrays([arrow(good["hash"]), arrow(outside["hash"])]),
         }
     )
     links_good = ~true(pc.is_in(arrow(compared.links["target_key"]), value_set=bad_keys))
-    quarantine, reasons = _quarantine(compared, held_rows, pick(receipts, refused))
-    return Settled(dict(counts), reexamined, landed, pick(compared.links, links_good), quarantine, reasons)
+    forgotten = pick(compared.gone, true(pc.is_in(gone_keys, value_set=receipt_keys)) & ~true(pc.is_in(gone_keys, value_set=bad_keys)))
+    quarantine, reasons = _quarantine(compared, held_rows, pick(receipts, refused), reported)
+    return Settled(dict(counts), reexamined, landed, pick(compared.links, links_good), quarantine, arrow(forgotten["source_key"]), reasons)
 
 
-def _closings_refused(plan: Plan, bad_keys: pa.Array) -> int:
-    closes = arrow(plan.changes["key"]).filter(pa.array(true(pc.equal(arrow(plan.changes["kind"]), "close"))))
-    return int(true(pc.is_in(closes, value_set=bad_keys)).sum())
-
-
-def _quarantine(compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
-    by_target = dict(zip(strings(compared.pairs["key"]), strings(compared.pairs["source_key"]), strict=True)) if len(refused) else {}
-    source_keys = pd.Series([by_target.get(key, key) for key in strings(refused["key"])], index=refused.index, dtype=object)
+def _quarantine(
+    compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame, gone: pd.DataFrame
+) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
+    sources = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
+    place = pc.index_in(arrow(refused["key"]), value_set=arrow(sources["key"]))
+    source_keys = pc.coalesce(arrow(sources["source_key"]).take(place), arrow(refused["key"]))
+    failed = frame({"key": source_keys, "reason": arrow(refused["reason"]), "hash": arrow(sources["hash"]).take(place)})
+    there = "is no more in accessplanit; HR still has the row"
     parts = [
-        ("rejected", compared.read.rejected.assign(waits_for=None)),
-        ("held", held_rows.assign(raw=None, hash=None)),
-        ("failed", refused.assign(key=source_keys, field="(row)", waits_for=None, raw=None, hash=None)),
+        ("rejected", _columns(compared.rejected)),
+        ("held", _columns(held_rows)),
+        ("failed", _columns(failed.assign(field="(row)"))),
+        ("gone", _columns(gone.assign(key=gone["source_key"], field="(record)", reason=there))),
     ]
     columns: dict[str, list[object]] = {name: [] for name in QUARANTINE}
     reasons: Counter[tuple[str, str, str]] = Counter()
     for stage, part in parts:
+        count = len(part["key"])
         for name in QUARANTINE:
-            values = [stage] * len(part) if name == "stage" else part[name].astype(object).where(part[name].notna(), None).tolist()
-            columns[name].extend(values)
+            columns[name].extend([stage] * count if name == "stage" else part[name])
         reasons.update((stage, str(f), str(r)) for f, r in zip(part["field"], part["reason"], strict=True))
     types = {"hash": pa.int64()}
     table = frame({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
     return table, [(*reason, rows) for reason, rows in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _columns(part: pd.DataFrame) -> dict[str, list[object]]:
+    """The columns of :data:`QUARANTINE` that ``part`` has, as Python values; the others are null."""
+    return {name: pa.array(part[name].array).to_pylist() if name in part else [None] * len(part) for name in QUARANTINE}
+
+
+def _leavers(outside: pd.DataFrame) -> pd.DataFrame:
+    return frame({"source_key": arrow(outside["key"]), "key": arrow(outside["target_key"]), "hash": arrow(outside["hash"])})
 
 
 def positions(data: pd.DataFrame, key: str, wanted: pd.DataFrame, entity_key: str) -> pd.DataFrame:

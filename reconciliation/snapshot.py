@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,8 @@ class Snapshot:
     read: rows received, each once however many pages it stood on.
     skipped: rows whose raw record is known byte for byte from an earlier run.
     duplicates: rows that were received again with other content and gave way to the newer one.
-    drift: fields that came unasked or did not come, as "feed: field appeared|vanished".
+    appeared: fields that came unasked, as the feed spells them. vanished: columns that were asked for and that no
+    record had; empty if no record came.
     """
 
     frame: pd.DataFrame
@@ -34,7 +36,27 @@ class Snapshot:
     read: int = 0
     skipped: int = 0
     duplicates: int = 0
-    drift: tuple[str, ...] = ()
+    appeared: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+
+
+def among(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which values stand in ``known``, which is sorted."""
+    if not len(known):
+        return np.zeros(len(values), dtype=bool)
+    place = np.searchsorted(known, values)
+    place[place == len(known)] = 0
+    return np.asarray(known[place] == values)
+
+
+def without(read: Snapshot, marks: np.ndarray[Any, Any]) -> tuple[Snapshot, int]:
+    """``read`` without the rows, rejected ones too, whose hash is in ``marks`` (sorted); and how many these are."""
+    if not len(marks):
+        return read, 0
+    rests = among(arrow(read.frame["hash"]).to_numpy(), marks)
+    rejected = among(arrow(read.rejected["hash"]).fill_null(0).to_numpy(), marks)
+    left = replace(read, frame=pick(read.frame, ~rests), rejected=pick(read.rejected, ~rejected))
+    return left, int(rests.sum() + rejected.sum())
 
 
 def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
@@ -63,6 +85,7 @@ def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snaps
         rejected = pick(rejected, ~again & ~rejected["key"].isin(kept[key]).to_numpy(dtype=bool))
     read = sum(s.read for s in snapshots)
     skipped = sum(s.skipped for s in snapshots)
+    full = [set(s.vanished) for s in snapshots if s.read]
     return Snapshot(
         kept,
         all(s.complete for s in snapshots),
@@ -70,5 +93,6 @@ def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snaps
         read,
         skipped,
         read - skipped - len(kept) - len(rejected),
-        tuple(dict.fromkeys(d for s in snapshots for d in s.drift)),
+        tuple(dict.fromkeys(name for s in snapshots for name in s.appeared)),
+        tuple(sorted(set.intersection(*full))) if full else (),
     )

@@ -51,6 +51,8 @@ class Scope(Frozen):
 
     clauses: tuple[Clause, ...] = ()
     leaves: Literal["ignore", "close"] = "ignore"
+    gone: Literal["report", "close"] = "report"
+    """What becomes of an HR row whose source record a sweep has found gone."""
     closed: tuple[tuple[str, str], ...] = ()
     """What closing an HR row means: (column, value)."""
 
@@ -70,7 +72,7 @@ class Limit(Frozen):
 
 
 class Guard(Frozen):
-    """Limits per kind of change; ``None``: unlimited. Below ``population`` rows in the target nothing is limited."""
+    """Limits per kind of change; ``None``: unlimited. ``population``: rows in the target from which on a share says something."""
 
     create: Limit | None = None
     update: Limit | None = Limit(percent=40, absolute=500)
@@ -92,6 +94,8 @@ class ProcessSpec(Frozen):
     """Column of the feed that identifies a record."""
     updated: str = "updated_at"
     """Column of the feed with the moment of the last change; a dialect without it makes every read a full one."""
+    created: str = "created_at"
+    """Column of the feed with the moment of creation: a sweep reads the feed in ranges of it."""
     entity_key: str
     fields: tuple[FieldMap, ...]
     custom: tuple[str, ...] = ()
@@ -107,6 +111,8 @@ class ProcessSpec(Frozen):
     """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and from the day."""
     expiring_within_days: int = 90
     guard: Guard = Guard()
+    breaker: Annotated[int, Field(ge=1)] = 50
+    """So many changes that HR refuses in a row end the run: then it is not the rows that are bad."""
     overlap: timedelta = timedelta(hours=2)
 
     @model_validator(mode="after")
@@ -115,6 +121,8 @@ class ProcessSpec(Frozen):
         twice = sorted({t for t in targets if targets.count(t) > 1})
         if twice:
             raise ValueError(f"{self.name}: several fields are mapped to {twice}")
+        if self.person and self.person not in [f.source for f in self.fields]:
+            raise ValueError(f"{self.name}: {self.person!r} names the person and must be mapped")
         if self.entity_key in targets:
             raise ValueError(f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field")
         return self
@@ -131,6 +139,12 @@ class ProcessSpec(Frozen):
             found["custom"] = "text"
         return found
 
+    @property
+    def person_column(self) -> str | None:
+        """The entity's column with the ID of the user a row belongs to; ``None`` where no row is a person's."""
+        of_person = self.person or (self.key if self.match else None)
+        return next((f.target for f in self.fields if f.source == of_person), None)
+
     def compared(self) -> list[str]:
         """The managed columns whose difference is a reason to write."""
         carried = {f.target for f in self.fields if not f.compare}
@@ -140,7 +154,7 @@ class ProcessSpec(Frozen):
         """Names this very process with this very scope and mapping: 16 hexadecimal digits.
 
         It seeds the hash of raw records and is part of the watermark's key, so that a changed mapping or scope looks
-        at every record again. The title, guard and overlap change nothing that was loaded and are left out.
+        at every record again. The title, guard, breaker and overlap change nothing that was loaded and are left out.
         """
-        text = self.model_dump_json(exclude={"title", "guard", "overlap"})
+        text = self.model_dump_json(exclude={"title", "guard", "breaker", "overlap"})
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

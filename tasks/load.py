@@ -1,17 +1,74 @@
-"""Carries out a plan."""
+"""Carries out a plan: intent before the call, receipt after, a breaker for an HR system that refuses everything."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 import pandas as pd
 
+from reconciliation.errors import HrsyncError, Refused
+from reconciliation.frame import concat, empty
 from reconciliation.plan import Plan
-from reconciliation.ports import Target
+from reconciliation.ports import Batch, Store, Target
+from reconciliation.receipts import RECEIPTS, all_of, failures_at_the_end
 from reconciliation.spec import ProcessSpec
 
 from .steps import step
 
 
+class Loading:
+    """One plan on its way into HR. ``open`` tells whether the breaker has ended it."""
+
+    def __init__(self, target: Target, spec: ProcessSpec) -> None:
+        self.target, self.spec = target, spec
+        self.failures = 0
+
+    @property
+    def open(self) -> bool:
+        """So many changes in a row were refused that it cannot be the changes."""
+        return self.failures >= self.spec.breaker
+
+    def batch(self, changes: pd.DataFrame) -> pd.DataFrame:
+        """Receipts of ``changes``; a batch that is refused is halved until the bad row stands alone."""
+        if self.open:
+            return all_of(changes, "untried", f"HR refused {self.failures} changes in a row")
+        try:
+            receipts = self.target.apply(self.spec.entity, changes)
+        except HrsyncError:
+            raise
+        except Exception as error:
+            # What a driver makes of an odd value is no reason to keep its neighbours waiting; its message may hold the value.
+            reason = error.reason if isinstance(error, Refused) else f"the HR system cannot take this row ({type(error).__name__})"
+            if len(changes) > 1:
+                middle = len(changes) // 2
+                return concat([self.batch(changes.iloc[:middle]), self.batch(changes.iloc[middle:])])
+            receipts = all_of(changes, "failed", reason)
+        self.failures = failures_at_the_end(receipts["outcome"].tolist(), self.failures)
+        return receipts
+
+
 @step("load")
-def load(target: Target, spec: ProcessSpec, plan: Plan) -> pd.DataFrame:
-    """A receipt per change (``reconciliation.ports.RECEIPTS``). A refused row is a receipt; its neighbours load."""
-    return target.apply(spec.entity, plan.changes)
+def load(
+    target: Target, store: Store, spec: ProcessSpec, plan: Plan, run: str, clock: Callable[[], datetime]
+) -> tuple[pd.DataFrame, Batch | None]:
+    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch.
+
+    The receipts of every batch but the last are written here; those of the last one belong into the transaction that
+    moves the watermark.
+    """
+    loading = Loading(target, spec)
+    done: list[pd.DataFrame] = []
+    last: Batch | None = None
+    for start in range(0, len(plan.changes), target.batch):
+        if last is not None:
+            store.receive(run, spec, last, clock())
+        changes = plan.changes.iloc[start : start + target.batch].reset_index(drop=True)
+        if loading.open:
+            done.append(loading.batch(changes))
+            last = None
+            continue
+        intent = store.intend(run, spec, plan.digest, start, start + len(changes), clock())
+        last = Batch(intent, changes, loading.batch(changes))
+        done.append(last.receipts)
+    return concat(done) if done else empty(RECEIPTS), last

@@ -18,6 +18,8 @@ def summary(report: RunReport) -> str:
     total = sum(report.outcomes.values())
     check = "adds up" if report.adds_up() else "**does not add up**"
     drift = "".join(f"\n- {line}" for line in report.drift)
+    figures = "\n".join(f"| {name} | {number:,} |" for name, number in report.sweep.items())
+    sweep = f"\n| sweep | rows |\n|---|---:|\n{figures}\n\n" if figures else ""
     return f"""## {report.process} · {report.mode}
 
 Source: {report.source}
@@ -36,11 +38,12 @@ Source: {report.source}
 | watermark after | {report.watermark_after or "none"} |
 | requests | {report.requests:,} |
 | plan | `{report.digest}` |
+| changes of an interrupted run settled | {report.settled:,} |
 
 | step | seconds |
 |---|---:|
 {steps}
-{"### Fields of the feed that changed" + drift if drift else ""}"""
+{sweep}{"### Fields of the feed that changed" + drift if drift else ""}"""
 
 
 @step("publish")

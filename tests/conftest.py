@@ -88,11 +88,12 @@ class Side:
         chosen = self.settings.model_copy(update=settings)
         return AccessplanitSource(chosen, dialect or self.dialect, self.store.budget(chosen.requests_per_hour, chosen.hour_seconds))
 
-    def world(self, **settings: Any) -> World:
-        return World(self.source(**settings), self.target, self.store, "Europe/London")
+    def world(self, *, now: datetime | None = None, **settings: Any) -> World:
+        clock = (lambda: now) if now else lambda: datetime.now(UTC)
+        return World(self.source(**settings), self.target, self.store, "Europe/London", clock)
 
     def run(self, spec: ProcessSpec, order: Order | None = None, *, now: datetime | None = None, **settings: Any) -> RunReport:
-        report, _ = run_process(spec, self.world(**settings), order or Order(), call=plainly, now=now or datetime.now(UTC))
+        report, _ = run_process(spec, self.world(now=now, **settings), order or Order(), call=plainly)
         assert report.adds_up(), report
         return report
 

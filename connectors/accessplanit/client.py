@@ -18,14 +18,14 @@ from reconciliation.ask import Ask, Range
 from reconciliation.errors import CredentialsRefused, Misconfigured, SourceFailed
 from reconciliation.frame import concat, wall
 from reconciliation.ports import Hashes
-from reconciliation.snapshot import Snapshot, merge
+from reconciliation.snapshot import Snapshot, among, merge
 from reconciliation.spec import Clause
 
 from ..settings import AccessplanitSettings
 from ..transport import Budget, BudgetTransport, retrying
 from . import odata
 from .auth import ApiKey, PasswordGrant
-from .decode import Envelope, Shape, among, decode, first_object, hashes, holds_escapes
+from .decode import Envelope, Shape, decode, first_object, hashes, holds_escapes
 from .dialect import Dialect
 
 log = logging.getLogger("hrsync.accessplanit")
@@ -188,7 +188,8 @@ class AccessplanitSource:
             block = _Block()
 
         read = skipped = rows = 0
-        drift: tuple[str, ...] = ()
+        appeared: tuple[str, ...] = ()
+        vanished: set[str] | None = None
         steady, total = True, None
         last: msgspec.Raw | None = None
         for page in self._pages(shape, filter_):
@@ -200,7 +201,10 @@ class AccessplanitSource:
                     steady = False
             rows += len(raws)
             last = page.raws[-1] if page.raws else last
-            drift = drift or shape.drift(first_object(page.raws[:1]))
+            appeared = appeared or shape.appeared(first_object(page.raws[:1]))
+            if page.raws and vanished != set():
+                absent = shape.absent_from(page.raws)
+                vanished = absent if vanished is None else vanished & absent
             marks = hashes(raws, seed)
             digests.append(marks)
             fresh = ~among(marks, seen)
@@ -212,7 +216,8 @@ class AccessplanitSource:
                 decoded()
         decoded()
         complete = steady and (total is None or total == rows)
-        return Snapshot(concat(frames), complete, concat(rejected), read, skipped, 0, drift), np.concatenate(digests)
+        snapshot = Snapshot(concat(frames), complete, concat(rejected), read, skipped, 0, appeared, tuple(sorted(vanished or ())))
+        return snapshot, np.concatenate(digests)
 
     def _pages(self, shape: Shape, filter_: str) -> Iterator[Page]:
         """All pages in order. Each begins with the last row of the one before, so that a shift of the rows shows."""

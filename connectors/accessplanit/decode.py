@@ -68,7 +68,7 @@ class Shape:
                 f"The data engineer must use fields of the model in feeds.py: {', '.join(model.model_fields)}.",
             )
         names = {c: wire_name(feed, c, dialect) for c in columns}
-        self.feed, self.zone = feed, dialect.zone
+        self.feed, self.zone, self.sparse = feed, dialect.zone, dialect.sparse
         self.wire: dict[str, str] = {c: w for c, w in names.items() if w is not None} | {c: c for c in custom}
         self.absent = [c for c, w in names.items() if w is None]
         fields = {c: (model.model_fields[c].annotation, model.model_fields[c]) for c in columns if names[c]}
@@ -83,7 +83,8 @@ class Shape:
         keys = frozenset(first) if isinstance(first, dict) else frozenset(self.wire.values())
         if keys not in self._structs:
             extra = sorted(keys - set(self.wire.values()))
-            known = [(c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **_default(self.model, c))) for c in self.kinds]
+            given = {c: {} if self.model.model_fields[c].is_required() or not self.sparse else {"default": None} for c in self.kinds}
+            known = [(c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **given[c])) for c in self.kinds]
             passed = [(f"extra_{i}", msgspec.Raw, msgspec.field(name=k, default=msgspec.Raw(b""))) for i, k in enumerate(extra)]
             # gc=False: a hundred thousand records without a cycle among them are nothing to collect.
             struct = msgspec.defstruct(self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True, gc=False)
@@ -103,6 +104,10 @@ class Shape:
         if not isinstance(record, dict):
             raise Unreadable("(record)", "is not an object")
         found = {self._folded[k.lower()]: v for k, v in record.items() if k.lower() in self._folded}
+        missing = [] if self.sparse else [name for name in self._folded.values() if name not in found]
+        if missing:
+            # A field that is not there is not a field without a value: HR would lose what it has.
+            raise Unreadable(missing[0], "is missing from the record")
         try:
             return self.model.model_validate(found, by_name=True)
         except ValidationError as error:
@@ -124,14 +129,18 @@ class Shape:
         key = self.key(one)
         return one == other if key is None else key == self.key(other)
 
-    def drift(self, first: object) -> tuple[str, ...]:
-        """Fields that came unasked or did not come, judged by one record."""
-        if not isinstance(first, dict):
-            return ()
-        came = {str(k).lower() for k in first}
-        vanished = [f"{self.feed}: {w} vanished" for c, w in self.wire.items() if w.lower() not in came]
-        appeared = [f"{self.feed}: {k} appeared" for k in first if str(k).lower() not in self._folded]
-        return (*vanished, *appeared)
+    def appeared(self, first: object) -> tuple[str, ...]:
+        """Fields that came unasked, judged by one record."""
+        return tuple(str(k) for k in first if str(k).lower() not in self._folded) if isinstance(first, dict) else ()
+
+    def absent_from(self, raws: Sequence[msgspec.Raw]) -> set[str]:
+        """The columns that not one of the records has, judged by the first and, for what it lacks, by all."""
+        if self.sparse:
+            return set()
+        first = first_object(raws)
+        came = {str(k).lower() for k in first} if isinstance(first, dict) else set()
+        lacking = {column: f'"{wire.lower()}"'.encode() for column, wire in self.wire.items() if wire.lower() not in came}
+        return {column for column, name in lacking.items() if not any(name in bytes(raw).lower() for raw in raws)}
 
     def columns_of(self, records: Sequence[Any]) -> dict[str, pa.Array]:
         """The records' values as Arrow columns, text tidied, moments in UTC."""
@@ -176,10 +185,6 @@ def _model(feed: str, model: type[Record], columns: Sequence[str], custom: Seque
         fields[name] = (Text, None)
     made: type[Record] = create_model(feed, **fields)  # type: ignore[assignment,unused-ignore]
     return made
-
-
-def _default(model: type[Record], name: str) -> dict[str, Any]:
-    return {} if model.model_fields[name].is_required() else {"default": None}
 
 
 def _compiled(model: type[Record], name: str) -> Any:
@@ -255,15 +260,6 @@ def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:
     """xxh3 of each raw record. 64 bits: among a million known records a changed one is taken for known once in 10^13."""
     digest = xxhash.xxh3_64_intdigest
     return np.fromiter((digest(raw, seed) for raw in raws), np.uint64, len(raws)).view(np.int64)
-
-
-def among(values: Hashes, known: Hashes) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which values stand in ``known``, which is sorted."""
-    if not len(known):
-        return np.zeros(len(values), dtype=bool)
-    place = np.searchsorted(known, values)
-    place[place == len(known)] = 0
-    return np.asarray(known[place] == values)
 
 
 def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escapes: bool) -> tuple[pd.DataFrame, pd.DataFrame]:

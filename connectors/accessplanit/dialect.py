@@ -43,6 +43,7 @@ class Dialect(BaseModel):
         dict[str, str],
         _assumed({}, "wire names that differ from feeds.py, as {'UserAward.completed_on': 'Passed'}", "HELP: importer columns"),
     ] = {}
+    sparse: Annotated[bool, _assumed(False, "whether records leave out the fields that have no value", "none")] = False
     token_path: Annotated[str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")] = "token"  # noqa: S105
     metadata_path: Annotated[str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")] = "apihelp/v2/modules"
 

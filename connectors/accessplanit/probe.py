@@ -56,6 +56,7 @@ def probe(source: AccessplanitSource) -> list[Finding]:
         asker.metadata_path,
         asker.date_updated,
         asker.names,
+        asker.sparse,
         asker.token_path,
         asker.zone,
     ]
@@ -217,6 +218,18 @@ class _Asker:
         )
         remedy = _setting("names", {**self.dialect.names, **wrong}) if wrong else "The data engineer must find their names in the metadata."
         return [Finding("names", "refuted", says, remedy)]
+
+    def sparse(self) -> list[Finding]:
+        for feed in FEEDS:
+            wires = [wire for column in FEEDS[feed].model_fields if (wire := wire_name(feed, column, self.dialect))]
+            rows = [row for row in self.rows(self.get(feed, {"$top": "50", "$select": ",".join(wires)})) if isinstance(row, dict)]
+            keys = [{str(key).lower() for key in row} for row in rows]
+            has = {wire: [wire.lower() in known for known in keys] for wire in wires}
+            some_lack = [wire for wire, had in has.items() if any(had) and not all(had)]
+            if some_lack and not self.dialect.sparse:
+                says = f"some records of {feed} lack {', '.join(sorted(some_lack))}"
+                return [Finding("sparse", "refuted", says, _setting("sparse", True))]
+        return [Finding("sparse", "confirmed", "fields without a value may be left out" if self.dialect.sparse else "records are whole")]
 
     def token_path(self) -> list[Finding]:
         response = self.source.http.post(f"{self.source.root}/api/v2/{self.dialect.token_path}", data={"grant_type": "none"})

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from reconciliation.errors import Misconfigured, TargetFailed
-from reconciliation.frame import ARROW, arrow, concat, empty, frame, of
-from reconciliation.ports import RECEIPTS
+from reconciliation.errors import Misconfigured, Refused, TargetFailed
+from reconciliation.frame import ARROW, arrow, concat, empty, frame
+from reconciliation.plan import managed
+from reconciliation.receipts import done
 from reconciliation.snapshot import Snapshot
 
 from ..database import connect, migrate
@@ -23,11 +24,10 @@ from .schema import metadata
 
 BATCH = 5000
 """Rows handed to the driver at a time."""
-COMMIT = 50000
-"""Rows in one transaction: what a crash can undo."""
+COMMIT = 20000
+"""Rows in one transaction: what a crash can undo, and leaves in doubt."""
 LOOKUP = 5000
 """Values in one IN."""
-PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
 
 
 class SqlHr:
@@ -37,7 +37,8 @@ class SqlHr:
         TargetFailed: the database cannot be reached or its tables cannot be made.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, batch: int = COMMIT) -> None:
+        self.batch = batch
         try:
             self.engine = connect(url)
             self.name = self.engine.url.render_as_string(hide_password=True)
@@ -79,51 +80,22 @@ class SqlHr:
         return Snapshot(rows if len(parts) < 2 else rows.drop_duplicates(str(key.name), ignore_index=True))
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Creates, updates and closes by upsert; a refused row is a receipt and does not stop its neighbours."""
-        columns = [name for name in changes.columns if name not in ("kind", "key", "fields")]
-        table = _table(entity, columns)
-        upsert = _Upsert(self.engine, table, columns)
-        refused: dict[int, str] = {}
+        """Creates, updates and closes by upsert, in one transaction.
+
+        Raises:
+            Refused: the database refuses at least one row; nothing was written.
+        """
+        columns = managed(changes)
+        upsert = _Upsert(self.engine, _table(entity, columns), columns)
         try:
-            for start in range(0, len(changes), COMMIT):
-                stop = min(start + COMMIT, len(changes))
-                try:
-                    with self.engine.begin() as connection:
-                        for low in range(start, stop, BATCH):
-                            upsert.execute(connection, upsert.rows(changes.iloc[low : min(low + BATCH, stop)]))
-                except (IntegrityError, DataError):
-                    # Save points cost a quarter of a load: only a transaction that has failed is repeated with them.
-                    with self.engine.begin() as connection:
-                        self._halving(connection, upsert, upsert.rows(changes.iloc[start:stop]), start, refused)
+            with self.engine.begin() as connection:
+                for start in range(0, len(changes), BATCH):
+                    upsert.execute(connection, upsert.rows(changes.iloc[start : start + BATCH]))
+        except (IntegrityError, DataError) as error:
+            raise Refused(_reason(error)) from None
         except SQLAlchemyError as error:
             raise _unreachable(error) from None
-        keys = arrow(changes["key"])
-        if not refused:
-            outcome = arrow(changes["kind"])
-            for kind, done in PAST_TENSE.items():
-                outcome = pc.replace_substring(outcome, kind, done)
-            return frame({"key": keys, "outcome": outcome, "reason": pa.nulls(len(keys), pa.string())})
-        kinds = changes["kind"].tolist()
-        receipts = [
-            (key, "failed" if i in refused else PAST_TENSE[kind], refused.get(i))
-            for i, (key, kind) in enumerate(zip(keys.to_pylist(), kinds, strict=True))
-        ]
-        return of(RECEIPTS, receipts)
-
-    def _halving(
-        self, connection: sa.Connection, upsert: _Upsert, rows: list[tuple[Any, ...]], first: int, refused: dict[int, str]
-    ) -> None:
-        """Loads what can be loaded: a batch that fails is halved until the bad row stands alone."""
-        try:
-            with connection.begin_nested():
-                upsert.execute(connection, rows)
-        except (IntegrityError, DataError) as error:
-            if len(rows) == 1:
-                refused[first] = _reason(error)
-                return
-            middle = len(rows) // 2
-            self._halving(connection, upsert, rows[:middle], first, refused)
-            self._halving(connection, upsert, rows[middle:], first + middle, refused)
+        return done(changes)
 
 
 class _Upsert:

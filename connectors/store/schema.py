@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
+SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 record = sa.Table(
     "record",
@@ -23,9 +24,10 @@ link = sa.Table(
     sa.Column("source_key", sa.Text, primary_key=True),
     sa.Column("target_key", sa.Text, nullable=False),
     sa.Column("since", sa.DateTime, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False, server_default="matched"),
     sa.UniqueConstraint("entity", "target_key"),
 )
-"""Which accessplanit record is which HR record."""
+"""Which accessplanit record is which HR record. origin: matched (by rule, or created) or set (by a person)."""
 
 watermark = sa.Table(
     "watermark",
@@ -57,8 +59,13 @@ quarantine = sa.Table(
     sa.Column("next_attempt", sa.DateTime),
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
 )
-"""Records that did not go through: rejected, held or failed. status: open, replayed (went through later) or vanished."""
+"""Records that did not go through, by stage (``settle.QUARANTINE``).
+
+status: open, replayed (went through later), vanished (the source has it no more) or discarded (by a person; ``note``
+says why). An open entry without ``next_attempt`` waits for a person, or for its record to change.
+"""
 sa.Index("ix_quarantine_open", quarantine.c.process, quarantine.c.status, quarantine.c.key)
 
 plan = sa.Table(
@@ -69,8 +76,64 @@ plan = sa.Table(
     sa.Column("made", sa.DateTime, nullable=False),
     sa.Column("changes", sa.LargeBinary, nullable=False),
     sa.Column("before", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, server_default="carried"),
+    sa.Column("fingerprint", sa.Text),
+    sa.Column("flow_run", sa.Text),
+    sa.Column("until", sa.DateTime),
+    sa.Column("draft", sa.JSON),
+    sa.Column("redacted", sa.Boolean, nullable=False, server_default=sa.false()),
 )
-"""Whole plans as Arrow IPC files, lz4-compressed."""
+"""Whole plans as Arrow IPC files, lz4-compressed.
+
+status: carried (a run has carried it out, or tried), made (by hand, to be applied), waiting (for approval until
+``until`` in the Prefect run ``flow_run``), applied, rejected, stale. draft: what applying it needs beside the frames.
+redacted: rows of somebody who was forgotten are no longer in it, and its digest no longer fits.
+"""
+sa.Index("ix_plan_status", plan.c.process, plan.c.status)
+
+plan_part = sa.Table(
+    "plan_part",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""The further frames of a plan that waits to be applied."""
+
+intent = sa.Table(
+    "intent",
+    metadata,
+    sa.Column("id", SERIAL, primary_key=True),
+    sa.Column("process", sa.Text, nullable=False),
+    sa.Column("entity", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("start", sa.Integer, nullable=False),
+    sa.Column("stop", sa.Integer, nullable=False),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("closed", sa.DateTime),
+)
+"""Changes ``start`` to ``stop`` of a plan, written down before they are sent; ``closed`` when their receipts were."""
+sa.Index("ix_intent_process", intent.c.process, intent.c.at)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("seq", SERIAL, primary_key=True),
+    sa.Column("intent", SERIAL, nullable=False),
+    sa.Column("place", sa.Integer),
+    sa.Column("key", sa.Text),
+    sa.Column("person", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("fields", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
+)
+"""Append-only: what became of every change. ``intent`` has run, plan and moment; ``place`` is the row in the plan, which
+has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
+sa.Index("ix_ledger_key", ledger.c.key)
+sa.Index("ix_ledger_person", ledger.c.person)
 
 run = sa.Table(
     "run",
@@ -83,8 +146,53 @@ run = sa.Table(
     sa.Column("outcome", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("report", sa.JSON),
+    sa.Column("fingerprint", sa.Text),
+    sa.Column("flow_run", sa.Text),
 )
-"""Every run and its figures; no personal data."""
+"""Every run and its figures; no personal data. outcome: completed, failed, skipped; none while it runs or if it was
+killed. flow_run: Prefect's ID of it."""
+sa.Index("ix_run_process", run.c.process, run.c.started)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("until", sa.DateTime, nullable=False),
+)
+"""Which run of a process may write, and until when unless it renews the lease."""
+
+sweep_part = sa.Table(
+    "sweep_part",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("began", sa.DateTime, nullable=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),
+    sa.Column("rejected", sa.LargeBinary, nullable=False),
+    sa.Column("figures", sa.JSON, nullable=False),
+)
+"""The parts of a sweep that is under way, so that an interrupted one is taken up. began: when the sweep did."""
+
+drift = sa.Table(
+    "drift",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("since", sa.DateTime, nullable=False),
+)
+"""Fields of a feed that appeared or vanished and were reported."""
+
+tombstone = sa.Table(
+    "tombstone",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("erased", sa.JSON, nullable=False),
+)
+"""That somebody was forgotten, when, and how many rows that took; not who."""
 
 budget = sa.Table(
     "budget",

@@ -1,0 +1,80 @@
+"""What every part of the sync store stands on: the engine, upserts, moments, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+from reconciliation.errors import StoreFailed
+from reconciliation.frame import arrow, frame
+
+IN = 5000
+"""Values in one IN."""
+
+
+class Part:
+    """A part of the sync store, over the engine that all parts share."""
+
+    engine: sa.Engine
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Turns what a database raises into StoreFailed."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, ImportError) as error:
+        raise StoreFailed(
+            f"The sync store cannot be used ({type(error).__name__})",
+            "The operator must check that it runs and that HRSYNC_STORE__URL is right, then run again; nothing was lost.",
+        ) from None
+
+
+def upsert(
+    engine: sa.Engine,
+    table: sa.Table,
+    names: Sequence[str],
+    keys: Sequence[str],
+    keep: Sequence[str] = (),
+    where: Callable[[Any], sa.ColumnElement[bool]] | None = None,
+) -> Any:
+    """INSERT … ON CONFLICT DO UPDATE. ``names``: the columns written; ``keep``: those that an existing row keeps.
+
+    ``where``: an existing row is changed only if it meets this condition, which may look at the row that was to come.
+    """
+    insert = (sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert)(table)
+    insert = insert.values({name: sa.bindparam(name) for name in names})
+    changed = {name: insert.excluded[name] for name in names if name not in keys and name not in keep}
+    return insert.on_conflict_do_update(index_elements=list(keys), set_=changed, where=where(insert.excluded) if where else None)
+
+
+def naive(moment: datetime) -> datetime:
+    """A moment as it stands in the store: UTC without an offset."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def aware(moment: datetime) -> datetime:
+    """A moment of the store as the instant it is."""
+    return moment.replace(tzinfo=UTC)
+
+
+def packed(data: pd.DataFrame) -> bytes:
+    """A frame as an Arrow IPC file, lz4-compressed."""
+    sink = pa.BufferOutputStream()
+    pyarrow.feather.write_feather(pa.table({n: arrow(data[n]) for n in data.columns}), sink, compression="lz4")
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def unpacked(data: bytes) -> pd.DataFrame:
+    """The frame of :func:`packed`."""
+    table = pyarrow.feather.read_table(pa.BufferReader(data))
+    return frame({name: table[name].combine_chunks() for name in table.column_names})

@@ -1,0 +1,148 @@
+"""The ledger: intents before the call, receipts after, append-only; and the story that it tells of a key."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sa
+
+from reconciliation.frame import arrow, strings, take
+from reconciliation.plan import Plan
+from reconciliation.ports import Batch, Intent
+from reconciliation.receipts import RECEIPTS
+from reconciliation.spec import ProcessSpec
+
+from . import schema as t
+from .base import failing, naive
+from .plans import Plans
+from .runs import Runs
+
+WRITTEN = ("intent", "place", "key", "person", "kind", "fields", "reason", "outcome", "note")
+STORY = 1000
+"""Entries of one story, the latest."""
+
+
+class Ledger(Plans, Runs):
+    """Intents and receipts."""
+
+    def intend(self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime) -> Intent:
+        """Notes changes that are about to be sent."""
+        row = {"process": spec.name, "entity": spec.entity, "run": run, "digest": digest, "start": start, "stop": stop, "at": naive(now)}
+        with failing(), self.engine.begin() as connection:
+            self.hold_lease(connection, spec.name, run)
+            key = connection.execute(t.intent.insert().values(row)).inserted_primary_key
+        return Intent(int(key[0]) if key else 0, digest, start, stop)
+
+    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
+        """Writes the receipts of an intent and closes it."""
+        with failing(), self.engine.begin() as connection:
+            self.hold_lease(connection, spec.name, run)
+            self.enter(connection, spec, batch, now)
+
+    def enter(self, connection: sa.Connection, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
+        """:meth:`receive` within a transaction. What was not tried is no entry."""
+        rows = self._entries(spec, batch)
+        if rows and self.engine.dialect.name == "sqlite":
+            # At driver speed: there is a row for every change.
+            names, marks = ", ".join(f'"{name}"' for name in WRITTEN), ", ".join("?" * len(WRITTEN))
+            connection.exec_driver_sql(f"INSERT INTO ledger ({names}) VALUES ({marks})", rows)
+        elif rows:
+            connection.execute(t.ledger.insert(), [dict(zip(WRITTEN, row, strict=True)) for row in rows])
+        connection.execute(t.intent.update().where(t.intent.c.id == batch.intent.id).values(closed=naive(now)))
+
+    def _entries(self, spec: ProcessSpec, batch: Batch) -> list[tuple[Any, ...]]:
+        changes, receipts = batch.changes, batch.receipts
+        # Receipts that were found out afterwards may be fewer than the changes.
+        at = _positions(strings(changes["key"]), strings(receipts["key"]))
+        chosen = {name: strings(_at(changes, name, at)) for name in ("kind", "fields", "reason")}
+        person = strings(_at(changes, spec.person_column, at)) if spec.person_column else [None] * len(at)
+        key, outcome, note = (strings(receipts[name]) for name in RECEIPTS)
+        places = [batch.intent.start + i for i in at]
+        intents = [batch.intent.id] * len(at)
+        rows = zip(intents, places, key, person, chosen["kind"], chosen["fields"], chosen["reason"], outcome, note, strict=True)
+        return [row for row in rows if row[7] != "untried"]
+
+    def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
+        """Intents without receipts, each with the part of the plan that it names."""
+        i = t.intent.c
+        query = sa.select(i.id, i.digest, i.start, i.stop).where(i.process == process, i.closed.is_(None)).order_by(i.id)
+        with failing(), self.engine.connect() as connection:
+            intents = [Intent(*row) for row in connection.execute(query)]
+        found = []
+        for intent in intents:
+            plan = self.plan(intent.digest)
+            if plan is not None:
+                changes = plan.changes.iloc[intent.start : intent.stop].reset_index(drop=True)
+                before = plan.before[plan.before["key"].isin(changes["key"])].reset_index(drop=True)
+                found.append((intent, Plan(changes, before, plan.unchanged, plan.withheld, intent.digest)))
+        return found
+
+    def story(self, key: str) -> list[dict[str, Any]]:
+        """What happened to a key (of an HR row, or of an accessplanit user), oldest first.
+
+        Each has ``at`` (UTC), entity, process, run, digest, key, kind, fields, reason, outcome, note; and ``before``
+        and ``after`` of the changed fields while the plan is kept.
+        """
+        e, i = t.ledger.c, t.intent.c
+        columns = (i.at, i.entity, i.process, i.run, i.digest, e.place, e.key, e.kind, e.fields, e.reason, e.outcome, e.note)
+        query = sa.select(*columns).join_from(t.ledger, t.intent, e.intent == i.id).where((e.key == key) | (e.person == key))
+        with failing(), self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query.order_by(e.seq.desc()).limit(STORY)).mappings()]
+        plans: dict[str, Plan | None] = {}
+        for row in rows:
+            digest = row["digest"]
+            if digest and digest not in plans:
+                plans[digest] = self.plan(digest)
+            row.update(_values(plans.get(digest), row))
+        return rows[::-1]
+
+    def tell(self, process: str, entity: str, run: str, key: str, person: str, kind: str, reason: str, now: datetime) -> None:
+        """Enters what a person has done to a link."""
+        head = {
+            "process": process,
+            "entity": entity,
+            "run": run,
+            "digest": "",
+            "start": 0,
+            "stop": 0,
+            "at": naive(now),
+            "closed": naive(now),
+        }
+        with failing(), self.engine.begin() as connection:
+            made = connection.execute(t.intent.insert().values(head)).inserted_primary_key
+            entry = {"intent": made[0] if made else 0, "key": key, "person": person, "kind": kind, "reason": reason, "outcome": "done"}
+            connection.execute(t.ledger.insert().values(entry))
+
+
+def _at(changes: pd.DataFrame, name: str, places: list[int]) -> pa.Array:
+    return take(arrow(changes[name]), np.array(places, dtype=np.int64))
+
+
+def _positions(keys: list[str | None], wanted: list[str | None]) -> list[int]:
+    if keys == wanted:
+        return list(range(len(keys)))
+    place = {key: i for i, key in enumerate(keys)}
+    return [place[key] for key in wanted]
+
+
+def _values(plan: Plan | None, row: dict[str, Any]) -> dict[str, dict[str, str | None]]:
+    """``before`` and ``after`` of the fields that an entry has changed, as text."""
+    if plan is None or row["place"] is None or row["place"] >= len(plan.changes):
+        return {}
+    change = plan.changes.iloc[row["place"]]
+    if change["key"] != row["key"]:
+        return {}
+    names = [name for name in (row["fields"] or "").split(",") if name]
+    names = names or [name for name in plan.before.columns if name != "key"]
+    old = plan.before[plan.before["key"] == row["key"]]
+    after = {name: _text(change[name]) for name in names}
+    before = {name: _text(old.iloc[0][name]) for name in names} if len(old) else {}
+    return {"before": before, "after": {name: value for name, value in after.items() if value is not None or name in before}}
+
+
+def _text(value: Any) -> str | None:
+    return None if pd.isna(value) else str(value)

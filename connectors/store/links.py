@@ -1,0 +1,82 @@
+"""Which accessplanit record is which HR record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from reconciliation.errors import Misconfigured
+from reconciliation.frame import of, strings
+from reconciliation.match import LINKS
+
+from . import schema as t
+from .base import IN, Part, failing, naive, upsert
+
+
+class Links(Part):
+    """The link table."""
+
+    def links(self, entity: str, source_keys: Sequence[str] | None = None, target_keys: Sequence[str] | None = None) -> pd.DataFrame:
+        """The links of these keys; all if none are given."""
+        c = t.link.c
+        query = sa.select(c.source_key, c.target_key).where(c.entity == entity)
+        rows: dict[str, str] = {}
+        with failing(), self.engine.connect() as connection:
+            if source_keys is None and target_keys is None:
+                rows = {r[0]: r[1] for r in connection.execute(query).all()}
+            for column, keys in ((c.source_key, source_keys or ()), (c.target_key, target_keys or ())):
+                for i in range(0, len(keys), IN):
+                    rows |= {r[0]: r[1] for r in connection.execute(query.where(column.in_(keys[i : i + IN]))).all()}
+        return of(LINKS, rows.items())
+
+    def listed(self, entity: str | None, key: str | None, limit: int) -> list[dict[str, Any]]:
+        """Links with their origin, the latest first; of one key on either side, if one is named."""
+        c = t.link.c
+        query = sa.select(t.link).order_by(c.since.desc(), c.entity, c.source_key).limit(limit)
+        query = query.where(c.entity == entity) if entity else query
+        query = query.where((c.source_key == key) | (c.target_key == key)) if key else query
+        with failing(), self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def tie(self, connection: sa.Connection, entity: str, links: pd.DataFrame, now: datetime) -> None:
+        """Keeps links that a run has found; one that a person has set stays."""
+        rows = zip(strings(links["source_key"]), strings(links["target_key"]), strict=True)
+        values = [{"entity": entity, "source_key": s, "target_key": k, "since": naive(now), "origin": "matched"} for s, k in rows]
+        if values:
+            statement = upsert(
+                self.engine,
+                t.link,
+                list(values[0]),
+                ["entity", "source_key"],
+                keep=["since", "origin"],
+                where=lambda _: t.link.c.origin != "set",
+            )
+            connection.execute(statement, values)
+
+    def set_link(self, entity: str, source_key: str, target_key: str, now: datetime) -> None:
+        """A person says which HR record a record of accessplanit is.
+
+        Raises:
+            Misconfigured: the HR record is linked to another one.
+        """
+        c = t.link.c
+        with failing(), self.engine.begin() as connection:
+            taken = sa.select(c.source_key).where(c.entity == entity, c.target_key == target_key, c.source_key != source_key)
+            other = connection.execute(taken).scalar()
+            if other is not None:
+                raise Misconfigured(
+                    f"In {entity}, '{target_key}' is linked to '{other}'",
+                    f"If that is wrong, undo it first: hrsync links unset {entity} {other}.",
+                )
+            row = {"entity": entity, "source_key": source_key, "target_key": target_key, "since": naive(now), "origin": "set"}
+            connection.execute(upsert(self.engine, t.link, list(row), ["entity", "source_key"]), row)
+
+    def unset_link(self, entity: str, source_key: str) -> bool:
+        """Undoes a link; false if there is none. The next run matches the record anew, by its rules."""
+        c = t.link.c
+        with failing(), self.engine.begin() as connection:
+            return bool(connection.execute(t.link.delete().where(c.entity == entity, c.source_key == source_key)).rowcount)

@@ -1,0 +1,159 @@
+"""Plans by their digest: those that were carried out, and drafts that wait for a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+
+from reconciliation.draft import Draft
+from reconciliation.errors import StalePlan
+from reconciliation.frame import arrow, frame
+from reconciliation.plan import Plan, digest
+from reconciliation.report import RunReport
+from reconciliation.settle import Compared
+from reconciliation.spec import ProcessSpec
+from reconciliation.watermark import Watermark
+
+from . import schema as t
+from .base import Part, failing, naive, packed, unpacked, upsert
+
+FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone")
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What a draft has beside its frames."""
+
+    spec: ProcessSpec
+    population: int
+    figures: dict[str, int]
+    before: Watermark
+    after: Watermark
+    report: RunReport
+    retried: tuple[str, ...]
+    looked_again: bool
+    whole: bool
+    drift: tuple[tuple[str, str], ...] | None
+
+
+REST = TypeAdapter(_Rest)
+
+
+class Plans(Part):
+    """Kept plans."""
+
+    def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime) -> None:
+        """Keeps the plan under its digest; the same plan twice is kept once, one without changes not at all."""
+        if len(plan.changes):
+            with failing(), self.engine.begin() as connection:
+                self._keep(connection, plan, spec, now, {})
+
+    def _keep(self, connection: sa.Connection, plan: Plan, spec: ProcessSpec, now: datetime, more: dict[str, Any]) -> None:
+        row = {
+            "digest": plan.digest,
+            "process": spec.name,
+            "fingerprint": spec.fingerprint(),
+            "made": naive(now),
+            "changes": packed(plan.changes),
+            "before": packed(plan.before),
+            "redacted": False,
+            **more,
+        }
+        connection.execute(upsert(self.engine, t.plan, list(row), ["digest"]), row)
+
+    def plan(self, digest_: str) -> Plan | None:
+        """A kept plan; ``None`` if there is none (any more)."""
+        p = t.plan.c
+        with failing(), self.engine.connect() as connection:
+            row = connection.execute(sa.select(p.changes, p.before).where(p.digest == digest_)).first()
+        if row is None:
+            return None
+        nothing = pa.array([], pa.string())
+        return Plan(unpacked(row.changes), unpacked(row.before), nothing, nothing, digest_)
+
+    def keep_draft(self, draft: Draft, status: Literal["made", "waiting"], now: datetime, flow_run: str | None, until: datetime) -> None:
+        """Keeps a draft to be applied by the digest of its plan; it takes the place of an older one that waits."""
+        compared, p = draft.compared, t.plan.c
+        rest = _Rest(
+            draft.spec,
+            compared.population,
+            dict(compared.figures),
+            draft.before,
+            draft.after,
+            draft.report,
+            draft.retried,
+            draft.looked_again,
+            draft.whole,
+            draft.drift,
+        )
+        frames = {name: getattr(compared, name) for name in FRAMES} | {"withheld": frame({"key": compared.plan.withheld})}
+        more = {"status": status, "flow_run": flow_run, "until": naive(until), "draft": REST.dump_python(rest, mode="json")}
+        older = (p.process == draft.spec.name) & (p.fingerprint == draft.spec.fingerprint()) & (p.status == "waiting")
+        with failing(), self.engine.begin() as connection:
+            if status == "waiting":
+                self._close(connection, older, "stale")
+            self._keep(connection, compared.plan, draft.spec, now, more)
+            rows = [{"digest": compared.plan.digest, "name": name, "data": packed(data)} for name, data in frames.items()]
+            connection.execute(upsert(self.engine, t.plan_part, ["digest", "name", "data"], ["digest", "name"]), rows)
+
+    def waiting(self, process: str, fingerprint: str, now: datetime) -> tuple[str, str] | None:
+        """(digest, flow run) of the plan of this process that waits for an approval in Prefect."""
+        p = t.plan.c
+        mine = (p.process == process) & (p.fingerprint == fingerprint) & (p.status == "waiting")
+        query = sa.select(p.digest, p.flow_run).where(mine, p.flow_run.is_not(None), p.until > naive(now))
+        with failing(), self.engine.connect() as connection:
+            row = connection.execute(query).first()
+        return (row[0], row[1]) if row else None
+
+    def drafts(self) -> list[dict[str, Any]]:
+        """Plans that somebody may apply or reject, oldest first: digest, process, status, made, until, changes per kind."""
+        p = t.plan.c
+        query = sa.select(p.digest, p.process, p.status, p.made, p.until, p.flow_run).where(p.status.in_(("made", "waiting")))
+        with failing(), self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query.order_by(p.made)).mappings()]
+
+    def draft(self, digest_: str) -> Draft:
+        """The draft under a digest, to be applied.
+
+        Raises:
+            StalePlan: there is none, it has been applied, rejected or redacted, or it does not have this digest.
+        """
+        remedy = "Make a new one: hrsync plan PROCESS --out."
+        plan = self.plan(digest_)
+        with failing(), self.engine.connect() as connection:
+            row = connection.execute(sa.select(t.plan).where(t.plan.c.digest == digest_)).mappings().first()
+            parts = connection.execute(sa.select(t.plan_part.c.name, t.plan_part.c.data).where(t.plan_part.c.digest == digest_))
+            frames: dict[str, pd.DataFrame] = {name: unpacked(data) for name, data in parts.tuples()}
+        if plan is None or row is None or row["draft"] is None:
+            raise StalePlan(f"No plan {digest_} is kept to be applied", f"Look it up with 'hrsync status'. {remedy}")
+        if row["status"] not in ("made", "waiting"):
+            raise StalePlan(f"The plan {digest_} is {row['status']} already", remedy)
+        if row["redacted"]:
+            raise StalePlan(f"The plan {digest_} concerned somebody who has been forgotten since", remedy)
+        if digest(plan.changes, plan.before) != digest_:
+            raise StalePlan(
+                f"The plan kept as {digest_} has been altered: it does not have this digest",
+                f"The operator must find out who has access to the sync store. {remedy}",
+            )
+        rest = REST.validate_python(row["draft"])
+        plan = Plan(plan.changes, plan.before, plan.unchanged, arrow(frames["withheld"]["key"]), digest_)
+        compared = Compared(**{name: frames[name] for name in FRAMES}, plan=plan, population=rest.population, figures=rest.figures)
+        return Draft(rest.spec, compared, rest.before, rest.after, rest.report, rest.retried, rest.looked_again, rest.whole, rest.drift)
+
+    def close_plan(self, digest_: str, status: Literal["applied", "rejected", "stale"]) -> None:
+        """Notes what became of a draft; what applying it would have needed is dropped."""
+        with failing(), self.engine.begin() as connection:
+            self._close(connection, t.plan.c.digest == digest_, status)
+
+    def _close(self, connection: sa.Connection, which: sa.ColumnElement[bool], status: str) -> None:
+        still = which & t.plan.c.status.in_(("made", "waiting"))
+        digests = list(connection.execute(sa.select(t.plan.c.digest).where(still)).scalars())
+        if digests:
+            connection.execute(t.plan_part.delete().where(t.plan_part.c.digest.in_(digests)))
+            connection.execute(t.plan.update().where(t.plan.c.digest.in_(digests)).values(status=status, draft=None))

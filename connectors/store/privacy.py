@@ -1,0 +1,110 @@
+"""Erasing one person, and pruning what is past its retention."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from . import schema as t
+from .base import IN, Part, failing, naive, packed, unpacked
+
+
+class Privacy(Part):
+    """What the store forgets."""
+
+    def forget(self, person: str, further: Sequence[str], now: datetime) -> dict[str, int]:
+        """Erases the data of one accessplanit user: rows per table.
+
+        ``person``: the user's ID. ``further``: other keys that are that person's, such as of their employee and of
+        their awards in HR. Plans lose the person's rows. What remains is a tombstone that says when and how much, not
+        who; it prevents nothing: if accessplanit still has the person, the next run sees a new one.
+        """
+        with failing(), self.engine.begin() as connection:
+            e, link = t.ledger.c, t.link.c
+            own = set(connection.execute(sa.select(e.key).where(e.person == person, e.key.is_not(None))).scalars())
+            linked = set(connection.execute(sa.select(link.target_key).where(link.source_key == person)).scalars())
+            keys = sorted({person, *further, *own, *linked})
+            erased = {
+                "plans": self._redact(connection, set(keys)),
+                "ledger": self._erase_entries(connection, person, keys),
+                "links": _delete(connection, t.link, link.source_key, [person]) + _delete(connection, t.link, link.target_key, keys),
+                "records": _delete(connection, t.record, t.record.c.key, keys),
+                "quarantine": _delete(connection, t.quarantine, t.quarantine.c.key, keys)
+                + _delete(connection, t.quarantine, t.quarantine.c.waits_for, [person]),
+                "sweeps": connection.execute(t.sweep_part.delete()).rowcount,
+            }
+            connection.execute(t.tombstone.insert().values(id=uuid.uuid4().hex, at=naive(now), erased=erased))
+        if self.engine.dialect.name == "sqlite":
+            # What was deleted must not stay readable in free pages or in the log.
+            with failing(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.exec_driver_sql("VACUUM")
+        return erased
+
+    def _erase_entries(self, connection: sa.Connection, person: str, keys: list[str]) -> int:
+        """The entries stay, so that counts add up; whom they were about does not."""
+        blank = {"key": None, "person": None, "fields": None, "note": None}
+        e = t.ledger.c
+        rows = connection.execute(t.ledger.update().where(e.person == person).values(blank)).rowcount
+        for i in range(0, len(keys), IN):
+            rows += connection.execute(t.ledger.update().where(e.key.in_(keys[i : i + IN])).values(blank)).rowcount
+        return int(rows)
+
+    def _redact(self, connection: sa.Connection, keys: set[str]) -> int:
+        """Takes the person's rows out of every kept plan; returns of how many."""
+        found = 0
+        # A draft holds records, links and reasons beside its changes: it is given up rather than searched.
+        waits = t.plan.c.status.in_(("made", "waiting"))
+        connection.execute(t.plan_part.delete())
+        connection.execute(t.plan.update().where(waits).values(status="stale", draft=None))
+        for digest in list(connection.execute(sa.select(t.plan.c.digest)).scalars()):
+            row = connection.execute(sa.select(t.plan.c.changes, t.plan.c.before).where(t.plan.c.digest == digest)).one()
+            kept: dict[str, Any] = {}
+            for name in ("changes", "before"):
+                data = unpacked(getattr(row, name))
+                cut = _blanked(data, keys)
+                if cut is not None:
+                    kept[name] = packed(cut)
+            if kept:
+                found += 1
+                connection.execute(t.plan.update().where(t.plan.c.digest == digest).values(**kept, redacted=True))
+        return found
+
+    def prune(self, before: datetime) -> dict[str, int]:
+        """Deletes plans (and with them the before and after of ledger entries), closed quarantine entries, figures of
+        runs, and requests counted, from before this moment; rows per table. A plan that an open intent needs stays."""
+        edge, p, q = naive(before), t.plan.c, t.quarantine.c
+        needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
+        with failing(), self.engine.begin() as connection:
+            old = list(connection.execute(sa.select(p.digest).where(p.made < edge, p.digest.not_in(needed))).scalars())
+            closed = t.quarantine.delete().where(q.status.in_(("replayed", "vanished")), q.last_seen < edge)
+            raw = t.quarantine.update().where(q.status == "discarded", q.last_seen < edge, q.raw.is_not(None))
+            return {
+                "plans": _delete(connection, t.plan, p.digest, old),
+                "plan parts": _delete(connection, t.plan_part, t.plan_part.c.digest, old),
+                "quarantine": int(connection.execute(closed).rowcount) + int(connection.execute(raw.values(raw=None)).rowcount),
+                "runs": int(connection.execute(t.run.delete().where(t.run.c.started < edge)).rowcount),
+                "sweeps": int(connection.execute(t.sweep_part.delete().where(t.sweep_part.c.began < edge)).rowcount),
+            }
+
+
+def _blanked(data: pd.DataFrame, keys: set[str]) -> pd.DataFrame | None:
+    """``data`` with the rows of ``keys`` emptied in their places (the ledger counts them); ``None`` if it has none."""
+    mask = data["key"].isin(keys)
+    if not mask.any():
+        return None
+    kept = data.copy()
+    kept.loc[mask, [name for name in data.columns if name != "kind"]] = pd.NA
+    return kept
+
+
+def _delete(connection: sa.Connection, table: sa.Table, column: sa.ColumnElement[Any], values: Sequence[str]) -> int:
+    rows = 0
+    for i in range(0, len(values), IN):
+        rows += connection.execute(table.delete().where(column.in_(values[i : i + IN]))).rowcount
+    return rows

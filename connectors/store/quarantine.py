@@ -1,0 +1,173 @@
+"""Records that did not go through: kept with their reason, tried again, discarded by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from reconciliation.frame import arrow, strings
+from reconciliation.ports import Marks
+from reconciliation.settle import QUARANTINE
+from reconciliation.spec import ProcessSpec
+
+from . import schema as t
+from .base import IN, Part, failing, naive
+
+RETRIES_AT_ONCE = 2000
+"""Quarantined records that one run looks at again, the longest waiting first."""
+EAGER_ATTEMPTS = 3
+"""So many runs look at a quarantined record again at once; then the pause doubles, from an hour."""
+REFUSALS = 8
+"""A record that HR has refused so often is not tried again before it changes or somebody asks for it."""
+
+
+class Quarantine(Part):
+    """The quarantine."""
+
+    def retryable(self, process: str, now: datetime) -> list[str]:
+        """Keys in quarantine whose next attempt is due, or whose person has arrived."""
+        q = t.quarantine.c
+        query = sa.select(q.key).where(q.process == process, q.status == "open", q.key.is_not(None), _due(now))
+        with failing(), self.engine.connect() as connection:
+            keys = connection.execute(query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)).scalars()
+            return list(dict.fromkeys(str(key) for key in keys))
+
+    def marks(self, process: str, now: datetime) -> Marks:
+        """Hashes of the records in quarantine that are not to be looked at now."""
+        q = t.quarantine.c
+        mine = sa.select(q.hash).where(q.process == process, q.hash.is_not(None))
+        with failing(), self.engine.connect() as connection:
+            # A record without a key cannot be asked for; it is looked at whenever it comes by.
+            resting = connection.execute(mine.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))).scalars()
+            discarded = connection.execute(mine.where(q.status == "discarded")).scalars()
+            return Marks(*(np.unique(np.fromiter(found, np.int64)) for found in (resting, discarded)))
+
+    def known_bad(self, process: str) -> set[int]:
+        """Hashes of the rejected records that are open in quarantine."""
+        q = t.quarantine.c
+        query = sa.select(q.hash).where(q.process == process, q.status == "open", q.stage == "rejected")
+        with failing(), self.engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def quarantine(
+        self, connection: sa.Connection, run: str, spec: ProcessSpec, rows: pd.DataFrame, landed: Sequence[str | None], now: datetime
+    ) -> None:
+        """Enters ``rows`` (``settle.QUARANTINE``) and releases the keys that have ``landed``."""
+        q = t.quarantine.c
+        moment = naive(now)
+        mine = (q.process == spec.name) & (q.status == "open")
+        self._leave(connection, spec.name, landed, "replayed", moment)
+        came = [str(key) for key in strings(rows["key"]) if key is not None]
+        known = sa.select(q.id, q.key, q.hash, q.attempts, q.stage, q.status).where(q.process == spec.name)
+        # What somebody has discarded as gone is not entered again by the next sweep.
+        kept = known.where((q.status == "open") | ((q.status == "discarded") & (q.stage == "gone")))
+        found = list(connection.execute(known.where(mine, q.key.is_(None)))) if len(rows) else []
+        for i in range(0, len(came), IN):
+            found += connection.execute(kept.where(q.key.in_(came[i : i + IN])))
+        # A record without a key is known by its bytes: several that are alike are one entry.
+        seen = {(row.key, row.hash if row.key is None else None): row for row in found}
+        fresh: dict[object, dict[str, Any]] = {}
+        again: list[dict[str, Any]] = []
+        for row in zip(*(arrow(rows[name]).to_pylist() for name in QUARANTINE), strict=True):
+            values: dict[str, Any] = dict(zip(QUARANTINE, row, strict=True))
+            identity = (values["key"], values["hash"] if values["key"] is None else None)
+            before = seen.get(identity)
+            if before is not None and before.status == "discarded":
+                continue
+            attempts = before.attempts + 1 if before else 1
+            values |= {"attempts": attempts, "last_seen": moment, "next_attempt": _next(values["stage"], attempts, moment), "run": run}
+            if before is not None:
+                again.append({**values, "row": before.id})
+            else:
+                fresh[identity] = {**values, "process": spec.name, "feed": spec.feed, "first_seen": moment, "status": "open"}
+        if fresh:
+            connection.execute(t.quarantine.insert(), list(fresh.values()))
+        if again:
+            changed: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name not in ("row", "key")}
+            connection.execute(t.quarantine.update().where(q.id == sa.bindparam("row")).values(changed), again)
+
+    def release(
+        self, connection: sa.Connection, run: str, process: str, gone: Sequence[str], now: datetime, *, looked_again: bool, whole: bool
+    ) -> None:
+        """Closes what the source does not have any more.
+
+        gone: keys that were asked for and did not answer. looked_again: records without a key that did not come again.
+        whole: after a sweep, rows that it has not found gone have come back.
+        """
+        q, moment = t.quarantine.c, naive(now)
+        mine = (q.process == process) & (q.status == "open") & (q.run != run)
+        self._leave(connection, process, gone, "vanished", moment)
+        if looked_again:
+            connection.execute(t.quarantine.update().where(mine, q.key.is_(None)).values(status="vanished", last_seen=moment))
+        if whole:
+            connection.execute(t.quarantine.update().where(mine, q.stage == "gone").values(status="replayed", last_seen=moment))
+
+    def _leave(self, connection: sa.Connection, process: str, keys: Sequence[str | None], status: str, moment: datetime) -> None:
+        q = t.quarantine.c
+        mine = (q.process == process) & (q.status == "open")
+        if not keys or connection.execute(sa.select(q.id).where(mine).limit(1)).first() is None:
+            return
+        for i in range(0, len(keys), IN):
+            connection.execute(t.quarantine.update().where(mine, q.key.in_(keys[i : i + IN])).values(status=status, last_seen=moment))
+
+    # -- what people ask and do ------------------------------------------------------------------------------------
+
+    def retry_now(self, process: str, keys: Sequence[str] | None) -> int:
+        """Lets the next run look at these open entries again (all of the process if none are named); returns how many."""
+        q = t.quarantine.c
+        query = t.quarantine.update().where(q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone")
+        if keys is not None:
+            query = query.where(q.key.in_(keys))
+        with failing(), self.engine.begin() as connection:
+            return int(connection.execute(query.values(next_attempt=q.first_seen, waits_for=None)).rowcount)
+
+    def discard(self, entry: int, reason: str) -> bool:
+        """A person decides that this record, as it is, is not to be loaded; false if there is no such open entry.
+
+        When the record changes it is looked at again.
+        """
+        q = t.quarantine.c
+        query = t.quarantine.update().where(q.id == entry, q.status == "open")
+        with failing(), self.engine.begin() as connection:
+            return bool(connection.execute(query.values(status="discarded", note=reason)).rowcount)
+
+    def quarantined(self, process: str | None = None, limit: int = 200, stage: str | None = None) -> list[dict[str, Any]]:
+        """Open entries of the quarantine, oldest first."""
+        q = t.quarantine.c
+        query = sa.select(t.quarantine).where(q.status == "open")
+        query = query.where(q.process == process) if process else query
+        query = query.where(q.stage == stage) if stage else query
+        with failing(), self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query.order_by(q.first_seen, q.id).limit(limit)).mappings()]
+
+    def quarantine_entry(self, entry: int) -> dict[str, Any] | None:
+        """One entry, whatever its status."""
+        with failing(), self.engine.connect() as connection:
+            row = connection.execute(sa.select(t.quarantine).where(t.quarantine.c.id == entry)).mappings().first()
+            return dict(row) if row else None
+
+    def quarantine_counts(self) -> dict[tuple[str, str], int]:
+        """(process, stage) -> open entries."""
+        q = t.quarantine.c
+        query = sa.select(q.process, q.stage, sa.func.count()).where(q.status == "open").group_by(q.process, q.stage)
+        with failing(), self.engine.connect() as connection:
+            return {(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
+
+
+def _due(now: datetime) -> sa.ColumnElement[bool]:
+    q, one = t.quarantine.c, t.link.alias()
+    arrived = sa.exists().where(one.c.source_key == q.waits_for, one.c.entity == "employees")
+    timely = q.next_attempt.is_not(None) & (q.next_attempt <= naive(now))
+    return sa.case((q.waits_for.is_(None), timely), else_=arrived)
+
+
+def _next(stage: str, attempts: int, moment: datetime) -> datetime | None:
+    """When a record is tried again; ``None``: not before it changes or somebody asks for it."""
+    if stage == "gone" or (stage == "failed" and attempts >= REFUSALS):
+        return None
+    return moment + (timedelta(hours=2.0 ** min(attempts - EAGER_ATTEMPTS, 8)) if attempts > EAGER_ATTEMPTS else timedelta(0))

@@ -1,0 +1,109 @@
+"""How far each process has read, and what it has seen: hashes of landed records, watermarks, the fields of its feed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from reconciliation.frame import arrow, of, strings
+from reconciliation.ports import Hashes
+from reconciliation.spec import ProcessSpec
+from reconciliation.sweep import ORIGIN
+from reconciliation.watermark import Watermark
+
+from . import schema as t
+from .base import IN, Part, aware, failing, naive, upsert
+
+
+class Records(Part):
+    """Landed records, watermarks and drift."""
+
+    def known(self, process: str) -> Hashes:
+        """The hashes of all landed records, sorted."""
+        with failing(), self.engine.connect() as connection:
+            result = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process))
+            # From the driver's cursor: SQLAlchemy's rows cost three times as much, and there is one per source record.
+            fetch = result.cursor.fetchmany
+            parts = [np.array(rows, dtype=np.int64).ravel() for rows in iter(lambda: fetch(50_000), [])]
+        found = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        found.sort()
+        return found
+
+    def watermark(self, process: str, fingerprint: str) -> Watermark:
+        """How far this process with this scope has come."""
+        with failing(), self.engine.connect() as connection:
+            return self.watermark_in(connection, process, fingerprint)
+
+    def watermark_in(self, connection: sa.Connection, process: str, fingerprint: str) -> Watermark:
+        """:meth:`watermark` as seen by a transaction."""
+        w = t.watermark.c
+        row = connection.execute(sa.select(w.moment, w.as_of, w.waiting).where(w.process == process, w.fingerprint == fingerprint)).first()
+        return Watermark(aware(row.moment) if row.moment else None, row.as_of, row.waiting) if row else Watermark()
+
+    def origin(self, spec: ProcessSpec) -> pd.DataFrame:
+        """Which record (``source_key``) each HR row (``key``) comes from that this process has linked or loaded."""
+        if spec.match:
+            query = sa.select(t.link.c.source_key, t.link.c.target_key).where(t.link.c.entity == spec.entity)
+        else:
+            query = sa.select(t.record.c.key, t.record.c.key.label("target")).where(t.record.c.process == spec.name)
+        with failing(), self.engine.connect() as connection:
+            return of(ORIGIN, [tuple(row) for row in connection.execute(query)])
+
+    def land(self, connection: sa.Connection, process: str, landed: pd.DataFrame) -> None:
+        """Remembers the hashes of records that need no second look."""
+        columns = strings(landed["key"]), arrow(landed["hash"]).to_numpy().tolist()
+        if self.engine.dialect.name == "sqlite":
+            # At driver speed: this is the one table with a row per source record.
+            text = (
+                'INSERT INTO record (process, "key", hash) VALUES (?, ?, ?)'
+                " ON CONFLICT DO UPDATE SET hash = excluded.hash WHERE hash <> excluded.hash"
+            )
+            rows = list(zip([process] * len(landed), *columns, strict=True))
+            if rows:
+                connection.exec_driver_sql(text, rows)
+            return
+        values = [{"process": process, "key": k, "hash": h} for k, h in zip(*columns, strict=True)]
+        if values:
+            changed = upsert(
+                self.engine, t.record, ["process", "key", "hash"], ["process", "key"], where=lambda new: t.record.c.hash != new.hash
+            )
+            connection.execute(changed, values)
+
+    def unland(self, connection: sa.Connection, process: str, keys: Sequence[str | None]) -> None:
+        """Forgets the hashes of records: they are looked at when they come again."""
+        r = t.record.c
+        for i in range(0, len(keys), IN):
+            connection.execute(t.record.delete().where(r.process == process, r.key.in_(keys[i : i + IN])))
+
+    def move(self, connection: sa.Connection, spec: ProcessSpec, before: Watermark, after: Watermark) -> None:
+        """Moves the watermark from ``before`` to ``after``; leaves it where another run has moved it meanwhile."""
+        fingerprint = spec.fingerprint()
+        if after == before or self.watermark_in(connection, spec.name, fingerprint) != before:
+            return
+        row = {
+            "process": spec.name,
+            "fingerprint": fingerprint,
+            "moment": naive(after.moment) if after.moment else None,
+            "as_of": after.as_of,
+            "waiting": after.waiting,
+        }
+        connection.execute(upsert(self.engine, t.watermark, list(row), ["process", "fingerprint"]), row)
+
+    def news(self, connection: sa.Connection, process: str, drift: tuple[tuple[str, str], ...] | None, now: datetime) -> tuple[str, ...]:
+        """Of what is odd about a feed's fields, what was not reported yet; what is no longer odd is forgotten."""
+        if drift is None:
+            return ()
+        d = t.drift.c
+        known = dict(connection.execute(sa.select(d.field, d.change).where(d.process == process)).tuples().all())
+        fresh = [(field, change) for field, change in drift if known.get(field) != change]
+        over = [field for field in known if field not in dict(drift)]
+        if over:
+            connection.execute(t.drift.delete().where(d.process == process, d.field.in_(over)))
+        rows = [{"process": process, "field": field, "change": change, "since": naive(now)} for field, change in fresh]
+        if rows:
+            connection.execute(upsert(self.engine, t.drift, list(rows[0]), ["process", "field"]), rows)
+        return tuple(f"{field} {change}" for field, change in fresh)

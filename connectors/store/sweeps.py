@@ -1,0 +1,89 @@
+"""The parts of sweeps that are under way, so that an interrupted one is taken up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from reconciliation.ask import Range
+from reconciliation.snapshot import Snapshot
+from reconciliation.spec import ProcessSpec
+from reconciliation.sweep import FRESH
+
+from . import schema as t
+from .base import Part, aware, failing, naive, packed, unpacked, upsert
+
+ATTEMPTS = 5
+"""A sweep that so many runs have not finished is given up; the next one begins anew."""
+
+
+class Sweeps(Part):
+    """Parts of sweeps."""
+
+    def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
+        """When the sweep began that is under way and can be taken up; ``None`` if there is none.
+
+        It cannot if it is too old, if runs have tried too often, or if the process has written to HR since: what its
+        parts hold may be older than what HR holds by now.
+        """
+        fingerprint, i, r = spec.fingerprint(), t.intent.c, t.run.c
+        with failing(), self.engine.begin() as connection:
+            began = connection.execute(sa.select(sa.func.min(t.sweep_part.c.began)).where(self._mine(spec))).scalar()
+            if began is None:
+                return None
+            tries = sa.select(sa.func.count()).where(
+                r.process == spec.name, r.fingerprint == fingerprint, r.mode == "sweep", r.started >= began
+            )
+            wrote = sa.select(i.id).where(i.process == spec.name, i.at > began).limit(1)
+            old = aware(began) < now - FRESH
+            if old or connection.execute(tries).scalar_one() >= ATTEMPTS or connection.execute(wrote).first():
+                self.drop_parts(connection, spec)
+                return None
+            return aware(began)
+
+    def part(self, spec: ProcessSpec, part: Range) -> Snapshot | None:
+        """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
+        s = t.sweep_part.c
+        with failing(), self.engine.connect() as connection:
+            row = connection.execute(sa.select(s.rows, s.rejected, s.figures).where(self._mine(spec), s.part == _name(part))).first()
+        if row is None:
+            return None
+        figures = row.figures
+        return Snapshot(
+            unpacked(row.rows),
+            True,
+            unpacked(row.rejected),
+            figures["read"],
+            0,
+            figures["duplicates"],
+            tuple(figures["appeared"]),
+            tuple(figures["vanished"]),
+        )
+
+    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime) -> None:
+        """Keeps a part that was read to its end."""
+        figures = {"read": read.read, "duplicates": read.duplicates, "appeared": read.appeared, "vanished": read.vanished}
+        row = {
+            "process": spec.name,
+            "fingerprint": spec.fingerprint(),
+            "part": _name(part),
+            "began": naive(began),
+            "rows": packed(read.frame),
+            "rejected": packed(read.rejected),
+            "figures": figures,
+        }
+        with failing(), self.engine.begin() as connection:
+            connection.execute(upsert(self.engine, t.sweep_part, list(row), ["process", "fingerprint", "part"]), row)
+
+    def drop_parts(self, connection: sa.Connection, spec: ProcessSpec) -> None:
+        """Ends a sweep."""
+        connection.execute(t.sweep_part.delete().where(self._mine(spec)))
+
+    @staticmethod
+    def _mine(spec: ProcessSpec) -> sa.ColumnElement[bool]:
+        return (t.sweep_part.c.process == spec.name) & (t.sweep_part.c.fingerprint == spec.fingerprint())
+
+
+def _name(part: Range) -> str:
+    return f"{part.low or ''}/{part.high or ''}"

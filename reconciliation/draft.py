@@ -1,0 +1,30 @@
+"""Everything that a run has decided and not yet done: what an approval approves, and what may wait in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .report import RunReport
+from .settle import Compared
+from .spec import ProcessSpec
+from .watermark import Watermark
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan with all that carrying it out needs; nothing has to be read from accessplanit again.
+
+    before, after: the watermark as it was, and as it will be. retried: keys from the quarantine that were asked for and
+    did not answer. looked_again: the run has read all in which earlier ones met records without a key. whole: it has
+    read everything. drift: (field, "appeared" or "vanished") as this run has seen the feed; ``None`` if no record came.
+    """
+
+    spec: ProcessSpec
+    compared: Compared
+    before: Watermark
+    after: Watermark
+    report: RunReport
+    retried: tuple[str, ...] = ()
+    looked_again: bool = False
+    whole: bool = False
+    drift: tuple[tuple[str, str], ...] | None = field(default=None)

@@ -1,0 +1,58 @@
+"""What became of changes: receipts as a target gives them, foretells them, or as they are found out afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .frame import arrow, frame, of, pick, true
+from .plan import Plan, reconcile
+
+RECEIPTS = {"key": "text", "outcome": "text", "reason": "text"}
+"""What became of one change: ``created``, ``updated``, ``closed``, ``failed`` with its reason, or ``untried``."""
+PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
+
+
+def done(changes: pd.DataFrame) -> pd.DataFrame:
+    """Receipts (:data:`RECEIPTS`) as if every one of ``changes`` (of a plan) had succeeded."""
+    outcome = arrow(changes["kind"])
+    for kind, past in PAST_TENSE.items():
+        outcome = pc.replace_substring(outcome, kind, past)
+    return frame({"key": arrow(changes["key"]), "outcome": outcome, "reason": pa.nulls(len(outcome), pa.string())})
+
+
+def all_of(changes: pd.DataFrame, outcome: str, reason: str) -> pd.DataFrame:
+    """Receipts of one outcome for all ``changes``."""
+    return of(RECEIPTS, [(key, outcome, reason) for key in changes["key"]])
+
+
+def found_out(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Receipts of changes that were sent, and of whose fate nothing was written down: the target is the truth.
+
+    ``plan`` holds just these changes, ``current`` the target's rows with their keys. A change that the target does not
+    show has no receipt: it was not carried out. One that shows neither the old nor the new is ``unknown``.
+    """
+    wanted = plan.changes.rename(columns={"key": key})
+    after = reconcile(wanted, current, key, columns, list(columns)).unchanged
+    keys = arrow(plan.changes["key"])
+    landed = true(pc.is_in(keys, value_set=after))
+    was = reconcile(plan.before.rename(columns={"key": key}), current, key, columns, list(columns)).unchanged
+    creates = true(pc.equal(arrow(plan.changes["kind"]), "create"))
+    there = true(pc.is_in(keys, value_set=arrow(current[key])))
+    untouched = np.where(creates, ~there, true(pc.is_in(keys, value_set=was))) & ~landed
+    receipts = done(plan.changes)
+    outcome = pc.if_else(pa.array(landed), arrow(receipts["outcome"]), "unknown")
+    reason = pa.array(["found in HR after an interrupted run"] * len(keys), pa.string())
+    return pick(frame({"key": keys, "outcome": outcome, "reason": reason}), ~untouched)
+
+
+def failures_at_the_end(outcomes: Sequence[str], before: int) -> int:
+    """How many changes in a row have failed so far, ``before`` of them before these ``outcomes``."""
+    for place, outcome in enumerate(reversed(outcomes)):
+        if outcome != "failed":
+            return place
+    return before + len(outcomes)

@@ -1,0 +1,68 @@
+"""The form in which a person decides on a plan that is past its guard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from prefect.context import FlowRunContext
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+from reconciliation.errors import StalePlan
+from reconciliation.report import RunReport
+
+Decision = Literal["approve", "reject"]
+
+
+class Approval(RunInput):
+    """What is asked in the Prefect UI."""
+
+    decision: Decision = Field(description="approve: exactly this plan is applied. reject: nothing is written.")
+    digest: str = Field(description="The plan that is decided on. Leave it as it is: another one is not applied.")
+
+
+def this_run() -> tuple[str | None, datetime | None]:
+    """Prefect's ID of this flow run, if it can be suspended (it belongs to a deployment); and when a schedule wanted it."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or run.deployment_id is None:
+        return None, None
+    due = run.expected_start_time if run.auto_scheduled else None
+    return str(run.id), due.astimezone(UTC) if due else None
+
+
+def question(report: RunReport, counts: Mapping[str, int], population: int, digest: str, found: Sequence[str]) -> str:
+    """What the form says, as Markdown: counts and the digest, never a person."""
+    rows = "\n".join(f"| {kind} | {number:,} |" for kind, number in counts.items())
+    why = "\n".join(f"- {line}" for line in found)
+    return f"""**{report.process}** was stopped by its guard:
+
+{why}
+
+| change | rows |
+|---|---:|
+{rows}
+| rows in HR now | {population:,} |
+
+Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {report.read:,} records of {report.source}.
+`hrsync plan {report.process}` shows what would be changed now, field by field; `hrsync why KEY` what happened before."""
+
+
+def approval(
+    report: RunReport, counts: Mapping[str, int], population: int, digest: str, found: Sequence[str], patience: timedelta
+) -> Decision:
+    """Suspends this flow run until somebody has decided; when it runs again, returns what they decided.
+
+    After ``patience`` Prefect ends the run, and nothing is written.
+
+    Raises:
+        StalePlan: what was approved is not the digest that was asked about.
+    """
+    form = Approval.with_initial_data(description=question(report, counts, population, digest, found), digest=digest)
+    given = suspend_flow_run(wait_for_input=form, timeout=int(patience.total_seconds()), key=digest)
+    if given.decision == "approve" and given.digest != digest:
+        raise StalePlan(f"The plan {given.digest} was approved, but {digest} was asked about", "")
+    return given.decision

@@ -1,0 +1,35 @@
+"""Reads a whole feed in parts that survive an interruption, and asks again for what is missing from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from reconciliation.ask import Ask, Range, columns
+from reconciliation.frame import strings
+from reconciliation.ports import Source, Store
+from reconciliation.snapshot import Snapshot, merge
+from reconciliation.spec import ProcessSpec
+from reconciliation.sweep import missing, verified
+
+from .steps import step
+
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+@step("sweep")
+def sweep_part(source: Source, spec: ProcessSpec, part: Range) -> Snapshot:
+    """The records of one part, known ones too and whatever their scope."""
+    return source.read(spec.feed, columns(spec), spec.custom, Ask(range=part, skip_known=False), NOTHING, spec.fingerprint())
+
+
+@step("verify")
+def verify(source: Source, store: Store, spec: ProcessSpec, whole: Snapshot) -> tuple[Snapshot, pa.Array]:
+    """``whole`` with the records that answered when asked for by key, and the keys that did not: these are gone."""
+    suspects = missing(store.origin(spec), whole)
+    if not len(suspects):
+        return whole, suspects
+    ask = Ask(keys=tuple(str(key) for key in strings(suspects)), skip_known=False)
+    answer = source.read(spec.feed, columns(spec), spec.custom, ask, NOTHING, spec.fingerprint())
+    updated = source.updated_column(spec.feed, spec.updated)
+    return merge([whole, answer], spec.key, updated), verified(suspects, answer, whole)
