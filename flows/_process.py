@@ -22,7 +22,7 @@ from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from reconciliation.ask import questions
 from reconciliation.draft import Draft
-from reconciliation.errors import HrsyncError, Misconfigured, StalePlan, TargetFailed, UnsafePlan
+from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.frame import strings
 from reconciliation.guard import breaches
 from reconciliation.plan import EDITED, Plan, moved
@@ -45,10 +45,6 @@ from tasks.sweep import sweep_part, verify
 
 Mode = Literal["apply", "plan"]
 Caller = Callable[..., Any]
-
-
-class Skipped(Exception):
-    """There is nothing for this run to do, and that is well."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +110,9 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
         return run.noted("plan", run.preview)
     with world.store.lease(spec.name, run.id) as mine:
         if not mine:
-            return run.noted("apply", _skip("another run of this process is at work"))
-        if order.scheduled and world.store.covered(spec.name, spec.fingerprint(), order.scheduled):
-            return run.noted("apply", _skip("a run that began after this one was due has done its work"))
+            return run.noted("apply", _skip("Nothing was done: another run of this process is at work"))
+        if order.scheduled and world.store.covered(spec.name, spec.fingerprint(), order.scheduled, order.sweep):
+            return run.noted("apply", _skip("Nothing was done: a run that began after this one was due has done its work"))
         if order.approve:
             return run.noted("approved", run.approved)
         return run.noted("sweep" if run.sweeping() else "apply", run.apply)
@@ -124,7 +120,7 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
 
 def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
     def skip() -> tuple[RunReport, Plan]:
-        raise Skipped(why)
+        raise Skipped(why, "Nobody must act.")
 
     return skip
 
@@ -146,7 +142,7 @@ def run_flow(spec: ProcessSpec, order: Order) -> State[None]:
                 return _decided(spec, world, order, waits[0])
             return _told(run_process(spec, world, order)[0], order)
         except Skipped as reason:
-            return Completed(name="Skipped", message=f"Nothing was done: {reason}.")
+            return Completed(name="Skipped", message=str(reason))
         except StalePlan as stale:
             _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
             fresh = f"It was made anew: look at {plan.digest} and apply that one" if len(plan.changes) else "By now nothing is to be done"
@@ -193,13 +189,10 @@ class _Run:
         self.store.start(self.id, self.spec, mode, self.now, self.order.flow_run)
         try:
             return discreet(work)()
-        except Skipped as reason:
-            self.store.finish(self.id, "skipped", str(reason), self.world.clock())
-            raise
         except BaseException as error:
             # Only our own errors are known to hold no personal data.
             reason = str(error) if isinstance(error, HrsyncError) else type(error).__name__
-            self.store.finish(self.id, "failed", reason, self.world.clock())
+            self.store.finish(self.id, "skipped" if isinstance(error, Skipped) else "failed", reason, self.world.clock())
             raise
 
     def sweeping(self) -> bool:
@@ -318,7 +311,7 @@ class _Run:
             resumed += read is not None
             if read is None:
                 read = self.call(sweep_part, self.source, spec, part)
-                if keep and read.complete:
+                if keep and read.complete and not read.vanished:
                     store.keep_part(spec, part, read, began)
             reads.append(read)
         whole = merge(reads, spec.key, updated)
@@ -346,7 +339,10 @@ class _Run:
             return
         waits = self.store.waiting(self.spec.name, self.spec.fingerprint(), self.now)
         if waits and self.order.flow_run:
-            raise Skipped(f"the plan {waits[0]} waits for an approval in the Prefect run {waits[1]}")
+            raise Skipped(
+                f"Nothing was done: the plan {waits[0]} waits for an approval in the Prefect run {waits[1]}",
+                "Whoever answers for the HR data must decide on it there.",
+            )
         self.store.keep_draft(draft, "waiting", self.now, self.order.flow_run, self.now + self.order.patience)
         raise UnsafePlan(
             f"The plan {plan.digest} was stopped by its guard: {'; '.join(found)}",

@@ -10,6 +10,7 @@
     ├── StoreFailed          the sync store cannot be reached or is of another version
     ├── UnsafePlan           the HR or training manager: the plan is larger than its guard allows
     ├── StalePlan            nobody, or whoever approved: HR has moved since the plan was made; there is a new one
+    ├── Skipped              nobody: there was nothing for this run to do
     └── Defect               the data engineer: this program has met what it did not foresee
 
 One bad record is no error: it is quarantined, and the run goes on.
@@ -63,6 +64,10 @@ class UnsafePlan(HrsyncError):
 
 class StalePlan(HrsyncError):
     """A stored plan cannot be applied: HR has moved since, it was applied or rejected already, or it was altered."""
+
+
+class Skipped(HrsyncError):
+    """There is nothing for this run to do, and that is well: another one does it, or a person has to decide first."""
 
 
 class Refused(Exception):

@@ -7,7 +7,7 @@ Every frame of this project is a pandas DataFrame whose columns have an ``ArrowD
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -106,5 +106,12 @@ def utc(wall: pa.Array, zone: str) -> pa.Array:
 
 
 def wall(moment: datetime, zone: str) -> datetime:
-    """An instant as the naive wall time of ``zone``."""
-    return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    """The earliest wall time of ``zone`` that an instant from ``moment`` on can have, naive: a closed lower bound.
+
+    That is the wall time of ``moment`` itself but in the hour before the clocks go back: what happens in the hour that
+    comes again has wall times that lie before it.
+    """
+    local = moment.astimezone(ZoneInfo(zone))
+    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+    back = first - second if first is not None and second is not None and local.fold == 0 else timedelta(0)
+    return local.replace(tzinfo=None) - max(back, timedelta(0))

@@ -31,7 +31,7 @@ class Plan:
     for creates) · ``reason`` · then every managed column with its new value. before: the rows that will be updated or
     closed, as they are: ``key`` and the managed columns. unchanged: target keys that need nothing. withheld: keys that
     would be created if the target had been read in full. digest: names exactly these changes and what they replace,
-    whatever the order of rows and the reasons.
+    whatever the reasons. changes and before are in the order of their keys.
     """
 
     changes: pd.DataFrame
@@ -52,16 +52,26 @@ def managed(changes: pd.DataFrame) -> list[str]:
 
 
 def digest(changes: pd.DataFrame, before: pd.DataFrame) -> str:
-    """16 hexadecimal digits over the names and values of all columns but the reasons, in the order of the keys."""
+    """16 hexadecimal digits over the names and values of all columns but the reasons, both frames being in order."""
     whole = hashlib.blake2b(digest_size=8)
     for part in (changes, before):
-        order = pc.sort_indices(arrow(part["key"])).to_numpy()
         for name in part.columns:
             if name != "reason":
                 whole.update(f"{name}:{len(part)};".encode())
-                for piece in _canonical(take(arrow(part[name]), order)):
+                for piece in _canonical(arrow(part[name])):
                     whole.update(piece)
     return whole.hexdigest()
+
+
+def _plan(changes: pd.DataFrame, before: pd.DataFrame, unchanged: pa.Array, withheld: pa.Array) -> Plan:
+    """A plan in the order of its keys: the same changes are the same rows in the same places, whatever came first."""
+    changes, before = _in_order(changes), _in_order(before)
+    return Plan(changes, before, unchanged, withheld, digest(changes, before))
+
+
+def _in_order(part: pd.DataFrame) -> pd.DataFrame:
+    order = pc.sort_indices(arrow(part["key"])).to_numpy()
+    return frame({name: take(arrow(part[name]), order) for name in part.columns})
 
 
 def _canonical(column: pa.Array) -> tuple[bytes, bytes]:
@@ -119,7 +129,7 @@ def reconcile(
     was = there[touched]
     before = frame({"key": take(arrow(target[key]), was), **{name: take(arrow(target[name]), was) for name in columns}})
     withheld = keys.filter(pa.array(new)) if not may_create else keys[:0]
-    return Plan(changes, before, keys.take(pa.array(old[~touched])), withheld, digest(changes, before))
+    return _plan(changes, before, keys.take(pa.array(old[~touched])), withheld)
 
 
 def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
@@ -162,8 +172,7 @@ def closing(plan: Plan, leavers: pd.DataFrame, key: str, columns: Mapping[str, s
         }
     )
     before = frame({"key": arrow(rows[key]), **{name: arrow(rows[name]) for name in columns}})
-    changes, before = concat([plan.changes, added]), concat([plan.before, before])
-    return Plan(changes, before, plan.unchanged, plan.withheld, digest(changes, before))
+    return _plan(concat([plan.changes, added]), concat([plan.before, before]), plan.unchanged, plan.withheld)
 
 
 def apply_to(target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, str]) -> pd.DataFrame:

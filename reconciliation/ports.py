@@ -81,8 +81,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Marks:
-    """Hashes of records in quarantine, sorted. resting: open and not due. discarded: not to be loaded."""
+    """Hashes of records in quarantine that are not to be looked at now, sorted.
 
+    held, resting: open and not due, held ones and others. discarded: not to be loaded.
+    """
+
+    held: Hashes
     resting: Hashes
     discarded: Hashes
 
@@ -99,8 +103,8 @@ class Store(Protocol):
     def finish(self, run: str, outcome: Literal["completed", "failed", "skipped"], reason: str | None, now: datetime) -> None:
         """Notes how a run ended that settled nothing."""
 
-    def covered(self, process: str, fingerprint: str, moment: datetime) -> bool:
-        """Whether a completed run of this process and scope began at or after ``moment``."""
+    def covered(self, process: str, fingerprint: str, moment: datetime, sweep: bool) -> bool:
+        """Whether a completed run of this process and scope began at or after ``moment``; a sweep, if one was wanted."""
 
     def known(self, process: str) -> Hashes:
         """The hashes of all landed records, sorted."""
@@ -123,11 +127,11 @@ class Store(Protocol):
     def known_bad(self, process: str) -> set[int]:
         """Hashes of the rejected records that are open in quarantine."""
 
-    def part(self, spec: ProcessSpec, part: Range, now: datetime) -> Snapshot | None:
+    def part(self, spec: ProcessSpec, part: Range) -> Snapshot | None:
         """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
 
-    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, now: datetime) -> None:
-        """Keeps a part of a sweep."""
+    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime) -> None:
+        """Keeps a part of a sweep that was read to its end. began: when the sweep did."""
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
         """When the sweep began that is under way and can be taken up; ``None`` if there is none."""

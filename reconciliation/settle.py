@@ -28,7 +28,7 @@ class Compared:
     HR may have to close a row, ``target_key``. pairs: the rows that were compared: ``source_key``, ``key`` (the
     target's), ``hash``. held: of ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key``
     and ``key`` of HR rows whose record is gone. plan: the changes. population: rows of the entity in HR. figures: rows
-    read, skipped, duplicates, resting (in quarantine and not due), discarded, and only_in_hr after a sweep.
+    read, skipped, duplicates, held and resting (in quarantine and not due), discarded, and only_in_hr after a sweep.
     """
 
     rejected: pd.DataFrame
@@ -82,7 +82,7 @@ def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
     counts["out_of_scope"] = len(compared.outside) - len(left_scope)
     touched = true(pc.is_in(target_keys, value_set=receipt_keys))
     counts["unchanged"] = figures["skipped"] + int((~touched & ~withheld).sum())
-    counts["held"] = len(held_rows) + len(reported) + counts.pop("untried", 0)
+    counts["held"] = len(held_rows) + len(reported) + figures["held"] + counts.pop("untried", 0)
     counts["quarantined"] = len(compared.rejected) + figures["resting"]
     counts["discarded"] = figures["discarded"]
     counts["duplicate"] = figures["duplicates"]

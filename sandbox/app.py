@@ -157,6 +157,13 @@ class Sandbox:
 
     def _read(self, table: sa.Table, item: list[str], query: dict[str, str], user: ServiceUser, fault: str | None) -> Response:
         visible = self._visible(table, user)
+        if fault in ("half", "empty"):
+            hidden = sa.text("rowid % 2 = 0" if fault == "half" else "1 = 0")
+            visible = hidden if visible is None else sa.and_(visible, hidden)
+        if fault == "html":
+            return Response("<html><body>Please sign in</body></html>", 200, media_type="text/html")
+        if fault == "error":
+            return _json({"error": {"code": "General", "message": "Something went wrong"}})
         if item:
             if not self.tenant.item_read:
                 return _error(404, "there is no such path")

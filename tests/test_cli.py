@@ -49,7 +49,7 @@ def test_run_status_and_quarantine(configured: Side) -> None:
     status = hrsync("status")
     assert "users_to_hr" in status
     assert "completed" in status
-    assert "no entry 999999" in hrsync("quarantine", "show", "999999", code=1)
+    assert "no open entry 999999" in hrsync("quarantine", "show", "999999", code=1)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_every_row_comes_once_whatever_the_page(make_side: Callable[..., Side], 
     side = make_side(size)
     read = everyone(side, dialect=side.dialect.model_copy(update={"page_size": page}))
     assert set(read.frame["id"]) == in_sandbox(side)
-    assert (len(read.frame), read.read, read.complete, read.duplicates, read.drift) == (size, size, True, 0, ())
+    assert (len(read.frame), read.read, read.complete, read.duplicates, read.appeared, read.vanished) == (size, size, True, 0, (), ())
 
 
 def test_filters_ask_for_what_they_say(side: Side) -> None:
@@ -231,14 +231,37 @@ def test_nothing_of_a_person_reaches_the_log(side: Side, caplog: pytest.LogCaptu
         assert row.surname not in told
 
 
-def test_new_and_vanished_fields_are_drift(side: Side) -> None:
+def test_new_and_vanished_fields_are_seen_and_absent_is_not_null(side: Side) -> None:
     names = {**side.dialect.names, "User.job_title": "ShoeSize"}
-    source = side.source(side.dialect.model_copy(update={"names": names}))
-    read = source.read("User", [*COLUMNS, "job_title"], ("CF_Nothing",), Ask(), NOTHING, "1")
-    assert read.drift == ("User: ShoeSize vanished", "User: CF_Nothing vanished")
+    dialect = side.dialect.model_copy(update={"names": names})
+    read = side.source(dialect).read("User", [*COLUMNS, "job_title"], ("CF_Nothing",), Ask(), NOTHING, "1")
+    assert read.vanished == ("CF_Nothing", "job_title")
+    assert (len(read.frame), len(read.rejected)) == (0, read.read)
+    assert set(read.rejected["reason"]) == {"is missing from the record"}
+    sparse = side.source(dialect.model_copy(update={"sparse": True}))
+    read = sparse.read("User", [*COLUMNS, "job_title"], (), Ask(), NOTHING, "1")
+    assert read.vanished == ()
     assert read.frame["job_title"].isna().all()
     custom = side.source().read("User", COLUMNS, ("CF_Site",), Ask(), NOTHING, "1")
     assert custom.frame["CF_Site"].notna().all()
+
+
+def test_a_field_that_one_record_lacks_has_not_vanished(side: Side) -> None:
+    answer = side.sandbox.answer
+
+    def cut(*args):  # type: ignore[no-untyped-def]
+        response = answer(*args)
+        body = json.loads(response.body)
+        body["results"] = [{k: v for k, v in row.items() if i or k != "Email"} | {"Fax": "1"} for i, row in enumerate(body["results"])]
+        response.body = json.dumps(body).encode()
+        response.headers["content-length"] = str(len(response.body))
+        return response
+
+    side.sandbox.answer = cut  # type: ignore[method-assign]
+    read = everyone(side)
+    assert (read.vanished, read.appeared) == ((), ("Fax",))
+    assert set(read.rejected["field"]) == {"email"}
+    assert len(read.frame) > 100
 
 
 def test_rows_are_those_the_service_user_may_see(side: Side) -> None:

@@ -34,8 +34,8 @@ PLAIN = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
 BY_KIND = {"text": PLAIN, "flag": st.booleans() | st.sampled_from(["true", "0", "yes"]), "moment": DATES, "day": DATES}
 
 
-def full(feed: str) -> Shape:
-    return Shape(feed, list(FEEDS[feed].model_fields), (), Dialect())
+def full(feed: str, *, sparse: bool = True) -> Shape:
+    return Shape(feed, list(FEEDS[feed].model_fields), (), Dialect(sparse=sparse))
 
 
 SHAPES = {feed: full(feed) for feed in FEEDS}
@@ -69,8 +69,12 @@ def by_model(shape: Shape, raws: list[msgspec.Raw]) -> tuple[list[dict[str, Any]
 @settings(max_examples=250, deadline=None)
 @given(data=st.data())
 def test_both_engines_accept_and_reject_the_same(feed: str, data: st.DataObject) -> None:
-    shape = SHAPES[feed]
-    page = json.dumps({"results": data.draw(st.lists(records(feed), min_size=1, max_size=4))}).encode()
+    sparse = data.draw(st.booleans())
+    shape = full(feed, sparse=sparse)
+    found_records = data.draw(st.lists(records(feed), min_size=1, max_size=4))
+    if not sparse and data.draw(st.booleans()):
+        found_records = [{**dict.fromkeys(shape.wire.values()), **record} for record in found_records]
+    page = json.dumps({"results": found_records}).encode()
     raws, _ = Envelope(Dialect()).split(page)
     marks = hashes(raws, 1)
     frame, rejected = decode(shape, raws, marks, escapes=holds_escapes(page))

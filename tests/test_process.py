@@ -13,7 +13,7 @@ import pytest
 
 from flows import awards_to_hr, users_to_hr
 from flows._process import Order, plainly, run_process
-from reconciliation.errors import Defect, SourceFailed, TargetFailed, StalePlan, UnsafePlan
+from reconciliation.errors import Defect, SourceFailed, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.frame import of
 from reconciliation.receipts import RECEIPTS
 from reconciliation.spec import Guard, Limit

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -17,7 +18,6 @@ from flows import awards_to_hr, users_to_hr
 from reconciliation import awards, guard, scope, watermark
 from reconciliation.ask import columns, questions
 from reconciliation.desired import with_siblings
-from reconciliation.errors import UnsafePlan
 from reconciliation.frame import arrow, empty, of, utc, wall
 from reconciliation.match import LINKS, by_rules
 from reconciliation.plan import apply_to, closing, reconcile
@@ -94,10 +94,10 @@ def test_an_incomplete_target_creates_nothing() -> None:
 def test_closing_happens_once() -> None:
     nothing = reconcile(side({}), side({}), "key", COLUMNS, ["name"])
     leavers = side({"k": ("Enabled", None, None, None), "gone": ("Inactive", None, None, None)})
-    plan = closing(nothing, leavers, "key", COLUMNS, {"name": "Inactive"})
+    plan = closing(nothing, leavers, "key", COLUMNS, {"name": "Inactive"}, "left")
     assert plan.changes[["kind", "key", "fields"]].to_numpy().tolist() == [["close", "k", "name"]]
     after = apply_to(leavers, plan, "key", COLUMNS)
-    assert len(closing(nothing, after, "key", COLUMNS, {"name": "Inactive"}).changes) == 0
+    assert len(closing(nothing, after, "key", COLUMNS, {"name": "Inactive"}, "left").changes) == 0
 
 
 # -- awards ------------------------------------------------------------------------------------------------------------
@@ -339,20 +339,23 @@ def test_wall_time_of_london(hour: str, moment: str) -> None:
     assert wall(datetime(2026, 7, 1, 11, tzinfo=UTC), "Europe/London") == datetime(2026, 7, 1, 12)
 
 
-@given(st.integers(0, 400), st.integers(0, 400), st.floats(1, 99), st.integers(0, 100))
-def test_a_guard_needs_percent_and_absolute_and_a_population(rows: int, population: int, percent: float, absolute: int) -> None:
-    chosen = Guard(update=Limit(percent=percent, absolute=absolute), population=50)
-    too_much = population >= 50 and rows > absolute and rows * 100 > percent * population
-    assert bool(guard.breaches({"update": rows}, population, chosen)) == too_much
+@given(st.integers(0, 400), st.integers(0, 400), st.floats(1, 99), st.integers(0, 100), st.sampled_from(["create", "update", "close"]))
+def test_a_guard_needs_percent_and_absolute_and_a_population(rows: int, population: int, percent: float, absolute: int, kind: str) -> None:
+    limit = Limit(percent=percent, absolute=absolute)
+    chosen = Guard(create=limit, update=limit, close=limit, population=50)
+    share = kind != "create" if population < 50 else rows * 100 > percent * population
+    assert bool(guard.breaches({kind: rows}, population, chosen)) == (rows > absolute and share)
 
 
-def test_approval_names_the_plan() -> None:
-    strict = Guard(update=Limit(percent=1, absolute=0), population=1)
-    with pytest.raises(UnsafePlan, match="approve=d1"):
-        guard.check({"update": 5}, 10, strict, "d1", None)
-    with pytest.raises(UnsafePlan):
-        guard.check({"update": 5}, 10, strict, "d1", "d2")
-    guard.check({"update": 5}, 10, strict, "d1", "d1")
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), st.integers(0, 7200 * 10))
+@example(datetime(2026, 10, 25, 0, 50, tzinfo=UTC), 9000)
+def test_no_later_instant_has_a_wall_time_before_the_one_that_is_asked_from(since: datetime, tenths: int) -> None:
+    later = since + timedelta(seconds=tenths / 10)
+    assert wall_of(later) >= wall(since, "Europe/London") >= wall_of(since) - timedelta(hours=1)
+
+
+def wall_of(moment: datetime) -> datetime:
+    return moment.astimezone(ZoneInfo("Europe/London")).replace(tzinfo=None)
 
 
 def test_specs_are_strict() -> None:
@@ -400,6 +403,7 @@ def test_a_record_read_well_once_is_not_rejected_for_a_broken_read() -> None:
 def test_match_rules_are_the_guides() -> None:
     assert RULES == (
         MatchRule(source="id", target="accessplanit_id"),
+        MatchRule(source="external_id", target="employee_id"),
         MatchRule(source="external_id", target="employee_number"),
         MatchRule(source="email", target="email"),
     )

@@ -78,7 +78,10 @@ class Plans(Part):
         return Plan(unpacked(row.changes), unpacked(row.before), nothing, nothing, digest_)
 
     def keep_draft(self, draft: Draft, status: Literal["made", "waiting"], now: datetime, flow_run: str | None, until: datetime) -> None:
-        """Keeps a draft to be applied by the digest of its plan; it takes the place of an older one that waits."""
+        """Keeps a draft to be applied by the digest of its plan; it takes the place of an older one that waits.
+
+        A sweep ends with it: what its parts were read for is in the draft.
+        """
         compared, p = draft.compared, t.plan.c
         rest = _Rest(
             draft.spec,
@@ -99,6 +102,9 @@ class Plans(Part):
             if status == "waiting":
                 self._close(connection, older, "stale")
             self._keep(connection, compared.plan, draft.spec, now, more)
+            if draft.whole:
+                s = t.sweep_part.c
+                connection.execute(t.sweep_part.delete().where(s.process == draft.spec.name, s.fingerprint == draft.spec.fingerprint()))
             rows = [{"digest": compared.plan.digest, "name": name, "data": packed(data)} for name, data in frames.items()]
             connection.execute(upsert(self.engine, t.plan_part, ["digest", "name", "data"], ["digest", "name"]), rows)
 
@@ -130,7 +136,7 @@ class Plans(Part):
             row = connection.execute(sa.select(t.plan).where(t.plan.c.digest == digest_)).mappings().first()
             parts = connection.execute(sa.select(t.plan_part.c.name, t.plan_part.c.data).where(t.plan_part.c.digest == digest_))
             frames: dict[str, pd.DataFrame] = {name: unpacked(data) for name, data in parts.tuples()}
-        if plan is None or row is None or row["draft"] is None:
+        if plan is None or row is None or row["status"] == "carried":
             raise StalePlan(f"No plan {digest_} is kept to be applied", f"Look it up with 'hrsync status'. {remedy}")
         if row["status"] not in ("made", "waiting"):
             raise StalePlan(f"The plan {digest_} is {row['status']} already", remedy)

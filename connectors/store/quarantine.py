@@ -43,9 +43,9 @@ class Quarantine(Part):
         mine = sa.select(q.hash).where(q.process == process, q.hash.is_not(None))
         with failing(), self.engine.connect() as connection:
             # A record without a key cannot be asked for; it is looked at whenever it comes by.
-            resting = connection.execute(mine.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))).scalars()
-            discarded = connection.execute(mine.where(q.status == "discarded")).scalars()
-            return Marks(*(np.unique(np.fromiter(found, np.int64)) for found in (resting, discarded)))
+            rests = mine.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))
+            queries = rests.where(q.stage == "held"), rests.where(q.stage != "held"), mine.where(q.status == "discarded")
+            return Marks(*(np.unique(np.fromiter(connection.execute(query).scalars(), np.int64)) for query in queries))
 
     def known_bad(self, process: str) -> set[int]:
         """Hashes of the rejected records that are open in quarantine."""
@@ -144,6 +144,13 @@ class Quarantine(Part):
         query = query.where(q.stage == stage) if stage else query
         with failing(), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query.order_by(q.first_seen, q.id).limit(limit)).mappings()]
+
+    def entries_of(self, key: str) -> list[dict[str, Any]]:
+        """All entries of a key, or that wait for it, whatever their status."""
+        q = t.quarantine.c
+        with failing(), self.engine.connect() as connection:
+            rows = connection.execute(sa.select(t.quarantine).where((q.key == key) | (q.waits_for == key)).order_by(q.id)).mappings()
+            return [dict(row) for row in rows]
 
     def quarantine_entry(self, entry: int) -> dict[str, Any] | None:
         """One entry, whatever its status."""

@@ -56,9 +56,9 @@ class Runs(Part):
         now = self.clock()
         values = {"process": process, "run": run, "until": naive(now + timedelta(seconds=self.lease_seconds))}
         free = (t.lease.c.until < naive(now)) | (t.lease.c.run == run)
-        statement = upsert(self.engine, t.lease, list(values), ["process"], where=lambda _: free)
+        statement = upsert(self.engine, t.lease, list(values), ["process"], where=lambda _: free).returning(t.lease.c.run)
         with failing(), self.engine.begin() as connection:
-            return bool(connection.execute(statement, values).rowcount == 1)
+            return connection.execute(statement, values).first() is not None
 
     def hold_lease(self, connection: sa.Connection, process: str, run: str) -> None:
         """The first statement of every transaction in which a run writes: nobody takes the lease until it ends.
@@ -93,14 +93,16 @@ class Runs(Part):
 
     def end(self, connection: sa.Connection, run: str, outcome: str, reason: str | None, now: datetime, report: RunReport | None) -> None:
         """Notes how a run ended, with its figures."""
-        figures = json.loads(json.dumps(asdict(report), default=str)) if report else None
-        values = {"ended": naive(now), "outcome": outcome, "reason": reason, "report": figures}
+        values: dict[str, Any] = {"ended": naive(now), "outcome": outcome, "reason": reason}
+        if report is not None:
+            values["report"] = json.loads(json.dumps(asdict(report), default=str))
         connection.execute(t.run.update().where(t.run.c.id == run).values(values))
 
-    def covered(self, process: str, fingerprint: str, moment: datetime) -> bool:
-        """Whether a completed run of this process and scope began at or after ``moment``."""
+    def covered(self, process: str, fingerprint: str, moment: datetime, sweep: bool) -> bool:
+        """Whether a completed run of this process and scope began at or after ``moment``; a sweep, if one was wanted."""
         r = t.run.c
-        mine = (r.process == process) & (r.fingerprint == fingerprint) & (r.outcome == "completed") & r.mode.in_(("apply", "sweep"))
+        modes = ("sweep",) if sweep else ("apply", "sweep")
+        mine = (r.process == process) & (r.fingerprint == fingerprint) & (r.outcome == "completed") & r.mode.in_(modes)
         with failing(), self.engine.connect() as connection:
             return connection.execute(sa.select(r.id).where(mine, r.started >= naive(moment)).limit(1)).first() is not None
 

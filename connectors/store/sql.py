@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from reconciliation.draft import Draft
-from reconciliation.frame import strings
+from reconciliation.frame import of, strings
 from reconciliation.ports import Batch
-from reconciliation.settle import Settled
+from reconciliation.settle import QUARANTINE, Settled
+from reconciliation.spec import ProcessSpec
 
 from ..database import connect, migrate
+from . import schema as t
 from .base import failing
 from .budget import StoredBudget
 from .ledger import Ledger
@@ -41,6 +46,24 @@ class SyncStore(Ledger, Records, Links, Quarantine, Sweeps, Privacy):
     def budget(self, limit: int, hour_seconds: float) -> StoredBudget:
         """The request budget shared by all runs on this store."""
         return StoredBudget(self.engine, limit, hour_seconds)
+
+    def look_again(self, specs: Sequence[ProcessSpec], person: str, reason: str, now: datetime) -> int:
+        """Lets the next runs read a user's own record and all records of that user again; returns how many.
+
+        ``specs``: the processes concerned. They are entered into the quarantine as held for ``reason``: that is what a
+        run asks for by key.
+        """
+        e, i, rows = t.ledger.c, t.intent.c, 0
+        with failing(), self.engine.begin() as connection:
+            for spec in specs:
+                theirs = sa.select(e.key).join_from(t.ledger, t.intent, e.intent == i.id)
+                theirs = theirs.where(e.person == person, i.process == spec.name, e.key.is_not(None)).distinct()
+                keys = list(connection.execute(theirs).scalars()) if spec.person else [person]
+                self.unland(connection, spec.name, keys)
+                held = [(key, "held", "(link)", reason, None, None, None) for key in keys]
+                self.quarantine(connection, "by hand", spec, of(QUARANTINE, held), [], now)
+                rows += len(keys)
+        return rows
 
     def settle(
         self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None

@@ -1,0 +1,235 @@
+"""The commands with which people look into the sync store and decide: status, why, quarantine, links, forget."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from connectors.hr import REGISTRY
+from reconciliation.errors import Misconfigured
+from reconciliation.report import sentence
+from reconciliation.spec import ProcessSpec
+from reconciliation.story import story
+
+from . import up as quick_start
+from .catalogue import PROCESSES, process
+from .terminal import end, out, plain_errors, settings, store, unbroken
+
+app = typer.Typer()
+quarantine = typer.Typer(help="Records that did not go through.", no_args_is_help=True)
+links = typer.Typer(help="Which accessplanit record is which HR record.", no_args_is_help=True)
+app.add_typer(quarantine, name="quarantine")
+app.add_typer(links, name="links")
+
+ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
+SPECS: list[ProcessSpec] = [chosen.scoped() for chosen in PROCESSES.values()]
+
+
+@app.command()
+@plain_errors
+def status(limit: int = 10) -> None:
+    """The latest runs, plans that wait for a decision, and what is in quarantine."""
+    with store() as opened:
+        table = Table("started (UTC)", "process", "outcome", "what it did", title="Latest runs")
+        for row in opened.runs(limit):
+            figures = row["report"]
+            did = row["reason"] or (sentence(figures["read"], figures["outcomes"]) if figures else "")
+            mode = "" if row["mode"] == "apply" else f" ({row['mode']})"
+            table.add_row(f"{row['started']:%d %b %H:%M:%S}", row["process"] + mode, row["outcome"] or "running", did)
+        out.print(unbroken(table, 3))
+        drafts = opened.drafts()
+        if drafts:
+            waiting = Table("plan", "process", "made (UTC)", "what it waits for", title="Plans to decide on")
+            for row in drafts:
+                form = f"an approval in the Prefect run {row['flow_run']}, or " if row["flow_run"] else ""
+                waiting.add_row(
+                    row["digest"], row["process"], f"{row['made']:%d %b %H:%M}", f"{form}hrsync apply or reject {row['digest']}"
+                )
+            out.print(unbroken(waiting, 3))
+        counts = opened.quarantine_counts()
+        if counts:
+            held = Table("process", "stage", "records", title="Quarantine")
+            for (name, stage), rows in sorted(counts.items()):
+                held.add_row(name, stage, f"{rows:,}")
+            out.print(held)
+        else:
+            out.print("The quarantine is empty.")
+
+
+@app.command()
+@plain_errors
+def why(
+    key: Annotated[str, typer.Argument(help="The ID of a user or record in accessplanit, or the key of a row in HR.")],
+    values: Annotated[bool, typer.Option(help="With what stood there before and after: personal data.")] = False,
+) -> None:
+    """Tell the story of one record: what was seen, when, why it was changed or held, by which run."""
+    with store() as opened:
+        told = story(opened.story(key), opened.entries_of(key), opened.listed(None, key, 50), values)
+    for at, name, line in told:
+        out.print(f"[bold]{at:%d %b %Y %H:%M}[/]  [dim]{name}[/]  {line}", highlight=False, soft_wrap=True)
+    if not told:
+        out.print(f"Nothing is known of '{key}': it was never changed, held or linked, or was forgotten since.", highlight=False)
+
+
+@app.command()
+@plain_errors
+def forget(
+    person: Annotated[str, typer.Argument(help="The ID of the user in accessplanit.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase one person's data from the sync store. HR and accessplanit keep what they have; so must be erased there."""
+    if not yes:
+        typer.confirm(f"Erase everything about '{person}' from the sync store?", abort=True)
+    target = REGISTRY["sql"](settings())
+    with store() as opened:
+        further: list[str] = []
+        for spec in SPECS:
+            if spec.person_column:
+                rows = target.read(spec.entity, {spec.person_column: "text"}, {spec.person_column: [person]}).frame
+                further += rows[spec.entity_key].tolist()
+        erased = opened.forget(person, further, datetime.now(UTC))
+    out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in erased.items()) + ".", highlight=False)
+    out.print("If accessplanit still has the person in scope, the next run sees somebody new. Prefect keeps no personal data.")
+
+
+@quarantine.command("list")
+@plain_errors
+def quarantine_list(name: Annotated[str | None, typer.Argument(help="Process; all if none is named.")] = None, limit: int = 50) -> None:
+    """Open entries: what, where and why."""
+    with store() as opened:
+        entries = opened.quarantined(name, limit)
+    table = Table("id", "process", "key", "stage", "field and reason", "next attempt (UTC)")
+    for e in entries:
+        reason = f"{e['field'] or ''} {e['reason']}".strip() + (f" ({e['waits_for']})" if e["waits_for"] else "")
+        again = "when the person arrives" if e["waits_for"] else f"{e['next_attempt']:%d %b %H:%M}" if e["next_attempt"] else "by hand"
+        table.add_row(str(e["id"]), e["process"], e["key"] or "(unreadable)", e["stage"], reason, again)
+    out.print(unbroken(table, 4) if entries else "The quarantine is empty.")
+
+
+@quarantine.command("show")
+@plain_errors
+def quarantine_show(entry: int, raw: Annotated[bool, typer.Option(help="Show the record itself: personal data.")] = False) -> None:
+    """One entry, whole. The record itself only on request."""
+    with store() as opened:
+        found = opened.quarantine_entry(entry)
+    if found is None:
+        raise _no_entry(entry)
+    table = Table(show_header=False)
+    for name, value in found.items():
+        hidden = name == "raw" and value and not raw
+        table.add_row(name, "(hidden; --raw shows it)" if hidden else "" if value is None else str(value))
+    out.print(table)
+
+
+@quarantine.command("replay")
+@plain_errors
+def quarantine_replay(
+    name: ProcessName, keys: Annotated[list[str] | None, typer.Argument(help="Keys; all open ones of the process if none is given.")] = None
+) -> None:
+    """Run the process now, and let it read these records again."""
+    chosen = process(name)
+    found = settings()
+    with store() as opened:
+        count = opened.retry_now(name, keys or None)
+    if not count:
+        out.print("Nothing to replay.")
+        return
+    with quick_start.in_running_server(found):
+        state = chosen.flow(return_state=True)
+    out.print(f"{count:,} records of the quarantine were looked at again.")
+    end(state)
+
+
+@quarantine.command("discard")
+@plain_errors
+def quarantine_discard(
+    entry: Annotated[int, typer.Argument(help="The id of the entry, as 'quarantine list' shows it.")],
+    reason: Annotated[str, typer.Option(help="Why the record is not to be loaded. No personal data.", prompt=True)],
+) -> None:
+    """Decide that a record, as it is now, is not to be loaded. When it changes it is looked at again."""
+    with store() as opened:
+        if not opened.discard(entry, reason):
+            raise _no_entry(entry)
+    out.print(f"Entry {entry} is discarded.", highlight=False)
+
+
+def _no_entry(entry: int) -> Misconfigured:
+    return Misconfigured(f"The quarantine has no open entry {entry}", "Look it up with 'hrsync quarantine list'.")
+
+
+@links.command("list")
+@plain_errors
+def links_list(
+    key: Annotated[str | None, typer.Argument(help="A key on either side; the latest links if none is given.")] = None,
+    held: Annotated[bool, typer.Option(help="Records that match no row or several: for a person to decide.")] = False,
+    limit: int = 50,
+) -> None:
+    """Links, or the records that could not be linked and why."""
+    with store() as opened:
+        if held:
+            matching = {spec.name for spec in SPECS if spec.match}
+            rows = [e for e in opened.quarantined(stage="held", limit=limit) if e["process"] in matching]
+            table = Table("process", "accessplanit", "why it is not linked")
+            for e in rows:
+                table.add_row(e["process"], e["key"], f"{e['field']}: {e['reason']}")
+            out.print(unbroken(table, 2) if rows else "Nothing waits to be linked.")
+            return
+        rows = opened.listed(None, key, limit)
+    table = Table("entity", "accessplanit", "HR", "since (UTC)", "how")
+    for row in rows:
+        table.add_row(row["entity"], row["source_key"], row["target_key"], f"{row['since']:%d %b %Y %H:%M}", row["origin"])
+    out.print(unbroken(table, 4) if rows else "There is no such link.")
+
+
+@links.command("set")
+@plain_errors
+def links_set(
+    entity: Annotated[str, typer.Argument(help="The HR entity, such as employees.")],
+    source_key: Annotated[str, typer.Argument(help="The record in accessplanit.")],
+    target_key: Annotated[str, typer.Argument(help="The row in HR, which must be there.")],
+) -> None:
+    """Say which HR row a record is. No rule overrules it; the next run loads the record into that row."""
+    spec = _linked(entity)
+    target = REGISTRY["sql"](settings())
+    if not len(target.read(entity, {}, {spec.entity_key: [target_key]}).frame):
+        raise Misconfigured(f"HR has no {spec.entity_key} '{target_key}'", "Look it up in HR; its key is meant, to the letter.")
+    now = datetime.now(UTC)
+    with store() as opened:
+        opened.set_link(entity, source_key, target_key, now)
+        opened.look_again(_concerned(spec), source_key, "linked by hand", now)
+        opened.tell(spec.name, entity, uuid.uuid4().hex, target_key, source_key, "link", f"was linked by hand to {source_key}", now)
+    out.print(f"{source_key} is {target_key}. The next run of {spec.name} loads it.", highlight=False)
+
+
+@links.command("unset")
+@plain_errors
+def links_unset(
+    entity: Annotated[str, typer.Argument(help="The HR entity, such as employees.")],
+    source_key: Annotated[str, typer.Argument(help="The record in accessplanit.")],
+) -> None:
+    """Undo a link. The next run matches the record anew by its rules; to give it another row, set that link."""
+    spec = _linked(entity)
+    now = datetime.now(UTC)
+    with store() as opened:
+        if not opened.unset_link(entity, source_key):
+            raise Misconfigured(f"'{source_key}' has no link in {entity}", "Look it up with 'hrsync links list'.")
+        opened.look_again(_concerned(spec), source_key, "its link was undone by hand", now)
+        opened.tell(spec.name, entity, uuid.uuid4().hex, source_key, source_key, "unlink", "its link was undone by hand", now)
+    out.print(f"{source_key} is not linked any more. The next run of {spec.name} matches it anew.", highlight=False)
+
+
+def _linked(entity: str) -> ProcessSpec:
+    """The process that links records to rows of an entity."""
+    by_entity = {spec.entity: spec for spec in SPECS if spec.match}
+    if entity not in by_entity:
+        raise Misconfigured(f"Records are not linked to {entity}", f"Use one of {', '.join(by_entity)}.")
+    return by_entity[entity]
+
+
+def _concerned(spec: ProcessSpec) -> list[ProcessSpec]:
+    """The process that links people, and all whose records belong to them."""
+    return [spec, *(other for other in SPECS if other.person)] if spec.entity == "employees" else [spec]

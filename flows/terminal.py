@@ -1,0 +1,84 @@
+"""What the commands share: one face for results, errors and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from connectors.settings import Settings, load
+from connectors.store.sql import SyncStore
+from reconciliation.errors import HrsyncError
+from reconciliation.report import RunReport
+
+from . import up as quick_start
+
+out, err = Console(), Console(stderr=True)
+
+
+def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Our errors are one sentence and exit code 1; anything else is a defect and shows where it happened."""
+
+    @wraps(command)
+    def called(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except HrsyncError as error:
+            err.print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+
+    return called
+
+
+def settings(warn: bool = True) -> Settings:
+    """The settings, pointing to the running sandbox while no tenant is configured."""
+    found = quick_start.with_running_sandbox(load())
+    for name in found.unknown() if warn else ():
+        err.print(f"[yellow]{name} is no setting of hrsync and is ignored[/]", highlight=False)
+    return found
+
+
+@contextmanager
+def store() -> Iterator[SyncStore]:
+    """The configured sync store."""
+    opened = SyncStore(load().store_url)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def unbroken(table: Table, columns: int) -> Table:
+    """``table`` with its first columns kept whole on a narrow terminal; nothing is cut off."""
+    for number, column in enumerate(table.columns):
+        column.no_wrap = number < columns
+        column.overflow = "fold"
+    return table
+
+
+def print_report(report: RunReport) -> None:
+    """A run in figures."""
+    out.print(f"Source: {report.source}", highlight=False)
+    table = Table("outcome", "rows")
+    for name, rows in report.outcomes.items():
+        if rows:
+            table.add_row(name, f"{rows:,}")
+    table.add_row("sum", f"{sum(report.outcomes.values()):,}", style="bold")
+    out.print(table)
+    if report.sweep:
+        out.print("Sweep: " + ", ".join(f"{rows:,} {name}" for name, rows in report.sweep.items()), highlight=False)
+    out.print(f"{report.read:,} rows read, {report.reexamined:,} looked at again in HR; plan {report.digest}", highlight=False)
+
+
+def end(state: Any) -> None:
+    """Says how a flow run ended; exit code 1 unless it did what it was to do."""
+    if state.is_completed():
+        out.print(state.message, highlight=False, soft_wrap=True)
+        return
+    err.print(f"[bold red]{state.name}[/]: {state.message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)

@@ -1,0 +1,71 @@
+"""What happened to one key, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+DONE = {
+    "created": "was created in HR",
+    "updated": "was changed in HR",
+    "closed": "was closed in HR",
+    "failed": "was refused by HR",
+    "unknown": "was sent to HR, which now shows something else",
+    "done": "was",
+}
+
+
+def story(
+    entries: Sequence[Mapping[str, Any]], quarantined: Sequence[Mapping[str, Any]], links: Sequence[Mapping[str, Any]], values: bool
+) -> list[tuple[datetime, str, str]]:
+    """(moment in UTC, process, sentence), oldest first.
+
+    ``entries`` are the ledger's (``store.ledger.Ledger.story``), ``quarantined`` and ``links`` rows of these tables.
+    ``values``: with what stood there before and after, which is personal data.
+    """
+    told = [(e["at"], e["process"], " ".join(_change(e, values))) for e in entries]
+    told += [(q["first_seen"], q["process"], _held(q)) for q in quarantined]
+    told += [(link["since"], link["entity"], _link(link)) for link in links]
+    return sorted(told, key=lambda line: line[0])
+
+
+def _change(entry: Mapping[str, Any], values: bool) -> Iterator[str]:
+    if entry["kind"] in ("link", "unlink"):
+        yield f"{entry['entity']} {entry['key']}: {entry['reason']}"
+        return
+    yield f"{entry['entity']} {entry['key']} {DONE[entry['outcome']]}"
+    fields = [name for name in (entry["fields"] or "").split(",") if name]
+    if fields:
+        yield f"({', '.join(fields)})"
+    yield f"because it {_because(entry['reason'])}" if entry["reason"] else ""
+    if entry["note"]:
+        yield f"[{entry['note']}]"
+    yield f"by run {entry['run'][:8]}, plan {entry['digest']}."
+    if values and entry.get("after"):
+        before = entry.get("before") or {}
+        yield "; ".join(f"{name}: {before.get(name) or '(nothing)'} → {value or '(nothing)'}" for name, value in entry["after"].items())
+
+
+def _because(reason: str) -> str:
+    return {"new in HR": "was new in HR", "changed in accessplanit": "had changed in accessplanit"}.get(reason, reason)
+
+
+def _held(entry: Mapping[str, Any]) -> str:
+    waits = f" ({entry['waits_for']})" if entry["waits_for"] else ""
+    ends = {
+        "replayed": f"went through on {entry['last_seen']:%d %b %Y %H:%M}",
+        "vanished": f"was no longer sent on {entry['last_seen']:%d %b %Y %H:%M}",
+        "discarded": f"was discarded by a person: {entry['note']}",
+    }
+    again = f"is tried again from {entry['next_attempt']:%d %b %Y %H:%M} on" if entry["next_attempt"] else "waits for a person"
+    what = {"held": "was held", "failed": "was refused by HR", "gone": "was found gone"}.get(entry["stage"], "could not be read")
+    times = f"{entry['attempts']} time{'s' if entry['attempts'] > 1 else ''}"
+    why = f"{entry['field'] or ''} {entry['reason']}{waits}"
+    end = ends.get(entry["status"], again)
+    return f"The record {entry['key']} {what}: {why}, {times}; it {end} (run {entry['run'][:8]})."
+
+
+def _link(link: Mapping[str, Any]) -> str:
+    how = "set by a person" if link["origin"] == "set" else "found by the matching rules, or new"
+    return f"accessplanit {link['source_key']} is {link['entity']} {link['target_key']} in HR ({how})."

@@ -1,0 +1,652 @@
+"""The sync store, on real SQLite and real PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from connectors.database import connect, migrate
+from connectors.hr import schema as hr_schema
+from connectors.store import schema as t
+from connectors.store.sql import SyncStore
+from flows import awards_to_hr, users_to_hr
+from reconciliation.ask import Range
+from reconciliation.draft import Draft
+from reconciliation.errors import Misconfigured, StalePlan, StoreFailed
+from reconciliation.frame import arrow, empty, of, strings
+from reconciliation.match import HELD, LINKS
+from reconciliation.plan import NEW, Plan, reconcile
+from reconciliation.ports import Batch
+from reconciliation.receipts import done
+from reconciliation.report import RunReport
+from reconciliation.settle import QUARANTINE, Compared, Settled
+from reconciliation.snapshot import REJECTED, Snapshot
+from reconciliation.spec import ProcessSpec
+from reconciliation.sweep import ORIGIN
+from reconciliation.watermark import Watermark
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+SPEC = users_to_hr.SPEC
+COLUMNS = SPEC.columns()
+KEYED = {"employee_id": "text", **COLUMNS}
+OUTSIDE = {"key": "text", "hash": "hash", "target_key": "text"}
+PAIRS = {"source_key": "text", "key": "text", "hash": "hash"}
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[SyncStore]:
+    opened = SyncStore(store_url)
+    yield opened
+    opened.close()
+
+
+def employee(key: str, user: str, surname: str = "Lee") -> tuple[object, ...]:
+    row = dict.fromkeys(KEYED) | {"employee_id": key, "accessplanit_id": user, "surname": surname}
+    return tuple(row.values())
+
+
+def make_plan(desired: list[tuple[object, ...]], there: list[tuple[object, ...]] = []) -> Plan:  # noqa: B006
+    return reconcile(of(KEYED, desired), of(KEYED, there), "employee_id", COLUMNS, SPEC.compared())
+
+
+def make_draft(plan: Plan, mark: Watermark | None = None, before: Watermark | None = None, **more: Any) -> Draft:
+    compared = Compared(
+        empty(REJECTED), empty(OUTSIDE), empty(PAIRS), empty({**HELD, "hash": "hash"}), empty(LINKS), empty(ORIGIN), plan, 0, {}
+    )
+    return Draft(SPEC, compared, before or Watermark(), mark or Watermark(), RunReport(SPEC.name, "apply", "test", NOW), **more)
+
+
+@contextmanager
+def leased(store: SyncStore, run: str, spec: ProcessSpec = SPEC) -> Iterator[None]:
+    store.start(run, spec, "apply", NOW)
+    with store.lease(spec.name, run) as mine:
+        assert mine
+        yield
+
+
+def settle(
+    store: SyncStore,
+    run: str,
+    *,
+    landed: list[tuple[str, int]] = [],  # noqa: B006
+    bad: list[tuple[object, ...]] = [],  # noqa: B006
+    links: list[tuple[str, str]] = [],  # noqa: B006
+    draft: Draft | None = None,
+    last: Batch | None = None,
+    now: datetime = NOW,
+    failure: str | None = None,
+) -> tuple[str, ...]:
+    settled = Settled(
+        {}, 0, of({"key": "text", "hash": "hash"}, landed), of(LINKS, links), of(QUARANTINE, bad), empty({"k": "text"})["k"], []
+    )
+    settled = replace(settled, forgotten=arrow(settled.forgotten))  # type: ignore[arg-type]
+    with leased(store, run):
+        return store.settle(run, draft or make_draft(make_plan([])), settled, last, now, failure)
+
+
+def entry(key: str | None, digest: int | None, waits_for: str | None = None, stage: str = "rejected") -> tuple[object, ...]:
+    return (key, "held" if waits_for else stage, "field", "reason", waits_for, "{}", digest)
+
+
+def count(store: SyncStore, table: sa.Table) -> int:
+    with store.engine.connect() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [hr_schema, t], ids=["hr", "store"])
+def test_migrations_make_exactly_the_declared_tables(module: Any, store_url: str, postgresql: Any) -> None:
+    engine = connect(store_url)
+    folder = Path(module.__file__).parent / "migrations"
+    migrate(engine, folder)
+    migrate(engine, folder)
+    declared = sa.create_engine("sqlite://") if engine.dialect.name == "sqlite" else sa.create_engine(postgresql())
+    module.metadata.create_all(declared)
+    for table in module.metadata.sorted_tables:
+        made, wanted = sa.inspect(engine), sa.inspect(declared)
+        assert {c["name"]: (str(c["type"]), c["nullable"]) for c in made.get_columns(table.name)} == {
+            c["name"]: (str(c["type"]), c["nullable"]) for c in wanted.get_columns(table.name)
+        }
+        assert made.get_pk_constraint(table.name)["constrained_columns"] == wanted.get_pk_constraint(table.name)["constrained_columns"]
+    names = {
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name",
+        "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND left(indexname, 3) = 'ix_' ORDER BY indexname",
+    }
+    with engine.connect() as one, declared.connect() as other:
+        query = names[engine.dialect.name]
+        assert one.exec_driver_sql(query).all() == other.exec_driver_sql(query).all() != []
+    engine.dispose()
+    declared.dispose()
+
+
+def at_revision(url: str, revision: str) -> sa.Engine:
+    engine = connect(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(t.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
+
+
+def test_a_store_of_the_first_revision_is_brought_up_with_its_data(store_url: str) -> None:
+    engine = at_revision(store_url, "0001")
+    plan = make_plan([employee("E1", "u1")])
+    from connectors.store.base import packed
+
+    old = plan.changes.drop(columns="reason")
+    with engine.begin() as connection:
+        for text, values in (
+            ("record VALUES ('users_to_hr', 'u1', 7)", {}),
+            ("link VALUES ('employees', 'u1', 'E1', '2026-01-01 00:00:00')", {}),
+            (f"watermark VALUES ('users_to_hr', '{SPEC.fingerprint()}', '2026-01-01 00:00:00', '2026-01-01', :no)", {"no": False}),
+            ("run (id, process, mode, started) VALUES ('r0', 'users_to_hr', 'apply', '2026-01-01 00:00:00')", {}),
+            (
+                "quarantine (id, process, feed, key, stage, reason, attempts, first_seen, last_seen, run, status)"
+                " VALUES (1, 'users_to_hr', 'User', 'u2', 'held', 'r', 1, '2026-01-01 00:00:00', '2026-01-01 00:00:00', 'r0', 'open')",
+                {},
+            ),
+            ("budget VALUES ('user', 1, 20)", {}),
+        ):
+            connection.execute(sa.text(f"INSERT INTO {text}"), values)
+        row = {"d": plan.digest, "c": packed(old), "b": packed(plan.before)}
+        connection.execute(sa.text("INSERT INTO plan VALUES (:d, 'users_to_hr', '2026-01-01 00:00:00', :c, :b)"), row)
+    engine.dispose()
+    store = SyncStore(store_url)
+    assert store.known(SPEC.name).tolist() == [7]
+    assert store.listed(None, "u1", 5)[0]["origin"] == "matched"
+    assert store.watermark(SPEC.name, SPEC.fingerprint()).moment == datetime(2026, 1, 1, tzinfo=UTC)
+    assert [r["id"] for r in store.runs(5)] == ["r0"]
+    assert [e["key"] for e in store.quarantined()] == ["u2"]
+    kept = store.plan(plan.digest)
+    assert kept is not None
+    assert strings(kept.changes["key"]) == ["E1"]
+    with pytest.raises(StalePlan):
+        store.draft(plan.digest)
+    settle(store, "r1", landed=[("u2", 1)])
+    assert store.quarantined() == []
+    store.close()
+
+
+# -- what a run leaves -------------------------------------------------------------------------------------------------
+
+
+def test_records_links_and_watermarks_are_remembered(store: SyncStore) -> None:
+    mark = Watermark(NOW, date(2026, 11, 23), True)
+    settle(store, "r1", landed=[("a", 5), ("b", -7)], links=[("a", "A"), ("b", "B")], draft=make_draft(make_plan([]), mark))
+    settle(store, "r2", landed=[("a", 6)], draft=make_draft(make_plan([]), mark, mark))
+    assert store.known(SPEC.name).tolist() == [-7, 6]
+    assert store.watermark(SPEC.name, SPEC.fingerprint()) == mark
+    assert store.watermark(SPEC.name, "another scope") == Watermark()
+    assert store.links("employees").to_numpy().tolist() == [["a", "A"], ["b", "B"]]
+    assert store.links("employees", source_keys=["b"], target_keys=["A"])["source_key"].tolist() == ["b", "a"]
+    assert [r["outcome"] for r in store.runs(5)] == ["completed", "completed"]
+
+
+def test_a_watermark_that_another_run_has_moved_is_left_alone(store: SyncStore) -> None:
+    early, late = Watermark(NOW), Watermark(NOW + timedelta(hours=5))
+    settle(store, "r1", draft=make_draft(make_plan([]), late))
+    settle(store, "r2", draft=make_draft(make_plan([]), early, Watermark()))
+    assert store.watermark(SPEC.name, SPEC.fingerprint()) == late
+
+
+def test_a_settlement_is_one_transaction(store: SyncStore) -> None:
+    plan = make_plan([employee("A", "a")])
+    store.keep_plan(plan, SPEC, NOW)
+    store.start("r0", SPEC, "apply", NOW)
+    with store.lease(SPEC.name, "r0"):
+        intent = store.intend("r0", SPEC, plan.digest, 0, 1, NOW)
+    last = Batch(intent, plan.changes, done(plan.changes))
+    with pytest.raises(StoreFailed, match="IntegrityError"):
+        settle(
+            store,
+            "r1",
+            landed=[("a", 5)],
+            links=[("a", "A"), ("b", "A")],
+            bad=[entry("c", 1)],
+            draft=make_draft(plan, Watermark(NOW)),
+            last=last,
+        )
+    assert store.known(SPEC.name).size == 0
+    assert store.watermark(SPEC.name, SPEC.fingerprint()) == Watermark()
+    assert store.quarantined() == []
+    assert count(store, t.ledger) == 0, "receipts and watermark are written together or not at all"
+    assert len(store.open_intents(SPEC.name)) == 1
+
+
+def test_what_is_known_already_is_not_written_again(store: SyncStore) -> None:
+    settle(store, "r1", landed=[("a", 5)], draft=make_draft(make_plan([]), Watermark(NOW)))
+    written: list[str] = []
+    names = ("record", "watermark", "ledger", "quarantine", "plan", "link", "intent")
+
+    @sa.event.listens_for(store.engine, "after_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if cursor.rowcount > 0 and statement.split()[0] in ("INSERT", "UPDATE", "DELETE"):
+            written.extend(name for name in names if f" {name} " in f"{statement} ")
+
+    settle(store, "r2", landed=[("a", 5)], draft=make_draft(make_plan([]), Watermark(NOW), Watermark(NOW)))
+    assert written == []
+    settle(store, "r3", landed=[("a", 6)], draft=make_draft(make_plan([]), Watermark(NOW), Watermark(NOW)))
+    assert written == ["record"]
+
+
+# -- quarantine --------------------------------------------------------------------------------------------------------
+
+
+def test_the_quarantine_retries_eagerly_then_ever_more_seldom(store: SyncStore) -> None:
+    for attempt in range(1, 6):
+        settle(store, f"r{attempt}", bad=[entry("a", 1)])
+    (found,) = store.quarantined()
+    assert found["attempts"] == 5
+    assert store.retryable(SPEC.name, NOW) == []
+    assert store.marks(SPEC.name, NOW).resting.tolist() == [1]
+    assert store.retryable(SPEC.name, NOW + timedelta(hours=4)) == ["a"]
+    assert store.marks(SPEC.name, NOW + timedelta(hours=4)).resting.tolist() == []
+    settle(store, "r9", landed=[("a", 2)])
+    assert store.quarantined() == []
+    gone = store.quarantine_entry(found["id"])
+    assert gone is not None
+    assert gone["status"] == "replayed"
+
+
+def test_what_hr_refuses_again_and_again_waits_for_a_person(store: SyncStore) -> None:
+    for attempt in range(8):
+        settle(store, f"r{attempt}", bad=[entry("a", 1, stage="failed"), entry("b", 2)])
+    later = NOW + timedelta(days=999)
+    assert store.retryable(SPEC.name, later) == ["b"]
+    assert store.marks(SPEC.name, later).resting.tolist() == [1]
+    assert store.retry_now(SPEC.name, ["a"]) == 1
+    assert store.retryable(SPEC.name, NOW) == ["a"]
+
+
+def test_who_waits_for_a_person_is_tried_when_the_person_arrives(store: SyncStore) -> None:
+    settle(store, "r1", bad=[entry("award", 5, "u1"), entry("other", 6, "u2")])
+    assert store.retryable(SPEC.name, NOW + timedelta(days=99)) == []
+    assert store.marks(SPEC.name, NOW).held.tolist() == [5, 6]
+    settle(store, "r2", links=[("u1", "E1")])
+    assert store.retryable(SPEC.name, NOW) == ["award"]
+    assert store.marks(SPEC.name, NOW).held.tolist() == [6]
+
+
+def test_records_without_a_key_are_known_by_their_bytes_and_vanish(store: SyncStore) -> None:
+    settle(store, "r1", bad=[entry(None, 1), entry(None, 1), entry(None, 2)])
+    assert store.known_bad(SPEC.name) == {1, 2}
+    settle(store, "r2", bad=[entry(None, 1)], draft=make_draft(make_plan([]), looked_again=True))
+    assert [e["hash"] for e in store.quarantined()] == [1]
+    assert store.quarantine_counts() == {(SPEC.name, "rejected"): 1}
+
+
+def test_what_does_not_answer_has_vanished_and_what_is_back_is_not_gone(store: SyncStore) -> None:
+    settle(store, "r1", bad=[entry("a", 1), entry("b", 2), entry("x", None, stage="gone"), entry("y", None, stage="gone")])
+    settle(store, "r2", draft=make_draft(make_plan([]), retried=("a",)))
+    assert [e["key"] for e in store.quarantined()] == ["b", "x", "y"]
+    assert store.retryable(SPEC.name, NOW) == ["b"], "what is gone is not asked for"
+    settle(store, "r3", bad=[entry("y", None, stage="gone")], draft=make_draft(make_plan([]), whole=True))
+    assert [e["key"] for e in store.quarantined()] == ["b", "y"]
+
+
+def test_discarding_is_for_this_very_record(store: SyncStore) -> None:
+    settle(store, "r1", bad=[entry("a", 1), entry("x", None, stage="gone")])
+    for found in store.quarantined():
+        assert store.discard(found["id"], "a test record")
+        assert not store.discard(found["id"], "twice")
+    assert store.marks(SPEC.name, NOW).discarded.tolist() == [1]
+    settle(store, "r2", bad=[entry("x", None, stage="gone")])
+    assert store.quarantined() == [], "what was discarded as gone is not entered again"
+    settle(store, "r3", bad=[entry("a", 2)])
+    (again,) = store.quarantined()
+    assert (again["key"], again["attempts"]) == ("a", 1)
+
+
+# -- links -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_that_a_person_has_set_stays(store: SyncStore) -> None:
+    settle(store, "r1", links=[("u1", "E1"), ("u2", "E2")])
+    with pytest.raises(Misconfigured, match=r"'E2' is linked to 'u2'.*hrsync links unset employees u2"):
+        store.set_link("employees", "u1", "E2", NOW)
+    store.set_link("employees", "u1", "E9", NOW)
+    settle(store, "r2", links=[("u1", "E1")])
+    assert store.links("employees", source_keys=["u1"])["target_key"].tolist() == ["E9"]
+    assert store.unset_link("employees", "u1")
+    assert not store.unset_link("employees", "u1")
+    settle(store, "r3", links=[("u1", "E1")])
+    assert [row["origin"] for row in store.listed("employees", "u1", 5)] == ["matched"]
+
+
+def test_looking_again_asks_for_the_user_and_for_all_that_is_the_user_s(store: SyncStore) -> None:
+    settle(store, "r1", landed=[("u1", 1), ("u2", 2)])
+    store.look_again([SPEC], "u1", "linked by hand", NOW)
+    assert store.retryable(SPEC.name, NOW) == ["u1"]
+    assert store.known(SPEC.name).tolist() == [2]
+
+
+# -- leases ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_is_one_run_s_and_expires(store: SyncStore, store_url: str) -> None:
+    other = SyncStore(store_url)
+    with store.lease("p", "r1") as mine, other.lease("p", "r2") as theirs, other.lease("q", "r2") as elsewhere:
+        assert (mine, theirs, elsewhere) == (True, False, True)
+    with other.lease("p", "r2") as after:
+        assert after, "it was given back"
+    killed = store._take("p", "killed")
+    assert killed
+    other.clock = lambda: datetime.now(UTC) + timedelta(seconds=121)  # type: ignore[method-assign]
+    with other.lease("p", "r3") as taken_over:
+        assert taken_over
+        with pytest.raises(StoreFailed, match="Another run of this process has taken over"):
+            store.intend("killed", SPEC.model_copy(update={"name": "p"}), "d", 0, 1, NOW)
+    other.close()
+
+
+def test_a_lease_is_renewed_while_its_run_lives(store_url: str) -> None:
+    store, other = SyncStore(store_url, lease_seconds=0.3), SyncStore(store_url, lease_seconds=0.3)
+    with store.lease("p", "r1"):
+        threading.Event().wait(0.9)
+        with other.lease("p", "r2") as theirs:
+            assert not theirs
+    store.close()
+    other.close()
+
+
+def test_of_many_that_want_a_lease_at_once_one_has_it(store_url: str) -> None:
+    SyncStore(store_url).close()
+    stores = [SyncStore(store_url) for _ in range(6)]
+    barrier, got = threading.Barrier(6), []
+
+    def want(number: int) -> None:
+        barrier.wait()
+        got.append(stores[number]._take("p", f"r{number}"))
+
+    threads = [threading.Thread(target=want, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [False] * 5 + [True]
+    for store in stores:
+        store.close()
+
+
+def test_a_run_that_began_later_covers_an_earlier_schedule(store: SyncStore) -> None:
+    settle(store, "r1")
+    fingerprint = SPEC.fingerprint()
+    assert store.covered(SPEC.name, fingerprint, NOW, False)
+    assert not store.covered(SPEC.name, fingerprint, NOW, True), "but no sweep"
+    assert not store.covered(SPEC.name, fingerprint, NOW + timedelta(seconds=1), False)
+    assert not store.covered(SPEC.name, "another scope", NOW, False)
+    assert not store.covered("awards_to_hr", fingerprint, NOW, False)
+    store.start("r2", SPEC, "apply", NOW + timedelta(hours=1))
+    assert not store.covered(SPEC.name, fingerprint, NOW + timedelta(minutes=30), False), "it has not ended"
+
+
+# -- ledger ------------------------------------------------------------------------------------------------------------
+
+
+def carry_out(store: SyncStore, run: str, plan: Plan, receipts: Any = None) -> None:
+    store.keep_plan(plan, SPEC, NOW)
+    with leased(store, run):
+        intent = store.intend(run, SPEC, plan.digest, 0, len(plan.changes), NOW)
+        store.receive(run, SPEC, Batch(intent, plan.changes, done(plan.changes) if receipts is None else receipts), NOW)
+
+
+def test_the_ledger_tells_of_every_change_with_before_and_after(store: SyncStore) -> None:
+    first = make_plan([employee("E1", "u1"), employee("E2", "u2")])
+    carry_out(store, "r1", first)
+    second = make_plan([employee("E1", "u1", "Fox")], [employee("E1", "u1"), employee("E2", "u2")])
+    carry_out(store, "r2", second)
+    for key in ("E1", "u1"):
+        told = store.story(key)
+        assert [(e["kind"], e["fields"], e["outcome"], e["run"], e["digest"]) for e in told] == [
+            ("create", "", "created", "r1", first.digest),
+            ("update", "surname", "updated", "r2", second.digest),
+        ]
+        assert told[0]["after"] == {"accessplanit_id": "u1", "surname": "Lee"}
+        assert (told[1]["before"], told[1]["after"]) == ({"surname": "Lee"}, {"surname": "Fox"})
+    assert store.story("nobody") == []
+    assert store.open_intents(SPEC.name) == []
+    assert NEW
+
+
+def test_an_intent_stays_open_until_its_receipts_are_written(store: SyncStore) -> None:
+    plan = make_plan([employee(f"E{i}", f"u{i}") for i in range(4)])
+    store.keep_plan(plan, SPEC, NOW)
+    with leased(store, "r1"):
+        intent = store.intend("r1", SPEC, plan.digest, 1, 3, NOW)
+    ((found, part),) = store.open_intents(SPEC.name)
+    assert found == intent
+    assert strings(part.changes["key"]) == strings(plan.changes["key"])[1:3]
+    assert store.open_intents("awards_to_hr") == []
+    with leased(store, "r2"):
+        some = done(part.changes).iloc[1:].reset_index(drop=True)
+        store.receive("r2", SPEC, Batch(found, part.changes, some), NOW)
+    assert store.open_intents(SPEC.name) == []
+    key = strings(plan.changes["key"])[2]
+    assert [e["place"] for e in store.story(str(key))] == [2]
+    assert count(store, t.ledger) == 1
+
+
+# -- drafts ------------------------------------------------------------------------------------------------------------
+
+
+def keep(store: SyncStore, draft: Draft, flow_run: str | None = "f1", hours: int = 24) -> str:
+    store.keep_draft(draft, "waiting", NOW, flow_run, NOW + timedelta(hours=hours))
+    return draft.compared.plan.digest
+
+
+def test_a_draft_comes_back_as_it_was(store: SyncStore) -> None:
+    plan = make_plan([employee("E1", "u1", "Fox")], [employee("E1", "u1")])
+    mark = Watermark(NOW, date(2026, 11, 23), False)
+    draft = make_draft(plan, mark, retried=("k",), looked_again=True, drift=(("User.Fax", "appeared"),))
+    digest = keep(store, draft)
+    back = store.draft(digest)
+    assert (back.spec, back.before, back.after, back.report, back.retried, back.looked_again, back.whole, back.drift) == (
+        draft.spec,
+        draft.before,
+        draft.after,
+        draft.report,
+        ("k",),
+        True,
+        False,
+        (("User.Fax", "appeared"),),
+    )
+    assert back.compared.plan.changes.equals(plan.changes)
+    assert back.compared.plan.before.equals(plan.before)
+    for name in ("rejected", "outside", "pairs", "held", "links", "gone"):
+        assert getattr(back.compared, name).dtypes.equals(getattr(draft.compared, name).dtypes)
+    assert store.waiting(SPEC.name, SPEC.fingerprint(), NOW) == (digest, "f1")
+    assert store.waiting(SPEC.name, SPEC.fingerprint(), NOW + timedelta(hours=25)) is None, "it has timed out"
+    assert [d["digest"] for d in store.drafts()] == [digest]
+
+
+@pytest.mark.parametrize("status", ["applied", "rejected", "stale"])
+def test_a_draft_is_decided_on_once(store: SyncStore, status: Any) -> None:
+    digest = keep(store, make_draft(make_plan([employee("E1", "u1")])))
+    store.close_plan(digest, status)
+    with pytest.raises(StalePlan, match=f"is {status} already"):
+        store.draft(digest)
+    assert store.drafts() == []
+    assert count(store, t.plan_part) == 0
+    with pytest.raises(StalePlan, match="No plan feed"):
+        store.draft("feed")
+
+
+def test_a_newer_draft_takes_the_place_of_one_that_waits(store: SyncStore) -> None:
+    old = keep(store, make_draft(make_plan([employee("E1", "u1")])))
+    new = keep(store, make_draft(make_plan([employee("E1", "u1", "Fox")])), None)
+    assert [d["digest"] for d in store.drafts()] == [new]
+    with pytest.raises(StalePlan, match="is stale already"):
+        store.draft(old)
+
+
+def test_a_tampered_plan_is_refused(store: SyncStore) -> None:
+    from connectors.store.base import packed
+
+    digest = keep(store, make_draft(make_plan([employee("E1", "u1")])))
+    other = make_plan([employee("E1", "u1", "Mallory")])
+    with store.engine.begin() as connection:
+        connection.execute(t.plan.update().values(changes=packed(other.changes)))
+    with pytest.raises(StalePlan, match="has been altered"):
+        store.draft(digest)
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------------
+
+PART = Range("created_at", None, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def sweep_part(store: SyncStore) -> None:
+    frame = of({"id": "text", "surname": "text", "hash": "hash"}, [("u1", "Lee", 5)])
+    read = Snapshot(frame, True, of(REJECTED, [("u2", "f", "r", "raw", 6)]), 3, 0, 1, ("Fax",), ())
+    store.keep_part(SPEC, PART, read, NOW)
+
+
+def test_the_parts_of_an_interrupted_sweep_are_taken_up(store: SyncStore) -> None:
+    assert store.sweeping_since(SPEC, NOW) is None
+    sweep_part(store)
+    assert store.sweeping_since(SPEC, NOW + timedelta(hours=1)) == NOW
+    back = store.part(SPEC, PART)
+    assert back is not None
+    assert (strings(back.frame["surname"]), strings(back.rejected["key"]), back.read, back.duplicates) == (["Lee"], ["u2"], 3, 1)
+    assert back.appeared == ("Fax",)
+    assert store.part(SPEC, Range("created_at", None, None)) is None
+    settle(store, "r1", draft=make_draft(make_plan([]), whole=True))
+    assert store.sweeping_since(SPEC, NOW) is None, "the sweep is done"
+
+
+def test_parts_that_may_be_outdated_are_not_taken_up(store: SyncStore) -> None:
+    sweep_part(store)
+    assert store.sweeping_since(SPEC, NOW + timedelta(hours=25)) is None, "too old"
+    sweep_part(store)
+    with leased(store, "r1"):
+        store.intend("r1", SPEC, "d", 0, 1, NOW + timedelta(minutes=1))
+    assert store.sweeping_since(SPEC, NOW + timedelta(hours=1)) is None, "HR was written to since"
+    store.engine.dispose()
+
+
+def test_a_sweep_that_never_ends_is_given_up(store: SyncStore) -> None:
+    sweep_part(store)
+    for number in range(5):
+        store.start(f"r{number}", SPEC, "sweep", NOW + timedelta(minutes=number))
+    assert store.sweeping_since(SPEC, NOW + timedelta(hours=1)) is None
+    assert store.part(SPEC, PART) is None
+
+
+# -- drift, privacy ----------------------------------------------------------------------------------------------------
+
+
+def drifting(*drift: tuple[str, str]) -> Draft:
+    return make_draft(make_plan([]), drift=drift)
+
+
+def test_drift_is_told_once(store: SyncStore) -> None:
+    assert settle(store, "r1", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))) == (
+        "User.Fax appeared",
+        "User.Pet vanished",
+    )
+    assert settle(store, "r2", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))) == ()
+    assert settle(store, "r3", draft=make_draft(make_plan([]))) == (), "a run that read nothing knows nothing"
+    assert settle(store, "r4", draft=drifting(("User.Fax", "appeared"))) == ()
+    assert settle(store, "r5", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))) == ("User.Pet vanished",)
+
+
+def everything(store: SyncStore, store_url: str) -> str:
+    """All that the store holds, as text; of SQLite the very bytes of its files."""
+    with store.engine.connect() as connection:
+        rows = [str(row) for table in t.metadata.sorted_tables for row in connection.execute(sa.select(table))]
+    frames = [store.plan(d) for d in _digests(store)]
+    text = "\n".join([*rows, *(str(f.changes.to_dict()) + str(f.before.to_dict()) for f in frames if f)])
+    if store_url.startswith("sqlite"):
+        folder = Path(store_url.removeprefix("sqlite:///")).parent
+        text += "".join(path.read_bytes().decode("latin-1") for path in sorted(folder.glob("store.db*")))
+    return text
+
+
+def _digests(store: SyncStore) -> list[str]:
+    with store.engine.connect() as connection:
+        return list(connection.execute(sa.select(t.plan.c.digest)).scalars())
+
+
+def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: SyncStore, store_url: str) -> None:
+    award = awards_to_hr.SPEC
+    plan = make_plan([employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")])
+    carry_out(store, "r1", plan)
+    columns = {"award_record_id": "text", **award.columns()}
+    row = dict.fromkeys(columns) | {"award_record_id": "AWARD-ONE", "accessplanit_user_id": "user-one", "employee_name": "Quixote"}
+    held = reconcile(of(columns, [tuple(row.values())]), of(columns, []), "award_record_id", award.columns(), award.compared())
+    store.keep_plan(held, award, NOW)
+    with leased(store, "a1", award):
+        intent = store.intend("a1", award, held.digest, 0, 1, NOW)
+        store.receive("a1", award, Batch(intent, held.changes, done(held.changes)), NOW)
+    waiting = keep(store, make_draft(make_plan([employee("EMPL-TWO", "user-two", "Fox")])))
+    settle(
+        store,
+        "r2",
+        landed=[("user-one", 1), ("user-two", 2), ("AWARD-ONE", 3)],
+        links=[("user-one", "EMPL-ONE"), ("user-two", "EMPL-TWO")],
+        bad=[
+            ("user-one", "failed", "f", "r", None, "Quixote", 9),
+            ("award-x", "held", "f", "r", "user-one", None, 8),
+            ("OTHER-AWARD", "held", "f", "r", None, "raw", 7),
+        ],
+    )
+    sweep_part(store)
+    assert store.story("user-one")
+    erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
+    assert erased == {"plans": 2, "ledger": 2, "links": 1, "records": 2, "quarantine": 3, "sweeps": 1}
+    left = everything(store, store_url)
+    for trace in ("user-one", "EMPL-ONE", "AWARD-ONE", "Quixote", "OTHER-AWARD"):
+        assert trace not in left, trace
+    assert store.story("user-one") == store.story("EMPL-ONE") == []
+    (told,) = store.story("user-two")
+    assert told["after"]["surname"] == "Panza", "the neighbour's entry still finds its place in the plan"
+    assert store.links("employees")["source_key"].tolist() == ["user-two"]
+    with pytest.raises(StalePlan):
+        store.draft(waiting)
+    with store.engine.connect() as connection:
+        (tombstone,) = connection.execute(sa.select(t.tombstone)).mappings()
+    assert set(tombstone) == {"id", "at", "erased"}
+    settle(store, "r3", landed=[("user-one", 1)], links=[("user-one", "EMPL-ONE")])
+    assert "user-one" in store.links("employees")["source_key"].tolist(), "a tombstone prevents nothing"
+
+
+def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
+    old, young, open_ = (make_plan([employee("E1", "u1", name)]) for name in ("Ash", "Elm", "Oak"))
+    carry_out(store, "r1", old)
+    store.keep_plan(open_, SPEC, NOW)
+    with leased(store, "r2"):
+        store.intend("r2", SPEC, open_.digest, 0, 1, NOW)
+    settle(store, "r3", bad=[entry("a", 1), entry("b", 2)])
+    settle(store, "r4", landed=[("a", 1)])
+    later = NOW + timedelta(days=91)
+    store.keep_plan(young, SPEC, later)
+    pruned = store.prune(later - timedelta(days=90))
+    assert pruned == {"plans": 1, "plan parts": 0, "quarantine": 1, "runs": 4, "sweeps": 0}
+    assert store.plan(old.digest) is None
+    assert store.plan(open_.digest) is not None, "an open intent needs it"
+    assert store.plan(young.digest) is not None
+    (told,) = store.story("E1")
+    assert (told["kind"], told["digest"], "after" in told) == ("create", old.digest, False)
+    assert [e["key"] for e in store.quarantined()] == ["b"], "what is open stays"
+    assert store.prune(later - timedelta(days=90)) == dict.fromkeys(pruned, 0)
+
+
+def test_a_store_that_cannot_be_reached() -> None:
+    with pytest.raises(StoreFailed, match=r"HRSYNC_STORE__URL"):
+        SyncStore("sqlite:////proc/nowhere/store.db")
+    with pytest.raises(StoreFailed, match=r"HRSYNC_STORE__URL") as caught:
+        SyncStore("postgresql+psycopg://hr:secret@127.0.0.1:1/hr")
+    assert "secret" not in str(caught.value)
