@@ -125,6 +125,7 @@ def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
     return skip
 
 
+@discreet
 def run_flow(spec: ProcessSpec, order: Order) -> State[None]:
     """The body of every flow: one run with what the environment configures, its report published.
 
