@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from prefect.client.schemas.objects import State
 
 from connectors.settings import Settings, load
 from flows.catalogue import PROCESSES
+from flows.retention import retention
 from reconciliation.errors import Misconfigured
 from sandbox.faults import Faults
 from tasks.connections import Accessplanit, accessplanit_settings
@@ -103,6 +105,7 @@ def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.Monkey
 # -- prefect.yaml ------------------------------------------------------------------------------------------------------
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+FLOWS: dict[str, Any] = {**{name: chosen.flow for name, chosen in PROCESSES.items()}, "retention": retention}
 KEYS = {"name", "description", "entrypoint", "tags", "parameters", "work_pool", "concurrency_limit", "schedules"}
 
 
@@ -112,17 +115,34 @@ def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(deplo
     module, _, name = deployment["entrypoint"].rpartition(".")
     flow = getattr(importlib.import_module(module), name)
     assert isinstance(flow, Flow)
-    assert flow is PROCESSES[name].flow
+    assert flow is FLOWS[name]
     assert deployment["name"] == name.replace("_", "-")
     flow.validate_parameters(deployment["parameters"])
+    slugs = [schedule["slug"] for schedule in deployment["schedules"]]
+    assert len(slugs) == len(set(slugs)) > 0
     for schedule in deployment["schedules"]:
-        assert set(schedule) == {"slug", "cron", "timezone"}
+        assert set(schedule) <= {"slug", "cron", "timezone", "parameters"}
         assert schedule["timezone"] == "Europe/London"
+        flow.validate_parameters(schedule.get("parameters", {}))
     assert deployment["concurrency_limit"] == 1
 
 
-def test_every_flow_has_a_deployment() -> None:
-    assert {d["entrypoint"].rpartition(".")[2] for d in DEPLOYMENTS} == set(PROCESSES)
+def test_every_flow_has_a_deployment_and_every_process_a_weekly_sweep() -> None:
+    by_flow = {d["entrypoint"].rpartition(".")[2]: d for d in DEPLOYMENTS}
+    assert set(by_flow) == set(FLOWS)
+    for name in PROCESSES:
+        (sweep,) = [s for s in by_flow[name]["schedules"] if s.get("parameters") == {"sweep": True}]
+        assert sweep["cron"].split()[2:] == ["*", "*", "0"]
+
+
+def test_retention_prunes_what_is_old(configured: Side) -> None:
+    configured.run(PROCESSES["users_to_hr"].scoped(), now=datetime.now(UTC) - timedelta(days=91))
+    configured.awards()
+    state = retention(return_state=True)
+    assert state.message == "Pruned: 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps."
+    told = configured.store.story(configured.rows("employees")[0]["employee_id"])
+    assert [e["kind"] for e in told] == ["create"], "the ledger itself stays"
+    assert configured.users().written == 0, "and nothing is loaded again"
 
 
 def test_the_form_is_typed() -> None:

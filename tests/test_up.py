@@ -86,14 +86,14 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
         assert f"http://127.0.0.1:{prefect}" in told
         api = f"http://127.0.0.1:{prefect}/api"
         names = {f"{d['name']}" for d in httpx.post(f"{api}/deployments/filter", json={}).json()}
-        assert names == {"users-to-hr", "awards-to-hr"}
+        assert names == {"users-to-hr", "awards-to-hr", "retention"}
         deadline = time.monotonic() + 60
         scheduled: list[str] = []
-        while len(scheduled) < 2 and time.monotonic() < deadline:
+        while len(scheduled) < 3 and time.monotonic() < deadline:
             runs = httpx.post(f"{api}/flow_runs/filter", json={"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}).json()
             scheduled = sorted({r["deployment_id"] for r in runs if r["auto_scheduled"]})
             time.sleep(0.5)
-        assert len(scheduled) == 2, "each schedule produces runs"
+        assert len(scheduled) == 3, "each schedule produces runs"
         changes = httpx.get(f"http://127.0.0.1:{sandbox}/sandbox/changes").json()
         assert changes, "the sandbox is ticked"
         process.send_signal(signal.SIGTERM)
