@@ -36,8 +36,7 @@ def arrow(column: pd.Series[Any]) -> pa.Array:
 
 def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
     """A DataFrame over Arrow arrays of one length."""
-    series = {name: pd.Series(pd.arrays.ArrowExtensionArray(array)) for name, array in columns.items()}
-    return pd.DataFrame(series)
+    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(array) for name, array in columns.items()}, copy=False)
 
 
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:

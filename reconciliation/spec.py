@@ -123,6 +123,9 @@ class ProcessSpec(Frozen):
             raise ValueError(f"{self.name}: several fields are mapped to {twice}")
         if self.person and self.person not in [f.source for f in self.fields]:
             raise ValueError(f"{self.name}: {self.person!r} names the person and must be mapped")
+        unmapped = sorted({rule.target for rule in self.match} - {*targets, self.entity_key})
+        if unmapped:
+            raise ValueError(f"{self.name}: rows are matched by {unmapped}, which no field is mapped to")
         if self.entity_key in targets:
             raise ValueError(f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field")
         return self
