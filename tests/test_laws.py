@@ -159,6 +159,8 @@ def test_law_2_a_window_closes_only_what_it_has_seen_leave(
     links = of(LINKS, [(key, f"E-{key}") for key in linked])
 
     def known(_: str, source_keys: Any = None, target_keys: Any = None) -> pd.DataFrame:
+        if source_keys is None and target_keys is None:
+            return links
         chosen = links["source_key"].isin(source_keys or []) | links["target_key"].isin(target_keys or [])
         return links[chosen.to_numpy(dtype=bool)].reset_index(drop=True)
 
@@ -291,17 +293,18 @@ MINUTES = st.integers(0, 11 * 60)
 
 @examples(150)
 @given(
-    edits=st.lists(st.tuples(MINUTES, st.integers(0, 59)), min_size=1, max_size=8),
-    runs=st.lists(MINUTES, min_size=1, max_size=8),
+    edits=st.lists(st.tuples(MINUTES, st.integers(0, 109)), min_size=1, max_size=8),
+    runs=st.lists(MINUTES, max_size=8),
     skew=st.integers(-10, 10),
     spring=st.booleans(),
 )
-@example(edits=[(305, 0), (360, 0)], runs=[310, 421], skew=0, spring=False)
+@example(edits=[(310, 109), (415, 0)], runs=[416], skew=0, spring=False)
+@example(edits=[(270, 0)], runs=[], skew=0, spring=False)
 def test_law_6_incremental_reading_loses_no_change_while_the_clocks_change(
     edits: list[tuple[int, int]], runs: list[int], skew: int, spring: bool
 ) -> None:
-    """Edits at equal and odd moments, committed up to 59 minutes late by a source whose clock is off by minutes, in the
-    night in which an hour comes twice or not at all: each is read by the last run at the latest."""
+    """Edits at equal and odd moments, committed up to 109 minutes late by a source whose clock is off by up to ten, in
+    the night in which an hour comes twice or not at all: each is read by the last run at the latest."""
     start = datetime(2026, 3, 28, 20, tzinfo=UTC) if spring else AUTUMN
     moments = [start + timedelta(minutes=at) for at, _ in edits]
     stamps = [(m + timedelta(minutes=skew)).astimezone(LONDON).replace(tzinfo=None) for m in moments]
@@ -314,6 +317,9 @@ def test_law_6_incremental_reading_loses_no_change_while_the_clocks_change(
         came = [i for i, stamp in enumerate(stamps) if stamp >= low and visible[i] <= moment]
         seen |= set(came)
         updated = utc(pa.array([stamps[i] for i in came], pa.timestamp("us")), "Europe/London")
+        assert all(read <= moments[i] + timedelta(minutes=skew) for i, read in zip(came, updated.to_pylist(), strict=True)), (
+            "never later than it was"
+        )
         frame = pd.DataFrame({"updated_at": pd.arrays.ArrowExtensionArray(updated)})
         mark = advance(mark, Snapshot(frame), "updated_at", asked, moment, moment.date(), False)
         assert mark.moment is not None
@@ -355,11 +361,11 @@ def left_behind(hr: Hr, store: Any) -> tuple[Any, ...]:
     return hr.content("employees"), links, known, store.watermark(SPEC.name, SPEC.fingerprint()), Counter(entries(store))
 
 
-@examples(40)
+@examples(80)
 @given(
     users=USERS,
     there=st.sets(st.sampled_from("abxy")),
-    deaths=st.lists(st.integers(0, 80), min_size=1, max_size=3),
+    deaths=st.lists(st.integers(0, 45), min_size=1, max_size=3),
     sweep=st.booleans(),
 )
 def test_law_7_a_crash_anywhere_ends_where_an_undisturbed_run_ends(
@@ -422,13 +428,13 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
 # -- 9: everything lands somewhere -------------------------------------------------------------------------------------
 
 
-@examples(50)
+@examples(80)
 @given(
     users=USERS,
     later=USERS,
     broken=st.dictionaries(KEYS, st.sampled_from([UNREADABLE, KEYLESS])),
     there=st.lists(st.tuples(st.sampled_from("abxy"), st.sampled_from(["a@x", None])), max_size=3, unique_by=lambda row: row[0]),
-    refused=st.sets(KEYS),
+    refused=st.sets(KEYS) | st.just(set("abcdefgh")),
     orders=st.lists(st.sampled_from([Order(), Order(full=True), Order(sweep=True)]), min_size=1, max_size=2),
     whole=st.booleans(),
     discard=st.booleans(),
@@ -455,17 +461,16 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
     for number, order in enumerate(orders):
         now = NOW + timedelta(minutes=number)
         try:
-            report = run(spec, feed, hr, store, order, now)
-            assert report.read <= len(feed.records)
+            run(spec, feed, hr, store, order, now)
         except HrsyncError as error:
             assert "changes in a row" in str(error)  # noqa: PT017
             figures = store.runs(1)[0]["report"]
             assert figures["read"] + figures["reexamined"] == sum(figures["outcomes"].values())
         else:
-            held = {e["key"] for e in store.quarantined(limit=999)}
-            landed = len(store.known(spec.name))
-            keyless = sum(v == KEYLESS for v in feed.broken.values())
-            assert landed + len(held - {None}) + keyless >= len(feed.records) or not order.full
+            if order.full or order.sweep:
+                keyed = [key for key in feed.records if feed.broken.get(key) != KEYLESS]
+                kept = [key for key in keyed if any(e["status"] in ("open", "discarded") for e in store.entries_of(key))]
+                assert len(store.known(spec.name)) + len(kept) >= len(keyed)
         if discard:
             for entry in store.quarantined():
                 store.discard(entry["id"], "not wanted")

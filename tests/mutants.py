@@ -1,0 +1,216 @@
+"""Breaks the code on purpose, one mistake at a time, and looks whether the law that it breaks notices.
+
+``make mutants`` runs it and writes ``docs/laws.md``; it fails if a mistake goes unnoticed. Each mistake is made in a copy.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests" / "test_laws.py"
+LAWS = {
+    1: "Absent is never inferred from unreadable. An incomplete source closes nothing, an incomplete target creates nothing, a"
+    " rejected row is there.",
+    2: "A windowed read creates and updates. Closing comes from an explicit status or from a complete, verified sweep.",
+    3: "After a plan is applied nothing is left to do; the order of rows changes nothing, not even the digest.",
+    4: "A field that is not managed never changes; a carried field is no reason to write.",
+    5: "What comes back as it was written is no change.",
+    6: "Time is explicit: no change is lost while the clocks change, and an award expires by the day alone.",
+    7: "A crash anywhere ends where an undisturbed run ends, with no row lost and none sent twice.",
+    8: "Approval binds to a digest of the exact plan, and to HR as the plan saw it.",
+    9: "Every row read ends in exactly one outcome; the counts add up.",
+    10: "Personal data stays in the two systems and the store.",
+}
+MUTANTS: list[tuple[int, str, str, str, str]] = [
+    (1, "an unreadable record is taken for absent", "reconciliation/sweep.py", ', arrow(read.rejected["key"]).drop_null()])', "])"),
+    (
+        1,
+        "a record without a key is not minded",
+        "reconciliation/sweep.py",
+        "answer.complete and whole.complete) or keyless",
+        "answer.complete and whole.complete)",
+    ),
+    (
+        1,
+        "an incomplete read is believed",
+        "reconciliation/sweep.py",
+        "if not (answer.complete and whole.complete) or keyless:",
+        "if keyless:",
+    ),
+    (1, "what is missing is not verified", "tasks/sweep.py", "gone = verified(suspects, answer, whole)", "gone = suspects"),
+    (
+        1,
+        "an incomplete target gets creates",
+        "reconciliation/plan.py",
+        "creates = np.flatnonzero(new) if may_create else np.empty(0, dtype=np.int64)",
+        "creates = np.flatnonzero(new)",
+    ),
+    (
+        2,
+        "every linked row that did not come is closed",
+        "tasks/reconcile.py",
+        "store.links(spec.entity, source_keys=strings(outside[spec.key]))",
+        "store.links(spec.entity)",
+    ),
+    (
+        3,
+        "the digest depends on the order of rows",
+        "reconciliation/plan.py",
+        'order = pc.sort_indices(arrow(part["key"])).to_numpy()',
+        "order = np.arange(len(part))",
+    ),
+    (3, "what is closed is closed again", "reconciliation/plan.py", "rows = pick(leavers, still_open)", "rows = leavers"),
+    (
+        3,
+        "a null is taken for equal to everything",
+        "reconciliation/plan.py",
+        " | (np.asarray(pc.is_null(ours)) != np.asarray(pc.is_null(theirs)))",
+        "",
+    ),
+    (
+        4,
+        "the upsert writes every column",
+        "connectors/hr/sql.py",
+        "changed = {name: insert.excluded[name] for name in columns}",
+        "changed = {c.name: insert.excluded[c.name] for c in table.c if c.name not in self.names[:1]}",
+    ),
+    (4, "a carried field is a reason to write", "reconciliation/spec.py", "if not f.compare}", "if False}"),
+    (5, "the time stamp is compared", "reconciliation/spec.py", "if not f.compare}", "if False}"),
+    (
+        6,
+        "the hour that comes again is not minded",
+        "reconciliation/frame.py",
+        "return local.replace(tzinfo=None) - max(back, timedelta(0))",
+        "return local.replace(tzinfo=None)",
+    ),
+    (6, "there is no overlap", "reconciliation/watermark.py", "mark.moment - overlap)", "mark.moment)"),
+    (6, "the hour that comes twice is read as the later one", "reconciliation/frame.py", 'ambiguous="earliest"', 'ambiguous="latest"'),
+    (6, "a date in the future moves the watermark there", "reconciliation/watermark.py", "min(latest, now) if latest else None", "latest"),
+    (
+        6,
+        "an award expires a day early",
+        "reconciliation/awards.py",
+        "expired = true(pc.less(expires, pa.scalar(today)))",
+        "expired = true(pc.less_equal(expires, pa.scalar(today)))",
+    ),
+    (
+        7,
+        "the fate of open intents is not asked for",
+        "flows/_process.py",
+        "for intent, plan in self.store.open_intents(self.spec.name):",
+        "for intent, plan in []:",
+    ),
+    (7, "an intent is not closed by its receipts", "connectors/store/ledger.py", ".values(closed=naive(now)))", ".values(closed=None))"),
+    (
+        7,
+        "receipts are not written with the watermark",
+        "connectors/store/sql.py",
+        "            if last is not None:\n                self.enter(",
+        "            if False:\n                self.enter(",
+    ),
+    (
+        7,
+        "the watermark is written though the run has failed",
+        "tasks/load.py",
+        "            store.receive(run, spec, last, clock())\n",
+        "            pass\n",
+    ),
+    (
+        8,
+        "the digest does not see what is replaced",
+        "reconciliation/plan.py",
+        "for part in (changes, before):\n        for name in part.columns:",
+        "for part in (changes,):\n        for name in part.columns:",
+    ),
+    (
+        8,
+        "null and blank have one digest",
+        "reconciliation/plan.py",
+        "pc.fill_null(pc.binary_length(column), -1)",
+        "pc.fill_null(pc.binary_length(column), 0)",
+    ),
+    (
+        8,
+        "a row that has appeared meanwhile is overwritten",
+        "reconciliation/plan.py",
+        'return strings(pa.concat_arrays([arrow(before.changes["key"]), there]))',
+        'return strings(arrow(before.changes["key"]))',
+    ),
+    (
+        9,
+        "rows withheld from an incomplete HR are not counted",
+        "reconciliation/settle.py",
+        "held_rows = concat([compared.held, unsure])",
+        "held_rows = compared.held",
+    ),
+    (
+        9,
+        "rows resting in quarantine are not counted",
+        "reconciliation/settle.py",
+        'len(compared.rejected) + figures["resting"]',
+        "len(compared.rejected)",
+    ),
+    (9, "rows that were not tried are not counted", "reconciliation/settle.py", 'counts.pop("untried", 0)', '0 * counts.pop("untried", 0)'),
+    (9, "rows whose record is gone are not counted", "reconciliation/settle.py", ").sum()) + len(reported)", ").sum())"),
+    (
+        10,
+        "an unforeseen exception is passed on",
+        "tasks/steps.py",
+        "            raise Defect(",
+        "            raise\n            raise Defect(",
+    ),
+    (10, "a driver's message becomes the reason", "tasks/load.py", "({type(error).__name__})", "({error})"),
+]
+
+
+def tests_of(law: int) -> list[tuple[str, str]]:
+    """The law's tests, with the first line of what they say of themselves."""
+    found = [n for n in ast.parse(TESTS.read_text()).body if isinstance(n, ast.FunctionDef) and n.name.startswith(f"test_law_{law}_")]
+    return [(node.name, " ".join((ast.get_docstring(node) or "").split())) for node in found]
+
+
+def notices(law: int, file: str, old: str, new: str) -> str | None:
+    """The test that fails when ``old`` is ``new``; ``None`` if none does."""
+    with tempfile.TemporaryDirectory() as temporary:
+        tree = Path(temporary) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "docs", "*.egg-info"))
+        text = (tree / file).read_text()
+        if text.count(old) != 1:
+            raise SystemExit(f"{file} has {old!r} {text.count(old)} times: the list of mistakes must follow the code")
+        (tree / file).write_text(text.replace(old, new))
+        command = [sys.executable, "-m", "pytest", "tests/test_laws.py", "-q", "-x", "-k", f"test_law_{law}_", "-p", "no:cacheprovider"]
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    failed = [line.split("::")[1].split(" ")[0] for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    return failed[0] if failed else None
+
+
+def main() -> int:
+    rows: dict[int, list[str]] = {law: [] for law in LAWS}
+    unnoticed = 0
+    for law, what, file, old, new in MUTANTS:
+        by = notices(law, file, old, new)
+        unnoticed += by is None
+        print(f"{'caught  ' if by else 'UNNOTICED'} law {law}: {what} ({by or file})", flush=True)
+        rows[law].append(f"| {what} | `{file}` | {f'`{by}`' if by else '**none**'} |")
+    text = "# The laws\n\nWhat this integration promises, as properties that are tried on drawn examples (`tests/test_laws.py`).\n"
+    text += "Every run of the suite tries some; `make laws` tries 10,000 of each. A property that cannot fail proves nothing: each\n"
+    text += (
+        "was seen to fail on code with a deliberate mistake. `make mutants` makes each of these mistakes in a copy and writes\nthis page.\n"
+    )
+    for law, says in LAWS.items():
+        text += f"\n## {law}. {says}\n\n"
+        text += "".join(f"- `{name}`{': ' + doc if doc else ''}\n" for name, doc in tests_of(law))
+        text += "\n| deliberate mistake | where | caught by |\n|---|---|---|\n" + "\n".join(rows[law]) + "\n"
+    text += "\nConflicts between two owners of a field (the rest of law 4) come with the flows from HR to accessplanit.\n"
+    (ROOT / "docs" / "laws.md").write_text(text)
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
