@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
 from prefect import State
 from prefect.states import Cancelled, Completed
 
@@ -25,7 +26,7 @@ from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.frame import strings
 from reconciliation.guard import breaches
-from reconciliation.plan import EDITED, Plan, moved
+from reconciliation.plan import EDITED, Plan, already, moved
 from reconciliation.ports import Batch, Source, Store, Target
 from reconciliation.receipts import done, found_out
 from reconciliation.report import RunReport, sentence
@@ -233,14 +234,14 @@ class _Run:
             raise Misconfigured(f"The plan {digest} is one of {draft.spec.name}", f"Apply it with that flow, not with {self.spec.name}.")
         spec, plan = draft.spec, draft.compared.plan
         current = self.target.read(spec.entity, spec.columns(), {spec.entity_key: strings(plan.changes["key"])})
-        changed = moved(plan, current.frame, spec.entity_key, spec.columns())
+        # What an interrupted application has done already is as the plan wants it: that is not HR moving.
+        landed = already(plan, current.frame, spec.entity_key, spec.columns())
+        changed = set(moved(plan, current.frame, spec.entity_key, spec.columns())) - set(strings(landed))
         if changed or not current.complete:
             self.store.close_plan(digest, "stale")
             raise StalePlan(f"HR has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", "")
         draft.report.mode, draft.report.started, draft.report.settled = "approved", self.now, settled
-        found = self._carry_out(draft)
-        self.store.close_plan(digest, "applied")
-        return found
+        return self._carry_out(draft, landed)
 
     # -- the steps -------------------------------------------------------------------------------------------------
 
@@ -290,7 +291,7 @@ class _Run:
             report.sweep = {
                 "parts": swept.parts,
                 "parts taken up": swept.resumed,
-                "gone": len(compared.gone),
+                "gone": len(compared.gone) + len(compared.reported),
                 "only in HR": compared.figures["only_in_hr"],
                 "changed in HR": edited,
             }
@@ -352,11 +353,14 @@ class _Run:
             plan.digest,
         )
 
-    def _carry_out(self, draft: Draft) -> tuple[RunReport, Plan]:
-        """Loads the draft's plan and settles, in one transaction with its last receipts and the watermark."""
+    def _carry_out(self, draft: Draft, landed: pa.Array | None = None) -> tuple[RunReport, Plan]:
+        """Loads the draft's plan and settles, in one transaction with its last receipts and the watermark.
+
+        landed: keys of changes that HR shows already and that are not sent again.
+        """
         spec, report, plan = draft.spec, draft.report, draft.compared.plan
         with _timed(report, "load"):
-            receipts, last = self.call(load, self.target, self.store, spec, plan, self.id, self.world.clock)
+            receipts, last = self.call(load, self.target, self.store, spec, plan, self.id, self.world.clock, landed)
         settled = settle(draft.compared, receipts)
         report.outcomes.update(settled.outcomes)
         report.reexamined, report.reasons = settled.reexamined, settled.reasons

@@ -182,6 +182,11 @@ def apply_to(target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, s
     return concat([kept[[key, *columns]], written]) if len(kept) or len(written) else empty({key: "text", **columns})
 
 
+def already(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pa.Array:
+    """Keys of the changes that ``current`` shows as carried out."""
+    return reconcile(plan.changes.rename(columns={"key": key}), current, key, columns, list(columns)).unchanged
+
+
 def moved(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> list[str | None]:
     """Keys of the changes whose target row is no longer what the plan was made from; ``current`` holds these rows now."""
     before = reconcile(plan.before.rename(columns={"key": key}), current, key, columns, list(columns))

@@ -170,5 +170,5 @@ class Store(Protocol):
             StalePlan: there is none, it has been applied, rejected or redacted, or it does not have this digest.
         """
 
-    def close_plan(self, digest: str, status: Literal["applied", "rejected", "stale"]) -> None:
-        """Notes what became of a draft."""
+    def close_plan(self, digest: str, status: Literal["rejected", "stale"]) -> None:
+        """Notes that a draft is not to be applied; :meth:`settle` notes that it was."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .frame import arrow, frame, of, pick, true
-from .plan import Plan, reconcile
+from .plan import Plan, already, reconcile
 
 RECEIPTS = {"key": "text", "outcome": "text", "reason": "text"}
 """What became of one change: ``created``, ``updated``, ``closed``, ``failed`` with its reason, or ``untried``."""
@@ -36,10 +36,8 @@ def found_out(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str,
     ``plan`` holds just these changes, ``current`` the target's rows with their keys. A change that the target does not
     show has no receipt: it was not carried out. One that shows neither the old nor the new is ``unknown``.
     """
-    wanted = plan.changes.rename(columns={"key": key})
-    after = reconcile(wanted, current, key, columns, list(columns)).unchanged
     keys = arrow(plan.changes["key"])
-    landed = true(pc.is_in(keys, value_set=after))
+    landed = true(pc.is_in(keys, value_set=already(plan, current, key, columns)))
     was = reconcile(plan.before.rename(columns={"key": key}), current, key, columns, list(columns)).unchanged
     creates = true(pc.equal(arrow(plan.changes["kind"]), "create"))
     there = true(pc.is_in(keys, value_set=arrow(current[key])))

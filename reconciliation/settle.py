@@ -27,8 +27,9 @@ class Compared:
     rejected: as in the snapshot, contradictory records too. outside: the rows out of scope: ``key``, ``hash`` and, where
     HR may have to close a row, ``target_key``. pairs: the rows that were compared: ``source_key``, ``key`` (the
     target's), ``hash``. held: of ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key``
-    and ``key`` of HR rows whose record is gone. plan: the changes. population: rows of the entity in HR. figures: rows
-    read, skipped, duplicates, held and resting (in quarantine and not due), discarded, and only_in_hr after a sweep.
+    and ``key`` of HR rows whose record is gone and that are closed, now or already. reported: of those that are left to
+    a person. plan: the changes. population: rows of the entity in HR. figures: rows read, skipped, duplicates, held and
+    resting (in quarantine and not due), discarded, and only_in_hr after a sweep.
     """
 
     rejected: pd.DataFrame
@@ -37,6 +38,7 @@ class Compared:
     held: pd.DataFrame
     links: pd.DataFrame
     gone: pd.DataFrame
+    reported: pd.DataFrame
     plan: Plan
     population: int
     figures: Mapping[str, int]
@@ -72,8 +74,7 @@ def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
     left_scope = arrow(plan.changes["key"]).filter(pa.array(closes & ~true(pc.is_in(arrow(plan.changes["key"]), value_set=gone_keys))))
     # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
     read_rows = pa.concat_arrays([target_keys, left_scope])
-    reported = pick(compared.gone, ~true(pc.is_in(gone_keys, value_set=arrow(plan.changes["key"]))))
-    reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(reported)
+    reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(compared.reported)
     unsure = held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", "HR could not be read in full")
     # Without a hash: such a row does not rest until an attempt is due, it is looked at again as soon as it is read.
     unsure["hash"] = frame({"hash": pa.nulls(len(unsure), pa.int64())})["hash"]
@@ -82,7 +83,7 @@ def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
     counts["out_of_scope"] = len(compared.outside) - len(left_scope)
     touched = true(pc.is_in(target_keys, value_set=receipt_keys))
     counts["unchanged"] = figures["skipped"] + int((~touched & ~withheld).sum())
-    counts["held"] = len(held_rows) + len(reported) + figures["held"] + counts.pop("untried", 0)
+    counts["held"] = len(held_rows) + len(compared.reported) + figures["held"] + counts.pop("untried", 0)
     counts["quarantined"] = len(compared.rejected) + figures["resting"]
     counts["discarded"] = figures["discarded"]
     counts["duplicate"] = figures["duplicates"]
@@ -98,19 +99,17 @@ def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
         }
     )
     links_good = ~true(pc.is_in(arrow(compared.links["target_key"]), value_set=bad_keys))
-    forgotten = pick(compared.gone, true(pc.is_in(gone_keys, value_set=receipt_keys)) & ~true(pc.is_in(gone_keys, value_set=bad_keys)))
-    quarantine, reasons = _quarantine(compared, held_rows, pick(receipts, refused), reported)
+    forgotten = pick(compared.gone, ~true(pc.is_in(gone_keys, value_set=bad_keys)))
+    quarantine, reasons = _quarantine(compared, held_rows, pick(receipts, refused))
     return Settled(dict(counts), reexamined, landed, pick(compared.links, links_good), quarantine, arrow(forgotten["source_key"]), reasons)
 
 
-def _quarantine(
-    compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame, gone: pd.DataFrame
-) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
+def _quarantine(compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
     sources = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
     place = pc.index_in(arrow(refused["key"]), value_set=arrow(sources["key"]))
     source_keys = pc.coalesce(arrow(sources["source_key"]).take(place), arrow(refused["key"]))
     failed = frame({"key": source_keys, "reason": arrow(refused["reason"]), "hash": arrow(sources["hash"]).take(place)})
-    there = "is no more in accessplanit; HR still has the row"
+    gone, there = compared.reported, "is no more in accessplanit; HR still has the row"
     parts = [
         ("rejected", _columns(compared.rejected)),
         ("held", _columns(held_rows)),

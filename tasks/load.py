@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from reconciliation.errors import HrsyncError, Refused
-from reconciliation.frame import concat, empty
+from reconciliation.frame import arrow, concat, empty, pick, true
 from reconciliation.plan import Plan
 from reconciliation.ports import Batch, Store, Target
-from reconciliation.receipts import RECEIPTS, all_of, failures_at_the_end
+from reconciliation.receipts import RECEIPTS, all_of, done, failures_at_the_end
 from reconciliation.spec import ProcessSpec
 
 from .steps import step
@@ -31,6 +34,8 @@ class Loading:
 
     def batch(self, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of ``changes``; a batch that is refused is halved until the bad row stands alone."""
+        if not len(changes):
+            return empty(RECEIPTS)
         if self.open:
             return all_of(changes, "untried", f"HR refused {self.failures} changes in a row")
         try:
@@ -50,25 +55,27 @@ class Loading:
 
 @step("load")
 def load(
-    target: Target, store: Store, spec: ProcessSpec, plan: Plan, run: str, clock: Callable[[], datetime]
+    target: Target, store: Store, spec: ProcessSpec, plan: Plan, run: str, clock: Callable[[], datetime], landed: pa.Array | None = None
 ) -> tuple[pd.DataFrame, Batch | None]:
-    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch.
+    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch. ``landed``: keys that need no call.
 
     The receipts of every batch but the last are written here; those of the last one belong into the transaction that
     moves the watermark.
     """
     loading = Loading(target, spec)
-    done: list[pd.DataFrame] = []
+    receipts: list[pd.DataFrame] = []
     last: Batch | None = None
     for start in range(0, len(plan.changes), target.batch):
         if last is not None:
             store.receive(run, spec, last, clock())
         changes = plan.changes.iloc[start : start + target.batch].reset_index(drop=True)
-        if loading.open:
-            done.append(loading.batch(changes))
-            last = None
+        known = true(pc.is_in(arrow(changes["key"]), value_set=landed)) if landed is not None else np.zeros(len(changes), dtype=bool)
+        send, last = pick(changes, ~known), None
+        receipts.append(done(pick(changes, known)))
+        if loading.open or not len(send):
+            receipts.append(loading.batch(send))
             continue
         intent = store.intend(run, spec, plan.digest, start, start + len(changes), clock())
-        last = Batch(intent, changes, loading.batch(changes))
-        done.append(last.receipts)
-    return concat(done) if done else empty(RECEIPTS), last
+        last = Batch(intent, changes, loading.batch(send))
+        receipts.append(last.receipts)
+    return concat(receipts) if receipts else empty(RECEIPTS), last

@@ -67,7 +67,8 @@ def _compare(
         # A row that could not be read is no row that is gone: what HR itself has left out is not looked for.
         gone = rows_of(swept.gone, origin, there, key) if current.complete else gone
         figures["only_in_hr"] = _only_in_hr(there, key, origin, matched.keys)
-        there = revoked(there, key, gone) if spec.award_states else there
+        if spec.award_states and spec.scope.gone == "close":
+            there = revoked(there, key, gone)
     wanted = with_siblings(spec, wanted, there, today)
     wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
     plan = reconcile(wanted, current.frame, key, columns, spec.compared(), may_create=current.complete)
@@ -89,7 +90,9 @@ def _compare(
             "target_key": linked(arrow(outside[spec.key]), links),
         }
     )
-    return Compared(read.rejected, left, pairs, _with_hash(spec, concat(held), data), matched.links, gone, plan, population, figures)
+    sorted_out = (gone, empty(ORIGIN)) if spec.scope.gone == "close" else (empty(ORIGIN), gone)
+    held_rows = _with_hash(spec, concat(held), data)
+    return Compared(read.rejected, left, pairs, held_rows, matched.links, *sorted_out, plan, population, figures)
 
 
 def _with_hash(spec: ProcessSpec, held: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:

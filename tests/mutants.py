@@ -157,7 +157,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "len(compared.rejected)",
     ),
     (9, "rows that were not tried are not counted", "reconciliation/settle.py", 'counts.pop("untried", 0)', '0 * counts.pop("untried", 0)'),
-    (9, "rows whose record is gone are not counted", "reconciliation/settle.py", ").sum()) + len(reported)", ").sum())"),
+    (9, "rows whose record is gone are not counted", "reconciliation/settle.py", ").sum()) + len(compared.reported)", ").sum())"),
     (
         10,
         "an unforeseen exception is passed on",

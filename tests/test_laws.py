@@ -439,6 +439,7 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
     whole=st.booleans(),
     discard=st.booleans(),
     breaker=st.sampled_from([2, 50]),
+    gone=st.sampled_from(["close", "report"]),
 )
 def test_law_9_every_row_ends_in_exactly_one_outcome(
     users: dict[str, dict[str, Any]],
@@ -450,10 +451,11 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
     whole: bool,
     discard: bool,
     breaker: int,
+    gone: str,
 ) -> None:
     """Readable and not, in scope and not, matched or ambiguous, refused, gone, discarded: the counts add up (``run``
     asserts it), and every record that was read is landed, in quarantine, or neither because it was not tried."""
-    spec = SPEC.model_copy(update={"breaker": breaker})
+    spec = SPEC.model_copy(update={"breaker": breaker, "scope": SPEC.scope.model_copy(update={"gone": gone})})
     feed, store = feed_of(users, broken={k: v for k, v in broken.items() if k in users}), STORES.fresh()
     hr = small_hr(2, [employee(f"H-{key}", None, email=mail) for key, mail in there])
     hr.refuses = lambda key: key.removeprefix("AP-") in refused
@@ -474,7 +476,7 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
         if discard:
             for entry in store.quarantined():
                 store.discard(entry["id"], "not wanted")
-        feed = feed_of({**users, **later}, broken=feed.broken)
+        feed = feed_of({**users, **later} if whole else later, broken={k: v for k, v in feed.broken.items() if k in later})
 
 
 # -- 10: personal data stays where it is -------------------------------------------------------------------------------

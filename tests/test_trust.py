@@ -121,6 +121,7 @@ def test_a_user_that_is_gone_is_reported_or_closed_as_declared(make_side: Callab
         assert [(e["key"], e["stage"]) for e in entries] == ([(key, "gone")] if gone == "report" else [])
         again = side.run(spec, SWEEP)
         assert again.written == 0
+        assert [e["key"] for e in side.store.quarantined(USERS.name)] == [e["key"] for e in entries], "closed is not reported again"
         if entries:
             side.store.discard(entries[0]["id"], "left years ago")
             side.run(spec, SWEEP)

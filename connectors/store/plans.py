@@ -23,7 +23,7 @@ from reconciliation.watermark import Watermark
 from . import schema as t
 from .base import Part, failing, naive, packed, unpacked, upsert
 
-FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone")
+FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Plans(Part):
         older = (p.process == draft.spec.name) & (p.fingerprint == draft.spec.fingerprint()) & (p.status == "waiting")
         with failing(), self.engine.begin() as connection:
             if status == "waiting":
-                self._close(connection, older, "stale")
+                self.end_drafts(connection, older, "stale")
             self._keep(connection, compared.plan, draft.spec, now, more)
             if draft.whole:
                 s = t.sweep_part.c
@@ -152,12 +152,13 @@ class Plans(Part):
         compared = Compared(**{name: frames[name] for name in FRAMES}, plan=plan, population=rest.population, figures=rest.figures)
         return Draft(rest.spec, compared, rest.before, rest.after, rest.report, rest.retried, rest.looked_again, rest.whole, rest.drift)
 
-    def close_plan(self, digest_: str, status: Literal["applied", "rejected", "stale"]) -> None:
+    def close_plan(self, digest_: str, status: Literal["rejected", "stale"]) -> None:
         """Notes what became of a draft; what applying it would have needed is dropped."""
         with failing(), self.engine.begin() as connection:
-            self._close(connection, t.plan.c.digest == digest_, status)
+            self.end_drafts(connection, t.plan.c.digest == digest_, status)
 
-    def _close(self, connection: sa.Connection, which: sa.ColumnElement[bool], status: str) -> None:
+    def end_drafts(self, connection: sa.Connection, which: sa.ColumnElement[bool], status: str) -> None:
+        """:meth:`close_plan` within a transaction, for the drafts among some plans."""
         still = which & t.plan.c.status.in_(("made", "waiting"))
         digests = list(connection.execute(sa.select(t.plan.c.digest).where(still)).scalars())
         if digests:

@@ -88,5 +88,8 @@ class SyncStore(Ledger, Records, Links, Quarantine, Sweeps, Privacy):
                 self.move(connection, spec, draft.before, draft.after)
             if draft.whole:
                 self.drop_parts(connection, spec)
+            if failure is None:
+                # A draft that was applied is closed with its receipts; of any other plan this is no draft.
+                self.end_drafts(connection, t.plan.c.digest == draft.compared.plan.digest, "applied")
             self.end(connection, run, "failed" if failure else "completed", failure, now, report)
         return report.drift
