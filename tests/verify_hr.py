@@ -103,7 +103,7 @@ def compare(sandbox: str, hr: str, today: date, *, updated: bool = True) -> list
     states = expected_states(awards, today)
     wanted = {str(a["ID"]): a for a in awards}
     problems += [f"award {k} is missing in HR" for k in sorted(wanted.keys() - held.keys())]
-    problems += [f"award {k} is only in HR" for k in sorted(held.keys() - wanted.keys())]
+    problems += [f"award {k} is only in HR" for k in sorted(held.keys() - wanted.keys()) if held[k]["state"] != "revoked"]
     for key in sorted(wanted.keys() & held.keys()):
         award, row = wanted[key], held[key]
         for column, source in AWARD.items():
