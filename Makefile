@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: run test check bench clean
+.PHONY: run test check laws mutants chaos bench clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.run: pyproject.toml requirements.lock
@@ -30,6 +30,15 @@ check: $(VENV)/.dev   ## linter, formatter, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+laws: $(VENV)/.dev    ## 10,000 examples of each law: more than an hour
+	HRSYNC_LAWS=long $(BIN)/python -m pytest tests/test_laws.py --timeout 14400 $(ARGS)
+
+mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law notices; writes docs/laws.md
+	$(BIN)/python tests/mutants.py
+
+chaos: $(VENV)/.dev   ## kills processes at hundreds of points, and takes a thousand random steps
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py --timeout 3600 $(ARGS)
 
 bench: $(VENV)/.bench ## measures and prints; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)

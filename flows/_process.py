@@ -27,7 +27,7 @@ from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan
 from reconciliation.frame import strings
 from reconciliation.guard import breaches
 from reconciliation.plan import EDITED, Plan, already, moved
-from reconciliation.ports import Batch, Source, Store, Target
+from reconciliation.ports import Batch, Outcome, Source, Store, Target
 from reconciliation.receipts import done, found_out
 from reconciliation.report import RunReport, sentence
 from reconciliation.settle import Compared, settle
@@ -194,7 +194,9 @@ class _Run:
         except BaseException as error:
             # Only our own errors are known to hold no personal data.
             reason = str(error) if isinstance(error, HrsyncError) else type(error).__name__
-            self.store.finish(self.id, "skipped" if isinstance(error, Skipped) else "failed", reason, self.world.clock())
+            stopped = isinstance(error, UnsafePlan | StalePlan)
+            outcome: Outcome = "skipped" if isinstance(error, Skipped) else "stopped" if stopped else "failed"
+            self.store.finish(self.id, outcome, reason, self.world.clock())
             raise
 
     def sweeping(self) -> bool:

@@ -15,14 +15,13 @@ from connectors.hr import REGISTRY
 from connectors.settings import load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
-from reconciliation.report import differences
 from tasks.connections import accessplanit_settings, connections
 
 from . import up as quick_start
 from ._process import Order, World, plainly, run_process
 from .catalogue import PROCESSES, process
 from .desk import app as desk
-from .terminal import end, out, plain_errors, print_report, store, unbroken
+from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
 from .terminal import settings as read_settings
 
 app = typer.Typer(help="accessplanit ⇄ HR: pull feeds, reconcile, load.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -79,13 +78,7 @@ def plan(
     with connections(settings) as opened:
         order = Order(mode="plan", full=full, since=since, sweep=sweep, keep=keep)
         report, found = run_process(spec, World.of(opened, settings), order, call=plainly)
-    table = unbroken(Table("change", "HR key", "field", "now", "then", title=f"{spec.title}: the first {limit} changes"), 3)
-    last = ""
-    for kind, key, field, before, after in differences(found, limit):
-        table.add_row(*((kind, key) if key != last else ("", "")), field, before, after)
-        last = key
-    if last:
-        out.print(table)
+    print_changes(found, f"{spec.title}: the first {limit} changes", limit)
     print_report(report)
     if keep and len(found.changes):
         out.print(f"Kept. To carry out exactly this plan: hrsync apply {found.digest}", highlight=False)
@@ -108,6 +101,17 @@ def run(
     with quick_start.in_running_server(settings):
         state = chosen.flow(**filters, full=full, since=since, sweep=sweep, return_state=True)
     end(state)
+
+
+@app.command()
+@plain_errors
+def show(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")], limit: int = 100) -> None:
+    """Show a kept plan, field by field. The output holds personal data."""
+    with store() as opened:
+        draft = opened.draft(digest)
+    print_changes(draft.compared.plan, f"{draft.spec.title}: the first {limit} changes of {digest}", limit)
+    counts = ", ".join(f"{rows:,} to {kind}" for kind, rows in draft.compared.plan.counts().items())
+    out.print(f"{counts}; made {draft.report.started:%d %b %Y %H:%M} UTC from {draft.report.source}", highlight=False)
 
 
 @app.command()

@@ -14,7 +14,8 @@ from rich.table import Table
 from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
-from reconciliation.report import RunReport
+from reconciliation.plan import Plan
+from reconciliation.report import RunReport, differences
 
 from . import up as quick_start
 
@@ -59,6 +60,17 @@ def unbroken(table: Table, columns: int) -> Table:
         column.no_wrap = number < columns
         column.overflow = "fold"
     return table
+
+
+def print_changes(plan: Plan, title: str, limit: int) -> None:
+    """The first changes of a plan, field by field: personal data."""
+    table = unbroken(Table("change", "HR key", "field", "now", "then", title=title), 3)
+    last = ""
+    for kind, key, field, before, after in differences(plan, limit):
+        table.add_row(*((kind, key) if key != last else ("", "")), field, before, after)
+        last = key
+    if last:
+        out.print(table)
 
 
 def print_report(report: RunReport) -> None:

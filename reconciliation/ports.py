@@ -19,6 +19,8 @@ from .snapshot import Snapshot
 from .spec import ProcessSpec
 from .watermark import Watermark
 
+Outcome = Literal["completed", "failed", "stopped", "skipped"]
+"""How a run ends. stopped: its plan was past the guard, or is no longer right. skipped: there was nothing for it to do."""
 Hashes = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -100,7 +102,7 @@ class Store(Protocol):
     def start(self, run: str, spec: ProcessSpec, mode: str, now: datetime, flow_run: str | None) -> None:
         """Notes that a run has begun."""
 
-    def finish(self, run: str, outcome: Literal["completed", "failed", "skipped"], reason: str | None, now: datetime) -> None:
+    def finish(self, run: str, outcome: Outcome, reason: str | None, now: datetime) -> None:
         """Notes how a run ended that settled nothing."""
 
     def covered(self, process: str, fingerprint: str, moment: datetime, sweep: bool) -> bool:

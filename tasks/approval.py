@@ -48,7 +48,7 @@ def question(report: RunReport, counts: Mapping[str, int], population: int, dige
 | rows in HR now | {population:,} |
 
 Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {report.read:,} records of {report.source}.
-`hrsync plan {report.process}` shows what would be changed now, field by field; `hrsync why KEY` what happened before."""
+`hrsync show {digest}` shows it field by field, `hrsync why KEY` what happened to a row before."""
 
 
 def approval(

@@ -361,7 +361,7 @@ def left_behind(hr: Hr, store: Any) -> tuple[Any, ...]:
     return hr.content("employees"), links, known, store.watermark(SPEC.name, SPEC.fingerprint()), Counter(entries(store))
 
 
-@examples(80)
+@examples(50)
 @given(
     users=USERS,
     there=st.sets(st.sampled_from("abxy")),
@@ -428,7 +428,7 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
 # -- 9: everything lands somewhere -------------------------------------------------------------------------------------
 
 
-@examples(80)
+@examples(60)
 @given(
     users=USERS,
     later=USERS,

@@ -224,7 +224,7 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
         side.run(strict, Order(approve="0" * 16))
     report = side.run(strict, Order(approve=stopped.value.digest))
     assert report.outcomes["updated"] == len(before["employees"])
-    assert [r["outcome"] for r in side.store.runs(3)] == ["completed", "failed", "failed"]
+    assert [r["outcome"] for r in side.store.runs(3)] == ["completed", "stopped", "stopped"]
 
 
 def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
 from reconciliation.errors import StoreFailed
+from reconciliation.ports import Outcome
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 
@@ -86,7 +87,7 @@ class Runs(Part):
         with failing(), self.engine.begin() as connection:
             connection.execute(t.run.insert().values(values))
 
-    def finish(self, run: str, outcome: Literal["completed", "failed", "skipped"], reason: str | None, now: datetime) -> None:
+    def finish(self, run: str, outcome: Outcome, reason: str | None, now: datetime) -> None:
         """Notes how a run ended that settled nothing."""
         with failing(), self.engine.begin() as connection:
             self.end(connection, run, outcome, reason, now, None)

@@ -149,7 +149,7 @@ run = sa.Table(
     sa.Column("fingerprint", sa.Text),
     sa.Column("flow_run", sa.Text),
 )
-"""Every run and its figures; no personal data. outcome: completed, failed, skipped; none while it runs or if it was
+"""Every run and its figures; no personal data. outcome: completed, failed, stopped, skipped; none while it runs or if it was
 killed. flow_run: Prefect's ID of it."""
 sa.Index("ix_run_process", run.c.process, run.c.started)
 
