@@ -65,11 +65,24 @@ def whole_organisation(people: int, folder: Path) -> dict[str, Any]:
         server.wait()
 
 
+def with_a_long_ledger(entries: int, rounds: int, records: Path, folder: Path) -> list[dict[str, dict[str, Any]]]:
+    """An incremental run that finds 1,000 changes, on a store with an empty ledger and on one with ``entries``."""
+    for name, rows in (("empty", 0), ("long", entries)):
+        contender("links", "-", folder / name, str(records))
+        contender("hrsync", f"{URL}/first", folder / name, env=environment())
+        contender("ledger", "-", folder / name, str(rows))
+    return [
+        {name: contender("hrsync", f"{URL}/window-{number}", folder / name, env=environment()) for name in ("empty", "long")}
+        for number in range(rounds)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--people", type=int, default=100_000, help="0: leave the whole organisation out")
+    parser.add_argument("--ledger", type=int, default=5_000_000, help="entries of the long ledger; 0: leave it out")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -91,11 +104,12 @@ def main() -> None:
                         "dlt": contender("dlt", f"{URL}/first", place / "dlt"),
                     }
                 )
+            long = with_a_long_ledger(chosen.ledger, chosen.rounds, records, folder) if chosen.ledger else []
         finally:
             server.terminate()
             server.wait()
         whole = whole_organisation(chosen.people, folder) if chosen.people else None
-    text = report(chosen.rows, rounds, whole)
+    text = report(chosen.rows, rounds, whole) + (ledger_report(chosen.ledger, long) if long else "")
     print(text)
     if chosen.write:
         (ROOT / "docs" / "benchmarks.md").write_text(text)
@@ -164,6 +178,19 @@ filters, counts and pages with SQLite in Python, is most of the time.
 {_whole("awards_to_hr", awards)}
 """
     return text
+
+
+def ledger_report(entries: int, rounds: list[dict[str, dict[str, Any]]]) -> str:
+    ratios = sorted(seconds(r["long"]) / seconds(r["empty"]) for r in rounds)
+    empty, long = (statistics.median(seconds(r[name]) for r in rounds) for name in ("empty", "long"))
+    changed = rounds[0]["long"]["outcomes"]
+    return f"""
+## An incremental run on a long ledger
+
+The run reads a window of {rounds[0]["long"]["rows"]:,} records, all of them changed ({changed}), against 100,000 awards in HR. With an
+empty ledger it takes {empty:.2f} s, with {entries:,} entries {long:.2f} s: a ratio of {statistics.median(ratios):.2f} ({ratios[0]:.2f} to
+{ratios[-1]:.2f} in {len(rounds)} rounds; at most 1.2 is the aim).
+"""
 
 
 def _whole(name: str, found: dict[str, Any]) -> str:

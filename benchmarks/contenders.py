@@ -122,7 +122,21 @@ def links(folder: Path, records: Path) -> None:
     SqlHr(f"sqlite:///{folder / 'hr.db'}").close()
     users = sorted({json.loads(line)["UserID"] for line in records.read_bytes().splitlines()})
     with sqlite3.connect(folder / "store.db") as connection:
-        connection.executemany("INSERT INTO link VALUES ('employees', ?, ?, '2026-01-01 00:00:00')", [(u, f"E-{u}") for u in users])
+        connection.executemany(
+            "INSERT INTO link VALUES ('employees', ?, ?, '2026-01-01 00:00:00', 'matched')", [(u, f"E-{u}") for u in users]
+        )
+
+
+def ledger(folder: Path, rows: int) -> None:
+    """A store that has kept the ledger of years: ``rows`` entries of random keys beside what it holds."""
+    entry = "1, 0, 'UA' || abs(random()), 'user' || abs(random() % 100000), 'update', 'award_label', 'changed in accessplanit', 'updated'"
+    with sqlite3.connect(folder / "store.db") as connection:
+        connection.execute("DELETE FROM ledger")
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            f" INSERT INTO ledger (intent, place, key, person, kind, fields, reason, outcome) SELECT {entry} FROM n WHERE ? > 0",
+            (rows, rows),
+        )
 
 
 def dlt(url: str, folder: Path) -> None:
@@ -161,6 +175,8 @@ def main() -> None:
         floor(url, Path(folder))
     elif name == "links":
         links(Path(folder), Path(rest[0]))
+    elif name == "ledger":
+        ledger(Path(folder), int(rest[0]))
     elif name == "dlt":
         dlt(url, Path(folder))
     else:

@@ -1,7 +1,7 @@
 """A server that hands out prepared records: the cost of being accessplanit is not what is measured.
 
-``python -m benchmarks.pages FILE PORT`` serves the records of FILE (one JSON object a line) under ``/first`` and, with
-every hundredth record changed, under ``/second``.
+``python -m benchmarks.pages FILE PORT`` serves the records of FILE (one JSON object a line) under ``/first``, with every
+hundredth record changed under ``/second``, and of these alone the n-th revision under ``/window-n``.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def prepare(people: int, rows: int, file: Path) -> None:
             out.write(orjson.dumps(row) + b"\n")
 
 
-def changed(record: bytes) -> bytes:
+def changed(record: bytes, revision: str = "revised") -> bytes:
     row = orjson.loads(record)
-    return orjson.dumps({**row, "AwardLabel": f"{row['AwardLabel']} (revised)", "DateUpdated": "2026-11-23T10:00:00"})
+    return orjson.dumps({**row, "AwardLabel": f"{row['AwardLabel']} ({revision})", "DateUpdated": "2026-11-23T10:00:00"})
 
 
 def serve(file: Path, port: int) -> None:
@@ -46,7 +46,10 @@ def serve(file: Path, port: int) -> None:
     versions = {"first": first, "second": second}
 
     async def page(request: Request) -> Response:
-        records = versions[request.path_params["version"]]
+        version = request.path_params["version"]
+        if version not in versions:
+            versions[version] = [changed(record, version) for record in first[::100]]
+        records = versions[version]
         top, skip = int(request.query_params["$top"]), int(request.query_params["$skip"])
         body = b'{"results":[%s],"count":%d}' % (b",".join(records[skip : skip + top]), len(records))
         return Response(body, media_type="application/json")

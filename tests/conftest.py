@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import socket
@@ -27,6 +28,7 @@ from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._process import Order, World, plainly, run_process
+from reconciliation import errors
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 from sandbox.app import ROOT, Sandbox, make_app
@@ -47,6 +49,52 @@ DIALECTS = {"standard": Dialect(), "awkward": AWKWARD}
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+
+class Evidence(logging.Handler):
+    """What a test run has said, and of whom it must not have said anything (``test_privacy.py``)."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.logged: list[str] = []
+        self.raised: list[str] = []
+        self.ids: set[str] = set()
+        self.names: set[str] = set()
+        self.mails: set[str] = set()
+        self.phones: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.logged.append(self.format(record))
+
+    def people(self, side: Side) -> None:
+        """Notes everybody in a side's sandbox."""
+        with side.sandbox.engine.connect() as connection:
+            found = connection.exec_driver_sql('SELECT "ID", "Forenames", "Surname", "Email", "Phone", "Mobile" FROM "User"').all()
+        for key, forenames, surname, mail, *phones in found:
+            self.ids.add(str(key))
+            self.names.add(f"{str(forenames).split()[-1]} {str(surname).split()[0]}")
+            self.mails |= {str(mail).lower()} if mail else set()
+            self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
+
+
+EVIDENCE = Evidence()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listens to every logger and to every error of ours, from the start."""
+    logging.getLogger().addHandler(EVIDENCE)
+    init = errors.HrsyncError.__init__
+
+    def noted(self: errors.HrsyncError, what: str, remedy: str) -> None:
+        EVIDENCE.raised.append(f"{what}. {remedy}")
+        init(self, what, remedy)
+
+    errors.HrsyncError.__init__ = noted  # type: ignore[method-assign]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks at the whole run comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 
 def free_port() -> int:
@@ -188,6 +236,7 @@ def make_side(tmp_path: Path, dialect_name: str) -> Iterator[Callable[..., Side]
 
     yield make
     for served, side in made:
+        EVIDENCE.people(side)
         served.stop()
         side.target.close()
         side.store.close()

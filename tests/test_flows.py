@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,24 +70,6 @@ def test_a_failure_is_one_sentence_and_no_data(configured: Side, monkeypatch: py
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT__ATTEMPTS", "1")
     state = run("users_to_hr")
     assert "SourceFailed: accessplanit answered 503" in str(state.message)
-
-
-def test_nothing_of_a_person_is_in_prefect_s_database(configured: Side, caplog: pytest.LogCaptureFixture) -> None:
-    import prefect.settings
-
-    configured.change_one("Email", "no address")
-    with configured.sandbox.engine.begin() as connection:
-        people = connection.exec_driver_sql('SELECT "ID", "Email", "Mobile", "Fullname" FROM "User"').all()
-    for name in PROCESSES:
-        assert run(name).is_completed()
-    url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
-    path = str(url.get_secret_value() if hasattr(url, "get_secret_value") else url).partition(":///")[2]
-    with sqlite3.connect(path) as connection:
-        kept = "\n".join(connection.iterdump())
-    for text in (kept, caplog.text):
-        for identifier, email, mobile, fullname in people:
-            assert f'"{identifier}"' not in text
-            assert not any(value and value in text for value in (email, mobile, fullname)), "personal data"
 
 
 def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""Runs last: nothing that the whole test run has logged, raised or left in Prefect tells of an invented person.
+
+Collected by ``conftest.Evidence``: every log record of every logger, the text of every error of ours, and Prefect's
+whole database, in which its artifacts, parameters, states, logs and form inputs are.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from itertools import pairwise
+
+import prefect.settings
+import pytest
+
+from .conftest import EVIDENCE, Side
+
+pytestmark = [pytest.mark.prefect, pytest.mark.last]
+WORD = re.compile(r"[^\W\d_][\w'’-]*")
+MAIL = re.compile(r"[\w.+'-]+@[\w.-]+\w")
+QUOTED = re.compile(r'"([\w-]+)"')
+DIGITS = re.compile(r"\d[\d ]{8,}\d")
+
+
+def traces(text: str) -> Iterator[str]:
+    """Parts of ``text`` that are somebody's ID, name, e-mail address or phone number."""
+    for line in text.splitlines():
+        yield from (quoted for quoted in QUOTED.findall(line) if quoted in EVIDENCE.ids)
+        yield from (pair for one, other in pairwise(WORD.findall(line)) if (pair := f"{one} {other}") in EVIDENCE.names)
+        yield from (mail for mail in MAIL.findall(line) if mail.lower() in EVIDENCE.mails)
+        yield from (number for number in DIGITS.findall(line) if number.replace(" ", "") in EVIDENCE.phones)
+
+
+@pytest.fixture
+def dialect_name() -> str:
+    return "standard"
+
+
+def test_nothing_of_the_whole_run_tells_of_a_person(configured: Side) -> None:
+    from flows.catalogue import PROCESSES
+
+    for chosen in PROCESSES.values():
+        chosen.flow(return_state=True)
+    EVIDENCE.people(configured)
+    assert len(EVIDENCE.names) > 50
+    person = next(iter(sorted(EVIDENCE.names)))
+    mail, phone = next(iter(sorted(EVIDENCE.mails))), next(iter(sorted(EVIDENCE.phones)))
+    key = next(iter(sorted(EVIDENCE.ids)))
+    planted = f'The user "{key}", {person} <{mail}>, has the number {phone}'
+    assert set(traces(planted)) == {key, person, mail, phone}, "a trace would be found"
+    url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
+    path = str(url.get_secret_value() if hasattr(url, "get_secret_value") else url).partition(":///")[2]
+    with sqlite3.connect(path) as connection:
+        kept = "\n".join(connection.iterdump())
+    assert "users-to-hr-summary" in kept
+    for name, text in (("Prefect's database", kept), ("logs", "\n".join(EVIDENCE.logged)), ("errors", "\n".join(EVIDENCE.raised))):
+        assert sorted(set(traces(text)))[:5] == [], name
