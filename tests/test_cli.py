@@ -52,6 +52,67 @@ def test_run_status_and_quarantine(configured: Side) -> None:
     assert "no open entry 999999" in hrsync("quarantine", "show", "999999", code=1)
 
 
+def test_why_tells_the_story_of_a_record_and_values_only_on_request(configured: Side) -> None:
+    configured.users()
+    configured.awards()
+    key = configured.change_one("JobTitle", "Chief Beekeeper")
+    configured.users()
+    told = hrsync("why", key)
+    assert re.search(rf"accessplanit {key} is employees \S+ in HR \(found by the matching rules, or new\)", told)
+    assert re.search(r"employees \S+ was created in HR because it was new in HR by run \w{8}, plan \w{16}", told)
+    assert re.search(r"was changed in HR \(job_title\) because it had changed in accessplanit", told)
+    assert "awards" in told, "what is the person's, too"
+    assert "Chief Beekeeper" not in told
+    assert "→ Chief Beekeeper" in hrsync("why", key, "--values")
+    waiting = next(e for e in configured.store.quarantined() if e["waits_for"])
+    told = hrsync("why", waiting["key"])
+    assert f"was held: user_id waits until this user is an employee in HR ({waiting['waits_for']}), 1 time" in told
+    assert "Nothing is known of 'nobody'" in hrsync("why", "nobody")
+
+
+def test_links_are_listed_set_and_undone(configured: Side) -> None:
+    key = configured.change_one("Email", "shared@x.example")
+    with configured.sandbox.engine.begin() as connection:
+        connection.exec_driver_sql('UPDATE "User" SET ExternalID = NULL WHERE ID = ?', (key,))
+    with configured.target.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO employees (employee_id, surname, email) VALUES ('H1', 'a', 'shared@x.example'), ('H2', 'b', 'shared@x.example')"
+        )
+    hrsync("run", "users_to_hr")
+    assert re.search(rf"{key} │ email: several employees have the same email", hrsync("links", "list", "--held"))
+    assert "HR has no employee_id 'H3'" in hrsync("links", "set", "employees", key, "H3", code=1)
+    assert "not linked to awards. Use one of employees" in hrsync("links", "set", "awards", key, "H1", code=1)
+    assert f"{key} is H1" in hrsync("links", "set", "employees", key, "H1")
+    assert "1 updated" in hrsync("run", "users_to_hr")
+    assert "Nothing waits to be linked" in hrsync("links", "list", "--held")
+    assert re.search(rf"employees │ {key} │ H1 │ .* │ set", hrsync("links", "list", key))
+    assert "not linked any more" in hrsync("links", "unset", "employees", key)
+    assert "has no link" in hrsync("links", "unset", "employees", key, code=1)
+    told = hrsync("why", key)
+    assert "was linked by hand" in told
+    assert "its link was undone by hand" in told
+
+
+def test_discarding_and_forgetting(configured: Side) -> None:
+    key = configured.change_one("Email", "no address")
+    hrsync("run", "users_to_hr")
+    (entry,) = configured.store.quarantined("users_to_hr")
+    assert "is discarded" in hrsync("quarantine", "discard", str(entry["id"]), "--reason", "a test account")
+    assert "no open entry" in hrsync("quarantine", "discard", str(entry["id"]), "--reason", "x", code=1)
+    assert "1 discarded" in hrsync("run", "users_to_hr", "--full")
+    other = str(configured.rows("employees")[0]["accessplanit_id"])
+    assert "1 links" in hrsync("forget", other, "--yes")
+    assert "Nothing is known of" in hrsync("why", other)
+    assert "was discarded by a person: a test account" in hrsync("why", key)
+
+
+def test_a_kept_plan_is_shown_field_by_field(configured: Side) -> None:
+    digest = hrsync("plan", "users_to_hr", "--out").rpartition("hrsync apply ")[2].strip()
+    shown = hrsync("show", digest, "--limit", "3")
+    assert f"changes of {digest}" in shown
+    assert re.search(r"\d+ to create, 0 to update, 0 to close; made .* UTC from", shown)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -109,7 +170,7 @@ def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(conf
 
 def test_help_names_every_command() -> None:
     shown = hrsync("--help")
-    for command in ("up", "sandbox", "plan", "run", "status", "quarantine", "doctor"):
+    for command in (*"up sandbox plan show apply reject run status why quarantine links forget doctor".split(),):
         assert command in shown
 
 

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.hr.sql import SqlHr
+from connectors.store.schema import quarantine
 from flows._process import Order, World, plainly, run_process
 from reconciliation import awards
 from reconciliation.errors import HrsyncError, StalePlan
@@ -428,7 +429,13 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
 # -- 9: everything lands somewhere -------------------------------------------------------------------------------------
 
 
+SOMEBODY = {"a": {"surname": "Lee", "status": "Enabled", "email": None, "at": 0}}
+PLAIN: dict[str, Any] = {"users": SOMEBODY, "later": {}, "there": [], "refused": set(), "whole": True, "breaker": 50}
+
+
 @examples(60)
+@example(**PLAIN, broken={"a": UNREADABLE}, orders=[Order(), Order(full=True)], removed=False, after="resting", gone="close")
+@example(**PLAIN, broken={}, orders=[Order(), Order(sweep=True)], removed=True, after="nothing", gone="report")
 @given(
     users=USERS,
     later=USERS,
@@ -437,7 +444,8 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
     refused=st.sets(KEYS) | st.just(set("abcdefgh")),
     orders=st.lists(st.sampled_from([Order(), Order(full=True), Order(sweep=True)]), min_size=1, max_size=2),
     whole=st.booleans(),
-    discard=st.booleans(),
+    removed=st.booleans(),
+    after=st.sampled_from(["nothing", "discarded", "resting"]),
     breaker=st.sampled_from([2, 50]),
     gone=st.sampled_from(["close", "report"]),
 )
@@ -449,7 +457,8 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
     refused: set[str],
     orders: list[Order],
     whole: bool,
-    discard: bool,
+    removed: bool,
+    after: str,
     breaker: int,
     gone: str,
 ) -> None:
@@ -473,10 +482,13 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
                 keyed = [key for key in feed.records if feed.broken.get(key) != KEYLESS]
                 kept = [key for key in keyed if any(e["status"] in ("open", "discarded") for e in store.entries_of(key))]
                 assert len(store.known(spec.name)) + len(kept) >= len(keyed)
-        if discard:
-            for entry in store.quarantined():
-                store.discard(entry["id"], "not wanted")
-        feed = feed_of({**users, **later} if whole else later, broken={k: v for k, v in feed.broken.items() if k in later})
+        for entry in store.quarantined() if after == "discarded" else []:
+            store.discard(entry["id"], "not wanted")
+        if after == "resting":
+            with store.engine.begin() as connection:
+                connection.execute(quarantine.update().values(next_attempt=datetime(2030, 1, 1)))
+        next_ = later if removed else {**users, **later}
+        feed = feed_of(next_, broken={key: how for key, how in broken.items() if key in next_})
 
 
 # -- 10: personal data stays where it is -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from connectors.store import schema as t
+from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._process import Order, World, plainly, run_process
 from reconciliation.errors import Misconfigured, Skipped, StalePlan, TargetFailed, UnsafePlan
@@ -248,6 +249,27 @@ def test_the_fate_of_an_interrupted_batch_is_found_out(side: Side) -> None:
         keys = list(connection.execute(sa.select(t.ledger.c.key).where(t.ledger.c.outcome == "created")).scalars())
     assert sorted(keys) == sorted(r["employee_id"] for r in side.rows("employees")), "each was created once, says the ledger"
     assert "found in HR after an interrupted run" in {e["note"] for key in keys for e in side.store.story(key)}
+
+
+def test_the_whole_path_over_a_store_in_postgresql(side: Side, postgresql: Callable[[], str]) -> None:
+    side.store.close()
+    side.store = SyncStore(postgresql())
+    both(side)
+    side.sandbox.tick(30)
+    hr_sql(side, "UPDATE awards SET award_label = 'typed over' WHERE rowid % 9 = 0")
+    sandbox_sql(side, 'DELETE FROM "UserAward" WHERE "ID" IN (SELECT "ID" FROM "UserAward" ORDER BY "ID" LIMIT 3)')
+    both(side)
+    for _ in range(2):
+        both(side, Order(sweep=True))
+    assert side.differences() == []
+    assert side.users(Order(full=True)).written == 0
+    digest = stopped(side)
+    assert side.run(STRICT, Order(approve=digest)).outcomes["updated"] > 50
+    key = side.rows("employees")[0]["accessplanit_id"]
+    assert next(e["kind"] for e in side.store.story(key) if e["entity"] == "employees") == "create"
+    erased = side.store.forget(key, [], datetime.now(UTC))
+    assert erased["links"] == 1
+    assert side.store.story(key) == []
 
 
 # -- two at once, and too late -----------------------------------------------------------------------------------------
