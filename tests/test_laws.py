@@ -432,8 +432,11 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
 SOMEBODY = {"a": {"surname": "Lee", "status": "Enabled", "email": None, "at": 0}}
 PLAIN: dict[str, Any] = {"users": SOMEBODY, "later": {}, "there": [], "refused": set(), "whole": True, "breaker": 50}
 
+REFUSED: dict[str, Any] = {**PLAIN, "users": dict.fromkeys("abcdef", SOMEBODY["a"]), "refused": set("abcdef"), "breaker": 2}
+
 
 @examples(60)
+@example(**REFUSED, broken={}, orders=[Order()], removed=False, after="nothing", gone="close")
 @example(**PLAIN, broken={"a": UNREADABLE}, orders=[Order(), Order(full=True)], removed=False, after="resting", gone="close")
 @example(**PLAIN, broken={}, orders=[Order(), Order(sweep=True)], removed=True, after="nothing", gone="report")
 @given(
