@@ -23,7 +23,7 @@ from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from reconciliation.ask import questions
 from reconciliation.draft import Draft
-from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, TargetFailed, UnsafePlan
+from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
 from reconciliation.frame import strings
 from reconciliation.guard import breaches
 from reconciliation.plan import EDITED, Plan, already, moved
@@ -45,6 +45,8 @@ from tasks.steps import discreet
 from tasks.sweep import sweep_part, verify
 
 Mode = Literal["apply", "plan"]
+PATIENCE = 600.0
+"""Seconds for which an approved plan waits for another run of its process to end."""
 Caller = Callable[..., Any]
 
 
@@ -109,8 +111,14 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
     run = _Run(spec, world, order, call)
     if order.mode == "plan":
         return run.noted("plan", run.preview)
-    with world.store.lease(spec.name, run.id) as mine:
+    # What a person has decided is not skipped for a run that happens to be at work.
+    with world.store.lease(spec.name, run.id, PATIENCE if order.approve else 0.0) as mine:
         if not mine:
+            if order.approve:
+                raise StoreFailed(
+                    "Another run of this process has been at work for ten minutes",
+                    "The operator must retry this run; the plan still waits.",
+                )
             return run.noted("apply", _skip("Nothing was done: another run of this process is at work"))
         if order.scheduled and world.store.covered(spec.name, spec.fingerprint(), order.scheduled, order.sweep):
             return run.noted("apply", _skip("Nothing was done: a run that began after this one was due has done its work"))
@@ -345,7 +353,7 @@ class _Run:
         if waits and self.order.flow_run:
             raise Skipped(
                 f"Nothing was done: the plan {waits[0]} waits for an approval in the Prefect run {waits[1]}",
-                "Whoever answers for the HR data must decide on it there.",
+                "Whoever answers for the HR data must decide on it there, or with 'hrsync apply' or 'hrsync reject' and the digest.",
             )
         self.store.keep_draft(draft, "waiting", self.now, self.order.flow_run, self.now + self.order.patience)
         raise UnsafePlan(

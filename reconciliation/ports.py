@@ -96,8 +96,8 @@ class Marks:
 class Store(Protocol):
     """The sync store. Raises StoreFailed."""
 
-    def lease(self, process: str, run: str) -> AbstractContextManager[bool]:
-        """Within it no other run of the process writes; false if another run holds it."""
+    def lease(self, process: str, run: str, patience: float = 0.0) -> AbstractContextManager[bool]:
+        """Within it no other run of the process writes; false if another run holds it, and for ``patience`` seconds on."""
 
     def start(self, run: str, spec: ProcessSpec, mode: str, now: datetime, flow_run: str | None) -> None:
         """Notes that a run has begun."""

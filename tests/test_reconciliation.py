@@ -365,7 +365,9 @@ def test_specs_are_strict() -> None:
     with pytest.raises(ValidationError, match="several fields"):
         type(users_to_hr.SPEC)(**{**data, "fields": [*data["fields"], data["fields"][0]]})
     with pytest.raises(ValidationError, match="identifies the row"):
-        type(users_to_hr.SPEC)(**{**data, "entity_key": "surname"})
+        type(users_to_hr.SPEC)(**{**data, "match": (), "entity_key": "surname"})
+    with pytest.raises(ValidationError, match=r"matched by \['shoe_size'\], which no field is mapped to"):
+        type(users_to_hr.SPEC)(**{**data, "match": [{"source": "email", "target": "shoe_size"}]})
 
 
 def test_a_fingerprint_follows_mapping_and_scope_and_not_the_guard() -> None:

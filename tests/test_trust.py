@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -284,6 +285,14 @@ def test_two_runs_of_a_process_do_not_interleave(side: Side) -> None:
         assert side.users(Order(mode="plan")).outcomes["created"] > 0, "a preview disturbs nobody"
     assert side.users().outcomes["created"] > 0
     assert [r["outcome"] for r in side.store.runs(3)] == ["completed", "completed", "skipped"]
+
+
+def test_an_approved_plan_waits_for_a_run_that_is_at_work(side: Side) -> None:
+    digest = stopped(side)
+    lease = side.store.lease(USERS.name, "somebody else")
+    lease.__enter__()
+    threading.Timer(0.7, lambda: lease.__exit__(None, None, None)).start()
+    assert side.run(STRICT, Order(approve=digest)).outcomes["updated"] > 50
 
 
 def test_of_late_runs_one_is_useful_and_the_others_do_nothing(side: Side) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -20,6 +21,9 @@ from reconciliation.spec import ProcessSpec
 from . import schema as t
 from .base import Part, aware, failing, naive, upsert
 
+LOOK_AGAIN = 0.5
+"""Seconds after which somebody who waits for a lease looks again."""
+
 
 class Runs(Part):
     """Runs and leases. ``lease_seconds``: how long a run that does not renew its lease keeps others waiting."""
@@ -28,16 +32,19 @@ class Runs(Part):
     clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
 
     @contextmanager
-    def lease(self, process: str, run: str) -> Iterator[bool]:
-        """Within it no other run of the process writes; false if another run holds it.
+    def lease(self, process: str, run: str, patience: float = 0.0) -> Iterator[bool]:
+        """Within it no other run of the process writes; false if another run holds it, and for ``patience`` seconds on.
 
         It is renewed three times in its length by a thread of its own, and given back at the end. A run that was
         killed holds it until it expires. Every write of a run checks it in its own transaction, so that a run whose
         lease has expired (a machine that slept) cannot write beside the next.
         """
-        if not self._take(process, run):
-            yield False
-            return
+        deadline = time.monotonic() + patience
+        while not self._take(process, run):
+            if time.monotonic() >= deadline:
+                yield False
+                return
+            time.sleep(LOOK_AGAIN)
         ended = threading.Event()
 
         def renew() -> None:
