@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from .mutants import MUTANTS
+
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("reconciliation", "connectors", "tasks", "flows", "sandbox")
 MAY_IMPORT = {
@@ -50,3 +52,12 @@ def test_every_package_is_installed() -> None:
     there = {".".join(f.parent.relative_to(ROOT).parts) for f in FILES if f.name == "__init__.py"}
     migrations = {f"connectors.{d}.migrations{v}" for d in ("hr", "store") for v in ("", ".versions")}
     assert set(declared) == there | migrations
+
+
+@pytest.mark.parametrize(("law", "what", "file", "old", "new"), MUTANTS, ids=[m[1] for m in MUTANTS])
+def test_the_deliberate_mistakes_follow_the_code(law: int, what: str, file: str, old: str, new: str) -> None:
+    """``make mutants`` can make each of them, and docs/laws.md names the property that has noticed it."""
+    assert (ROOT / file).read_text().count(old) == 1, what
+    assert old != new
+    page = (ROOT / "docs" / "laws.md").read_text()
+    assert f"| {what} | `{file}` | `test_law_{law}_" in page

@@ -108,6 +108,8 @@ def employee(key: str, user_: str | None, surname: str = "Lee", status: str = "E
 
 
 @examples(100)
+@example(loaded={"a"}, there={"a"}, broken={"a": UNREADABLE}, hidden=set(), complete=True, answered=True)
+@example(loaded={"a"}, there={"a"}, broken={}, hidden={"a"}, complete=True, answered=True)
 @given(
     loaded=st.sets(KEYS, min_size=1),
     there=st.sets(KEYS),
@@ -301,6 +303,7 @@ MINUTES = st.integers(0, 11 * 60)
 )
 @example(edits=[(310, 109), (415, 0)], runs=[416], skew=0, spring=False)
 @example(edits=[(270, 0)], runs=[], skew=0, spring=False)
+@example(edits=[(100, 0)], runs=[101], skew=10, spring=False)
 def test_law_6_incremental_reading_loses_no_change_while_the_clocks_change(
     edits: list[tuple[int, int]], runs: list[int], skew: int, spring: bool
 ) -> None:
