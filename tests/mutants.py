@@ -117,7 +117,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     ),
     (
         7,
-        "the watermark is written though the run has failed",
+        "the receipts of a batch are not written before the next one",
         "tasks/load.py",
         "            store.receive(run, spec, last, clock())\n",
         "            pass\n",

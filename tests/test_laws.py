@@ -365,7 +365,18 @@ def left_behind(hr: Hr, store: Any) -> tuple[Any, ...]:
     return hr.content("employees"), links, known, store.watermark(SPEC.name, SPEC.fingerprint()), Counter(entries(store))
 
 
+FIVE = {key: {"surname": "Lee", "status": "Enabled", "email": None, "at": 0} for key in "abcde"}
+
+
+def at_every_place(test: Any) -> Any:
+    """Five people in batches of two, killed once at each place."""
+    for place in range(8, 40):
+        test = example(users=FIVE, there=set(), deaths=[place], sweep=False)(test)
+    return test
+
+
 @examples(50)
+@at_every_place
 @given(
     users=USERS,
     there=st.sets(st.sampled_from("abxy")),
