@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: run test check laws mutants chaos bench clean
+.PHONY: run test check laws mutants chaos year docs bench clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.run: pyproject.toml requirements.lock
@@ -23,8 +23,11 @@ $(VENV)/.bench: $(VENV)/.dev
 run: $(VENV)/.run     ## everything on this machine: sandbox, Prefect, first runs, schedules
 	$(BIN)/hrsync up $(ARGS)
 
-test: $(VENV)/.dev    ## the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev    ## the whole suite, in two processes; the last test looks at what all of it has left
+	rm -rf .evidence && mkdir .evidence
+	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 2 --dist worksteal -m "not last" $(ARGS)
+	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m last
+	rm -rf .evidence
 
 check: $(VENV)/.dev   ## linter, formatter, types
 	$(BIN)/ruff check .
@@ -32,13 +35,19 @@ check: $(VENV)/.dev   ## linter, formatter, types
 	$(BIN)/mypy
 
 laws: $(VENV)/.dev    ## 10,000 examples of each law: more than an hour
-	HRSYNC_LAWS=long $(BIN)/python -m pytest tests/test_laws.py --timeout 14400 $(ARGS)
+	HRSYNC_LAWS=long $(BIN)/python -m pytest tests/test_laws.py tests/test_ownership.py -k test_law --timeout 14400 $(ARGS)
 
 mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law notices; writes docs/laws.md
 	$(BIN)/python tests/mutants.py
 
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, and takes a thousand random steps
 	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py --timeout 3600 $(ARGS)
+
+year: $(VENV)/.dev    ## a simulated year of 2,000 people, both directions, and 20,000 changes against the request budget
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/test_year.py tests/test_ownership.py -k "year or budget" --timeout 3600 $(ARGS)
+
+docs: $(VENV)/.dev    ## writes docs/processes.md from the SPECs
+	$(BIN)/python -m flows.mapping
 
 bench: $(VENV)/.bench ## measures and prints; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)

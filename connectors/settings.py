@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
@@ -41,6 +41,20 @@ class DatabaseSettings(BaseModel):
     url: SecretStr | None = None
 
 
+class HrSettings(DatabaseSettings):
+    """The HR database, and how it tells what has changed."""
+
+    updated_column: str | None = Field(
+        "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
+    )
+
+    @field_validator("updated_column", mode="before")
+    @classmethod
+    def _null(cls, value: object) -> object:
+        """An environment variable has no other way to say that there is none."""
+        return None if value == "null" else value
+
+
 class Settings(BaseSettings):
     """Everything a run needs to know of its surroundings."""
 
@@ -50,7 +64,8 @@ class Settings(BaseSettings):
     accessplanit: AccessplanitSettings = AccessplanitSettings()  # type: ignore[call-arg]
     accessplanit_block: str | None = Field(None, description="name of a Prefect block that holds the accessplanit settings")
     dialect: Dialect = Dialect()
-    hr: DatabaseSettings = DatabaseSettings()
+    hr: HrSettings = HrSettings()  # type: ignore[call-arg]
+    mappings: Path | None = Field(None, description="a folder with mappings of your own, which take the place of those by the same name")
     store: DatabaseSettings = DatabaseSettings()
     approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
     lease_seconds: float = Field(120.0, gt=0, description="so long a killed run keeps the next of its process waiting")

@@ -58,6 +58,21 @@ def _whole(response: httpx.Response) -> None:
     response.read()
 
 
+def posting(attempts: int, backoff: float, *, safe: bool) -> Retry:
+    """The retries of one POST (the request's extension ``retry``): of what was surely not carried out, and of anything
+    where repeating does no harm (``safe``)."""
+    surely_not = (httpx.ConnectError, httpx.ConnectTimeout)
+    return Retry(
+        total=attempts,
+        allowed_methods=["POST"],
+        status_forcelist=RETRIED if safe else (429,),
+        retry_on_exceptions=None if safe else surely_not,
+        backoff_factor=backoff,
+        backoff_jitter=1.0,
+        max_backoff_wait=3600.0,
+    )
+
+
 def retrying(inner: httpx.BaseTransport, attempts: int, backoff: float, *, post: bool = False) -> RetryTransport:
     """``inner`` with retries: connection errors, time-outs, cut bodies and the statuses :data:`RETRIED`.
 

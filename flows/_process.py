@@ -9,26 +9,26 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
+import pandas as pd
 from prefect import State
 from prefect.states import Cancelled, Completed
 
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
-from reconciliation.ask import questions
+from reconciliation.ask import Moment, questions
 from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
 from reconciliation.frame import strings
 from reconciliation.guard import breaches
-from reconciliation.plan import EDITED, Plan, already, moved
+from reconciliation.plan import EDITED, Plan, moved
 from reconciliation.ports import Batch, Outcome, Source, Store, Target
-from reconciliation.receipts import done, found_out
+from reconciliation.receipts import done, found_out, of_landed
 from reconciliation.report import RunReport, sentence
 from reconciliation.settle import Compared, settle
 from reconciliation.snapshot import Snapshot, merge
@@ -40,7 +40,7 @@ from tasks.connections import Connections, connections
 from tasks.extract import extract
 from tasks.load import load
 from tasks.publish import publish
-from tasks.reconcile import compare, compare_all
+from tasks.reconcile import Sides, compare, compare_all
 from tasks.steps import discreet
 from tasks.sweep import sweep_part, verify
 
@@ -61,9 +61,10 @@ class World:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
-    def of(cls, opened: Connections, settings: Settings) -> World:
-        """The world of opened connections."""
-        return cls(opened.source, opened.target, opened.store, settings.dialect.zone)
+    def of(cls, opened: Connections, settings: Settings, spec: ProcessSpec) -> World:
+        """The world of opened connections, seen in the direction of a process."""
+        source, target = opened.ways(spec)
+        return cls(source, target, opened.store, settings.dialect.zone)
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,15 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
             return run.noted("apply", _skip("Nothing was done: another run of this process is at work"))
         if order.scheduled and world.store.covered(spec.name, spec.fingerprint(), order.scheduled, order.sweep):
             return run.noted("apply", _skip("Nothing was done: a run that began after this one was due has done its work"))
-        if order.approve:
-            return run.noted("approved", run.approved)
-        return run.noted("sweep" if run.sweeping() else "apply", run.apply)
+        # The two directions of a pair look at the same rows: one waits for the other.
+        with world.store.lease(spec.pair, run.id, PATIENCE) if spec.pair else nullcontext(True) as alone:
+            if not alone:
+                raise StoreFailed(
+                    "The run of the other direction has been at work for ten minutes", "The operator must look at it; nothing was lost."
+                )
+            if order.approve:
+                return run.noted("approved", run.approved)
+            return run.noted("sweep" if run.sweeping() else "apply", run.apply)
 
 
 def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
@@ -135,32 +142,55 @@ def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
 
 
 @discreet
-def run_flow(spec: ProcessSpec, order: Order) -> State[None]:
+def run_flow(
+    spec: ProcessSpec,
+    order: Order,
+    *further: ProcessSpec,
+    through: Callable[[World], World] | None = None,
+    after: Callable[[World], None] | None = None,
+) -> State[None]:
     """The body of every flow: one run with what the environment configures, its report published.
 
     The state it returns says in a sentence what was done. Nothing of the data is returned to Prefect. A plan past its
     guard suspends the run until somebody has approved or rejected it; then the flow begins again and comes here.
+    ``further`` processes run after the first, each when the one before has done its work. through: what the world is
+    seen through. after: what is done when all has gone well.
     """
     settings = load_settings()
     flow_run, scheduled = this_run()
     order = replace(order, flow_run=flow_run, scheduled=scheduled, patience=timedelta(hours=settings.approval_hours))
     with connections(settings) as opened:
-        world = World.of(opened, settings)
-        waits = world.store.waiting(spec.name, spec.fingerprint(), world.clock())
-        try:
-            if waits and flow_run == waits[1]:
-                return _decided(spec, world, order, waits[0])
-            return _told(run_process(spec, world, order)[0], order)
-        except Skipped as reason:
-            return Completed(name="Skipped", message=str(reason))
-        except StalePlan as stale:
-            _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
-            fresh = f"It was made anew: look at {plan.digest} and apply that one" if len(plan.changes) else "By now nothing is to be done"
-            raise StalePlan(stale.what, f"{fresh}. Nothing was written.") from None
-        except UnsafePlan as unsafe:
-            if flow_run is None:
-                raise
-            return _decided(spec, world, order, unsafe.digest)
+        states = []
+        for each in (spec, *further):
+            if order.approve and opened.store.draft(order.approve).spec.name != each.name and further:
+                continue
+            world = World.of(opened, settings, each)
+            world = through(world) if through else world
+            states.append(_run_one(each, world, order))
+            if not states[-1].is_completed():
+                return states[-1]
+            if after:
+                after(world)
+    return states[0] if len(states) == 1 else Completed(message=" ".join(str(state.message) for state in states))
+
+
+def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
+    flow_run = order.flow_run
+    waits = world.store.waiting(spec.name, spec.fingerprint(), world.clock())
+    try:
+        if waits and flow_run == waits[1]:
+            return _decided(spec, world, order, waits[0])
+        return _told(run_process(spec, world, order)[0], order)
+    except Skipped as reason:
+        return Completed(name="Skipped", message=str(reason))
+    except StalePlan as stale:
+        _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
+        fresh = f"It was made anew: look at {plan.digest} and apply that one" if len(plan.changes) else "By now nothing is to be done"
+        raise StalePlan(stale.what, f"{fresh}. Nothing was written.") from None
+    except UnsafePlan as unsafe:
+        if flow_run is None:
+            raise
+        return _decided(spec, world, order, unsafe.digest)
 
 
 def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> State[None]:
@@ -217,7 +247,7 @@ class _Run:
         """Decides, and does nothing."""
         draft = self._draft(self.order.sweep)
         plan, report = draft.compared.plan, draft.report
-        settled = settle(draft.compared, done(plan.changes))
+        settled = settle(self.spec, draft.compared, done(plan.changes))
         report.outcomes.update(settled.outcomes)
         report.reexamined, report.reasons = settled.reexamined, settled.reasons
         if self.order.keep and len(plan.changes):
@@ -245,11 +275,13 @@ class _Run:
         spec, plan = draft.spec, draft.compared.plan
         current = self.target.read(spec.entity, spec.columns(), {spec.entity_key: strings(plan.changes["key"])})
         # What an interrupted application has done already is as the plan wants it: that is not HR moving.
-        landed = already(plan, current.frame, spec.entity_key, spec.columns())
-        changed = set(moved(plan, current.frame, spec.entity_key, spec.columns())) - set(strings(landed))
+        landed = of_landed(plan, current.frame, spec.entity_key, spec.columns())
+        changed = set(moved(plan, current.frame, spec.entity_key, spec.columns())) - set(strings(landed["key"]))
         if changed or not current.complete:
             self.store.close_plan(digest, "stale")
-            raise StalePlan(f"HR has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", "")
+            raise StalePlan(
+                f"{spec.target_side} has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", ""
+            )
         draft.report.mode, draft.report.started, draft.report.settled = "approved", self.now, settled
         return self._carry_out(draft, landed)
 
@@ -285,10 +317,11 @@ class _Run:
                 began, swept = self._swept(updated)
                 read = swept.read
             else:
-                read = self.call(extract, self.source, spec, questions(spec, asked, mark, self.today, retried, updated), known)
+                asks = questions(spec, asked, mark, Moment(self.today, self.now), retried, updated, first=not len(known))
+                read = self.call(extract, self.source, spec, asks, known)
             self._needs(read)
         with _timed(report, "reconcile"):
-            inputs = (known, marks, self.target, store, self.today)
+            inputs = (known, marks, Sides(self.target, store, self.today, self.now))
             compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs)
         keyless = set(compared.rejected["hash"][compared.rejected["key"].isna()])
         unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
@@ -302,11 +335,11 @@ class _Run:
                 "parts": swept.parts,
                 "parts taken up": swept.resumed,
                 "gone": len(compared.gone) + len(compared.reported),
-                "only in HR": compared.figures["only_in_hr"],
-                "changed in HR": edited,
+                f"only in {spec.target_side}": compared.figures["only_in_target"],
+                f"changed in {spec.target_side}": edited,
             }
         looked_again = (mark.waiting or asked.since is None) and read.complete and not unseen
-        answered = {*strings(read.frame["id"]), *strings(read.rejected["key"])}
+        answered = {*strings(read.frame[spec.key]), *strings(read.rejected["key"])}
         silent = tuple(key for key in retried if key not in answered) if read.complete else ()
         drift = (*((f"{spec.feed}.{n}", "appeared") for n in read.appeared), *((f"{spec.feed}.{n}", "vanished") for n in read.vanished))
         return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, drift if read.read else None)
@@ -319,11 +352,11 @@ class _Run:
         reads: list[Snapshot] = []
         resumed = 0
         for part in parts(began.date(), spec.created):
-            read = store.part(spec, part) if earlier else None
+            read = store.part(spec, part) if earlier and part else None
             resumed += read is not None
             if read is None:
                 read = self.call(sweep_part, self.source, spec, part)
-                if keep and read.complete and not read.vanished:
+                if part and keep and read.complete and not read.vanished:
                     store.keep_part(spec, part, read, began)
             reads.append(read)
         whole = merge(reads, spec.key, updated)
@@ -363,27 +396,27 @@ class _Run:
             plan.digest,
         )
 
-    def _carry_out(self, draft: Draft, landed: pa.Array | None = None) -> tuple[RunReport, Plan]:
+    def _carry_out(self, draft: Draft, landed: pd.DataFrame | None = None) -> tuple[RunReport, Plan]:
         """Loads the draft's plan and settles, in one transaction with its last receipts and the watermark.
 
-        landed: keys of changes that HR shows already and that are not sent again.
+        landed: receipts of changes that the target shows already and that are not sent again.
         """
         spec, report, plan = draft.spec, draft.report, draft.compared.plan
         with _timed(report, "load"):
             receipts, last = self.call(load, self.target, self.store, spec, plan, self.id, self.world.clock, landed)
-        settled = settle(draft.compared, receipts)
+        settled = settle(spec, draft.compared, receipts)
         report.outcomes.update(settled.outcomes)
         report.reexamined, report.reasons = settled.reexamined, settled.reasons
         untried = int((receipts["outcome"] == "untried").sum())
         failure = None
         if untried:
             why = receipts["reason"][receipts["outcome"] == "failed"].iloc[-1]
-            failure = f"HR refused {spec.breaker} changes in a row; {untried} more were not tried. The last reason: {why}"
+            failure = f"{spec.target_side} refused {spec.breaker} changes in a row; {untried} more were not tried. The last reason: {why}"
             report.watermark_after = draft.before.moment
         with _timed(report, "record"):
             self.store.settle(self.id, draft, settled, last, self.world.clock(), failure)
         if failure:
-            raise TargetFailed(failure, "The operator must look at the HR system; the next run tries again, and nothing was lost.")
+            raise TargetFailed(failure, f"The operator must look at {spec.target_side}; the next run tries again, and nothing was lost.")
         return report, plan
 
 

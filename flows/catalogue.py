@@ -13,15 +13,29 @@ from pydantic import TypeAdapter, ValidationError
 from reconciliation.errors import Misconfigured
 from reconciliation.spec import ProcessSpec
 
-from . import awards_to_hr, users_to_hr
+from . import (
+    award_targets_from_hr,
+    award_targets_to_hr,
+    awards_to_hr,
+    course_decisions_from_hr,
+    course_requests_to_hr,
+    delegates_to_hr,
+    job_roles_from_hr,
+    job_roles_to_hr,
+    role_compliance,
+    users_from_hr,
+    users_to_hr,
+)
+from ._process import World
 
 
 @dataclass(frozen=True)
 class Process:
-    """A flow, and how its filters narrow its spec."""
+    """What a flow runs, and how its filters narrow its spec. through: what it sees the world through."""
 
     flow: Flow[..., Any]
     scoped: Callable[..., ProcessSpec]
+    through: Callable[[World], World] = lambda world: world
 
     def filters(self, given: list[str]) -> dict[str, Any]:
         """``name=value`` texts as the typed arguments of ``scoped``; lists are comma-separated.
@@ -46,9 +60,28 @@ class Process:
 
 PROCESSES = {
     "users_to_hr": Process(users_to_hr.users_to_hr, users_to_hr.scoped),
+    "users_from_hr": Process(users_from_hr.users_from_hr, users_from_hr.scoped),
+    "job_roles_to_hr": Process(job_roles_to_hr.job_roles_to_hr, lambda: job_roles_to_hr.ROLES),
+    "assignments_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.scoped),
+    "assignments_from_hr": Process(job_roles_from_hr.job_roles_from_hr, job_roles_from_hr.scoped),
     "awards_to_hr": Process(awards_to_hr.awards_to_hr, awards_to_hr.scoped),
+    "award_targets_to_hr": Process(award_targets_to_hr.award_targets_to_hr, award_targets_to_hr.scoped),
+    "award_targets_from_hr": Process(award_targets_from_hr.award_targets_from_hr, award_targets_from_hr.scoped),
+    "delegates_to_hr": Process(delegates_to_hr.delegates_to_hr, delegates_to_hr.scoped),
+    "course_requests_to_hr": Process(course_requests_to_hr.course_requests_to_hr, course_requests_to_hr.scoped),
+    "course_decisions_from_hr": Process(course_decisions_from_hr.course_decisions_from_hr, course_decisions_from_hr.scoped),
+    "role_compliance": Process(role_compliance.role_compliance, role_compliance.scoped, role_compliance.computed),
 }
-"""In the order in which they make sense when all is new: people before their awards."""
+"""In the order in which they make sense when all is new: people before their awards, roles before assignments."""
+
+FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
+"""The flows in that order, by name; one may run several processes."""
+WAVES = (
+    ("users_to_hr",),
+    ("users_from_hr", "job_roles_to_hr", "awards_to_hr", "award_targets_to_hr", "delegates_to_hr", "course_requests_to_hr"),
+    ("job_roles_from_hr", "award_targets_from_hr", "course_decisions_from_hr", "role_compliance"),
+)
+"""The flows by what must be there before: those of a wave need nothing of each other."""
 
 
 def process(name: str) -> Process:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Annotated
 
@@ -21,11 +20,13 @@ from . import up as quick_start
 from ._process import Order, World, plainly, run_process
 from .catalogue import PROCESSES, process
 from .desk import app as desk
+from .mapping import app as mapping
 from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
 from .terminal import settings as read_settings
 
 app = typer.Typer(help="accessplanit ⇄ HR: pull feeds, reconcile, load.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(desk)
+app.add_typer(mapping, name="mapping")
 
 ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
 Filter = Annotated[list[str] | None, typer.Option("--filter", "-f", help="NAME=VALUE; lists comma-separated. As in the flow's form.")]
@@ -77,7 +78,7 @@ def plan(
     spec = chosen.scoped(**chosen.filters(filter_ or []))
     with connections(settings) as opened:
         order = Order(mode="plan", full=full, since=since, sweep=sweep, keep=keep)
-        report, found = run_process(spec, World.of(opened, settings), order, call=plainly)
+        report, found = run_process(spec, chosen.through(World.of(opened, settings, spec)), order, call=plainly)
     print_changes(found, f"{spec.title}: the first {limit} changes", limit)
     print_report(report)
     if keep and len(found.changes):
@@ -98,8 +99,10 @@ def run(
     settings = read_settings()
     filters = chosen.filters(filter_ or [])
     chosen.scoped(**filters)
+    wanted = {"full": full, "since": since, "sweep": sweep}
+    known = {n: value for n, value in wanted.items() if n in chosen.flow.parameters.properties}
     with quick_start.in_running_server(settings):
-        state = chosen.flow(**filters, full=full, since=since, sweep=sweep, return_state=True)
+        state = chosen.flow(**filters, **known, return_state=True)
     end(state)
 
 
@@ -167,12 +170,3 @@ def doctor() -> None:
     out.print(table)
     if any(f.verdict == "refuted" for f in findings):
         raise typer.Exit(1)
-
-
-def main() -> None:
-    """The console script."""
-    app()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

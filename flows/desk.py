@@ -11,12 +11,14 @@ from rich.table import Table
 
 from connectors.hr import REGISTRY
 from reconciliation.errors import Misconfigured
+from reconciliation.ownership import CONFLICT
 from reconciliation.report import sentence
 from reconciliation.spec import ProcessSpec
 from reconciliation.story import story
 
 from . import up as quick_start
 from .catalogue import PROCESSES, process
+from .conflicts import app as conflicts
 from .terminal import end, out, plain_errors, settings, store, unbroken
 
 app = typer.Typer()
@@ -24,8 +26,10 @@ quarantine = typer.Typer(help="Records that did not go through.", no_args_is_hel
 links = typer.Typer(help="Which accessplanit record is which HR record.", no_args_is_help=True)
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(links, name="links")
+app.add_typer(conflicts, name="conflicts")
 
 ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
+ALL = 1_000_000
 SPECS: list[ProcessSpec] = [chosen.scoped() for chosen in PROCESSES.values()]
 
 
@@ -68,7 +72,9 @@ def why(
 ) -> None:
     """Tell the story of one record: what was seen, when, why it was changed or held, by which run."""
     with store() as opened:
-        told = story(opened.story(key), opened.entries_of(key), opened.listed(None, key, 50), values)
+        told = story(
+            opened.story(key), opened.entries_of(key), opened.listed(None, key, 50), {s.name: s.target_side for s in SPECS}, values
+        )
     for at, name, line in told:
         out.print(f"[bold]{at:%d %b %Y %H:%M}[/]  [dim]{name}[/]  {line}", highlight=False, soft_wrap=True)
     if not told:
@@ -87,9 +93,12 @@ def forget(
     target = REGISTRY["sql"](settings())
     with store() as opened:
         further: list[str] = []
+        employees = opened.links("employees", source_keys=[person])["target_key"].tolist()
         for spec in SPECS:
-            if spec.person_column:
-                rows = target.read(spec.entity, {spec.person_column: "text"}, {spec.person_column: [person]}).frame
+            column = spec.person_column
+            if column and spec.direction == "to_hr":
+                lookups = {column: [person], **({spec.holder: employees} if spec.person else {})}
+                rows = target.read(spec.entity, dict.fromkeys(lookups, "text"), lookups).frame
                 further += rows[spec.entity_key].tolist()
         erased = opened.forget(person, further, datetime.now(UTC))
     out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in erased.items()) + ".", highlight=False)
@@ -172,8 +181,12 @@ def links_list(
     with store() as opened:
         if held:
             matching = {spec.name for spec in SPECS if spec.match}
-            rows = [e for e in opened.quarantined(stage="held", limit=limit) if e["process"] in matching]
-            table = Table("process", "accessplanit", "why it is not linked")
+            rows = [
+                e
+                for e in opened.quarantined(stage="held", limit=ALL)
+                if e["process"] in matching and not e["waits_for"] and e["field"] != "(link)" and e["reason"] != CONFLICT
+            ][:limit]
+            table = Table("process", "record", "why it is not linked")
             for e in rows:
                 table.add_row(e["process"], e["key"], f"{e['field']}: {e['reason']}")
             out.print(unbroken(table, 2) if rows else "Nothing waits to be linked.")
@@ -200,7 +213,7 @@ def links_set(
     now = datetime.now(UTC)
     with store() as opened:
         opened.set_link(entity, source_key, target_key, now)
-        opened.look_again(_concerned(spec), source_key, "linked by hand", now)
+        opened.look_again(_concerned(spec), source_key, target_key, "linked by hand", now)
         opened.tell(spec.name, entity, uuid.uuid4().hex, target_key, source_key, "link", f"was linked by hand to {source_key}", now)
     out.print(f"{source_key} is {target_key}. The next run of {spec.name} loads it.", highlight=False)
 
@@ -217,14 +230,14 @@ def links_unset(
     with store() as opened:
         if not opened.unset_link(entity, source_key):
             raise Misconfigured(f"'{source_key}' has no link in {entity}", "Look it up with 'hrsync links list'.")
-        opened.look_again(_concerned(spec), source_key, "its link was undone by hand", now)
+        opened.look_again(_concerned(spec), source_key, None, "its link was undone by hand", now)
         opened.tell(spec.name, entity, uuid.uuid4().hex, source_key, source_key, "unlink", "its link was undone by hand", now)
     out.print(f"{source_key} is not linked any more. The next run of {spec.name} matches it anew.", highlight=False)
 
 
 def _linked(entity: str) -> ProcessSpec:
     """The process that links records to rows of an entity."""
-    by_entity = {spec.entity: spec for spec in SPECS if spec.match}
+    by_entity = {spec.entity: spec for spec in SPECS if spec.match and spec.direction == "to_hr"}
     if entity not in by_entity:
         raise Misconfigured(f"Records are not linked to {entity}", f"Use one of {', '.join(by_entity)}.")
     return by_entity[entity]
@@ -232,4 +245,6 @@ def _linked(entity: str) -> ProcessSpec:
 
 def _concerned(spec: ProcessSpec) -> list[ProcessSpec]:
     """The process that links people, and all whose records belong to them."""
-    return [spec, *(other for other in SPECS if other.person)] if spec.entity == "employees" else [spec]
+    if spec.entity != "employees":
+        return [spec]
+    return [other for other in SPECS if other.person or other.links == "employees"]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError, Misconfigured
 from tasks.connections import Accessplanit
 
-from .catalogue import PROCESSES
+from .catalogue import WAVES
 
 SANDBOX_KEY = "sandbox-key"
 POOL = "hrsync"
@@ -138,14 +138,16 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
         (home / "up.json").chmod(0o600)
-        table = Table("process", "state", "what it did", title="First runs")
-        for name in PROCESSES:
+        table = Table("flow", "state", "what it did", title="First runs")
+        for names in WAVES:
             if stopped.is_set():
                 return
-            say(f"running {name}")
+            say(f"running {', '.join(names)}")
             with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
-                state = _first_run(name, stopped, children)
-            table.add_row(name, state.name if state else "not finished", (state.message or "") if state else "")
+                states = _first_runs(names, stopped, children)
+            for name in names:
+                state = states.get(name)
+                table.add_row(name, state.name if state else "not finished", (state.message or "") if state else "")
         if stopped.is_set():
             return
         out.print(table)
@@ -158,7 +160,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         out.print(where)
         if plan.once:
             return
-        out.print("Schedules run every five minutes. Ctrl-C stops everything; the next start continues from here.", highlight=False)
+        out.print("Schedules run every 5 to 60 minutes. Ctrl-C stops everything; the next start continues from here.", highlight=False)
         while not stopped.wait(plan.tick_seconds):
             children.check()
             if stand_in:
@@ -278,17 +280,18 @@ def _once(command: list[str], env: dict[str, str], log: Path) -> None:
         raise NotStarted(f"'{' '.join(command[2:5])}' has failed", f"Its log is {log}.")
 
 
-def _first_run(name: str, stopped: threading.Event, children: Children) -> Any:
-    """Runs a deployment through the worker and waits for it, ready to stop waiting."""
-    found: list[Any] = []
+def _first_runs(names: Sequence[str], stopped: threading.Event, children: Children) -> dict[str, Any]:
+    """Runs deployments side by side through the worker and waits for them, ready to stop waiting; name -> its last state."""
+    found: dict[str, Any] = {}
 
-    def wait() -> None:
-        found.append(run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False))
+    def wait(name: str) -> None:
+        found[name] = run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False).state
 
     # A thread does not see this one's Prefect settings unless it gets them.
-    thread = threading.Thread(target=copy_context().run, args=(wait,), daemon=True)
-    thread.start()
-    while thread.is_alive() and not stopped.is_set():
+    threads = [threading.Thread(target=copy_context().run, args=(wait, name), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) and not stopped.is_set():
         children.check()
-        thread.join(0.2)
-    return found[0].state if found else None
+        stopped.wait(0.2)
+    return found

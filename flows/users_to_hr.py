@@ -7,8 +7,9 @@ from typing import Literal
 
 from prefect import State, flow
 
-from reconciliation.spec import Clause, FieldMap, MatchRule, ProcessSpec, Scope
+from reconciliation.spec import Clause, MatchRule, ProcessSpec, Scope
 
+from ._declared import PEOPLE, to_hr
 from ._process import Mode, Order, run_flow
 
 SPEC = ProcessSpec(
@@ -17,25 +18,11 @@ SPEC = ProcessSpec(
     feed="User",
     entity="employees",
     entity_key="employee_id",
-    fields=(
-        FieldMap(source="id", target="accessplanit_id"),
-        FieldMap(source="external_id", target="employee_number"),
-        FieldMap(source="forenames", target="forenames"),
-        FieldMap(source="surname", target="surname"),
-        FieldMap(source="email", target="email"),
-        FieldMap(source="phone", target="phone"),
-        FieldMap(source="mobile", target="mobile"),
-        FieldMap(source="job_title", target="job_title"),
-        FieldMap(source="status", target="status"),
-        FieldMap(source="company_id", target="company_id"),
-        FieldMap(source="company_name", target="company_name"),
-        FieldMap(source="access_role_id", target="access_role_id"),
-        FieldMap(source="access_role", target="access_role"),
-        FieldMap(source="full_address", target="full_address"),
-        FieldMap(source="marketing_opt_in", target="marketing_opt_in", kind="flag"),
-        FieldMap(source="created_at", target="source_created_at", kind="moment", compare=False),
-        FieldMap(source="updated_at", target="source_updated_at", kind="moment", compare=False),
-    ),
+    pair="people",
+    **PEOPLE.ownership("to_hr"),
+    fields=to_hr(PEOPLE),
+    custom=PEOPLE.custom_of("accessplanit"),
+    target_updated="written_at",
     natural_key="external_id",
     match=(
         MatchRule(source="id", target="accessplanit_id"),
@@ -59,7 +46,7 @@ def scoped(
     if companies:
         clauses.append(Clause(column="company_id", values=tuple(companies)))
     scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers, "gone": gone})
-    return SPEC.model_copy(update={"scope": scope, "custom": tuple(custom_fields or ())})
+    return SPEC.model_copy(update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))})
 
 
 @flow(name="users_to_hr", flow_run_name="users_to_hr {mode}", persist_result=False)

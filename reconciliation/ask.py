@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from . import awards
 from .scope import pushdown
 from .spec import Clause, ProcessSpec
 from .watermark import Watermark, Window
+
+CUSTOM = "CF_"
+"""What the name of a custom field begins with."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,44 @@ class Range:
 
 @dataclass(frozen=True)
 class Ask:
-    """One question to a feed: clauses and a range joined by "and", or exactly these keys.
+    """One question to a feed: clauses and ranges joined by "and", or exactly these keys.
 
-    skip_known: leave out records whose bytes are known; not for records that are due by time.
+    also: further ranges. by: the column that holds the keys, that of the record's own key if none is named. skip_known:
+    leave out records whose bytes are known; not for records that are due by time.
     """
 
     clauses: tuple[Clause, ...] = ()
     range: Range | None = None
+    also: tuple[Range, ...] = ()
     keys: tuple[str, ...] | None = None
+    by: str | None = None
     skip_known: bool = True
 
 
-def questions(spec: ProcessSpec, asked: Window, mark: Watermark, today: date, keys: Sequence[str], updated: str | None) -> list[Ask]:
+@dataclass(frozen=True)
+class Moment:
+    """When a run is: the tenant's day, and the instant."""
+
+    day: date
+    instant: datetime
+
+
+def questions(
+    spec: ProcessSpec, asked: Window, mark: Watermark, when: Moment, keys: Sequence[str], updated: str | None, first: bool
+) -> list[Ask]:
     """The window; what is due by time alone since the last run; what is to be looked at again (``keys``).
 
     ``updated``: the column of the last change, ``None`` where the tenant's feed has none: then the window is all.
+    ``first``: the process has loaded nothing yet.
     """
-    clauses = pushdown(spec.scope)
-    found = [Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None)]
+    pushed = pushdown(spec.scope, first)
+    clauses = tuple(clause for clause in pushed if clause.op == "in")
+    lows: dict[str, datetime | date] = {"after": when.day + timedelta(days=1), "future": when.instant}
+    also = tuple(Range(clause.column, lows[clause.op]) for clause in pushed if clause.op in lows)
+    found = [Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None, also)]
     if spec.award_states:
-        ranges = awards.due(mark.as_of, today, spec.expiring_within_days)
-        found += [Ask(clauses, Range("expires_on", low, high), skip_known=False) for low, high in ranges]
+        ranges = awards.due(mark.as_of, when.day, spec.expiring_within_days)
+        found += [Ask(clauses, Range("expires_on", low, high), also, skip_known=False) for low, high in ranges]
     if keys:
         found.append(Ask(keys=tuple(keys), skip_known=False))
     return found
@@ -51,6 +71,15 @@ def questions(spec: ProcessSpec, asked: Window, mark: Watermark, today: date, ke
 
 def columns(spec: ProcessSpec) -> list[str]:
     """The feed's columns that the process needs, and no other: what is not mapped does not travel."""
-    needed = [spec.key, spec.created, spec.updated, *(f.source for f in spec.fields), *(c.column for c in spec.scope.clauses)]
-    needed += [rule.source for rule in spec.match] + [name for name in (spec.person, spec.natural_key) if name]
-    return list(dict.fromkeys(needed))
+    needed = [spec.key, spec.created, spec.updated, *(f.source for f in spec.fields), *(f.instead for f in spec.fields)]
+    needed += [clause.column for given in spec.scope.clauses for clause in (given, given.when) if clause]
+    needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key]
+    needed += [spec.scope.closes.column if spec.scope.closes else None, "decided_at" if spec.decisions else None]
+    joined = [name for _, name in spec.join.columns] if spec.join else []
+    needed += [ours for ours, _ in spec.join.on] if spec.join else []
+    return [name for name in dict.fromkeys(needed) if name and name not in joined and not name.startswith(CUSTOM)]
+
+
+def custom(spec: ProcessSpec) -> tuple[str, ...]:
+    """The custom fields that the process needs."""
+    return tuple(dict.fromkeys([*spec.custom, *(f.source for f in spec.fields if f.source.startswith(CUSTOM))]))

@@ -4,43 +4,76 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import awards
-from .frame import ARROW, arrow, concat, frame, pick, strings, true
-from .match import held, linked
-from .spec import ProcessSpec
+from .frame import ARROW, arrow, concat, empty, fold, folded, frame, strings
+from .match import HELD, held, linked
+from .spec import FieldMap, ProcessSpec
+
+WAITS = {
+    "to_hr": "waits until this user is an employee in HR",
+    "from_hr": "waits until this employee is a user in accessplanit",
+}
 
 
 def waiting_for_person(spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFrame) -> tuple[pa.Array, pd.DataFrame]:
-    """The employee of each row, and the rows that wait because their user is not linked to one yet.
+    """The person of each row as the target knows it, and the rows that wait because theirs is not linked yet.
 
-    ``people`` are the links of the employees.
+    ``people`` are the links of the people, from the source's side.
     """
-    users = arrow(data[str(spec.person)])
-    employees = linked(users, people)
-    missing = pc.is_null(employees)
+    theirs = arrow(data[str(spec.person)])
+    persons = linked(theirs, people)
+    missing = pc.is_null(persons)
     keys = arrow(data[spec.key]).filter(missing)
-    return employees, held(keys, str(spec.person), "waits until this user is an employee in HR", users.filter(missing))
+    return persons, held(keys, str(spec.person), WAITS[spec.direction], theirs.filter(missing))
 
 
-def desired(spec: ProcessSpec, data: pd.DataFrame, keys: pa.Array, employees: pa.Array | None) -> pd.DataFrame:
-    """Rows of the entity: its key, ``source_key`` and every managed column but those that awards derive.
+def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the entity, one for each of ``data``: ``source_key`` and every managed column but those that awards derive.
 
-    Rows whose key or employee is null are left out: they are held.
+    Also the rows of :data:`reconciliation.match.HELD` whose value has no counterpart in the target.
     """
-    columns: dict[str, pa.Array] = {spec.entity_key: keys, "source_key": arrow(data[spec.key])}
-    ready = pc.is_valid(keys)
-    if employees is not None:
-        columns["employee_id"] = employees
-        ready = pc.and_(ready, pc.is_valid(employees))
-    columns |= {f.target: arrow(data[f.source]).cast(ARROW[f.kind]) for f in spec.fields}
+    columns: dict[str, pa.Array] = {"source_key": arrow(data[spec.key])}
+    if spec.person and persons is not None:
+        columns[spec.holder] = persons
+    problems = [empty(HELD)]
+    for f in spec.fields:
+        columns[f.target], unknown = mapped(f, arrow(data[f.source]))
+        if unknown.any():
+            keys = arrow(data[spec.key]).filter(pa.array(unknown))
+            problems.append(held(keys, f.source, f"has a value that the mapping of {f.target} does not name"))
     if spec.custom:
         columns["custom"] = _custom(data, spec.custom)
-    return pick(frame(columns), true(ready))
+    return frame(columns), concat(problems)
+
+
+def mapped(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """A field's values as the target writes them, and where a strict field has no counterpart for one."""
+    if not field.values:
+        return values.cast(ARROW[field.kind]), np.zeros(len(values), dtype=bool)
+    names = [fold(name) for name, _ in field.values]
+    place = pc.index_in(folded(values), value_set=pa.array(names, pa.string()))
+    found = pa.array([value for _, value in field.values], pa.string()).take(place)
+    if not field.strict:
+        return pc.coalesce(found, values), np.zeros(len(values), dtype=bool)
+    return found, np.asarray(pc.and_(pc.is_valid(values), pc.is_null(found)))
+
+
+def for_new(spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: np.ndarray[Any, np.dtype[np.bool_]]) -> pd.DataFrame:
+    """``wanted`` with what a new row gets where its own column has no value (``FieldMap.instead``)."""
+    place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[spec.key]))
+    for f in spec.fields:
+        if f.instead is not None:
+            other = arrow(data[f.instead]).take(place)
+            filled = pc.if_else(pa.array(new), pc.coalesce(arrow(wanted[f.target]), other), arrow(wanted[f.target]))
+            wanted = wanted.assign(**{f.target: frame({"value": filled})["value"]})
+    return wanted
 
 
 def _custom(data: pd.DataFrame, names: tuple[str, ...]) -> pa.Array:

@@ -16,14 +16,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Kind = Literal["text", "flag", "day", "moment"]
-"""text · flag: true/false · day: a date without a time · moment: an instant, held in UTC."""
+Kind = Literal["text", "flag", "day", "moment", "number"]
+"""text · flag: true/false · day: a date without a time · moment: an instant, held in UTC · number: a whole number."""
 
 ARROW: dict[str, pa.DataType] = {
     "text": pa.string(),
     "flag": pa.bool_(),
     "day": pa.date32(),
     "moment": pa.timestamp("us", "UTC"),
+    "number": pa.int64(),
     "hash": pa.int64(),
 }
 

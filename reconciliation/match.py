@@ -10,11 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, empty, frame, pick, true
-from .spec import MatchRule
+from .frame import arrow, empty, fold, folded, frame, pick, true
+from .spec import MatchRule, ProcessSpec
 
 HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text"}
 """A held row: nothing is wrong with it, but loading it now would be a guess."""
+PROVISIONAL = "new:"
+"""What the key of a row begins with that the target will give a key of its own (``ProcessSpec.new_key``)."""
 LINKS = {"source_key": "text", "target_key": "text"}
 
 
@@ -56,13 +58,13 @@ def by_identity(data: pd.DataFrame, key: str) -> Matched:
     return Matched(arrow(data[key]), empty(LINKS), empty(HELD))
 
 
-def proposed(data: pd.DataFrame, key: str, natural: str | None) -> pa.Array:
-    """The key of a row that HR does not have yet: its value in column ``natural``, else ``AP-`` and the source key.
+def proposed(data: pd.DataFrame, spec: ProcessSpec) -> pa.Array:
+    """The key of a row that the target does not have yet: its natural key, else the source's key after ``new_key``.
 
     It depends on the record alone, so that a create that is repeated after a crash meets itself.
     """
-    own = pc.binary_join_element_wise(pa.scalar("AP-"), arrow(data[key]), "")
-    return pc.coalesce(arrow(data[natural]), own) if natural else own
+    own = pc.binary_join_element_wise(pa.scalar(spec.new_key), arrow(data[spec.key]), "")
+    return pc.coalesce(arrow(data[spec.natural_key]), own) if spec.natural_key else own
 
 
 def _one_to_many(values: pa.Array) -> np.ndarray[Any, Any]:
@@ -71,57 +73,65 @@ def _one_to_many(values: pa.Array) -> np.ndarray[Any, Any]:
     return np.asarray(twice.to_numpy() & ~np.asarray(pc.is_null(values)))
 
 
-def by_rules(
-    data: pd.DataFrame,
-    key: str,
-    target: pd.DataFrame,
-    target_key: str,
-    links: pd.DataFrame,
-    rules: tuple[MatchRule, ...],
-    natural: str | None,
-) -> Matched:
+def side_by_side(rule: MatchRule, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame) -> tuple[str, pa.Array, pa.Array]:
+    """What a rule compares: its name for people, the value of each source row and that of each target row."""
+    if not rule.together:
+        return rule.source, normalised(arrow(data[rule.source])), normalised(arrow(target[rule.target]))
+    ours, theirs = (pc.binary_join_element_wise(*(arrow(side[name]) for name in rule.together), "\0") for side in (wanted, target))
+    for name, value in rule.only:
+        theirs = pc.if_else(pc.fill_null(pc.equal(folded(arrow(target[name])), fold(value)), False), theirs, None)
+    return " and ".join(rule.together), ours, theirs
+
+
+def by_rules(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame, links: pd.DataFrame) -> Matched:
     """Links first, then the rules in order; an ambiguity is held, never decided.
 
-    ``target`` holds at least every target row that shares a rule's value with a source row or has a proposed key;
-    ``links`` at least those of the source rows, of these target rows and of the proposed keys.
+    ``wanted`` has the entity's columns for each row of ``data``. ``target`` holds at least every target row that shares a
+    rule's value with a source row or has a proposed key; ``links`` at least those of the source rows, of these target rows
+    and of the proposed keys.
     """
+    key, target_key = spec.key, spec.entity_key
+    source, other = ("users", "employees") if spec.links == "employees" and spec.direction == "to_hr" else ("records", "rows")
     source_keys = arrow(data[key])
     keys = linked(source_keys, links)
     taken = true(pc.is_in(arrow(target[target_key]), value_set=arrow(links["target_key"])))
     problems: list[pd.DataFrame] = []
     undecided = np.asarray(pc.is_null(keys))
-    for rule in rules:
+    for rule in spec.match:
         if not undecided.any():
             break
-        wanted = normalised(arrow(data[rule.source]))
-        offered = normalised(arrow(target[rule.target]))
-        many_here = _one_to_many(pc.if_else(pa.array(undecided), wanted, pa.scalar(None, pa.string())))
-        place = pc.index_in(wanted, value_set=pc.fill_null(offered, "\0"))
-        found = undecided & ~np.asarray(pc.is_null(place)) & ~np.asarray(pc.is_null(wanted))
+        name, ours, offered = side_by_side(rule, data, wanted, target)
+        if rule.together:
+            # What is linked already is another of its kind, not a clash: somebody may have the same thing twice.
+            offered = pc.if_else(pa.array(taken), None, offered)
+        many_here = _one_to_many(pc.if_else(pa.array(undecided), ours, pa.scalar(None, pa.string())))
+        place = pc.index_in(ours, value_set=pc.fill_null(offered, "\0"))
+        found = undecided & ~np.asarray(pc.is_null(place)) & ~np.asarray(pc.is_null(ours))
         many_there = _at(_one_to_many(offered), place)
-        other = _at(taken, place)
+        elsewhere = _at(taken, place)
+        column = rule.target or name
         clashes = [
-            (undecided & many_here, f"several users have the same {rule.source}"),
-            (found & many_there, f"several employees have the same {rule.target}"),
-            (found & other, f"the employee with this {rule.target} is linked to another user"),
+            (undecided & many_here, f"several {source} have the same {name}"),
+            (found & many_there, f"several {other} have the same {column}"),
+            (found & elsewhere, f"the {other[:-1]} with this {column} is linked to another {source[:-1]}"),
         ]
         for clash, reason in clashes:
             mask = clash & undecided
             if mask.any():
-                problems.append(held(source_keys.filter(pa.array(mask)), rule.source, reason))
+                problems.append(held(source_keys.filter(pa.array(mask)), name, reason))
                 undecided &= ~mask
         found &= undecided
         keys = pc.if_else(pa.array(found), arrow(target[target_key]).take(place), keys)
         undecided &= ~found
-    suggestion = proposed(data, key, natural)
+    suggestion = proposed(data, spec)
     occupied = undecided & true(pc.is_in(suggestion, value_set=pa.concat_arrays([arrow(target[target_key]), arrow(links["target_key"])])))
     if occupied.any():
-        problems.append(held(source_keys.filter(pa.array(occupied)), key, "HR has this key for somebody else"))
+        problems.append(held(source_keys.filter(pa.array(occupied)), key, f"{spec.target_side} has this key for somebody else"))
         undecided &= ~occupied
     keys = pc.if_else(pa.array(undecided), suggestion, keys)
     twice = _one_to_many(keys)
     if twice.any():
-        problems.append(held(source_keys.filter(pa.array(twice)), key, "several users lead to the same employee"))
+        problems.append(held(source_keys.filter(pa.array(twice)), key, f"several {source} lead to the same {other[:-1]}"))
         keys = pc.if_else(pa.array(twice), pa.scalar(None, pa.string()), keys)
     new = ~np.asarray(pc.is_null(keys)) & np.asarray(pc.is_null(linked(source_keys, links)))
     fresh = pick(frame({"source_key": source_keys, "target_key": keys}), new)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +20,10 @@ META = ("kind", "key", "fields", "reason")
 """The columns of a plan's changes beside the managed ones."""
 DERIVED = {"state", "superseded_by"}
 """Columns that follow from other records and from the day, not from the record alone."""
-NEW, CHANGED = "new in HR", "changed in accessplanit"
-EDITED = "HR held something else; the record has not changed"
+NEW, CHANGED = "was new", "had changed"
+EDITED = "was changed where it was loaded to; the record itself has not changed"
 FOLLOWS = "follows from other records or from the day"
-LEFT, GONE = "left the scope", "is no more in accessplanit"
+LEFT, GONE = "has left the scope", "is no more in the source"
 """Why a row is changed."""
 
 
@@ -94,14 +96,16 @@ def reconcile(
     columns: Mapping[str, str],
     compared: Sequence[str],
     *,
-    may_create: bool = True,
+    doubtful: pa.Array | None = None,
+    alike: Mapping[str, Callable[[pa.Array], pa.Array]] | None = None,
 ) -> Plan:
     """The changes that make ``target`` hold ``desired``: creates and updates; absence is no statement.
 
     ``desired`` and ``target`` have ``key`` (unique) and ``columns`` (name -> kind); only ``compared`` columns are a
-    reason to update. ``may_create`` is false when the target could not be read in full: a row that was not seen may
-    be there. Pure and total: the order of rows does not matter.
+    reason to update. ``doubtful``: keys that are not created though they were not seen, for the target could not be read
+    in full. ``alike``: column -> what makes values that say the same one. Pure and total: the order of rows does not matter.
     """
+    alike = alike or {}
     keys = arrow(desired[key])
     place = pc.index_in(keys, value_set=arrow(target[key]))
     new = np.asarray(pc.is_null(place))
@@ -110,11 +114,14 @@ def reconcile(
     differs = np.zeros((len(compared), len(old)), dtype=bool)
     for i, name in enumerate(compared):
         ours, theirs = take(arrow(desired[name]), old), take(arrow(target[name]), there)
+        if name in alike:
+            ours, theirs = alike[name](ours), alike[name](theirs)
         differs[i] = true(pc.not_equal(ours, theirs)) | (np.asarray(pc.is_null(ours)) != np.asarray(pc.is_null(theirs)))
     touched = differs.any(axis=0)
     names = np.asarray(compared, dtype=object)
     fields = [",".join(names[column]) for column in differs[:, touched].T]
-    creates = np.flatnonzero(new) if may_create else np.empty(0, dtype=np.int64)
+    unseen = new & true(pc.is_in(keys, value_set=doubtful)) if doubtful is not None else np.zeros(len(keys), dtype=bool)
+    creates = np.flatnonzero(new & ~unseen)
     updates = old[touched]
     chosen = np.concatenate([creates, updates])
     changes = frame(
@@ -128,8 +135,7 @@ def reconcile(
     )
     was = there[touched]
     before = frame({"key": take(arrow(target[key]), was), **{name: take(arrow(target[name]), was) for name in columns}})
-    withheld = keys.filter(pa.array(new)) if not may_create else keys[:0]
-    return _plan(changes, before, keys.take(pa.array(old[~touched])), withheld)
+    return _plan(changes, before, keys.take(pa.array(old[~touched])), keys.filter(pa.array(unseen)))
 
 
 def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
@@ -149,18 +155,24 @@ def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
     return replace(plan, changes=plan.changes.assign(reason=frame({"reason": given})["reason"]))
 
 
-def closing(plan: Plan, leavers: pd.DataFrame, key: str, columns: Mapping[str, str], closed: Mapping[str, str], reason: str) -> Plan:
+def closing(
+    plan: Plan,
+    leavers: pd.DataFrame,
+    key: str,
+    columns: Mapping[str, str],
+    closed: Mapping[str, str | date],
+    reason: str,
+    alike: Mapping[str, Callable[[pa.Array], pa.Array]] | None = None,
+) -> Plan:
     """``plan`` with the rows of ``leavers`` closed: target rows whose source has left the scope or is gone.
 
-    ``closed`` is what closing means: column -> value. Rows that are closed already stay as they are.
+    ``closed`` is what closing means: column -> value. Rows that are closed already, for a day at that day or before,
+    stay as they are.
     """
-    still_open = np.zeros(len(leavers), dtype=bool)
-    for name, value in closed.items():
-        still_open |= ~true(pc.equal(arrow(leavers[name]), value))
-    rows = pick(leavers, still_open)
+    rows = pick(leavers, ~is_closed(leavers, closed, alike or {}))
     if not len(rows):
         return plan
-    after = rows.assign(**{n: pd.Series([v] * len(rows), dtype=pd.ArrowDtype(pa.string())) for n, v in closed.items()})
+    after = rows.assign(**{n: frame({n: pa.array([v] * len(rows), arrow(rows[n]).type)})[n] for n, v in closed.items()})
     count = len(rows)
     added = frame(
         {
@@ -173,6 +185,35 @@ def closing(plan: Plan, leavers: pd.DataFrame, key: str, columns: Mapping[str, s
     )
     before = frame({"key": arrow(rows[key]), **{name: arrow(rows[name]) for name in columns}})
     return _plan(concat([plan.changes, added]), concat([plan.before, before]), plan.unchanged, plan.withheld)
+
+
+def is_closed(
+    rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Mapping[str, Callable[[pa.Array], pa.Array]]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows are as closing would make them."""
+    done = np.full(len(rows), bool(closed))
+    for name, value in closed.items():
+        column = alike[name](arrow(rows[name])) if name in alike else arrow(rows[name])
+        done &= true(pc.equal(column, value) if isinstance(value, str) else pc.less_equal(column, pa.scalar(value)))
+    return done
+
+
+def as_closes(plan: Plan, closed: Mapping[str, str | date], alike: Mapping[str, Callable[[pa.Array], pa.Array]]) -> Plan:
+    """``plan`` with the updates that close a row named so: a guard must see them as what they are."""
+    after = is_closed(plan.changes, closed, alike)
+    place = pc.index_in(arrow(plan.changes["key"]), value_set=arrow(plan.before["key"]))
+    before = true(pa.array(is_closed(plan.before, closed, alike), pa.bool_()).take(place))
+    kinds = arrow(plan.changes["kind"])
+    closes = pc.if_else(pa.array(after & ~before & true(pc.equal(kinds, "update"))), "close", kinds)
+    return _plan(plan.changes.assign(kind=frame({"kind": closes})["kind"]), plan.before, plan.unchanged, plan.withheld)
+
+
+def leaving_out(plan: Plan, keys: pa.Array) -> Plan:
+    """``plan`` without the changes of these keys."""
+    if not len(keys):
+        return plan
+    changes, before = (pick(part, ~true(pc.is_in(arrow(part["key"]), value_set=keys))) for part in (plan.changes, plan.before))
+    return _plan(changes, before, plan.unchanged, plan.withheld)
 
 
 def apply_to(target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -34,6 +34,9 @@ class Source(Protocol):
         """Requests made so far, retries among them."""
         ...
 
+    def kinds(self, feed: str) -> Mapping[str, str]:
+        """The feed's columns, name -> kind."""
+
     def updated_column(self, feed: str, column: str) -> str | None:
         """``column`` if this tenant's feed has it, else ``None``."""
 
@@ -42,7 +45,7 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """An HR system. Raises TargetFailed."""
+    """What is written: an HR system, or accessplanit on the way back. Raises TargetFailed."""
 
     name: str
     batch: int
@@ -52,7 +55,15 @@ class Target(Protocol):
         """How many rows the entity has."""
 
     def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
-        """The rows whose value in any of the ``lookups`` columns is one of its values, case aside; ``None``: all."""
+        """The rows whose value in any of the ``lookups`` columns is one of its values, case aside; ``None``: all.
+
+        A target that gives keys answers to a provisional one (``new:…``) with the row that stands for it, if it is there:
+        under that key, and with the real one in the further column ``given``.
+        """
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """Receipts of those among ``changes`` (of a Plan) that the target's own rules are known to refuse: ``failed``, with
+        the reason. They are not sent."""
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Carries out ``changes`` (of a Plan); a frame of ``receipts.RECEIPTS``, one row per change, in their order.
@@ -117,8 +128,11 @@ class Store(Protocol):
     def links(self, entity: str, source_keys: Sequence[str] | None = None, target_keys: Sequence[str] | None = None) -> pd.DataFrame:
         """The links of these keys, or all."""
 
+    def agreed(self, pair: str, keys: Sequence[str]) -> pd.DataFrame:
+        """What both sides last agreed on of these accessplanit records (``ownership.AGREED``)."""
+
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
-        """``sweep.ORIGIN``: which record each HR row comes from that this process has loaded or linked."""
+        """``sweep.ORIGIN``: which record each row of the target comes from that this process has loaded or linked."""
 
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from .frame import arrow, frame, of, pick, true
 from .plan import Plan, already, reconcile
 
-RECEIPTS = {"key": "text", "outcome": "text", "reason": "text"}
-"""What became of one change: ``created``, ``updated``, ``closed``, ``failed`` with its reason, or ``untried``."""
+RECEIPTS = {"key": "text", "outcome": "text", "reason": "text", "given": "text"}
+"""What became of one change: ``created``, ``updated``, ``closed``, ``failed`` with its reason, or ``untried``. given: the
+key that the target gave to a new row, where it gives keys."""
 PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
 
 
@@ -22,30 +23,45 @@ def done(changes: pd.DataFrame) -> pd.DataFrame:
     outcome = arrow(changes["kind"])
     for kind, past in PAST_TENSE.items():
         outcome = pc.replace_substring(outcome, kind, past)
-    return frame({"key": arrow(changes["key"]), "outcome": outcome, "reason": pa.nulls(len(outcome), pa.string())})
+    none = pa.nulls(len(outcome), pa.string())
+    return frame({"key": arrow(changes["key"]), "outcome": outcome, "reason": none, "given": none})
 
 
 def all_of(changes: pd.DataFrame, outcome: str, reason: str) -> pd.DataFrame:
     """Receipts of one outcome for all ``changes``."""
-    return of(RECEIPTS, [(key, outcome, reason) for key in changes["key"]])
+    return of(RECEIPTS, [(key, outcome, reason, None) for key in changes["key"]])
+
+
+def of_landed(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Receipts of those changes of ``plan`` that ``current``, the target's rows with their keys, shows as carried out."""
+    receipts = found_out(plan, current, key, columns)
+    landed = pick(receipts, ~true(pc.equal(arrow(receipts["outcome"]), "unknown")))
+    return landed.assign(reason=frame({"reason": pa.nulls(len(landed), pa.string())})["reason"])
 
 
 def found_out(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pd.DataFrame:
     """Receipts of changes that were sent, and of whose fate nothing was written down: the target is the truth.
 
     ``plan`` holds just these changes, ``current`` the target's rows with their keys. A change that the target does not
-    show has no receipt: it was not carried out. One that shows neither the old nor the new is ``unknown``.
+    show has no receipt: it was not carried out. One that shows neither the old nor the new is ``unknown``. A target that
+    gives keys shows a row that was asked for by a provisional key under that key, with the real one as ``given``.
     """
     keys = arrow(plan.changes["key"])
     landed = true(pc.is_in(keys, value_set=already(plan, current, key, columns)))
     was = reconcile(plan.before.rename(columns={"key": key}), current, key, columns, list(columns)).unchanged
     creates = true(pc.equal(arrow(plan.changes["kind"]), "create"))
     there = true(pc.is_in(keys, value_set=arrow(current[key])))
+    if "given" in current:
+        # What the target made has values of its own beside ours; that it stands for the key that we gave it is enough.
+        landed |= creates & true(pc.is_in(keys, value_set=arrow(current[key]).filter(pc.is_valid(arrow(current["given"])))))
     untouched = np.where(creates, ~there, true(pc.is_in(keys, value_set=was))) & ~landed
     receipts = done(plan.changes)
     outcome = pc.if_else(pa.array(landed), arrow(receipts["outcome"]), "unknown")
-    reason = pa.array(["found in HR after an interrupted run"] * len(keys), pa.string())
-    return pick(frame({"key": keys, "outcome": outcome, "reason": reason}), ~untouched)
+    reason = pa.array(["found after an interrupted run"] * len(keys), pa.string())
+    given = (
+        arrow(current["given"]).take(pc.index_in(keys, value_set=arrow(current[key]))) if "given" in current else arrow(receipts["given"])
+    )
+    return pick(frame({"key": keys, "outcome": outcome, "reason": reason, "given": given}), ~untouched)
 
 
 def failures_at_the_end(outcomes: Sequence[str], before: int) -> int:

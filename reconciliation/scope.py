@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -16,29 +16,39 @@ from .spec import Clause, Scope
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def _meets(data: pd.DataFrame, clause: Clause, today: date) -> Mask:
+def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> Mask:
+    """True for the rows that meet one clause."""
     column = arrow(data[clause.column])
-    if clause.op == "in":
-        meets = true(pc.is_in(folded(column), pa.array([fold(v) for v in clause.values], pa.string())))
+    if clause.op in ("in", "not_in"):
+        met = true(pc.is_in(folded(column), pa.array([fold(v) for v in clause.values], pa.string())))
+        met = met if clause.op == "in" else ~met
+    elif clause.op == "present":
+        met = np.asarray(pc.is_valid(column))
+    elif clause.op == "future":
+        met = true(pc.greater(column, pa.scalar(now, column.type)))
     else:
-        meets = true(pc.greater(column.cast(pa.date32()), pa.scalar(today)))
-    return meets if clause.when is None else meets | ~_meets(data, clause.when, today)
+        met = true(pc.greater(column.cast(pa.date32()), pa.scalar(today)))
+    return met if clause.when is None else met | ~meets(data, clause.when, today, now)
 
 
-def in_scope(data: pd.DataFrame, scope: Scope, today: date) -> Mask:
-    """True for the rows that meet every clause; a row without a value meets no clause on it."""
+def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> Mask:
+    """True for the rows that meet every clause; a row without a value meets no clause on it but ``not_in``.
+
+    today: the tenant's day. now: the moment of the run, with an offset.
+    """
     mask: Mask = np.ones(len(data), dtype=bool)
     for clause in scope.clauses:
-        mask &= _meets(data, clause, today)
+        mask &= meets(data, clause, today, now)
     return mask
 
 
-def pushdown(scope: Scope) -> tuple[Clause, ...]:
+def pushdown(scope: Scope, first: bool) -> tuple[Clause, ...]:
     """The clauses that the source may apply itself.
 
-    None where leaving the scope closes the HR row: then rows out of scope must be seen. Conditional and day clauses
-    stay here. The whole scope is applied to the frame all the same: pushing down saves rows, it decides nothing.
+    None where a row that has left the scope matters, unless nothing was loaded yet (``first``): what is not there cannot
+    leave. Conditional clauses and negations stay here. The whole scope is applied to the frame all the same: pushing down
+    saves rows, it decides nothing.
     """
-    if scope.leaves == "close":
+    if scope.leaves != "ignore" and not first:
         return ()
-    return tuple(clause for clause in scope.clauses if clause.op == "in" and clause.when is None)
+    return tuple(clause for clause in scope.clauses if clause.op in ("in", "after", "future") and clause.when is None)

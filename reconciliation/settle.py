@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from .frame import arrow, concat, frame, pick, true
 from .match import held
 from .plan import Plan
+from .spec import ProcessSpec
 
 QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text", "hash": "hash"}
 """A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not decided), ``failed`` (refused
-by HR) or ``gone`` (HR has it, accessplanit no more)."""
+by the target) or ``gone`` (the target has it, the source no more)."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Compared:
     HR may have to close a row, ``target_key``. pairs: the rows that were compared: ``source_key``, ``key`` (the
     target's), ``hash``. held: of ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key``
     and ``key`` of HR rows whose record is gone and that are closed, now or already. reported: of those that are left to
-    a person. plan: the changes. population: rows of the entity in HR. figures: rows read, skipped, duplicates, held and
-    resting (in quarantine and not due), discarded, and only_in_hr after a sweep.
+    a person. unfit: receipts (``receipts.RECEIPTS``) of changes that the target cannot take and that are not in the plan.
+    agreed: of ``ownership.Decided``. plan: the changes. population: rows of the entity. figures: rows read, skipped,
+    duplicates, held and resting (in quarantine and not due), discarded, and only_in_target after a sweep.
     """
 
     rejected: pd.DataFrame
@@ -39,6 +41,8 @@ class Compared:
     links: pd.DataFrame
     gone: pd.DataFrame
     reported: pd.DataFrame
+    unfit: pd.DataFrame
+    agreed: pd.DataFrame
     plan: Plan
     population: int
     figures: Mapping[str, int]
@@ -57,12 +61,14 @@ class Settled:
     links: pd.DataFrame
     quarantine: pd.DataFrame
     forgotten: pa.Array
+    agreed: pd.DataFrame
     reasons: list[tuple[str, str, str, int]]
 
 
-def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
+def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
     """Joins what was read, decided and receipted; each row that was looked at ends in exactly one outcome."""
     plan, figures = compared.plan, compared.figures
+    receipts = concat([receipts, compared.unfit])
     target_keys = arrow(compared.pairs["key"])
     outcome, receipt_keys = arrow(receipts["outcome"]), arrow(receipts["key"])
     refused, untried = true(pc.equal(outcome, "failed")), true(pc.equal(outcome, "untried"))
@@ -71,11 +77,12 @@ def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
     left_out = true(pc.is_in(target_keys, value_set=bad_keys))
     gone_keys = arrow(compared.gone["key"])
     closes = true(pc.equal(arrow(plan.changes["kind"]), "close"))
-    left_scope = arrow(plan.changes["key"]).filter(pa.array(closes & ~true(pc.is_in(arrow(plan.changes["key"]), value_set=gone_keys))))
+    keys = arrow(plan.changes["key"])
+    left_scope = keys.filter(pa.array(closes & ~true(pc.is_in(keys, value_set=pa.concat_arrays([gone_keys, target_keys])))))
     # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
     read_rows = pa.concat_arrays([target_keys, left_scope])
     reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(compared.reported)
-    unsure = held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", "HR could not be read in full")
+    unsure = held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", f"{spec.target_side} could not be read in full")
     # Without a hash: such a row does not rest until an attempt is due, it is looked at again as soon as it is read.
     unsure["hash"] = frame({"hash": pa.nulls(len(unsure), pa.int64())})["hash"]
     held_rows = concat([compared.held, unsure])
@@ -98,18 +105,31 @@ def settle(compared: Compared, receipts: pd.DataFrame) -> Settled:
             "hash": pa.concat_arrays([arrow(good["hash"]), arrow(outside["hash"])]),
         }
     )
-    links_good = ~true(pc.is_in(arrow(compared.links["target_key"]), value_set=bad_keys))
+    unsettled = pa.concat_arrays([bad_keys, plan.withheld])
+    links_good = ~true(pc.is_in(arrow(compared.links["target_key"]), value_set=unsettled))
+    agreed_good = ~true(pc.is_in(arrow(compared.agreed["row"]), value_set=unsettled))
+    given = pick(receipts, np.asarray(pc.is_valid(arrow(receipts["given"]))))
+    links = _with_given(pick(compared.links, links_good), "target_key", given)
+    agreed = _with_given(pick(compared.agreed, agreed_good), "key", given)
     forgotten = pick(compared.gone, ~true(pc.is_in(gone_keys, value_set=bad_keys)))
-    quarantine, reasons = _quarantine(compared, held_rows, pick(receipts, refused))
-    return Settled(dict(counts), reexamined, landed, pick(compared.links, links_good), quarantine, arrow(forgotten["source_key"]), reasons)
+    quarantine, reasons = _quarantine(spec, compared, held_rows, pick(receipts, refused))
+    return Settled(dict(counts), reexamined, landed, links, quarantine, arrow(forgotten["source_key"]), agreed, reasons)
 
 
-def _quarantine(compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
+def _with_given(rows: pd.DataFrame, column: str, given: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` with the keys that the target gave in the place of those that stood for them."""
+    place = pc.index_in(arrow(rows[column]), value_set=arrow(given["key"]))
+    return rows.assign(**{column: frame({"key": pc.coalesce(arrow(given["given"]).take(place), arrow(rows[column]))})["key"]})
+
+
+def _quarantine(
+    spec: ProcessSpec, compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame
+) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
     sources = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
     place = pc.index_in(arrow(refused["key"]), value_set=arrow(sources["key"]))
     source_keys = pc.coalesce(arrow(sources["source_key"]).take(place), arrow(refused["key"]))
     failed = frame({"key": source_keys, "reason": arrow(refused["reason"]), "hash": arrow(sources["hash"]).take(place)})
-    gone, there = compared.reported, "is no more in accessplanit; HR still has the row"
+    gone, there = compared.reported, f"is no more in {spec.source_side}; {spec.target_side} still has the row"
     parts = [
         ("rejected", _columns(compared.rejected)),
         ("held", _columns(held_rows)),

@@ -76,14 +76,19 @@ def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
 
 
 def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snapshot:
-    """Several reads of one feed as one. A record that was once read well is not rejected for another, broken read."""
+    """Several reads of one feed as one; a record that stands in several of them as it is was read once.
+
+    A record that was once read well is not rejected for another, broken read.
+    """
     rows = concat([s.frame for s in snapshots])
+    repeated = int(rows.duplicated([key, "hash"]).sum()) if "hash" in rows and len(snapshots) > 1 else 0
     kept = newest(rows, key, updated)
     rejected = concat([s.rejected for s in snapshots])
     if len(rejected):
         again = rejected.duplicated(["key", "hash"]).to_numpy() & rejected["key"].notna().to_numpy()
+        repeated += int(again.sum())
         rejected = pick(rejected, ~again & ~rejected["key"].isin(kept[key]).to_numpy(dtype=bool))
-    read = sum(s.read for s in snapshots)
+    read = sum(s.read for s in snapshots) - repeated
     skipped = sum(s.skipped for s in snapshots)
     full = [set(s.vanished) for s in snapshots if s.read]
     return Snapshot(

@@ -25,43 +25,91 @@ class FieldMap(Frozen):
     kind: Kind = "text"
     compare: bool = True
     """False: carried along when something else changes, never a reason to write (time stamps, copied names)."""
+    owner: Literal["source", "target", "newest"] = "source"
+    """Whose value counts where both sides may change it (``ownership.py``)."""
+    erases: bool = True
+    """Whether no value in the source is a value to write."""
+    values: tuple[tuple[str, str], ...] = ()
+    """Values of the source and what they are in the target, without regard to case and spaces."""
+    strict: bool = False
+    """A value that is not among ``values`` holds the row; otherwise it stays as it is."""
+    alike: tuple[tuple[str, str], ...] = ()
+    """Values of the target that say the same as another one: no reason to write."""
+    instead: str | None = None
+    """The feed's column that gives the value where ``source`` has none, for a new row."""
 
 
 class Clause(Frozen):
     """One condition on a column of the feed.
 
-    in: the value is one of ``values``, compared without case and spaces. after: the day lies after the run's day.
+    in: the value is one of ``values``, compared without case and spaces. not_in: it is none of them, or there is none.
+    present: there is a value. after: the day lies after the run's day. future: the moment lies after the run's.
     """
 
     column: str
-    op: Literal["in", "after"] = "in"
+    op: Literal["in", "not_in", "present", "after", "future"] = "in"
     values: tuple[str, ...] = ()
     when: Clause | None = None
     """Applies only to the rows that meet this other clause."""
 
     @model_validator(mode="after")
     def _has_values(self) -> Clause:
-        if self.op == "in" and not self.values:
+        if self.op in ("in", "not_in") and not self.values:
             raise ValueError(f"the filter on {self.column!r} names no value; leave the filter out to take all rows")
         return self
 
 
 class Scope(Frozen):
-    """Which rows are ours, and what becomes of an HR row whose source row has left the scope."""
+    """Which rows are ours, and what becomes of a row of the target whose source row has left the scope."""
 
     clauses: tuple[Clause, ...] = ()
-    leaves: Literal["ignore", "close"] = "ignore"
+    leaves: Literal["ignore", "close", "follow"] = "ignore"
+    """follow: a row that the target has goes on being updated, whatever its record has become."""
+    closes: Clause | None = None
+    """Of the rows out of scope only those that meet this are closed; the others are left alone."""
     gone: Literal["report", "close"] = "report"
-    """What becomes of an HR row whose source record a sweep has found gone."""
+    """What becomes of a row of the target whose source record a sweep has found gone."""
     closed: tuple[tuple[str, str], ...] = ()
-    """What closing an HR row means: (column, value)."""
+    """What closing a row of the target means: (column, value); the value ``today`` is the run's day."""
 
 
 class MatchRule(Frozen):
-    """An unlinked source row is the target row that has the same value; without case and surrounding space."""
+    """An unlinked source row is the target row that has the same value; without case and surrounding space.
 
-    source: str
-    target: str
+    ``source`` is a column of the feed, ``target`` one of the entity. Without ``source`` it is the row that is to have
+    the same values in all of ``together``, columns of the entity, and is not linked yet. only: (column, value) that such
+    a row of the target must have.
+    """
+
+    source: str = ""
+    target: str = ""
+    together: tuple[str, ...] = ()
+    only: tuple[tuple[str, str], ...] = ()
+
+    @model_validator(mode="after")
+    def _either(self) -> MatchRule:
+        if bool(self.source and self.target) == bool(self.together):
+            raise ValueError("a rule has a source and a target, or columns that match together")
+        return self
+
+
+class Reference(Frozen):
+    """A row waits until the row of another entity is there that its ``column`` names."""
+
+    column: str
+    entity: str
+    key: str
+    what: str
+
+
+class Join(Frozen):
+    """Columns of another feed that belong to a record: those of the row with the same values in ``on``."""
+
+    feed: str
+    on: tuple[tuple[str, str], ...]
+    """(column of the feed, column of the joined feed); the first names the person."""
+    columns: tuple[tuple[str, str], ...]
+    """(column of the joined feed, name it gets)."""
 
 
 class Limit(Frozen):
@@ -83,19 +131,29 @@ class Guard(Frozen):
 class ProcessSpec(Frozen):
     """One process: from which feed to which entity, with which fields, scope, match rules and guard.
 
-    The feed's columns are named in ``connectors/accessplanit/feeds.py``, the entity's in the HR connector.
+    accessplanit's columns are named in ``connectors/accessplanit/feeds.py``, those of HR's entities in the HR connector.
+    From HR the feed is an entity of HR and the entity a module of accessplanit.
     """
 
     name: str
     title: str
+    direction: Literal["to_hr", "from_hr"] = "to_hr"
+    pair: str | None = None
+    """Names what the two directions have agreed on, and keeps them from running at the same time."""
+    conflict: Literal["newest", "hold"] = "newest"
+    """Of a field that the newest value owns and that both sides have changed since they agreed."""
+    first: Literal["source", "target", "newest", "hold"] = "source"
+    """Of such a field where nothing was agreed yet and both sides have a value."""
     feed: str
     entity: str
     key: str = "id"
     """Column of the feed that identifies a record."""
-    updated: str = "updated_at"
+    updated: str | None = "updated_at"
     """Column of the feed with the moment of the last change; a dialect without it makes every read a full one."""
-    created: str = "created_at"
-    """Column of the feed with the moment of creation: a sweep reads the feed in ranges of it."""
+    created: str | None = "created_at"
+    """Column of the feed with the moment of creation: a sweep reads the feed in ranges of it, and at once without one."""
+    target_updated: str | None = None
+    """Column of the entity with the moment of its last change, to tell the newest value."""
     entity_key: str
     fields: tuple[FieldMap, ...]
     custom: tuple[str, ...] = ()
@@ -104,9 +162,15 @@ class ProcessSpec(Frozen):
     match: tuple[MatchRule, ...] = ()
     """Empty: the source's key is the entity's key."""
     natural_key: str | None = None
-    """Column of the feed whose value becomes the key of a new row in HR; without a value it is ``AP-`` and the key."""
+    """Column of the feed whose value becomes the key of a new row; without a value it is ``new_key`` and the key."""
+    new_key: str = "AP-"
+    """What precedes the source's key in the key of a new row. ``new:`` stands for a key that the target gives."""
     person: str | None = None
-    """Column of the feed with the ID of the user the record belongs to; the record waits until that user is linked."""
+    """Column of the feed with the key of the person the record belongs to; it waits until that person is linked."""
+    references: tuple[Reference, ...] = ()
+    join: Join | None = None
+    decisions: bool = False
+    """The source's rows are decisions on course requests: held unless the request can still be decided."""
     award_states: bool = False
     """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and from the day."""
     expiring_within_days: int = 90
@@ -118,14 +182,20 @@ class ProcessSpec(Frozen):
     @model_validator(mode="after")
     def _columns_are_disjoint(self) -> ProcessSpec:
         targets = [f.target for f in self.fields]
+        owned = sorted({f.target for f in self.fields if f.owner != "source"})
+        if owned and self.pair is None:
+            raise ValueError(f"{self.name}: {owned} are owned by two sides, which needs a pair")
         twice = sorted({t for t in targets if targets.count(t) > 1})
         if twice:
             raise ValueError(f"{self.name}: several fields are mapped to {twice}")
-        if self.person and self.person not in [f.source for f in self.fields]:
+        if self.person and self.direction == "to_hr" and self.person not in [f.source for f in self.fields]:
             raise ValueError(f"{self.name}: {self.person!r} names the person and must be mapped")
-        unmapped = sorted({rule.target for rule in self.match} - {*targets, self.entity_key})
+        ruled = {name for rule in self.match for name in (rule.target, *rule.together) if name}
+        unmapped = sorted(ruled - {*self.columns(), self.entity_key})
         if unmapped:
             raise ValueError(f"{self.name}: rows are matched by {unmapped}, which no field is mapped to")
+        if self.scope.leaves == "close" and not self.match:
+            raise ValueError(f"{self.name}: only rows that are linked can be closed when their record leaves the scope")
         if self.entity_key in targets:
             raise ValueError(f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field")
         return self
@@ -134,7 +204,7 @@ class ProcessSpec(Frozen):
         """The entity's managed columns, name -> kind, in order."""
         found: dict[str, str] = {}
         if self.person:
-            found["employee_id"] = "text"
+            found[self.holder] = "text"
         found |= {f.target: f.kind for f in self.fields}
         if self.award_states:
             found |= {"state": "text", "superseded_by": "text"}
@@ -143,8 +213,30 @@ class ProcessSpec(Frozen):
         return found
 
     @property
+    def holder(self) -> str:
+        """The entity's column with the person a row belongs to, if it belongs to one."""
+        return "employee_id" if self.direction == "to_hr" else "user_id"
+
+    @property
+    def source_side(self) -> str:
+        """The side that is read, for people."""
+        return "accessplanit" if self.direction == "to_hr" else "HR"
+
+    @property
+    def target_side(self) -> str:
+        """The side that is written, for people."""
+        return "HR" if self.direction == "to_hr" else "accessplanit"
+
+    @property
+    def links(self) -> str:
+        """The entity of HR under whose name the links of this process's records are kept."""
+        return self.entity if self.direction == "to_hr" else self.feed
+
+    @property
     def person_column(self) -> str | None:
-        """The entity's column with the ID of the user a row belongs to; ``None`` where no row is a person's."""
+        """The column of a plan's changes with the ID of the accessplanit user a row belongs to, if it is a person's."""
+        if self.direction == "from_hr":
+            return self.holder if self.person else "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
         return next((f.target for f in self.fields if f.source == of_person), None)
 

@@ -7,38 +7,42 @@ from datetime import datetime
 from typing import Any
 
 DONE = {
-    "created": "was created in HR",
-    "updated": "was changed in HR",
-    "closed": "was closed in HR",
-    "failed": "was refused by HR",
-    "unknown": "was sent to HR, which now shows something else",
+    "created": "was created in {side}",
+    "updated": "was changed in {side}",
+    "closed": "was closed in {side}",
+    "failed": "was refused by {side}",
+    "unknown": "was sent to {side}, which now shows something else",
     "done": "was",
 }
 
 
 def story(
-    entries: Sequence[Mapping[str, Any]], quarantined: Sequence[Mapping[str, Any]], links: Sequence[Mapping[str, Any]], values: bool
+    entries: Sequence[Mapping[str, Any]],
+    quarantined: Sequence[Mapping[str, Any]],
+    links: Sequence[Mapping[str, Any]],
+    sides: Mapping[str, str],
+    values: bool,
 ) -> list[tuple[datetime, str, str]]:
     """(moment in UTC, process, sentence), oldest first.
 
     ``entries`` are the ledger's (``store.ledger.Ledger.story``), ``quarantined`` and ``links`` rows of these tables.
-    ``values``: with what stood there before and after, which is personal data.
+    ``sides``: process -> the side that it writes to. ``values``: with what stood there before and after, which is personal data.
     """
-    told = [(e["at"], e["process"], " ".join(_change(e, values))) for e in entries]
-    told += [(q["first_seen"], q["process"], _held(q)) for q in quarantined]
+    told = [(e["at"], e["process"], " ".join(_change(e, sides, values))) for e in entries]
+    told += [(q["first_seen"], q["process"], _held(q, sides)) for q in quarantined]
     told += [(link["since"], link["entity"], _link(link)) for link in links]
     return sorted(told, key=lambda line: line[0])
 
 
-def _change(entry: Mapping[str, Any], values: bool) -> Iterator[str]:
+def _change(entry: Mapping[str, Any], sides: Mapping[str, str], values: bool) -> Iterator[str]:
     if entry["kind"] in ("link", "unlink"):
         yield f"{entry['entity']} {entry['key']}: {entry['reason']}"
         return
-    yield f"{entry['entity']} {entry['key']} {DONE[entry['outcome']]}"
+    yield f"{entry['entity']} {entry['key']} {DONE[entry['outcome']].format(side=sides.get(entry['process'], 'HR'))}"
     fields = [name for name in (entry["fields"] or "").split(",") if name]
     if fields:
         yield f"({', '.join(fields)})"
-    yield f"because it {_because(entry['reason'])}" if entry["reason"] else ""
+    yield f"because it {entry['reason']}" if entry["reason"] else ""
     if entry["note"]:
         yield f"[{entry['note']}]"
     yield f"by run {entry['run'][:8]}, plan {entry['digest']}."
@@ -47,11 +51,7 @@ def _change(entry: Mapping[str, Any], values: bool) -> Iterator[str]:
         yield "; ".join(f"{name}: {before.get(name) or '(nothing)'} → {value or '(nothing)'}" for name, value in entry["after"].items())
 
 
-def _because(reason: str) -> str:
-    return {"new in HR": "was new in HR", "changed in accessplanit": "had changed in accessplanit"}.get(reason, reason)
-
-
-def _held(entry: Mapping[str, Any]) -> str:
+def _held(entry: Mapping[str, Any], sides: Mapping[str, str]) -> str:
     waits = f" ({entry['waits_for']})" if entry["waits_for"] else ""
     ends = {
         "replayed": f"went through on {entry['last_seen']:%d %b %Y %H:%M}",
@@ -59,7 +59,9 @@ def _held(entry: Mapping[str, Any]) -> str:
         "discarded": f"was discarded by a person: {entry['note']}",
     }
     again = f"is tried again from {entry['next_attempt']:%d %b %Y %H:%M} on" if entry["next_attempt"] else "waits for a person"
-    what = {"held": "was held", "failed": "was refused by HR", "gone": "was found gone"}.get(entry["stage"], "could not be read")
+    what = {"held": "was held", "failed": f"was refused by {sides.get(entry['process'], 'HR')}", "gone": "was found gone"}.get(
+        entry["stage"], "could not be read"
+    )
     times = f"{entry['attempts']} time{'s' if entry['attempts'] > 1 else ''}"
     why = f"{entry['field'] or ''} {entry['reason']}{waits}"
     end = ends.get(entry["status"], again)

@@ -21,12 +21,16 @@ FRESH = timedelta(hours=24)
 """Parts that were read longer ago are read again."""
 
 
-def parts(today: date, column: str) -> list[Range]:
+def parts(today: date, column: str | None) -> list[Range | None]:
     """The ranges of creation in which a feed is swept: one each year, and the last two years by quarters.
+
+    A feed without such a column is one part, its whole (``None``).
 
     Each is a read of its own, complete or not, that need not be repeated when a sweep is interrupted. Together they
     have every record that has a moment of creation; one without is found by its key (:func:`missing`).
     """
+    if column is None:
+        return [None]
     years = [date(year, 1, 1) for year in range(today.year - YEARS, today.year - 1)]
     quarters = [date(year, month, 1) for year in (today.year - 1, today.year) for month in (1, 4, 7, 10)]
     bounds = [_moment(day) for day in [*years, *(q for q in quarters if q <= today)]]
@@ -49,18 +53,18 @@ class Swept:
     resumed: int = 0
 
 
-def seen(read: Snapshot) -> pa.Array:
+def seen(read: Snapshot, key: str) -> pa.Array:
     """The keys of all records that were read, rejected ones too: a record that is unreadable is there."""
-    return pa.concat_arrays([arrow(read.frame["id"]), arrow(read.rejected["key"]).drop_null()])
+    return pa.concat_arrays([arrow(read.frame[key]), arrow(read.rejected["key"]).drop_null()])
 
 
-def missing(origin: pd.DataFrame, read: Snapshot) -> pa.Array:
+def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pa.Array:
     """Source keys of ``origin`` (:data:`ORIGIN`) that were not seen in a whole read: to be verified before they count."""
     keys = arrow(origin["source_key"])
-    return keys.filter(pa.array(~true(pc.is_in(keys, value_set=seen(read)))))
+    return keys.filter(pa.array(~true(pc.is_in(keys, value_set=seen(read, key)))))
 
 
-def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot) -> pa.Array:
+def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot, key: str) -> pa.Array:
     """The suspects that are gone: asked for by key, they did not answer, and nothing about either read is in doubt.
 
     A rejected record without a readable key may be any of them: then none is gone.
@@ -68,7 +72,7 @@ def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot) -> pa.Array:
     keyless = any(bool(s.rejected["key"].isna().any()) for s in (answer, whole))
     if not (answer.complete and whole.complete) or keyless:
         return suspects[:0]
-    return suspects.filter(pa.array(~true(pc.is_in(suspects, value_set=seen(answer)))))
+    return suspects.filter(pa.array(~true(pc.is_in(suspects, value_set=seen(answer, key)))))
 
 
 def rows_of(gone: pa.Array, origin: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -323,6 +323,7 @@ class Organisation:
         yield "Course", self.courses
         yield "CourseDate", self.course_dates
         yield "UserType", self.job_roles
+        yield "Role", [{"ID": key, "Label": label, **dates} for key, label in ROLES]
         yield (
             "AwardUserType",
             [

@@ -68,6 +68,7 @@ _module(
     "Expires",
 )
 _module("Award", "ID Label AwardType Lifetime DateCreated DateUpdated")
+_module("Role", "ID Label DateCreated DateUpdated")
 _module("Company", "ID Name ExternalID Town DateCreated DateUpdated")
 _module("Course", "ID Label CourseType ExternalID AwardedAwardIDs DateCreated DateUpdated")
 _module(

@@ -7,11 +7,25 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from .people import Organisation, Row, full_address, stamp
+from .people import Organisation, Row, add_months, day, full_address, stamp
 from .schema import changes, metadata
 
-EVENTS = ("join", "move", "leave", "rename", "book", "complete", "target")
-WEIGHTS = (10, 20, 6, 14, 20, 20, 10)
+EVENTS = (
+    "join",
+    "move",
+    "leave",
+    "rename",
+    "book",
+    "complete",
+    "target",
+    "achieve",
+    "cancel",
+    "assign",
+    "end_role",
+    "unassign",
+    "schedule",
+)
+WEIGHTS = (10, 20, 6, 14, 20, 20, 10, 4, 6, 6, 4, 1, 4)
 
 
 class Ticker:
@@ -116,6 +130,71 @@ class Ticker:
         for row in older.all():
             self._put("UserAward", {**row, "Renewed": True}, "renew")
         self._award(user, award, "Completed", "complete", course_date)
+
+    def _some(self, module: str, condition: sa.ColumnElement[bool]) -> Row | None:
+        table = metadata.tables[module]
+        # Nobody who has left: what happens to them interests nobody.
+        people = metadata.tables["User"]
+        active = table.c.UserID.in_(sa.select(people.c.ID).where(people.c.Status.in_(("Enabled", "New"))))
+        keys = self.connection.execute(sa.select(table.c.ID).where(condition, active).order_by(table.c.ID)).scalars().all()
+        if not keys:
+            return None
+        return dict(self.connection.execute(sa.select(table).where(table.c.ID == self.random.choice(keys))).mappings().one())
+
+    def _achieve(self) -> None:
+        """A target is achieved: the same record is Completed."""
+        row = self._some("UserAward", metadata.tables["UserAward"].c.Status == "Target")
+        if row is not None:
+            award = next((a for a in self.made.awards if a["ID"] == row["AwardID"]), None)
+            months = award["Lifetime"] if award else None
+            today = self.now.date()
+            row |= {"Status": "Completed", "Passed": day(today), "Expires": day(add_months(today, int(str(months)))) if months else None}
+            self._put("UserAward", row, "achieve")
+
+    def _cancel(self) -> None:
+        """A delegate is cancelled, or did not come."""
+        table = metadata.tables["UserCourseDate"]
+        row = self._some("UserCourseDate", table.c.Status.in_(("Booked", "Provisional")))
+        if row is not None:
+            status = "Cancelled" if str(row["StartDate"]) > stamp(self.now) else "NoAttend"
+            asked = metadata.tables["ManagerUserCourseDateAuthorisation"]
+            self.connection.execute(asked.delete().where(asked.c.ID == row["ID"]))
+            self._put("UserCourseDate", {**row, "Status": status}, "cancel")
+
+    def _assign(self) -> None:
+        user, role = self._some_user(), self.random.choice(self.made.job_roles)
+        table = metadata.tables["UserUserType"]
+        known = self.connection.execute(sa.select(table).where(table.c.ID == f"{user['ID']}~{role['ID']}")).mappings().first()
+        row = dict(known) if known else {"ID": f"{user['ID']}~{role['ID']}", "UserID": user["ID"], "UserTypeID": role["ID"]}
+        row |= {"UserTypeLabel": role["Label"], "FromDate": day(self.now.date()), "ToDate": None}
+        self._put("UserUserType", row, "assign")
+
+    def _end_role(self) -> None:
+        row = self._some("UserUserType", metadata.tables["UserUserType"].c.ToDate.is_(None))
+        if row is not None:
+            self._put("UserUserType", {**row, "ToDate": day(self.now.date())}, "end_role")
+
+    def _unassign(self) -> None:
+        """A job role is taken away without a trace: only a sweep finds it."""
+        table = metadata.tables["UserUserType"]
+        row = self._some("UserUserType", table.c.ToDate.is_(None))
+        if row is not None:
+            self.connection.execute(table.delete().where(table.c.ID == row["ID"]))
+            log(self.connection, self.now, "UserUserType", str(row["ID"]), "unassign")
+
+    def _schedule(self) -> None:
+        """A course is put on; without it there would be none left as the clock moves."""
+        table = metadata.tables["CourseDate"]
+        count = self.connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        row = self.made.course_date(20000 + int(count))
+        start = (self.now + timedelta(days=self.random.randint(10, 90))).replace(hour=9, minute=0, second=0, microsecond=0)
+        row |= {
+            "StartDate": stamp(start),
+            "EndDate": stamp(start + timedelta(hours=8)),
+            "Status": "Active",
+            "SpacesLeft": self.random.randint(2, 20),
+        }
+        self._put("CourseDate", row, "schedule")
 
     def _target(self) -> None:
         self._award(self._some_user(), self.random.choice(self.made.awards), "Target", "target")

@@ -21,8 +21,18 @@ MANDATORY = {
     "UserCourseDate": ("UserID", "CourseDateID", "Status"),
     "UserUserType": ("UserID", "UserTypeID"),
 }
-REFERENCES = {"MainCompanyID": "Company", "UserID": "User", "AwardID": "Award", "CourseDateID": "CourseDate", "UserTypeID": "UserType"}
+REFERENCES = {
+    "MainCompanyID": "Company",
+    "MainRoleID": "Role",
+    "UserID": "User",
+    "AwardID": "Award",
+    "CourseDateID": "CourseDate",
+    "UserTypeID": "UserType",
+}
+COUNTRIES = ("United Kingdom", "Ireland")
 DERIVED = {"Fullname", "FullAddress", "MainCompanyName", "MainRoleLabel", "DateCreated", "DateUpdated"}
+HOLDS = ("Booked", "In Progress", "Completed")
+"""Delegate statuses that take a place."""
 ALTERNATE_KEYS = {"User": "ExternalID"}
 
 
@@ -67,8 +77,26 @@ class Writer:
     def update(self, before: dict[str, Any], body: Mapping[str, Any]) -> None:
         row = self._row(body)
         row.pop("ID", None)
-        self._check(row, [], before["ID"])
+        errors = [
+            {"field": name, "message": "is mandatory"} for name in MANDATORY.get(self.table.name, ()) if name in row and not row[name]
+        ]
+        self._check(row, errors, before["ID"])
+        self._place(before, row)
         self._save({**before, **row}, "api-update")
+
+    def _place(self, before: dict[str, Any], row: dict[str, Any]) -> None:
+        """A delegate takes a place of the course or gives it back, and needs no authorisation any more."""
+        if self.table.name != "UserCourseDate" or row.get("Status", before["Status"]) == before["Status"]:
+            return
+        dates = metadata.tables["CourseDate"]
+        taken = (row["Status"] in HOLDS) - (before["Status"] in HOLDS)
+        left = self.connection.execute(sa.select(dates.c.SpacesLeft).where(dates.c.ID == before["CourseDateID"])).scalar() or 0
+        if left - taken < 0:
+            raise Refused([{"field": "Status", "message": "has no place left on this course"}])
+        moved = dates.update().where(dates.c.ID == before["CourseDateID"])
+        self.connection.execute(moved.values(SpacesLeft=left - taken, DateUpdated=stamp(self.now)))
+        asked = metadata.tables["ManagerUserCourseDateAuthorisation"]
+        self.connection.execute(asked.delete().where(asked.c.ID == before["ID"]))
 
     def upsert(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
         """Matches by ID, else by the module's alternate key; returns the row and whether it is new."""
@@ -105,6 +133,8 @@ class Writer:
                 ).first()
             ):
                 errors.append({"field": name, "message": f"is not the ID of a {module}"})
+        if row.get("Country") and row["Country"] not in COUNTRIES:
+            errors.append({"field": "Country", "message": "is not in the list"})
         if self.table.name == "User" and row.get("Email"):
             holder = self.connection.execute(sa.select(self.table.c.ID).where(self.table.c.Email == row["Email"])).scalar()
             if holder not in (None, own):
@@ -122,6 +152,13 @@ class Writer:
             row["MainCompanyName"] = self.connection.execute(
                 sa.text('SELECT "Name" FROM "Company" WHERE "ID" = :id'), {"id": row.get("MainCompanyID")}
             ).scalar()
+        for label, module, key in (("AwardLabel", "Award", "AwardID"), ("UserTypeLabel", "UserType", "UserTypeID")):
+            if label in self.table.c:
+                other = metadata.tables[module]
+                row[label] = self.connection.execute(sa.select(other.c.Label).where(other.c.ID == row.get(key))).scalar()
+        if "UserFullname" in self.table.c:
+            people = metadata.tables["User"]
+            row["UserFullname"] = self.connection.execute(sa.select(people.c.Fullname).where(people.c.ID == row.get("UserID"))).scalar()
         known = self.existing(row["ID"])
         statement = self.table.update().where(self.table.c.ID == row["ID"]) if known else self.table.insert()
         self.connection.execute(statement.values(row))

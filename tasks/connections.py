@@ -9,10 +9,14 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from connectors.accessplanit.client import AccessplanitSource
+from connectors.accessplanit.target import AccessplanitTarget
 from connectors.hr import REGISTRY
+from connectors.hr.source import SqlHrSource
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from reconciliation.errors import Misconfigured
+from reconciliation.ports import Source, Target
+from reconciliation.spec import ProcessSpec
 
 
 class Accessplanit(Block):
@@ -58,7 +62,14 @@ class Connections:
             budget = self.store.budget(tenant.requests_per_hour, tenant.hour_seconds)
             self.source = AccessplanitSource(tenant, settings.dialect, budget)
             opened.callback(self.source.close)
+            self._updated = settings.hr.updated_column
             self._opened = opened.pop_all()
+
+    def ways(self, spec: ProcessSpec) -> tuple[Source, Target]:
+        """What a process reads and what it writes."""
+        if spec.direction == "to_hr":
+            return self.source, self.target
+        return SqlHrSource(self.target, self._updated), AccessplanitTarget(self.source)
 
     def close(self) -> None:
         """Closes all."""

@@ -5,23 +5,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reconciliation.ask import Ask, columns
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reconciliation.ask import Ask, columns, custom
+from reconciliation.frame import arrow, empty, frame
 from reconciliation.ports import Hashes, Source
 from reconciliation.snapshot import Snapshot, merge
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import Join, ProcessSpec
 
 from .steps import step
+
+NOTHING = np.empty(0, dtype=np.int64)
 
 
 @step("extract")
 def extract(source: Source, spec: ProcessSpec, asks: Sequence[Ask], known: Hashes) -> Snapshot:
     """All answers as one snapshot. A record that stands in several answers is taken once.
 
-    What the feed's fields are is judged by the first answer: the others hold chosen records, which may be odd.
+    What the feed's fields are is judged by the first answer: the others hold chosen records, which may be odd. Where
+    another feed belongs to it, records are looked at again for which that one has changed.
     """
     seed = spec.fingerprint()
-    reads = [source.read(spec.feed, columns(spec), spec.custom, ask, known, seed) for ask in asks]
-    if len(reads) == 1:
-        return reads[0]
-    whole = merge(reads, spec.key, source.updated_column(spec.feed, spec.updated))
-    return replace(whole, appeared=reads[0].appeared, vanished=reads[0].vanished)
+    if spec.join and asks[0].range:
+        asks = [*asks, *_joined_since(source, spec.join, asks[0], seed)]
+    reads = [source.read(spec.feed, columns(spec), custom(spec), ask, known, seed) for ask in asks]
+    if len(reads) > 1:
+        whole = merge(reads, spec.key, source.updated_column(spec.feed, spec.updated))
+        reads = [replace(whole, appeared=reads[0].appeared, vanished=reads[0].vanished)]
+    return with_joined(source, spec, reads[0])
+
+
+def _joined_since(source: Source, join: Join, window: Ask, seed: str) -> list[Ask]:
+    """What to ask about the records for which the joined feed has changed within the window."""
+    ours, theirs = join.on[0]
+    if window.range is None or source.updated_column(join.feed, window.range.column) is None:
+        return []
+    changed = source.read(join.feed, ("id", theirs, window.range.column), (), Ask(range=window.range), NOTHING, seed)
+    people = tuple(str(key) for key in pc.unique(arrow(changed.frame[theirs])).drop_null().to_pylist())
+    return [Ask(keys=people, by=ours, skip_known=False)] if people else []
+
+
+def with_joined(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
+    """``read`` with the columns of the joined feed, null where that has no row, or none that could be read."""
+    join = spec.join
+    if join is None:
+        return read
+    ours, theirs = zip(*join.on, strict=True)
+    wanted = ["id", *theirs, *(column for column, _ in join.columns)]
+    people = tuple(str(key) for key in pc.unique(arrow(read.frame[ours[0]])).drop_null().to_pylist())
+    if people:
+        found = source.read(join.feed, wanted, (), Ask(keys=people, by=theirs[0], skip_known=False), NOTHING, spec.fingerprint()).frame
+    else:
+        kinds = {c: k for c, k in source.kinds(join.feed).items() if c in wanted}
+        found = empty(kinds)
+    place = pc.index_in(_together(read.frame, ours), value_set=_together(found, theirs))
+    columns_ = {name: arrow(found[column]).take(place) for column, name in join.columns}
+    return replace(read, frame=read.frame.assign(**{name: frame({name: column})[name] for name, column in columns_.items()}))
+
+
+def _together(data: pd.DataFrame, names: Sequence[str]) -> pa.Array:
+    return pc.binary_join_element_wise(*(arrow(data[name]).cast(pa.string()) for name in names), "\0")

@@ -7,14 +7,13 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconciliation.errors import HrsyncError, Refused
 from reconciliation.frame import arrow, concat, empty, pick, true
 from reconciliation.plan import Plan
 from reconciliation.ports import Batch, Store, Target
-from reconciliation.receipts import RECEIPTS, all_of, done, failures_at_the_end
+from reconciliation.receipts import RECEIPTS, all_of, failures_at_the_end
 from reconciliation.spec import ProcessSpec
 
 from .steps import step
@@ -37,14 +36,16 @@ class Loading:
         if not len(changes):
             return empty(RECEIPTS)
         if self.open:
-            return all_of(changes, "untried", f"HR refused {self.failures} changes in a row")
+            return all_of(changes, "untried", f"{self.spec.target_side} refused {self.failures} changes in a row")
         try:
             receipts = self.target.apply(self.spec.entity, changes)
         except HrsyncError:
             raise
         except Exception as error:
             # What a driver makes of an odd value is no reason to keep its neighbours waiting; its message may hold the value.
-            reason = error.reason if isinstance(error, Refused) else f"the HR system cannot take this row ({type(error).__name__})"
+            reason = (
+                error.reason if isinstance(error, Refused) else f"{self.spec.target_side} cannot take this row ({type(error).__name__})"
+            )
             if len(changes) > 1:
                 middle = len(changes) // 2
                 return concat([self.batch(changes.iloc[:middle]), self.batch(changes.iloc[middle:])])
@@ -55,9 +56,10 @@ class Loading:
 
 @step("load")
 def load(
-    target: Target, store: Store, spec: ProcessSpec, plan: Plan, run: str, clock: Callable[[], datetime], landed: pa.Array | None = None
+    target: Target, store: Store, spec: ProcessSpec, plan: Plan, run: str, clock: Callable[[], datetime], landed: pd.DataFrame | None = None
 ) -> tuple[pd.DataFrame, Batch | None]:
-    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch. ``landed``: keys that need no call.
+    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch. ``landed``: receipts of changes that
+    need no call.
 
     The receipts of every batch but the last are written here; those of the last one belong into the transaction that
     moves the watermark.
@@ -69,9 +71,11 @@ def load(
         if last is not None:
             store.receive(run, spec, last, clock())
         changes = plan.changes.iloc[start : start + target.batch].reset_index(drop=True)
-        known = true(pc.is_in(arrow(changes["key"]), value_set=landed)) if landed is not None else np.zeros(len(changes), dtype=bool)
+        known = np.zeros(len(changes), dtype=bool)
+        if landed is not None:
+            known = true(pc.is_in(arrow(changes["key"]), value_set=arrow(landed["key"])))
+            receipts.append(pick(landed, true(pc.is_in(arrow(landed["key"]), value_set=arrow(changes["key"])))))
         send, last = pick(changes, ~known), None
-        receipts.append(done(pick(changes, known)))
         if loading.open or not len(send):
             receipts.append(loading.batch(send))
             continue

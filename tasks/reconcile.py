@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconciliation.awards import without_contradictions
-from reconciliation.desired import desired, waiting_for_person, with_siblings
+from reconciliation.decisions import COURSE_DATES, undecidable
+from reconciliation.desired import desired, for_new, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
-from reconciliation.match import LINKS, Matched, by_identity, by_rules, linked, proposed
-from reconciliation.plan import GONE, LEFT, because, closing, reconcile
+from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
+from reconciliation.ownership import AGREED, Decided, canonical, closed_as, decide
+from reconciliation.plan import GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
 from reconciliation.ports import Hashes, Marks, Store, Target
-from reconciliation.scope import in_scope
+from reconciliation.scope import in_scope, meets
 from reconciliation.settle import Compared, positions
 from reconciliation.snapshot import Snapshot, among, without
 from reconciliation.spec import ProcessSpec
@@ -25,74 +30,246 @@ from .steps import step
 
 WHOLE = 0.2
 """Share of the entity's rows from which on it is read whole: cheaper than so many look-ups."""
+SOME = 5000
+"""From so many keys on all links are read."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What a comparison looks at beside what was read: the target, the store, and when it is (``today``: the tenant's day)."""
+
+    target: Target
+    store: Store
+    today: date
+    now: datetime
 
 
 @step("reconcile")
-def compare(spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, target: Target, store: Store, today: date) -> Compared:
+def compare(spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, sides: Sides) -> Compared:
     """The plan and everything that was decided on the way; nothing is written."""
-    return _compare(spec, read, known, marks, target, store, today, None)
+    return _Comparison(spec, known, sides, None).of(read, marks)
 
 
 @step("reconcile")
-def compare_all(spec: ProcessSpec, swept: Swept, known: Hashes, marks: Marks, target: Target, store: Store, today: date) -> Compared:
-    """As :func:`compare`, for a whole feed against the whole entity: HR rows whose record is gone are seen too."""
-    return _compare(spec, swept.read, known, marks, target, store, today, swept)
+def compare_all(spec: ProcessSpec, swept: Swept, known: Hashes, marks: Marks, sides: Sides) -> Compared:
+    """As :func:`compare`, for a whole feed against the whole entity: rows of it whose record is gone are seen too."""
+    return _Comparison(spec, known, sides, swept).of(swept.read, marks)
 
 
-def _compare(
-    spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, target: Target, store: Store, today: date, swept: Swept | None
-) -> Compared:
-    population = target.population(spec.entity)
-    figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
-    read = without_contradictions(spec.key, read) if spec.award_states else read
-    read, figures["discarded"] = without(read, marks.discarded)
-    read, figures["resting"] = without(read, marks.resting)
-    read, figures["held"] = without(read, marks.held)
-    inside = in_scope(read.frame, spec.scope, today)
-    data, outside = pick(read.frame, inside), pick(read.frame, ~inside)
-    matched, current, held = _matched(spec, data, target, store, population, swept is not None)
-    employees: pa.Array | None = None
-    if spec.person:
-        users = _values(arrow(data[spec.person]))
-        employees, waiting = waiting_for_person(spec, data, store.links("employees", users if len(users) < 5000 else None))
-        held = [*held, waiting]
-    wanted = desired(spec, data, matched.keys, employees)
-    key, columns = spec.entity_key, spec.columns()
-    if not spec.match:
-        current = _current(spec, wanted, target, population, swept is not None)
-    gone = empty(ORIGIN)
-    there = current.frame
-    if swept is not None:
-        origin = store.origin(spec)
-        # A row that could not be read is no row that is gone: what HR itself has left out is not looked for.
-        gone = rows_of(swept.gone, origin, there, key) if current.complete else gone
-        figures["only_in_hr"] = _only_in_hr(there, key, origin, matched.keys)
-        if spec.award_states and spec.scope.gone == "close":
-            there = revoked(there, key, gone)
-    wanted = with_siblings(spec, wanted, there, today)
-    wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
-    plan = reconcile(wanted, current.frame, key, columns, spec.compared(), may_create=current.complete)
-    pairs = positions(data, spec.key, wanted, key)
-    unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), known)))
-    plan = because(plan, unchanged_records, arrow(pairs["key"]))
-    closed = dict(spec.scope.closed)
-    links = store.links(spec.entity, source_keys=strings(outside[spec.key])) if spec.scope.leaves == "close" else empty(LINKS)
-    if len(links):
-        leavers = target.read(spec.entity, columns, {key: strings(links["target_key"])}).frame
-        plan = closing(plan, leavers, key, columns, closed, LEFT)
-    if len(gone) and spec.scope.gone == "close":
-        rows = pick(current.frame, true(pc.is_in(arrow(current.frame[key]), value_set=arrow(gone["key"]))))
-        plan = closing(plan, rows, key, columns, closed, GONE)
-    left = frame(
-        {
-            "key": arrow(outside[spec.key]),
-            "hash": arrow(outside["hash"]),
-            "target_key": linked(arrow(outside[spec.key]), links),
-        }
-    )
-    sorted_out = (gone, empty(ORIGIN)) if spec.scope.gone == "close" else (empty(ORIGIN), gone)
-    held_rows = _with_hash(spec, concat(held), data)
-    return Compared(read.rejected, left, pairs, held_rows, matched.links, *sorted_out, plan, population, figures)
+class _Comparison:
+    def __init__(self, spec: ProcessSpec, known: Hashes, sides: Sides, swept: Swept | None) -> None:
+        self.spec, self.known, self.swept = spec, known, swept
+        self.target, self.store, self.today, self.now = sides.target, sides.store, sides.today, sides.now
+        self.columns = spec.columns()
+        self.alike = {f.target: partial(canonical, f) for f in spec.fields if f.alike}
+        self.closed = {name: self.today if value == "today" else value for name, value in spec.scope.closed}
+        self.population = self.target.population(spec.entity)
+
+    def of(self, read: Snapshot, marks: Marks) -> Compared:
+        spec, key = self.spec, self.spec.entity_key
+        figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
+        read = without_contradictions(spec.key, read) if spec.award_states else read
+        read, figures["discarded"] = without(read, marks.discarded)
+        read, figures["resting"] = without(read, marks.resting)
+        read, figures["held"] = without(read, marks.held)
+        data, outside = self._in_scope(read.frame)
+        everything = data
+        data, wanted, problems = self._wanted(data)
+        matched, current = self._matched(data, wanted)
+        wanted = wanted.assign(**{key: frame({key: matched.keys})[key]})
+        wanted = pick(wanted, np.asarray(pc.is_valid(matched.keys)))
+        current = current if current is not None else self._current(wanted)
+        wanted = for_new(spec, wanted, data, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(current.frame[key]))))
+        decided = self._decided(data, wanted, current)
+        problems += [matched.held, decided.held]
+        wanted, ended = self._lost(decided.wanted, current, problems)
+        if spec.decisions:
+            problems.append(self._undecidable(data, wanted, current))
+            wanted = pick(wanted, ~true(pc.is_in(arrow(wanted["source_key"]), value_set=arrow(problems[-1]["key"]))))
+        # A row that could not be read is no row that is gone: what the target itself has left out is not looked for.
+        gone, there = empty(ORIGIN), current.frame
+        if self.swept is not None:
+            origin = self.store.origin(spec)
+            gone = rows_of(self.swept.gone, origin, there, key) if current.complete else gone
+            figures["only_in_target"] = _only_there(there, key, origin, matched.keys)
+            if spec.award_states and spec.scope.gone == "close":
+                there = revoked(there, key, gone)
+        wanted = with_siblings(spec, wanted, there, self.today)
+        wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
+        doubtful = self._doubtful(current, data, wanted)
+        plan = reconcile(wanted, current.frame, key, self.columns, spec.compared(), doubtful=doubtful, alike=self.alike)
+        pairs = positions(data, spec.key, concat([wanted, ended]), key)
+        unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), self.known)))
+        plan = because(plan, unchanged_records, arrow(pairs["key"]))
+        plan, links, agreed = self._leavers(plan, outside, decided.agreed)
+        if len(gone) and spec.scope.gone == "close":
+            rows = pick(current.frame, true(pc.is_in(arrow(current.frame[key]), value_set=arrow(gone["key"]))))
+            plan = closing(plan, rows, key, self.columns, self.closed, GONE, self.alike)
+        plan = as_closes(plan, self.closed, self.alike) if self.closed else plan
+        unfit = self.target.unfit(spec.entity, plan.changes)
+        plan = leaving_out(plan, arrow(unfit["key"]))
+        left = frame(
+            {
+                "key": arrow(outside[spec.key]),
+                "hash": arrow(outside["hash"]),
+                "target_key": linked(arrow(outside[spec.key]), links),
+            }
+        )
+        sorted_out = (gone, empty(ORIGIN)) if spec.scope.gone == "close" else (empty(ORIGIN), gone)
+        held_rows = _with_hash(spec, concat([empty(HELD), *problems]), everything)
+        return Compared(read.rejected, left, pairs, held_rows, matched.links, *sorted_out, unfit, agreed, plan, self.population, figures)
+
+    # -- the source's rows -----------------------------------------------------------------------------------------
+
+    def _in_scope(self, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The rows that are ours, and the others."""
+        inside = in_scope(data, self.spec.scope, self.today, self.now)
+        if self.spec.scope.leaves == "follow" and not inside.all():
+            keys = arrow(data[self.spec.key])
+            others = keys.filter(pa.array(~inside))
+            if self.spec.match:
+                there = arrow(self._links(strings(others))["source_key"])
+            else:
+                there = arrow(self._look_up({self.spec.entity_key: others}, {}, len(others)).frame[self.spec.entity_key])
+            inside |= true(pc.is_in(keys, value_set=there))
+        return pick(data, inside), pick(data, ~inside)
+
+    def _wanted(self, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[pd.DataFrame]]:
+        """The records that can be loaded, what the target should hold of each, and the records that must wait."""
+        persons: pa.Array | None = None
+        problems = []
+        if self.spec.person:
+            users = _values(arrow(data[self.spec.person]))
+            people = self._links(users if len(users) < SOME else None, "employees")
+            persons, waiting = waiting_for_person(self.spec, data, people)
+            problems.append(waiting)
+        wanted, unmapped = desired(self.spec, data, persons)
+        problems.append(unmapped)
+        for reference in self.spec.references:
+            names = arrow(wanted[reference.column])
+            there = self.target.read(reference.entity, {}, {reference.key: _values(names)}).frame
+            missing = pc.and_(pc.is_valid(names), pc.invert(pc.is_in(names, value_set=arrow(there[reference.key]))))
+            why = f"waits until this {reference.what} is in {self.spec.target_side}"
+            problems.append(held(arrow(wanted["source_key"]).filter(missing), reference.column, why))
+        # A record that waits for several things is held once.
+        waits = concat([empty(HELD), *problems]).drop_duplicates("key", ignore_index=True)
+        ready = ~true(pc.is_in(arrow(data[self.spec.key]), value_set=arrow(waits["key"])))
+        return pick(data, ready), pick(wanted, ready), [waits]
+
+    # -- the target's rows -----------------------------------------------------------------------------------------
+
+    def _matched(self, data: pd.DataFrame, wanted: pd.DataFrame) -> tuple[Matched, Snapshot | None]:
+        spec = self.spec
+        if not spec.match:
+            return by_identity(data, spec.key), None
+        links = self._links(strings(data[spec.key]))
+        asked: dict[str, pa.Array] = {}
+        for rule in spec.match:
+            # Of columns that match together one narrows it down enough: that with the most values.
+            name = max(rule.together, key=lambda c: len(pc.unique(arrow(wanted[c])))) if rule.together else rule.target
+            asked[name] = arrow(wanted[name]) if rule.together else arrow(data[rule.source])
+        # A key that the target is yet to give is none that it could have.
+        suggested = proposed(data, spec) if spec.new_key != PROVISIONAL else pa.array([], pa.string())
+        by_key = [asked[spec.entity_key]] if spec.entity_key in asked else []
+        asked[spec.entity_key] = pa.concat_arrays([suggested, arrow(links["target_key"]), *by_key])
+        current = self._look_up(asked, self.columns, len(data))
+        taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
+        others = self._links(target_keys=_values(taken))
+        every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
+        return by_rules(spec, data, wanted, current.frame, every), current
+
+    def _current(self, wanted: pd.DataFrame) -> Snapshot:
+        """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""
+        asked = {self.spec.entity_key: arrow(wanted[self.spec.entity_key])}
+        if self.spec.award_states:
+            asked[self.spec.holder] = arrow(wanted[self.spec.holder])
+        return self._look_up(asked, self.columns, len(wanted))
+
+    def _look_up(self, asked: Mapping[str, pa.Array], columns: Mapping[str, str], rows: int) -> Snapshot:
+        moment = {self.spec.target_updated: "moment"} if self.spec.target_updated and columns else {}
+        columns = {**columns, **moment}
+        all_rows = self.swept is not None
+        if self.population == 0 or (rows == 0 and not all_rows):
+            return Snapshot(empty({self.spec.entity_key: "text", **columns}))
+        whole = all_rows or rows > WHOLE * self.population
+        lookups = None if whole else {name: _values(values) for name, values in asked.items()}
+        return self.target.read(self.spec.entity, columns, lookups)
+
+    def _links(
+        self, source_keys: Sequence[str | None] | None = None, name: str | None = None, target_keys: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Links from the source's side of this process."""
+        ours = None if source_keys is None else [str(k) for k in source_keys if k is not None]
+        name = name or self.spec.links
+        if self.spec.direction == "to_hr":
+            return self.store.links(name, source_keys=ours, target_keys=target_keys)
+        found = self.store.links(name, source_keys=target_keys, target_keys=ours)
+        return found.rename(columns={"source_key": "target_key", "target_key": "source_key"})[list(LINKS)]
+
+    # -- what is to become of them ---------------------------------------------------------------------------------
+
+    def _decided(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> Decided:
+        agreed = empty(AGREED)
+        if self.spec.pair is not None:
+            records = wanted["source_key" if self.spec.direction == "to_hr" else self.spec.entity_key]
+            agreed = self.store.agreed(self.spec.pair, _values(arrow(records)))
+        return decide(self.spec, data, wanted, current.frame, agreed)
+
+    def _lost(self, wanted: pd.DataFrame, current: Snapshot, problems: list[pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """``wanted`` without the rows that a target which gives keys has had and has no more, and those of them that have
+        ended here too. They are not made again: somebody has removed them there, and who did must say so here."""
+        keys = arrow(wanted[self.spec.entity_key])
+        if self.spec.new_key != PROVISIONAL or not current.complete:
+            return wanted, wanted.iloc[:0]
+        known = pc.or_(pc.starts_with(keys, PROVISIONAL), pc.is_in(keys, value_set=arrow(current.frame[self.spec.entity_key])))
+        known = pc.or_(known, pc.is_in(keys, value_set=arrow(current.rejected["key"]).cast(pa.string())))
+        lost = pick(wanted, ~true(known))
+        ended = is_closed(lost, self.closed, self.alike) if self.closed else np.zeros(len(lost), dtype=bool)
+        why = f"was removed in {self.spec.target_side}"
+        problems.append(held(arrow(lost["source_key"]).filter(pa.array(~ended)), "(row)", why))
+        return pick(wanted, true(known)), pick(lost, ended)
+
+    def _undecidable(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
+        place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[self.spec.key]))
+        wanted = wanted.assign(decided_at=frame({"at": arrow(data["decided_at"]).take(place)})["at"])
+        course = arrow(current.frame["course_date_id"])
+        columns = {name: kind for name, kind in COURSE_DATES.items() if name != "id"}
+        dates = self.target.read("CourseDate", columns, {"id": _values(course)}).frame
+        return undecidable(wanted, current.frame.rename(columns={self.spec.entity_key: "id"}), dates, self.spec.entity_key, self.now)
+
+    def _doubtful(self, current: Snapshot, data: pd.DataFrame, wanted: pd.DataFrame) -> pa.Array | None:
+        """Keys of rows that are not to be created: the target may have them, in a record that cannot be read."""
+        keys = arrow(wanted[self.spec.entity_key])
+        if not current.complete:
+            return keys
+        if not len(current.rejected):
+            return None
+        raws = strings(current.rejected["raw"])
+        if None in raws:
+            return keys
+        unreadable = "\n".join(str(raw) for raw in raws).lower()
+        marks = [arrow(data[rule.source]) for rule in self.spec.match if rule.source]
+        place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[self.spec.key]))
+        named = [values.take(place).to_pylist() for values in marks]
+        named += [arrow(wanted[c]).to_pylist() for rule in self.spec.match for c in rule.together[:1]]
+        hit = [any(v is not None and str(v).lower() in unreadable for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
+        return keys.filter(pa.array(hit, pa.bool_()))
+
+    def _leavers(self, plan: Plan, outside: pd.DataFrame, agreed: pd.DataFrame) -> tuple[Plan, pd.DataFrame, pd.DataFrame]:
+        """``plan`` with the rows closed whose records have left the scope, the links of these, and what is agreed then."""
+        spec = self.spec
+        if spec.scope.leaves != "close":
+            return plan, empty(LINKS), agreed
+        if spec.scope.closes:
+            outside = pick(outside, meets(outside, spec.scope.closes, self.today, self.now))
+        links = self._links(strings(outside[spec.key]))
+        if not len(links):
+            return plan, links, agreed
+        leavers = self.target.read(spec.entity, self.columns, {spec.entity_key: _values(arrow(links["target_key"]))}).frame
+        plan = closing(plan, leavers, spec.entity_key, self.columns, self.closed, LEFT, self.alike)
+        if spec.pair is None:
+            return plan, links, agreed
+        return plan, links, concat([agreed, closed_as(spec, outside, links, self.closed)])
 
 
 def _with_hash(spec: ProcessSpec, held: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
@@ -100,44 +277,10 @@ def _with_hash(spec: ProcessSpec, held: pd.DataFrame, data: pd.DataFrame) -> pd.
     return held.assign(hash=frame({"hash": arrow(data["hash"]).take(place)})["hash"])
 
 
-def _only_in_hr(target: pd.DataFrame, key: str, origin: pd.DataFrame, matched: pa.Array) -> int:
-    """Rows of HR that no record was ever loaded into or is matched with."""
+def _only_there(target: pd.DataFrame, key: str, origin: pd.DataFrame, matched: pa.Array) -> int:
+    """Rows of the target that no record was ever loaded into or is matched with."""
     ours = pa.concat_arrays([arrow(origin["key"]), matched.drop_null()])
     return int((~true(pc.is_in(arrow(target[key]), value_set=ours))).sum())
-
-
-def _matched(
-    spec: ProcessSpec, data: pd.DataFrame, target: Target, store: Store, population: int, all_rows: bool
-) -> tuple[Matched, Snapshot, list[pd.DataFrame]]:
-    if not spec.match:
-        found = by_identity(data, spec.key)
-        return found, Snapshot(empty({})), [found.held]
-    links = store.links(spec.entity, source_keys=strings(data[spec.key]))
-    asked: dict[str, pa.Array] = {rule.target: arrow(data[rule.source]) for rule in spec.match}
-    suggested = proposed(data, spec.key, spec.natural_key)
-    asked[spec.entity_key] = pa.concat_arrays([suggested, arrow(links["target_key"])])
-    current = _look_up(spec, asked, target, population, len(data), all_rows)
-    taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
-    others = store.links(spec.entity, target_keys=_values(taken))
-    every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
-    found = by_rules(data, spec.key, current.frame, spec.entity_key, every, spec.match, spec.natural_key)
-    return found, current, [found.held]
-
-
-def _current(spec: ProcessSpec, wanted: pd.DataFrame, target: Target, population: int, all_rows: bool) -> Snapshot:
-    """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""
-    asked = {spec.entity_key: arrow(wanted[spec.entity_key])}
-    if spec.award_states:
-        asked["employee_id"] = arrow(wanted["employee_id"])
-    return _look_up(spec, asked, target, population, len(wanted), all_rows)
-
-
-def _look_up(spec: ProcessSpec, asked: Mapping[str, pa.Array], target: Target, population: int, rows: int, all_rows: bool) -> Snapshot:
-    columns = spec.columns()
-    if population == 0 or (rows == 0 and not all_rows):
-        return Snapshot(empty({spec.entity_key: "text", **columns}))
-    whole = all_rows or rows > WHOLE * population
-    return target.read(spec.entity, columns, None if whole else {name: _values(values) for name, values in asked.items()})
 
 
 def _values(array: pa.Array) -> Sequence[str]:

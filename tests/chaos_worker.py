@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ class Points:
         self.names: list[str] = []
 
     def step(self, name: str, *_: Any, **__: Any) -> None:
+        # How often a lease is renewed depends on the clock: a point must be the same in every run.
+        if threading.current_thread().name.startswith("lease"):
+            return
         self.steps += 1
         self.names.append(name)
         if self.steps == self.last:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
@@ -17,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import prefect.settings
 import pytest
 import sqlalchemy as sa
 import uvicorn
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.dialect import Dialect
+from connectors.accessplanit.target import AccessplanitTarget
+from connectors.hr.source import SqlHrSource
 from connectors.hr.sql import SqlHr
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
@@ -62,6 +67,7 @@ class Evidence(logging.Handler):
         self.names: set[str] = set()
         self.mails: set[str] = set()
         self.phones: set[str] = set()
+        self.database: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.logged.append(self.format(record))
@@ -76,8 +82,34 @@ class Evidence(logging.Handler):
             self.mails |= {str(mail).lower()} if mail else set()
             self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
 
+    def database_of(self, url: str) -> None:
+        """Notes all that is in Prefect's database: artifacts, parameters, states, logs, form inputs."""
+        with sqlite3.connect(url.partition(":///")[2]) as connection:
+            self.database.append("\n".join(connection.iterdump()))
 
+    def keep(self, folder: Path) -> None:
+        """Writes all of it down, for whoever looks at the whole run: it may have had several processes."""
+        parts = {name: sorted(value) for name, value in vars(self).items() if name in PARTS}
+        (folder / f"{os.getpid()}.json").write_text(json.dumps(parts))
+
+    def take_in(self, folder: Path) -> None:
+        """Adds what the other processes have written down."""
+        for file in folder.glob("*.json"):
+            for name, value in json.loads(file.read_text()).items():
+                mine = getattr(self, name)
+                mine.update(value) if isinstance(mine, set) else mine.extend(value)
+
+
+PARTS = ("logged", "raised", "ids", "names", "mails", "phones", "database")
+KEPT = os.environ.get("TEST_EVIDENCE")
+"""Where the processes of a test run write their evidence down; the last test looks at all of it."""
 EVIDENCE = Evidence()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leaves the evidence of this process to the last test."""
+    if KEPT and EVIDENCE.ids:
+        EVIDENCE.keep(Path(KEPT))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -93,8 +125,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at the whole run comes last."""
-    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    """What looks at the whole run comes last; what takes longest comes first, so that no process waits for it alone."""
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("last") is not None,
+            item.get_closest_marker("slow") is None,
+            "test_up" not in item.nodeid,
+        )
+    )
 
 
 def free_port() -> int:
@@ -167,17 +205,31 @@ class Side:
     target: SqlHr
     store: SyncStore
     settings: AccessplanitSettings
+    updated: str | None = "written_at"
+    """HR's column of the last change."""
 
     def source(self, dialect: Dialect | None = None, **settings: Any) -> AccessplanitSource:
         chosen = self.settings.model_copy(update=settings)
         return AccessplanitSource(chosen, dialect or self.dialect, self.store.budget(chosen.requests_per_hour, chosen.hour_seconds))
 
-    def world(self, *, now: datetime | None = None, **settings: Any) -> World:
+    def world(self, spec: ProcessSpec | None = None, *, now: datetime | None = None, **settings: Any) -> World:
+        """The world of a process, of one to HR if none is named."""
         clock = (lambda: now) if now else lambda: datetime.now(UTC)
-        return World(self.source(**settings), self.target, self.store, "Europe/London", clock)
+        source = self.source(**settings)
+        if spec is None or spec.direction == "to_hr":
+            return World(source, self.target, self.store, "Europe/London", clock)
+        return World(SqlHrSource(self.target, self.updated), AccessplanitTarget(source), self.store, "Europe/London", clock)
 
-    def run(self, spec: ProcessSpec, order: Order | None = None, *, now: datetime | None = None, **settings: Any) -> RunReport:
-        report, _ = run_process(spec, self.world(now=now, **settings), order or Order(), call=plainly)
+    def run(
+        self,
+        spec: ProcessSpec,
+        order: Order | None = None,
+        *,
+        now: datetime | None = None,
+        through: Callable[[World], World] = lambda world: world,
+        **settings: Any,
+    ) -> RunReport:
+        report, _ = run_process(spec, through(self.world(spec, now=now, **settings)), order or Order(), call=plainly)
         assert report.adds_up(), report
         return report
 
@@ -256,6 +308,8 @@ def prefect_server() -> Iterator[None]:
 
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=120):
         yield
+        url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
+        EVIDENCE.database_of(str(url.get_secret_value() if hasattr(url, "get_secret_value") else url))
 
 
 @pytest.fixture

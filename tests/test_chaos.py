@@ -82,10 +82,15 @@ def state(folder: Path) -> dict[str, Any]:
     """All that matters of HR and store, without moments and names of runs."""
     hr, store = folder / "hr.db", folder / "store.db"
     columns = {t: [r[1] for r in query(hr, f"PRAGMA table_info({t})") if r[1] != "written_at"] for t in ("employees", "awards")}
+    loaded = {row[0] for row in query(store, "SELECT source_key FROM link")} | {
+        row[0] for row in query(hr, "SELECT award_record_id FROM awards")
+    }
     return {
         **{t: sorted(query(hr, f"SELECT {', '.join(names)} FROM {t}"), key=str) for t, names in columns.items()},
-        "record": sorted(query(store, "SELECT process, key, hash FROM record")),
+        # Of records that are out of scope it is remembered that they were seen; a first run does not even ask for them.
+        "record": sorted(row for row in query(store, "SELECT process, key, hash FROM record") if row[1] in loaded),
         "link": sorted(query(store, "SELECT entity, source_key, target_key, origin FROM link")),
+        "agreement": sorted(query(store, "SELECT pair, key, field, value FROM agreement")),
         "watermark": sorted(query(store, "SELECT process, fingerprint, moment, as_of, waiting FROM watermark"), key=str),
         "quarantine": sorted(query(store, "SELECT process, key, stage, reason, attempts, status FROM quarantine"), key=str),
         "ledger": sorted(query(store, LEDGER), key=str),

@@ -59,8 +59,8 @@ def test_why_tells_the_story_of_a_record_and_values_only_on_request(configured: 
     configured.users()
     told = hrsync("why", key)
     assert re.search(rf"accessplanit {key} is employees \S+ in HR \(found by the matching rules, or new\)", told)
-    assert re.search(r"employees \S+ was created in HR because it was new in HR by run \w{8}, plan \w{16}", told)
-    assert re.search(r"was changed in HR \(job_title\) because it had changed in accessplanit", told)
+    assert re.search(r"employees \S+ was created in HR because it was new by run \w{8}, plan \w{16}", told)
+    assert re.search(r"was changed in HR \(job_title\) because it had changed", told)
     assert "awards" in told, "what is the person's, too"
     assert "Chief Beekeeper" not in told
     assert "→ Chief Beekeeper" in hrsync("why", key, "--values")
@@ -116,7 +116,7 @@ def test_a_kept_plan_is_shown_field_by_field(configured: Side) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("plan", "nonsense"), "There is no process 'nonsense'. Use one of users_to_hr, awards_to_hr"),
+        (("plan", "nonsense"), "There is no process 'nonsense'. Use one of users_to_hr, users_from_hr"),
         (("plan", "users_to_hr", "-f", "shoes=42"), "There is no filter 'shoes'. Use one of companies"),
         (("plan", "awards_to_hr", "-f", "expiring_within_days=soon"), "The value of 'expiring_within_days' does not fit"),
     ],

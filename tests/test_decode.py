@@ -31,7 +31,13 @@ DATES = st.one_of(
 PLAIN = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
     [" padded ", "", "   ", "jasmit", "a@b.example", "x" * 5000, "\x00"]
 )
-BY_KIND = {"text": PLAIN, "flag": st.booleans() | st.sampled_from(["true", "0", "yes"]), "moment": DATES, "day": DATES}
+BY_KIND = {
+    "text": PLAIN,
+    "flag": st.booleans() | st.sampled_from(["true", "0", "yes"]),
+    "moment": DATES,
+    "day": DATES,
+    "number": st.integers(0, 99) | st.sampled_from(["7", "-1", "x", ""]),
+}
 
 
 def full(feed: str, *, sparse: bool = True) -> Shape:

@@ -1,20 +1,20 @@
 """Runs last: nothing that the whole test run has logged, raised or left in Prefect tells of an invented person.
 
-Collected by ``conftest.Evidence``: every log record of every logger, the text of every error of ours, and Prefect's
+Collected by ``conftest.Evidence`` in each process: every log record of every logger, the text of every error of ours, and Prefect's
 whole database, in which its artifacts, parameters, states, logs and form inputs are.
 """
 
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import prefect.settings
 import pytest
 
-from .conftest import EVIDENCE, Side
+from .conftest import EVIDENCE, KEPT, Side
 
 pytestmark = [pytest.mark.prefect, pytest.mark.last]
 WORD = re.compile(r"[^\W\d_][\w'’-]*")
@@ -50,9 +50,10 @@ def test_nothing_of_the_whole_run_tells_of_a_person(configured: Side) -> None:
     planted = f'The user "{key}", {person} <{mail}>, has the number {phone}'
     assert set(traces(planted)) == {key, person, mail, phone}, "a trace would be found"
     url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
-    path = str(url.get_secret_value() if hasattr(url, "get_secret_value") else url).partition(":///")[2]
-    with sqlite3.connect(path) as connection:
-        kept = "\n".join(connection.iterdump())
+    EVIDENCE.database_of(str(url.get_secret_value() if hasattr(url, "get_secret_value") else url))
+    if KEPT:
+        EVIDENCE.take_in(Path(KEPT))
+    kept = "\n".join(EVIDENCE.database)
     assert "users-to-hr-summary" in kept
     for name, text in (("Prefect's database", kept), ("logs", "\n".join(EVIDENCE.logged)), ("errors", "\n".join(EVIDENCE.raised))):
         assert sorted(set(traces(text)))[:5] == [], name

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows import awards_to_hr, users_to_hr
+from flows import award_targets_to_hr, awards_to_hr, users_to_hr
 from flows._process import Order, plainly, run_process
 from reconciliation.errors import Defect, SourceFailed, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.frame import of
@@ -72,7 +72,7 @@ def test_after_a_tick_only_what_changed_is_loaded(side: Side) -> None:
     assert users.outcomes["created"] == len(joined & loaded)
     assert users.outcomes["updated"] == len(loaded - joined)
     assert users.outcomes["created"] + users.outcomes["updated"] + len(changed.keys() - loaded) == sum(last.values())
-    new = {str(c["record"]) for c in log if c["module"] == "UserAward" and c["event"] in ("complete", "target")}
+    new = {str(c["record"]) for c in log if c["module"] == "UserAward" and c["event"] in ("complete", "achieve")}
     renewed = {str(c["record"]) for c in log if c["event"] == "renew"} - new
     assert awards.outcomes["created"] == len(new)
     assert awards.outcomes["updated"] - awards.reexamined == len(renewed)
@@ -129,7 +129,7 @@ def test_renewal_supersedes(side: Side) -> None:
 
 def test_an_award_waits_for_its_person_and_goes_through_by_itself(side: Side) -> None:
     first = side.awards()
-    assert first.outcomes["held"] == first.read > 0
+    assert first.outcomes["held"] == first.read - first.outcomes["out_of_scope"] > 0
     assert [r[1:3] for r in first.reasons] == [("user_id", "waits until this user is an employee in HR")]
     side.users()
     for _ in range(40):
@@ -150,7 +150,7 @@ def test_people_known_to_hr_are_linked_and_not_doubled(side: Side) -> None:
     by_number, by_mail = people[0], people[1]
     insert = "INSERT INTO employees (employee_id, employee_number, email, surname) VALUES (?, ?, ?, ?)"
     with side.target.engine.begin() as connection:
-        connection.exec_driver_sql(insert, ("H1", by_number["ExternalID"].lower(), None, "Old"))
+        connection.exec_driver_sql(insert, ("H1", by_number["ExternalID"], None, "Old"))
         connection.exec_driver_sql(insert, ("H2", None, by_mail["Email"].upper(), "Old"))
     report = side.users()
     rows = {r["employee_id"]: r for r in side.rows("employees")}
@@ -195,10 +195,10 @@ def test_filters_are_parameters(side: Side) -> None:
     assert all("CF_Site" in json.loads(r["custom"]) for r in rows)
     everyone = side.users()
     assert everyone.watermark_before is None, "another scope has another watermark"
-    awards = side.run(awards_to_hr.scoped(statuses=["Target"], future_targets_only=True))
+    targets = side.run(award_targets_to_hr.scoped(future_targets_only=True))
     today = side.sandbox.now().date().isoformat()
-    assert awards.outcomes["out_of_scope"] > 0
-    assert all(r["status"] == "Target" and r["target_date"] > today for r in side.rows("awards"))
+    assert targets.outcomes["created"] > 0
+    assert all(r["status"] == "Target" and r["target_date"] > today for r in side.rows("award_targets"))
 
 
 def test_plan_mode_writes_nothing_and_foretells_the_run(side: Side) -> None:
@@ -277,26 +277,28 @@ def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_a_thousand_malformed_records_among_twenty_thousand(make_side: Callable[..., Side]) -> None:
-    side = make_side(23_000)
-    kinds = spoil(side, "User", 1000, seed=5)
+def test_a_thousand_malformed_records_among_twenty_thousand(make_side: Callable[..., Side], dialect_name: str) -> None:
+    # The awkward tenant has the same kinds, on a smaller scale.
+    people, bad = (23_000, 1000) if dialect_name == "standard" else (4_600, 200)
+    side = make_side(people)
+    kinds = spoil(side, "User", bad, seed=5)
     assert len(kinds) >= 15
     with side.sandbox.engine.connect() as connection:
         in_scope = connection.exec_driver_sql("SELECT count(*) FROM \"User\" WHERE Status IN ('Enabled', 'New')").scalar_one()
-    assert in_scope > 20_000
+    assert in_scope > 20 * bad
     report = side.users()
-    assert report.outcomes["quarantined"] == 1000
-    assert report.outcomes["created"] == in_scope - 1000 == len(side.rows("employees"))
-    assert sum(rows for _, _, _, rows in report.reasons) == 1000
+    assert report.outcomes["quarantined"] == bad
+    assert report.outcomes["created"] == in_scope - bad == len(side.rows("employees"))
+    assert sum(rows for _, _, _, rows in report.reasons) == bad
     entries = side.store.quarantined(limit=2000)
     alike = sum(kinds[kind] - 1 for kind in ("no object", "null", "a number"))
-    assert len(entries) == 1000 - alike, "records without a key that are alike to the byte are one entry"
+    assert len(entries) == bad - alike, "records without a key that are alike to the byte are one entry"
     assert all(e["feed"] == "User" and e["field"] and e["reason"] and e["raw"] for e in entries)
     side.sandbox.mend()  # type: ignore[attr-defined]
     keyed = sum(e["key"] is not None for e in entries)
     assert side.store.retry_now("users_to_hr", None) == keyed
     replayed = side.users()
-    assert replayed.outcomes["created"] >= keyed > 500
+    assert replayed.outcomes["created"] >= keyed > bad // 2
     side.users(Order(full=True))
     assert len(side.rows("employees")) == in_scope
     assert side.store.quarantined() == []
@@ -363,6 +365,9 @@ class Breaking:
     def read(self, *args: Any) -> Any:
         return self._inner.read(*args)
 
+    def unfit(self, *args: Any) -> Any:
+        return self._inner.unfit(*args)
+
     def apply(self, entity: str, changes: Any) -> Any:
         if self._where == "before":
             raise TargetFailed("The HR database cannot be used (test)", "Nobody must act.")
@@ -374,7 +379,7 @@ class Breaking:
             raise KeyboardInterrupt
         if self._where == "refuse":
             rows = [
-                (k, "failed" if i % 7 == 0 else o, "refused" if i % 7 == 0 else None)
+                (k, "failed" if i % 7 == 0 else o, "refused" if i % 7 == 0 else None, None)
                 for i, (k, o) in enumerate(zip(receipts["key"], receipts["outcome"], strict=True))
             ]
             return of(RECEIPTS, rows)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from flows import awards_to_hr, users_to_hr
 from reconciliation import awards, guard, scope, watermark
-from reconciliation.ask import columns, questions
+from reconciliation.ask import Moment, columns, questions
 from reconciliation.desired import with_siblings
 from reconciliation.frame import arrow, empty, of, utc, wall
 from reconciliation.match import LINKS, by_rules
@@ -85,7 +85,12 @@ def test_a_digest_tells_null_from_blank_and_one_value_from_another() -> None:
 
 def test_an_incomplete_target_creates_nothing() -> None:
     plan = reconcile(
-        side({"new": (None,) * 4, "old": ("a", None, None, None)}), side({"old": (None,) * 4}), "key", COLUMNS, ["name"], may_create=False
+        side({"new": (None,) * 4, "old": ("a", None, None, None)}),
+        side({"old": (None,) * 4}),
+        "key",
+        COLUMNS,
+        ["name"],
+        doubtful=pa.array(["new"]),
     )
     assert plan.counts() == {"create": 0, "update": 1, "close": 0}
     assert plan.withheld.to_pylist() == ["new"]
@@ -102,6 +107,7 @@ def test_closing_happens_once() -> None:
 
 # -- awards ------------------------------------------------------------------------------------------------------------
 
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TODAY = date(2026, 11, 23)
 LATER = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FACTS = {"k": "text", **awards.FACTS}
@@ -217,13 +223,12 @@ def test_contradictions_are_rejected_and_neighbours_stay() -> None:
 
 PEOPLE = {"id": "text", "external_id": "text", "email": "text"}
 EMPLOYEES = {"employee_id": "text", "accessplanit_id": "text", "employee_number": "text", "email": "text"}
-RULES = users_to_hr.SPEC.match
 
 
 def match(
     people: list[tuple[object, ...]], employees: list[tuple[object, ...]], links: Sequence[tuple[str, str]] = ()
 ) -> tuple[dict[str, object], dict[str, str]]:
-    found = by_rules(of(PEOPLE, people), "id", of(EMPLOYEES, employees), "employee_id", of(LINKS, links), RULES, "external_id")
+    found = by_rules(users_to_hr.SPEC, of(PEOPLE, people), of({}, []), of(EMPLOYEES, employees), of(LINKS, links))
     return dict(zip([str(p[0]) for p in people], found.keys.to_pylist(), strict=True)), dict(
         zip(found.held["key"], found.held["reason"], strict=True)
     )
@@ -282,9 +287,10 @@ def test_scope_ignores_case_and_spaces_and_judges_targets_by_day() -> None:
     )
     target = Clause(column="status", values=("Target",))
     both = Scope(clauses=(Clause(column="status", values=("InProgress", "Target")), Clause(column="target_date", op="after", when=target)))
-    assert scope.in_scope(rows, both, TODAY).tolist() == [True, False, True, False]
-    assert scope.pushdown(both) == both.clauses[:1]
-    assert scope.pushdown(both.model_copy(update={"leaves": "close"})) == ()
+    assert scope.in_scope(rows, both, TODAY, NOW).tolist() == [True, False, True, False]
+    assert scope.pushdown(both, False) == both.clauses[:1]
+    assert scope.pushdown(both.model_copy(update={"leaves": "close"}), False) == ()
+    assert scope.pushdown(both.model_copy(update={"leaves": "follow"}), True) == both.clauses[:1], "what is not there cannot leave"
     with pytest.raises(ValidationError, match="names no value"):
         Clause(column="status")
 
@@ -318,10 +324,10 @@ def test_windows_overlap_and_a_watermark_never_passes_what_was_not_read() -> Non
 
 def test_questions_cover_the_window_the_due_and_the_quarantined() -> None:
     mark = watermark.Watermark(datetime(2026, 3, 1, tzinfo=UTC), TODAY - timedelta(1))
-    asks = questions(awards_to_hr.SPEC, watermark.window(mark, timedelta(0)), mark, TODAY, ["a"], "updated_at")
+    asks = questions(awards_to_hr.SPEC, watermark.window(mark, timedelta(0)), mark, Moment(TODAY, NOW), ["a"], "updated_at", False)
     assert [a.skip_known for a in asks] == [True, False, False, False]
     assert asks[-1].keys == ("a",)
-    (whole,) = questions(users_to_hr.SPEC, watermark.window(mark, timedelta(0)), mark, TODAY, [], None)
+    (whole,) = questions(users_to_hr.SPEC, watermark.window(mark, timedelta(0)), mark, Moment(TODAY, NOW), [], None, False)
     assert whole.range is None
 
 
@@ -403,7 +409,7 @@ def test_a_record_read_well_once_is_not_rejected_for_a_broken_read() -> None:
 
 
 def test_match_rules_are_the_guides() -> None:
-    assert RULES == (
+    assert users_to_hr.SPEC.match == (
         MatchRule(source="id", target="accessplanit_id"),
         MatchRule(source="external_id", target="employee_id"),
         MatchRule(source="external_id", target="employee_number"),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -19,15 +19,16 @@ from connectors.database import connect, migrate
 from connectors.hr import schema as hr_schema
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
-from flows import awards_to_hr, users_to_hr
+from flows import award_targets_from_hr, awards_to_hr, users_from_hr, users_to_hr
 from reconciliation.ask import Range
 from reconciliation.draft import Draft
 from reconciliation.errors import Misconfigured, StalePlan, StoreFailed
-from reconciliation.frame import arrow, empty, of, strings
+from reconciliation.frame import empty, of, strings
 from reconciliation.match import HELD, LINKS
+from reconciliation.ownership import AGREED
 from reconciliation.plan import NEW, Plan, reconcile
 from reconciliation.ports import Batch
-from reconciliation.receipts import done
+from reconciliation.receipts import RECEIPTS, done
 from reconciliation.report import RunReport
 from reconciliation.settle import QUARANTINE, Compared, Settled
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -61,6 +62,7 @@ def make_plan(desired: list[tuple[object, ...]], there: list[tuple[object, ...]]
 
 def make_draft(plan: Plan, mark: Watermark | None = None, before: Watermark | None = None, **more: Any) -> Draft:
     none = {"links": empty(LINKS), "gone": empty(ORIGIN), "reported": empty(ORIGIN), "outside": empty(OUTSIDE), "pairs": empty(PAIRS)}
+    none |= {"unfit": empty(RECEIPTS), "agreed": empty({**AGREED, "row": "text"})}
     compared = Compared(empty(REJECTED), held=empty({**HELD, "hash": "hash"}), **none, plan=plan, population=0, figures={})
     return Draft(SPEC, compared, before or Watermark(), mark or Watermark(), RunReport(SPEC.name, "apply", "test", NOW), **more)
 
@@ -68,8 +70,9 @@ def make_draft(plan: Plan, mark: Watermark | None = None, before: Watermark | No
 @contextmanager
 def leased(store: SyncStore, run: str, spec: ProcessSpec = SPEC) -> Iterator[None]:
     store.start(run, spec, "apply", NOW)
-    with store.lease(spec.name, run) as mine:
+    with store.lease(spec.name, run) as mine, store.lease(str(spec.pair), run) as alone:
         assert mine
+        assert alone
         yield
 
 
@@ -80,15 +83,14 @@ def settle(
     landed: list[tuple[str, int]] = [],  # noqa: B006
     bad: list[tuple[object, ...]] = [],  # noqa: B006
     links: list[tuple[str, str]] = [],  # noqa: B006
+    agreed: list[tuple[str, str, str | None]] = [],  # noqa: B006
     draft: Draft | None = None,
     last: Batch | None = None,
     now: datetime = NOW,
     failure: str | None = None,
 ) -> tuple[str, ...]:
-    settled = Settled(
-        {}, 0, of({"key": "text", "hash": "hash"}, landed), of(LINKS, links), of(QUARANTINE, bad), empty({"k": "text"})["k"], []
-    )
-    settled = replace(settled, forgotten=arrow(settled.forgotten))  # type: ignore[arg-type]
+    rows = of({"key": "text", "hash": "hash"}, landed)
+    settled = Settled({}, 0, rows, of(LINKS, links), of(QUARANTINE, bad), pa.array([], pa.string()), of(AGREED, agreed), [])
     with leased(store, run):
         return store.settle(run, draft or make_draft(make_plan([])), settled, last, now, failure)
 
@@ -205,7 +207,7 @@ def test_a_settlement_is_one_transaction(store: SyncStore) -> None:
     plan = make_plan([employee("A", "a")])
     store.keep_plan(plan, SPEC, NOW)
     store.start("r0", SPEC, "apply", NOW)
-    with store.lease(SPEC.name, "r0"):
+    with store.lease(SPEC.name, "r0"), store.lease(str(SPEC.pair), "r0"):
         intent = store.intend("r0", SPEC, plan.digest, 0, 1, NOW)
     last = Batch(intent, plan.changes, done(plan.changes))
     with pytest.raises(StoreFailed, match="IntegrityError"):
@@ -327,8 +329,10 @@ def test_a_link_that_a_person_has_set_stays(store: SyncStore) -> None:
 
 def test_looking_again_asks_for_the_user_and_for_all_that_is_the_user_s(store: SyncStore) -> None:
     settle(store, "r1", landed=[("u1", 1), ("u2", 2)])
-    store.look_again([SPEC], "u1", "linked by hand", NOW)
+    store.look_again([SPEC, users_from_hr.SPEC, award_targets_from_hr.SPEC], "u1", "E1", "linked by hand", NOW)
     assert store.retryable(SPEC.name, NOW) == ["u1"]
+    assert store.retryable(users_from_hr.SPEC.name, NOW) == ["E1"]
+    assert store.retryable(award_targets_from_hr.SPEC.name, NOW) == []
     assert store.known(SPEC.name).tolist() == [2]
 
 
@@ -601,11 +605,12 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
             ("award-x", "held", "f", "r", "user-one", None, 8),
             ("OTHER-AWARD", "held", "f", "r", None, "raw", 7),
         ],
+        agreed=[("user-one", "surname", "Quixote"), ("user-two", "surname", "Panza")],
     )
     sweep_part(store)
     assert store.story("user-one")
     erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
-    assert erased == {"plans": 2, "ledger": 2, "links": 1, "records": 2, "quarantine": 3, "sweeps": 1}
+    assert erased == {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
     left = everything(store, store_url)
     for trace in ("user-one", "EMPL-ONE", "AWARD-ONE", "Quixote", "OTHER-AWARD"):
         assert trace not in left, trace

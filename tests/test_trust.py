@@ -249,7 +249,7 @@ def test_the_fate_of_an_interrupted_batch_is_found_out(side: Side) -> None:
     with side.store.engine.connect() as connection:
         keys = list(connection.execute(sa.select(t.ledger.c.key).where(t.ledger.c.outcome == "created")).scalars())
     assert sorted(keys) == sorted(r["employee_id"] for r in side.rows("employees")), "each was created once, says the ledger"
-    assert "found in HR after an interrupted run" in {e["note"] for key in keys for e in side.store.story(key)}
+    assert "found after an interrupted run" in {e["note"] for key in keys for e in side.store.story(key)}
 
 
 def test_the_whole_path_over_a_store_in_postgresql(side: Side, postgresql: Callable[[], str]) -> None:
@@ -333,7 +333,7 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     assert (held["key"], held["stage"], held["reason"]) == (key, "held", "several employees have the same email")
     now = datetime.now(UTC)
     side.store.set_link("employees", key, "H2", now)
-    side.store.look_again([USERS, AWARDS], key, "linked by hand", now)
+    side.store.look_again([USERS, AWARDS], key, None, "linked by hand", now)
     side.users()
     assert {r["employee_id"]: r["accessplanit_id"] for r in side.rows("employees")}["H2"] == key
     for _ in range(3):
@@ -341,7 +341,7 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     theirs = {r["employee_id"] for r in side.rows("awards") if r["accessplanit_user_id"] == key}
     assert theirs == {"H2"}
     side.store.set_link("employees", key, "H1", now)
-    side.store.look_again([USERS, AWARDS], key, "linked by hand", now)
+    side.store.look_again([USERS, AWARDS], key, None, "linked by hand", now)
     both(side)
     assert {r["employee_id"] for r in side.rows("awards") if r["accessplanit_user_id"] == key} == {"H1"}, "the awards move along"
 

@@ -22,7 +22,7 @@ from reconciliation.ask import Ask, Range
 from reconciliation.errors import Refused
 from reconciliation.frame import ARROW, arrow, concat, empty, of, pick
 from reconciliation.ports import Hashes
-from reconciliation.receipts import done
+from reconciliation.receipts import RECEIPTS, done
 from reconciliation.report import RunReport
 from reconciliation.snapshot import REJECTED, Snapshot, among
 from reconciliation.spec import ProcessSpec
@@ -58,6 +58,9 @@ class Feed:
     name: str = "memory"
     requests: int = 0
 
+    def kinds(self, feed: str) -> Mapping[str, str]:
+        return kinds(FEEDS[feed])
+
     def updated_column(self, feed: str, column: str) -> str | None:
         return column
 
@@ -86,7 +89,7 @@ class Feed:
             return False
         if any(clause.op == "in" and record.get(clause.column) not in clause.values for clause in ask.clauses):
             return False
-        return ask.range is None or self._within(record.get(ask.range.column), ask.range)
+        return all(self._within(record.get(asked.column), asked) for asked in (ask.range, *ask.also) if asked is not None)
 
     @staticmethod
     def _within(value: Any, asked: Range) -> bool:
@@ -106,7 +109,7 @@ class Hr:
         self.refuses: Callable[[str], bool] = lambda _: False
         for table in hr_metadata.sorted_tables:
             named = {"Text": "text", "Date": "day", "DateTime": "moment", "Boolean": "flag"}
-            columns = {c.name: named[type(c.type).__name__] for c in table.columns if c.name != "written_at"}
+            columns = {c.name: named[type(c.type).__name__] for c in table.columns}
             self.tables[table.name] = empty(columns)
 
     def key(self, entity: str) -> str:
@@ -126,6 +129,9 @@ class Hr:
         if not self.complete:
             rows = rows.iloc[: len(rows) // 2]
         return Snapshot(rows[[self.key(entity), *columns]].reset_index(drop=True), self.complete)
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        return empty(RECEIPTS)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         keys = [str(key) for key in changes["key"]]
@@ -148,7 +154,8 @@ class Hr:
     def content(self, entity: str) -> dict[str, tuple[Any, ...]]:
         """Key -> the row's other values."""
         rows = self.tables[entity]
-        return {row[0]: row[1:] for row in zip(*(arrow(rows[name]).to_pylist() for name in rows.columns), strict=True)}
+        named = [name for name in rows.columns if name != "written_at"]
+        return {row[0]: row[1:] for row in zip(*(arrow(rows[name]).to_pylist() for name in named), strict=True)}
 
 
 class Stores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -22,11 +22,12 @@ from reconciliation.snapshot import Snapshot, among, merge
 from reconciliation.spec import Clause
 
 from ..settings import AccessplanitSettings
-from ..transport import Budget, BudgetTransport, retrying
+from ..transport import Budget, BudgetTransport, posting, retrying
 from . import odata
 from .auth import ApiKey, PasswordGrant
 from .decode import Envelope, Shape, decode, first_object, hashes, holds_escapes
 from .dialect import Dialect
+from .feeds import FEEDS, kinds
 
 log = logging.getLogger("hrsync.accessplanit")
 
@@ -76,7 +77,8 @@ class AccessplanitSource:
         self.name = f"{self.root} (sandbox: invented people)" if local else self.root
         self.dialect = dialect
         self._envelope = Envelope(dialect)
-        self._concurrency = settings.concurrency
+        self.concurrency = settings.concurrency
+        self.posting = posting(settings.attempts, settings.backoff, safe=dialect.upsert is not None)
         network = httpx.HTTPTransport(limits=httpx.Limits(max_connections=settings.concurrency + 1))
         self._network = BudgetTransport(network, budget, self._endpoint)
         self.http = httpx.Client(
@@ -109,6 +111,10 @@ class AccessplanitSource:
         """Requests made so far, retries among them."""
         return self._network.made
 
+    def kinds(self, feed: str) -> Mapping[str, str]:
+        """The feed's columns, name -> kind."""
+        return kinds(FEEDS[feed])
+
     def updated_column(self, feed: str, column: str) -> str | None:
         """``column`` if this tenant's feed has the date of the last change."""
         return column if self.dialect.date_updated else None
@@ -135,12 +141,12 @@ class AccessplanitSource:
         if ask.keys is not None:
             width = KEYS_PER_REQUEST
             for start in range(0, len(ask.keys), width):
-                keys = tuple(odata.Compare(shape.wire["id"], "eq", key) for key in ask.keys[start : start + width])
+                keys = tuple(odata.Compare(shape.wire[ask.by or "id"], "eq", key) for key in ask.keys[start : start + width])
                 yield from odata.filters([odata.AnyOf(keys)], self.dialect.date_literals, self.dialect.or_filters)
             return
         conditions: list[odata.Compare | odata.AnyOf] = [self._clause(shape, clause) for clause in ask.clauses]
-        if ask.range is not None:
-            conditions += self._range(shape, ask.range)
+        for asked in (*([ask.range] if ask.range else []), *ask.also):
+            conditions += self._range(shape, asked)
         yield from odata.filters(conditions, self.dialect.date_literals, self.dialect.or_filters)
 
     def _clause(self, shape: Shape, clause: Clause) -> odata.AnyOf:
@@ -239,11 +245,11 @@ class AccessplanitSource:
         step = max(1, size - 1)
         known = first.total is not None
         offsets = (n * step for n in (range(start, -(-(int(first.total or 0) - 1) // step)) if known else naturals(start)))
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="accessplanit") as pool:
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="accessplanit") as pool:
             ahead: list[Future[Page]] = []
             try:
                 while True:
-                    while len(ahead) < self._concurrency and (offset := next(offsets, None)) is not None:
+                    while len(ahead) < self.concurrency and (offset := next(offsets, None)) is not None:
                         ahead.append(pool.submit(self._page, shape, filter_, size, offset))
                     if not ahead:
                         return
@@ -294,6 +300,20 @@ class AccessplanitSource:
         raise SourceFailed(
             f"accessplanit answered {status} for {path} after all retries", "The operator must run again later; nothing was lost."
         )
+
+    def count(self, feed: str) -> int:
+        """How many records the feed has; where the tenant does not count, by reading their keys.
+
+        Raises:
+            CredentialsRefused, SourceFailed, Misconfigured: as :meth:`read`.
+        """
+        if self.dialect.count_key is not None:
+            response = self.get(f"api/v2/{feed}", odata.options(["ID"], "", [], 1, 0, True))
+            total = self._envelope.split(response.content)[1]
+            if total is not None:
+                return total
+        shape = Shape(feed, ["id"], (), self.dialect)
+        return sum(len(page.raws) - (number > 0) for number, page in enumerate(self._pages(shape, "")))
 
     def _endpoint(self, request: httpx.Request) -> str:
         """The module that a request counts against."""

@@ -200,6 +200,8 @@ def _compiled(model: type[Record], name: str) -> Any:
         plain = Annotated[str, msgspec.Meta(min_length=least, max_length=most)]
     elif kind == "flag":
         plain = bool
+    elif kind == "number":
+        plain = int
     else:
         plain = Annotated[datetime, msgspec.Meta(tz=False)]
     return plain if info.is_required() else plain | None

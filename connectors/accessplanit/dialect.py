@@ -44,10 +44,18 @@ class Dialect(BaseModel):
         _assumed({}, "wire names that differ from feeds.py, as {'UserAward.completed_on': 'Passed'}", "HELP: importer columns"),
     ] = {}
     sparse: Annotated[bool, _assumed(False, "whether records leave out the fields that have no value", "none")] = False
+    upsert: Annotated[
+        str | None, _assumed(None, "query parameter that makes a POST update the record with the same ExternalID; null: not used", "none")
+    ] = None
+    clear: Annotated[Literal["null", "empty"], _assumed("null", "what a PUT sends to empty a field", "none")] = "null"
+    lists: Annotated[
+        dict[str, tuple[str, ...]],
+        _assumed({}, "values that a drop-down takes, as {'User.country': ['United Kingdom']}; what is not named is not checked", "V1"),
+    ] = {}
     token_path: Annotated[str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")] = "token"  # noqa: S105
     metadata_path: Annotated[str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")] = "apihelp/v2/modules"
 
-    @field_validator("count_key", "date_updated", mode="before")
+    @field_validator("count_key", "date_updated", "upsert", mode="before")
     @classmethod
     def _null(cls, value: object) -> object:
         """An environment variable has no other way to say that there is none."""

@@ -79,6 +79,12 @@ def _moment(value: Any) -> datetime | None:
     return found
 
 
+def _start(value: Any) -> datetime | None:
+    """A moment, or the label of a course date, which begins with it: "31/01/2025 09:00 - 19:55"."""
+    label = re.match(r"\s*(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d)\b", value) if isinstance(value, str) else None
+    return _moment("{2}-{1}-{0}T{3}".format(*label.groups()) if label else value)
+
+
 def _day(value: Any) -> date | None:
     found = _moment(value)
     return found.date() if found else None
@@ -98,13 +104,56 @@ def _award_status(value: Any) -> str | None:
     return _STATUSES[fold(text)]
 
 
+DelegateStatusName = Literal[
+    "Unknown",
+    "Cancelled",
+    "Completed",
+    "Provisional",
+    "In Progress",
+    "Booked",
+    "On Hold",
+    "No Attend",
+    "Waiting List",
+    "Deferred",
+    "Failed",
+    "Attended",
+    "Transferred",
+    "Unconfirmed",
+]
+_DELEGATES: dict[str, str] = {fold(name): name for name in get_args(DelegateStatusName)}
+_DELEGATES |= {"0": "Unknown"} | {str(2**n): name for n, name in enumerate(get_args(DelegateStatusName)[1:])}
+
+
+def _delegate_status(value: Any) -> str | None:
+    text = _text(value)
+    if text is None:
+        return None
+    if fold(text) not in _DELEGATES:
+        raise ValueError("is not a delegate status of the importer's list")
+    return _DELEGATES[fold(text)]
+
+
+def _whole(value: Any) -> int | None:
+    value = _one(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ValueError("is not a whole number") from None
+
+
 Text = Annotated[Annotated[str, Field(max_length=LONGEST)] | None, BeforeValidator(_text)]
 Required = Annotated[str, BeforeValidator(_text), Field(min_length=1, max_length=250)]
 Flag = Annotated[bool | None, BeforeValidator(_flag)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Start = Annotated[datetime | None, BeforeValidator(_start)]
 Day = Annotated[date | None, BeforeValidator(_day)]
 Email = Annotated[Annotated[str, Field(max_length=80, pattern=EMAIL)] | None, BeforeValidator(_text)]
+Whole = Annotated[int | None, BeforeValidator(_whole)]
 AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
+DelegateStatus = Annotated[DelegateStatusName, BeforeValidator(_delegate_status)]
+"""The importer's list with its flag values [HELP]; multi-word values with or without a space."""
 
 
 class Record(BaseModel):
@@ -135,6 +184,12 @@ class User(Record):
     mobile: Text = Field(None, alias="Mobile")
     marketing_opt_in: Flag = Field(None, alias="MarketingOptIn")
 
+    address: Text = Field(None, alias="Address")
+    town: Text = Field(None, alias="Town")
+    county: Text = Field(None, alias="County")
+    postcode: Text = Field(None, alias="Postcode")
+    country: Text = Field(None, alias="Country")
+
 
 class UserAward(Record):
     """An award of a person. ``completed_on`` and ``expires_on``: the importer's column names [HELP]."""
@@ -150,14 +205,118 @@ class UserAward(Record):
     renewed: Flag = Field(None, alias="Renewed")
 
 
-FEEDS: dict[str, type[Record]] = {"User": User, "UserAward": UserAward}
+class UserCourseDate(Record):
+    """A delegate. The company is the one that the user has booked with. ``starts_at``, ``ends_at``: the vendor's own demo
+    selects them; CourseDateStartDate is, by the guide's example, a label and not a date (``Dialect.names`` can point
+    ``starts_at`` to it: labels are understood). ``course_id`` and
+    ``training_provider_id`` are assumed to be named as on other modules [INF]."""
+
+    user_id: Required = Field(alias="UserID")
+    user_full_name: Text = Field(None, alias="UserFullName")
+    email: Text = Field(None, alias="CandidateEmailAddress")
+    course_date_id: Required = Field(alias="CourseDateID")
+    course_label: Text = Field(None, alias="CourseDateDetailsLabel")
+    course_starts: Text = Field(None, alias="CourseDateStartDate")
+    starts_at: Start = Field(None, alias="StartDate")
+    ends_at: Moment = Field(None, alias="EndDate")
+    company_id: Text = Field(None, alias="CompanyID")
+    company_name: Text = Field(None, alias="CompanyName")
+    managers_emails: Text = Field(None, alias="ManagersEmailAddresses")
+    status: DelegateStatus = Field(alias="Status")
+    description: Text = Field(None, alias="Description")
+    course_id: Text = Field(None, alias="CourseID")
+    training_provider_id: Text = Field(None, alias="TrainingProviderID")
+
+
+class ManagerUserCourseDateAuthorisation(Record):
+    """A delegate who needs an authorisation. The guide names these fields, and no ID."""
+
+    user_id: Required = Field(alias="UserID")
+    user_forenames: Text = Field(None, alias="UserForenames")
+    user_surname: Text = Field(None, alias="UserSurname")
+    course_name: Text = Field(None, alias="CourseName")
+    starts_at: Start = Field(None, alias="CourseDateStartDate")
+    ends_at: Start = Field(None, alias="CourseDateEndDate")
+    venue: Text = Field(None, alias="VenueName")
+
+
+class CourseDate(Record):
+    """A course on a date; its places."""
+
+    course_id: Text = Field(None, alias="CourseID")
+    starts_at: Moment = Field(None, alias="StartDate")
+    ends_at: Moment = Field(None, alias="EndDate")
+    status: Text = Field(None, alias="Status")
+    spaces_left: Whole = Field(None, alias="SpacesLeft")
+
+
+class UserType(Record):
+    """A job role: the vendor's module for it is called UserType [INF, strong]."""
+
+    label: Required = Field(alias="Label")
+    description: Text = Field(None, alias="Description")
+
+
+class UserUserType(Record):
+    """Who has which job role, from and to which day [INF]."""
+
+    user_id: Required = Field(alias="UserID")
+    user_type_id: Required = Field(alias="UserTypeID")
+    user_type_label: Text = Field(None, alias="UserTypeLabel")
+    valid_from: Day = Field(None, alias="FromDate")
+    valid_to: Day = Field(None, alias="ToDate")
+
+
+class AwardUserType(Record):
+    """An award that a job role requires [INF]."""
+
+    award_id: Required = Field(alias="AwardID")
+    award_label: Text = Field(None, alias="AwardLabel")
+    user_type_id: Required = Field(alias="UserTypeID")
+    user_type_label: Text = Field(None, alias="UserTypeLabel")
+
+
+class Award(Record):
+    """An award that can be given."""
+
+    label: Text = Field(None, alias="Label")
+
+
+class Company(Record):
+    """An account."""
+
+    name: Text = Field(None, alias="Name")
+
+
+class Role(Record):
+    """A level of access."""
+
+    label: Text = Field(None, alias="Label")
+
+
+FEEDS: dict[str, type[Record]] = {
+    model.__name__: model
+    for model in (
+        User,
+        UserAward,
+        UserCourseDate,
+        ManagerUserCourseDateAuthorisation,
+        CourseDate,
+        UserType,
+        UserUserType,
+        AwardUserType,
+        Award,
+        Company,
+        Role,
+    )
+}
 
 
 def kind_of(annotation: Any) -> Kind:
     """The frame kind of a model field's annotation."""
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(a for a in get_args(annotation) if a is not type(None))
-    kinds: dict[Any, Kind] = {bool: "flag", datetime: "moment", date: "day"}
+    kinds: dict[Any, Kind] = {bool: "flag", datetime: "moment", date: "day", int: "number"}
     return kinds.get(annotation, "text")
 
 

@@ -56,7 +56,9 @@ def filters(conditions: Sequence[Compare | AnyOf], dates: Literal["bare", "quote
 
 def options(select: Sequence[str], filter_: str, order: Sequence[str], top: int, skip: int, count: bool) -> dict[str, str]:
     """The query options of one page."""
-    found = {"$select": ",".join(select), "$orderby": ",".join(f"{name} asc" for name in order), "$top": str(top), "$skip": str(skip)}
+    found = {"$select": ",".join(select), "$top": str(top), "$skip": str(skip)}
+    if order:
+        found["$orderby"] = ",".join(f"{name} asc" for name in order)
     if filter_:
         found["$filter"] = filter_
     if count:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from reconciliation.ports import Target
-
 from ..settings import Settings
 from .sql import SqlHr
 
-REGISTRY: dict[str, Callable[[Settings], Target]] = {"sql": lambda settings: SqlHr(settings.hr_url)}
+REGISTRY: dict[str, Callable[[Settings], SqlHr]] = {"sql": lambda settings: SqlHr(settings.hr_url)}
 """Name of the HR system -> how it is opened."""

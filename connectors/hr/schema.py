@@ -13,14 +13,19 @@ _TYPES: dict[str, type[sa.types.TypeEngine[object]]] = {
 }
 
 
-def _entity(name: str, key: str, columns: str, *, mandatory: str = "", folded: str = "", indexed: str = "") -> sa.Table:
+def _entity(
+    name: str, key: str, columns: str, *, mandatory: str = "", folded: str = "", indexed: str = "", defaults: dict[str, str] | None = None
+) -> sa.Table:
     """``columns``: names, with ``:kind`` where it is not text. folded: looked up without regard to case."""
     parts = [part.partition(":") for part in columns.split()]
     table = sa.Table(
         name,
         metadata,
         sa.Column(key, sa.Text, primary_key=True),
-        *(sa.Column(n, _TYPES[kind or "text"], nullable=n not in mandatory.split()) for n, _, kind in parts),
+        *(
+            sa.Column(n, _TYPES[kind or "text"], nullable=n not in mandatory.split(), server_default=(defaults or {}).get(n))
+            for n, _, kind in parts
+        ),
         sa.Column("custom", sa.Text),
         sa.Column("written_at", sa.DateTime, server_default=sa.func.current_timestamp(), nullable=False),
         info={"folded": frozenset(folded.split())},
@@ -36,7 +41,8 @@ _entity(
     "employees",
     "employee_id",
     "accessplanit_id employee_number forenames surname email phone mobile job_title status company_id company_name"
-    " access_role_id access_role full_address marketing_opt_in:flag source_created_at:moment source_updated_at:moment",
+    " access_role_id access_role full_address marketing_opt_in:flag source_created_at:moment source_updated_at:moment"
+    " address town county postcode country custom_for_accessplanit",
     mandatory="surname",
     folded="accessplanit_id employee_number email",
 )
@@ -48,11 +54,21 @@ _entity(
     mandatory="employee_id award_id",
     indexed="employee_id",
 )
-_entity("job_roles", "job_role_id", "label description source_updated_at:moment", mandatory="label")
+_entity(
+    "award_targets",
+    "award_target_id",
+    "employee_id accessplanit_user_id employee_name award_id award_label status target_date:day"
+    " source_created_at:moment source_updated_at:moment",
+    mandatory="employee_id award_id",
+    indexed="employee_id",
+    defaults={"status": "Target"},
+)
+_entity("job_roles", "job_role_id", "label description source_updated_at:moment status", mandatory="label")
 _entity(
     "assignments",
     "assignment_id",
-    "employee_id job_role_id valid_from:day valid_to:day source_updated_at:moment",
+    "employee_id job_role_id valid_from:day valid_to:day source_updated_at:moment accessplanit_user_id job_role_label"
+    " source_created_at:moment",
     mandatory="employee_id job_role_id",
     indexed="employee_id",
 )
@@ -60,7 +76,8 @@ _entity(
     "registrations",
     "registration_id",
     "employee_id course_date_id course_label starts_at:moment ends_at:moment status company_id company_name"
-    " managers_emails source_created_at:moment source_updated_at:moment",
+    " managers_emails source_created_at:moment source_updated_at:moment accessplanit_user_id employee_name email"
+    " description course_id training_provider_id course_starts",
     mandatory="employee_id course_date_id",
     indexed="employee_id",
 )
@@ -68,7 +85,15 @@ _entity(
     "course_requests",
     "course_request_id",
     "employee_id course_date_id course_label starts_at:moment status approver decided_at:moment venue"
-    " source_created_at:moment source_updated_at:moment",
+    " source_created_at:moment source_updated_at:moment accessplanit_user_id employee_name email company_id company_name"
+    " managers_emails description course_name ends_at:moment decision course_starts forenames surname",
     mandatory="employee_id course_date_id",
+    indexed="employee_id",
+)
+_entity(
+    "role_compliance",
+    "compliance_id",
+    "employee_id accessplanit_user_id job_role_id job_role_label award_id award_label state expires_on:day target_date:day as_of:day",
+    mandatory="employee_id job_role_id award_id state",
     indexed="employee_id",
 )

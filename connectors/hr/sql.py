@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
 from reconciliation.frame import ARROW, arrow, concat, empty, frame
 from reconciliation.plan import managed
-from reconciliation.receipts import done
+from reconciliation.receipts import RECEIPTS, done
 from reconciliation.snapshot import Snapshot
 
 from ..database import connect, migrate
@@ -28,6 +30,10 @@ COMMIT = 20000
 """Rows in one transaction: what a crash can undo, and leaves in doubt."""
 LOOKUP = 5000
 """Values in one IN."""
+CUSTOM = "custom_for_accessplanit"
+"""Column with the custom fields of accessplanit that HR keeps, as a JSON object."""
+Broken = tuple[str | None, str, str, str | None]
+"""A row that cannot be read: its key, the column, the reason, the row itself."""
 
 
 class SqlHr:
@@ -78,6 +84,51 @@ class SqlHr:
             raise _unreachable(error) from None
         rows = concat(parts) if parts else empty(kinds)
         return Snapshot(rows if len(parts) < 2 else rows.drop_duplicates(str(key.name), ignore_index=True))
+
+    def rows(
+        self,
+        entity: str,
+        columns: Mapping[str, str],
+        lookups: Mapping[str, Sequence[str]] | None,
+        since: tuple[str, datetime] | None = None,
+    ) -> tuple[pd.DataFrame, list[Broken]]:
+        """As :meth:`read`, of rows that people have written: those that hold what is no date are told apart.
+
+        since: (column, moment): rows changed then or later.
+        """
+        table = _table(entity, list(columns))
+        key = _key(table)
+        kinds = {str(key.name): "text", **columns}
+        # As text: SQLite keeps whatever somebody wrote into a date, and one such row must not hide the others.
+        chosen = [sa.cast(table.c[n], sa.Text) if k in ("day", "moment") else table.c[n] for n, k in kinds.items()]
+        statements = [sa.select(*chosen)]
+        if lookups is not None:
+            statements = [
+                sa.select(*chosen).where(_one_of(table, name, values[i : i + LOOKUP]))
+                for name, values in lookups.items()
+                for i in range(0, len(values), LOOKUP)
+            ]
+        if since is not None:
+            moment = since[1].astimezone(UTC).replace(tzinfo=None)
+            statements = [s.where(table.c[since[0]] >= moment) for s in statements]
+        try:
+            with self.engine.connect() as connection:
+                found = {row[0]: row for statement in statements for row in connection.execute(statement)}
+        except SQLAlchemyError as error:
+            raise _unreachable(error) from None
+        good: list[list[Any]] = []
+        broken: list[Broken] = []
+        for row in found.values():
+            parsed, wrong = _parsed(kinds, row)
+            if wrong is None:
+                good.append(parsed)
+            else:
+                broken.append((row[0], wrong, "is no date", json.dumps(dict(zip(kinds, row, strict=True)), default=str)))
+        return _frame(kinds, good), broken
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """None: the database says itself what it refuses."""
+        return empty(RECEIPTS)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Creates, updates and closes by upsert, in one transaction.
@@ -150,6 +201,29 @@ def _frame(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> pd.DataFr
         naive = pa.array(column, pa.timestamp("us") if kind == "moment" else ARROW[kind])
         found[name] = pc.assume_timezone(naive, "UTC") if kind == "moment" else naive
     return frame(found)
+
+
+def _parsed(kinds: Mapping[str, str], row: Sequence[Any]) -> tuple[list[Any], str | None]:
+    """A row with its dates read, and the column that holds none."""
+    values = list(row)
+    for place, (name, kind) in enumerate(kinds.items()):
+        if kind in ("day", "moment") and values[place] is not None:
+            try:
+                moment = datetime.fromisoformat(str(values[place]))
+            except ValueError:
+                return values, name
+            values[place] = moment.date() if kind == "day" else moment
+    return values, None
+
+
+def columns_of(entity: str) -> dict[str, str]:
+    """The entity's columns, name -> kind; its key first.
+
+    Raises:
+        Misconfigured: there is no such entity.
+    """
+    kinds = {sa.Text: "text", sa.Date: "day", sa.DateTime: "moment", sa.Boolean: "flag"}
+    return {str(c.name): kinds[type(c.type)] for c in _table(entity).columns}
 
 
 def _table(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa.Table:

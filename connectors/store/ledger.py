@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from reconciliation.frame import arrow, strings, take
@@ -33,14 +34,14 @@ class Ledger(Plans, Runs):
         """Notes changes that are about to be sent."""
         row = {"process": spec.name, "entity": spec.entity, "run": run, "digest": digest, "start": start, "stop": stop, "at": naive(now)}
         with failing(), self.engine.begin() as connection:
-            self.hold_lease(connection, spec.name, run)
+            self.hold_lease(connection, spec, run)
             key = connection.execute(t.intent.insert().values(row)).inserted_primary_key
         return Intent(int(key[0]) if key else 0, digest, start, stop)
 
     def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
         """Writes the receipts of an intent and closes it."""
         with failing(), self.engine.begin() as connection:
-            self.hold_lease(connection, spec.name, run)
+            self.hold_lease(connection, spec, run)
             self.enter(connection, spec, batch, now)
 
     def enter(self, connection: sa.Connection, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
@@ -60,7 +61,12 @@ class Ledger(Plans, Runs):
         at = _positions(strings(changes["key"]), strings(receipts["key"]))
         chosen = {name: strings(_at(changes, name, at)) for name in ("kind", "fields", "reason")}
         person = strings(_at(changes, spec.person_column, at)) if spec.person_column else [None] * len(at)
-        key, outcome, note = (strings(receipts[name]) for name in RECEIPTS)
+        _, outcome, note, _ = (strings(receipts[name]) for name in RECEIPTS)
+        # A row that the target has named is known by that name from now on.
+        given = pc.coalesce(arrow(receipts["given"]), arrow(receipts["key"]))
+        key = strings(given)
+        if spec.person_column == "key":
+            person = key
         places = [batch.intent.start + i for i in at]
         intents = [batch.intent.id] * len(at)
         rows = zip(intents, places, key, person, chosen["kind"], chosen["fields"], chosen["reason"], outcome, note, strict=True)
@@ -84,11 +90,11 @@ class Ledger(Plans, Runs):
     def story(self, key: str) -> list[dict[str, Any]]:
         """What happened to a key (of an HR row, or of an accessplanit user), oldest first.
 
-        Each has ``at`` (UTC), entity, process, run, digest, key, kind, fields, reason, outcome, note; and ``before``
+        Each has seq, ``at`` (UTC), entity, process, run, digest, key, kind, fields, reason, outcome, note; and ``before``
         and ``after`` of the changed fields while the plan is kept.
         """
         e, i = t.ledger.c, t.intent.c
-        columns = (i.at, i.entity, i.process, i.run, i.digest, e.place, e.key, e.kind, e.fields, e.reason, e.outcome, e.note)
+        columns = (e.seq, i.at, i.entity, i.process, i.run, i.digest, e.place, e.key, e.kind, e.fields, e.reason, e.outcome, e.note)
         query = sa.select(*columns).join_from(t.ledger, t.intent, e.intent == i.id).where((e.key == key) | (e.person == key))
         with failing(), self.engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query.order_by(e.seq.desc()).limit(STORY)).mappings()]
@@ -134,11 +140,11 @@ def _values(plan: Plan | None, row: dict[str, Any]) -> dict[str, dict[str, str |
     if plan is None or row["place"] is None or row["place"] >= len(plan.changes):
         return {}
     change = plan.changes.iloc[row["place"]]
-    if change["key"] != row["key"]:
+    if change["key"] != row["key"] and change["kind"] != "create":
         return {}
     names = [name for name in (row["fields"] or "").split(",") if name]
     names = names or [name for name in plan.before.columns if name != "key"]
-    old = plan.before[plan.before["key"] == row["key"]]
+    old = plan.before[plan.before["key"] == change["key"]]
     after = {name: _text(change[name]) for name in names}
     before = {name: _text(old.iloc[0][name]) for name in names} if len(old) else {}
     return {"before": before, "after": {name: value for name, value in after.items() if value is not None or name in before}}

@@ -1,4 +1,4 @@
-"""Which accessplanit record is which HR record."""
+"""Which accessplanit record is which HR record, and what both sides last agreed on of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from reconciliation.errors import Misconfigured
 from reconciliation.frame import of, strings
 from reconciliation.match import LINKS
+from reconciliation.ownership import AGREED
+from reconciliation.spec import ProcessSpec
 
 from . import schema as t
 from .base import IN, Part, failing, naive, upsert
@@ -42,10 +44,34 @@ class Links(Part):
         with failing(), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def tie(self, connection: sa.Connection, entity: str, links: pd.DataFrame, now: datetime) -> None:
+    def agreed(self, pair: str, keys: Sequence[str]) -> pd.DataFrame:
+        """What both sides last agreed on of these accessplanit records (``ownership.AGREED``)."""
+        a = t.agreement.c
+        query = sa.select(a.key, a.field, a.value).where(a.pair == pair)
+        rows: list[Any] = []
+        with failing(), self.engine.connect() as connection:
+            rows = list(connection.execute(query)) if len(keys) > IN else list(connection.execute(query.where(a.key.in_(keys))))
+        return of(AGREED, [tuple(row) for row in rows])
+
+    def agree(self, connection: sa.Connection, pair: str | None, agreed: pd.DataFrame) -> None:
+        """Keeps what both sides agree on from now on."""
+        columns = (strings(agreed[name]) for name in AGREED)
+        values = [{"pair": pair, "key": key, "field": field, "value": value} for key, field, value in zip(*columns, strict=True)]
+        if values:
+            connection.execute(upsert(self.engine, t.agreement, list(values[0]), ["pair", "key", "field"]), values)
+
+    def settle_conflict(self, pair: str, key: str, field: str, value: str | None) -> None:
+        """A person settles a conflict: ``value``, that of the side whose change does not count, is what was agreed on."""
+        row = {"pair": pair, "key": key, "field": field, "value": value}
+        with failing(), self.engine.begin() as connection:
+            connection.execute(upsert(self.engine, t.agreement, list(row), ["pair", "key", "field"]), row)
+
+    def tie(self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame, now: datetime) -> None:
         """Keeps links that a run has found; one that a person has set stays."""
-        rows = zip(strings(links["source_key"]), strings(links["target_key"]), strict=True)
-        values = [{"entity": entity, "source_key": s, "target_key": k, "since": naive(now), "origin": "matched"} for s, k in rows]
+        sides = ("source_key", "target_key") if spec.direction == "to_hr" else ("target_key", "source_key")
+        rows = zip(*(strings(links[name]) for name in sides), strict=True)
+        since = naive(now)
+        values = [{"entity": spec.links, "source_key": s, "target_key": k, "since": since, "origin": "matched"} for s, k in rows]
         if values:
             statement = upsert(
                 self.engine,

@@ -23,7 +23,7 @@ from reconciliation.watermark import Watermark
 from . import schema as t
 from .base import Part, failing, naive, packed, unpacked, upsert
 
-FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported")
+FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported", "unfit", "agreed")
 
 
 @dataclass(frozen=True)

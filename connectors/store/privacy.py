@@ -33,6 +33,7 @@ class Privacy(Part):
                 "plans": self._redact(connection, set(keys)),
                 "ledger": self._erase_entries(connection, person, keys),
                 "links": _delete(connection, t.link, link.source_key, [person]) + _delete(connection, t.link, link.target_key, keys),
+                "agreements": _delete(connection, t.agreement, t.agreement.c.key, keys),
                 "records": _delete(connection, t.record, t.record.c.key, keys),
                 "quarantine": _delete(connection, t.quarantine, t.quarantine.c.key, keys)
                 + _delete(connection, t.quarantine, t.quarantine.c.waits_for, [person]),

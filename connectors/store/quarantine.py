@@ -136,12 +136,15 @@ class Quarantine(Part):
         with failing(), self.engine.begin() as connection:
             return bool(connection.execute(query.values(status="discarded", note=reason)).rowcount)
 
-    def quarantined(self, process: str | None = None, limit: int = 200, stage: str | None = None) -> list[dict[str, Any]]:
+    def quarantined(
+        self, process: str | None = None, limit: int = 200, stage: str | None = None, reason: str | None = None
+    ) -> list[dict[str, Any]]:
         """Open entries of the quarantine, oldest first."""
         q = t.quarantine.c
         query = sa.select(t.quarantine).where(q.status == "open")
         query = query.where(q.process == process) if process else query
         query = query.where(q.stage == stage) if stage else query
+        query = query.where(q.reason == reason) if reason else query
         with failing(), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query.order_by(q.first_seen, q.id).limit(limit)).mappings()]
 
@@ -168,7 +171,8 @@ class Quarantine(Part):
 
 def _due(now: datetime) -> sa.ColumnElement[bool]:
     q, one = t.quarantine.c, t.link.alias()
-    arrived = sa.exists().where(one.c.source_key == q.waits_for, one.c.entity == "employees")
+    # Whichever side the person is known on: one that is looked at too early waits on.
+    arrived = sa.exists().where((one.c.source_key == q.waits_for) | (one.c.target_key == q.waits_for), one.c.entity == "employees")
     timely = q.next_attempt.is_not(None) & (q.next_attempt <= naive(now))
     return sa.case((q.waits_for.is_(None), timely), else_=arrived)
 

@@ -45,9 +45,10 @@ class Records(Part):
         return Watermark(aware(row.moment) if row.moment else None, row.as_of, row.waiting) if row else Watermark()
 
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
-        """Which record (``source_key``) each HR row (``key``) comes from that this process has linked or loaded."""
+        """Which record (``source_key``) each row of the target (``key``) comes from that this process has linked or loaded."""
         if spec.match:
-            query = sa.select(t.link.c.source_key, t.link.c.target_key).where(t.link.c.entity == spec.entity)
+            sides = (t.link.c.source_key, t.link.c.target_key)
+            query = sa.select(*(sides if spec.direction == "to_hr" else sides[::-1])).where(t.link.c.entity == spec.links)
         else:
             query = sa.select(t.record.c.key, t.record.c.key.label("target")).where(t.record.c.process == spec.name)
         with failing(), self.engine.connect() as connection:

@@ -68,14 +68,15 @@ class Runs(Part):
         with failing(), self.engine.begin() as connection:
             return connection.execute(statement, values).first() is not None
 
-    def hold_lease(self, connection: sa.Connection, process: str, run: str) -> None:
+    def hold_lease(self, connection: sa.Connection, spec: ProcessSpec, run: str) -> None:
         """The first statement of every transaction in which a run writes: nobody takes the lease until it ends.
 
         Raises:
             StoreFailed: the lease is not this run's any more.
         """
-        mine = (t.lease.c.process == process) & (t.lease.c.run == run)
-        if connection.execute(t.lease.update().where(mine).values(run=run)).rowcount != 1:
+        names = [spec.name, *([spec.pair] if spec.pair else [])]
+        mine = t.lease.c.process.in_(names) & (t.lease.c.run == run)
+        if connection.execute(t.lease.update().where(mine).values(run=run)).rowcount != len(names):
             raise StoreFailed(
                 "Another run of this process has taken over, because this one has not renewed its lease in time",
                 "Nobody must act: the other run does the work. If it happens often, the operator must look for a machine that stalls.",

@@ -29,6 +29,18 @@ link = sa.Table(
 )
 """Which accessplanit record is which HR record. origin: matched (by rule, or created) or set (by a person)."""
 
+agreement = sa.Table(
+    "agreement",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text),
+    sqlite_with_rowid=False,
+)
+"""What both sides last agreed on, of the fields that both may change, in accessplanit's terms: of the record ``key`` of
+accessplanit the ``field`` by accessplanit's name."""
+
 watermark = sa.Table(
     "watermark",
     metadata,

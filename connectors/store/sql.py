@@ -47,23 +47,35 @@ class SyncStore(Ledger, Records, Links, Quarantine, Sweeps, Privacy):
         """The request budget shared by all runs on this store."""
         return StoredBudget(self.engine, limit, hour_seconds)
 
-    def look_again(self, specs: Sequence[ProcessSpec], person: str, reason: str, now: datetime) -> int:
-        """Lets the next runs read a user's own record and all records of that user again; returns how many.
+    def look_again(self, specs: Sequence[ProcessSpec], person: str, employee: str | None, reason: str, now: datetime) -> int:
+        """Lets the next runs read a person's own record and all records of that person again; returns how many.
 
-        ``specs``: the processes concerned. They are entered into the quarantine as held for ``reason``: that is what a
-        run asks for by key.
+        ``specs``: the processes concerned. person: the user's ID in accessplanit. employee: the key of their row in HR.
         """
         e, i, rows = t.ledger.c, t.intent.c, 0
-        with failing(), self.engine.begin() as connection:
-            for spec in specs:
+        for spec in specs:
+            if spec.direction == "from_hr":
+                keys = [employee] if employee and not spec.person else []
+            elif spec.person:
                 theirs = sa.select(e.key).join_from(t.ledger, t.intent, e.intent == i.id)
                 theirs = theirs.where(e.person == person, i.process == spec.name, e.key.is_not(None)).distinct()
-                keys = list(connection.execute(theirs).scalars()) if spec.person else [person]
-                self.unland(connection, spec.name, keys)
-                held = [(key, "held", "(link)", reason, None, None, None) for key in keys]
-                self.quarantine(connection, "by hand", spec, of(QUARANTINE, held), [], now)
-                rows += len(keys)
+                with failing(), self.engine.connect() as connection:
+                    keys = list(connection.execute(theirs).scalars())
+            else:
+                keys = [person]
+            rows += self.look_at(spec, keys, reason, now)
         return rows
+
+    def look_at(self, spec: ProcessSpec, keys: Sequence[str], reason: str, now: datetime) -> int:
+        """Lets the next run read these records again; returns how many.
+
+        They are entered into the quarantine as held for ``reason``: that is what a run asks for by key.
+        """
+        with failing(), self.engine.begin() as connection:
+            self.unland(connection, spec.name, keys)
+            held = [(key, "held", "(link)", reason, None, None, None) for key in keys]
+            self.quarantine(connection, "by hand", spec, of(QUARANTINE, held), [], now)
+        return len(keys)
 
     def settle(
         self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None
@@ -75,12 +87,13 @@ class SyncStore(Ledger, Records, Links, Quarantine, Sweeps, Privacy):
         """
         spec, report = draft.spec, draft.report
         with failing(), self.engine.begin() as connection:
-            self.hold_lease(connection, spec.name, run)
+            self.hold_lease(connection, spec, run)
             if last is not None:
                 self.enter(connection, spec, last, now)
             self.land(connection, spec.name, settled.landed)
             self.unland(connection, spec.name, strings(settled.forgotten))
-            self.tie(connection, spec.entity, settled.links, now)
+            self.tie(connection, spec, settled.links, now)
+            self.agree(connection, spec.pair, settled.agreed)
             self.quarantine(connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now)
             report.drift = self.news(connection, spec.name, draft.drift, now)
             if failure is None:

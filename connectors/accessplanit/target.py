@@ -1,0 +1,215 @@
+"""accessplanit as a target: POST for what is new, a partial PUT of the fields that change, several at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reconciliation.ask import Ask
+from reconciliation.errors import CredentialsRefused, HrsyncError, Misconfigured, SourceFailed, TargetFailed
+from reconciliation.frame import arrow, concat, empty, frame, of, pick, true
+from reconciliation.match import PROVISIONAL
+from reconciliation.plan import managed
+from reconciliation.receipts import PAST_TENSE, RECEIPTS
+from reconciliation.snapshot import Snapshot
+
+from .client import AccessplanitSource
+from .decode import wire_name
+from .feeds import FEEDS, kinds
+from .rules import MODULES, broken
+
+NOTHING = np.empty(0, dtype=np.int64)
+SEED = "0"
+REASON = 160
+"""Characters of accessplanit's own words that become a reason."""
+
+
+class AccessplanitTarget:
+    """Implements :class:`reconciliation.ports.Target` over the modules of :mod:`.rules`.
+
+    Every change is a request of its own, paid from the budget; with none left it waits for the next hour. A record that
+    accessplanit refuses is a receipt with its reason.
+    """
+
+    batch = 200
+    """Changes whose fate an interruption leaves in doubt."""
+
+    def __init__(self, source: AccessplanitSource) -> None:
+        self.source, self.dialect, self.name = source, source.dialect, source.name
+        self._ids: dict[str, pa.Array | None] = {}
+
+    def population(self, entity: str) -> int:
+        """How many records the module has."""
+        try:
+            return self.source.count(entity)
+        except SourceFailed as error:
+            raise TargetFailed(error.what, error.remedy) from None
+
+    def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+        """Records of a feed, each once, with ``id`` and ``columns``; ``given`` where provisional keys were asked for."""
+        names = list(dict.fromkeys(["id", *(n for n in columns if n in FEEDS[entity].model_fields), *(lookups or {})]))
+        custom = [n for n in columns if n not in FEEDS[entity].model_fields]
+        try:
+            if lookups is None:
+                found = [self.source.read(entity, names, custom, Ask(skip_known=False), NOTHING, SEED)]
+            else:
+                found = [
+                    self.source.read(entity, names, custom, Ask(keys=keys, by=by, skip_known=False), NOTHING, SEED)
+                    for by, values in lookups.items()
+                    if (keys := tuple(v for v in values if not v.startswith(PROVISIONAL)))
+                ]
+                asked = [v for v in lookups.get("id", ()) if v.startswith(PROVISIONAL)]
+                if asked:
+                    found.append(self._stood_for(entity, names, custom, asked))
+        except SourceFailed as error:
+            raise TargetFailed(error.what, error.remedy) from None
+        chosen = ["id", *columns] + (["given"] if any("given" in s.frame for s in found) else [])
+        frames = [_with(s.frame, chosen)[chosen] for s in found]
+        rows = concat(frames) if frames else empty({"id": "text", **columns})
+        rejected = concat([s.rejected for s in found]) if found else Snapshot(rows).rejected
+        return Snapshot(rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in found), rejected)
+
+    def _stood_for(self, entity: str, names: Sequence[str], custom: Sequence[str], keys: Sequence[str]) -> Snapshot:
+        """Records by their provisional keys, where the module has another key that they stand for."""
+        by = MODULES[entity].alternate
+        if by is None:
+            return Snapshot(empty({**{n: kinds(FEEDS[entity])[n] for n in names}, **dict.fromkeys(custom, "text")}))
+        values = tuple(key.removeprefix(PROVISIONAL) for key in keys)
+        found = self.source.read(
+            entity, list(dict.fromkeys([*names, by])), custom, Ask(keys=values, by=by, skip_known=False), NOTHING, SEED
+        )
+        provisional = pc.binary_join_element_wise(pa.scalar(PROVISIONAL), arrow(found.frame[by]), "")
+        rows = found.frame.assign(given=found.frame["id"], id=frame({"id": provisional})["id"])
+        return Snapshot(rows, found.complete, found.rejected)
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """Receipts of changes that break a field rule."""
+        found = broken(entity, changes, self.dialect.lists, self._existing) if len(changes) else {}
+        return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
+
+    def _existing(self, feed: str) -> pa.Array | None:
+        """The IDs of a feed; ``None`` where this service user cannot read it, so that its values cannot be checked."""
+        if feed not in self._ids:
+            try:
+                read = self.source.read(feed, ["id"], (), Ask(skip_known=False), NOTHING, SEED)
+                self._ids[feed] = arrow(read.frame["id"]) if read.complete and not len(read.rejected) and len(read.frame) else None
+            except (CredentialsRefused, Misconfigured):
+                self._ids[feed] = None
+        return self._ids[feed]
+
+    def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """One request for each change, several at a time; the receipts stand in their order.
+
+        Raises:
+            CredentialsRefused: accessplanit does not accept the credentials; what was sent before is found out later.
+        """
+        columns = managed(changes)
+        rows = [
+            dict(zip(changes.columns, row, strict=True))
+            for row in zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
+        ]
+        with ThreadPoolExecutor(self.source.concurrency, thread_name_prefix="accessplanit") as pool:
+            receipts = list(pool.map(lambda row: self._one(entity, columns, row), rows))
+        return of(RECEIPTS, receipts)
+
+    def _one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> tuple[str, str, str | None, str | None]:
+        key, kind = str(row["key"]), str(row["kind"])
+        names = [c for c in columns if row[c] is not None] if kind == "create" else str(row["fields"]).split(",")
+        body = {self._wire(entity, name): self._value(row[name]) for name in names}
+        url = f"{self.source.root}/api/v2/{entity}"
+        try:
+            if kind == "create":
+                query = {self.dialect.upsert: "true"} if self.dialect.upsert and MODULES[entity].alternate else None
+                response = self.source.http.post(url, params=query, json=body, extensions={"retry": self.source.posting})
+            else:
+                response = self.source.http.put(f"{url}/{quote(key, safe='~')}", json=body)
+        except httpx.HTTPError as error:
+            return key, "failed", f"accessplanit did not answer ({type(error).__name__})", None
+        if not response.is_success:
+            return key, "failed", _reason(response, body), None
+        if kind != "create":
+            return key, PAST_TENSE[kind], None, None
+        given = _id(response) or self._made(entity, row)
+        if given is None:
+            return key, "failed", "was sent, and accessplanit does not show it; the next run looks for it", None
+        return key, PAST_TENSE[kind], None, given
+
+    def _made(self, entity: str, row: Mapping[str, Any]) -> str | None:
+        """The ID of a record that was just made, where the answer does not tell it."""
+        natural = MODULES[entity].natural
+        try:
+            read = self.source.read(
+                entity, ["id", *natural], (), Ask(keys=(str(row[natural[0]]),), by=natural[0], skip_known=False), NOTHING, SEED
+            )
+        except HrsyncError:
+            return None
+        mask = np.ones(len(read.frame), dtype=bool)
+        for name in natural:
+            column = arrow(read.frame[name])
+            mask &= np.asarray(pc.is_null(column)) if row.get(name) is None else true(pc.equal(column, pa.scalar(row[name], column.type)))
+        ids = pick(read.frame, mask)["id"].tolist()
+        return str(ids[0]) if len(ids) == 1 else None
+
+    def _wire(self, entity: str, name: str) -> str:
+        wire = wire_name(entity, name, self.dialect) if name in FEEDS[entity].model_fields else name
+        if wire is None:
+            raise Misconfigured(f"This tenant's {entity} has no {name}", "The data engineer must take it out of the mapping.")
+        return wire
+
+    def _value(self, value: Any) -> Any:
+        if value is None:
+            return None if self.dialect.clear == "null" else ""
+        if isinstance(value, datetime):
+            return value.astimezone(ZoneInfo(self.dialect.zone)).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        if isinstance(value, date):
+            return f"{value.isoformat()}T00:00:00"
+        return value
+
+
+def _with(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    missing = {name: frame({name: pa.nulls(len(rows), pa.string())})[name] for name in columns if name not in rows}
+    return rows.assign(**missing) if missing else rows
+
+
+def _id(response: httpx.Response) -> str | None:
+    """The ID in the answer to a POST, whose shape is not known: at its top, or in the first of its results."""
+    try:
+        body = response.json()
+    except json.JSONDecodeError:
+        return None
+    inner = body.get("results") if isinstance(body, dict) else None
+    for place in (body, inner[0] if isinstance(inner, list) and inner else inner):
+        if isinstance(place, dict):
+            found = next((value for name, value in place.items() if name.lower() == "id"), None)
+            if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
+                return str(found)
+    return None
+
+
+def _reason(response: httpx.Response, body: Mapping[str, Any]) -> str:
+    """Why accessplanit refused a record, in its words as far as they repeat nothing of the record."""
+    status = response.status_code
+    if status == 403:
+        return "accessplanit refuses this to the service user (403)"
+    if status == 404:
+        return "accessplanit has no such record (404)"
+    try:
+        errors = response.json().get("errors") or []
+        said = "; ".join(f"{e.get('field', '')} {e.get('message', '')}".strip() for e in errors if isinstance(e, dict))
+    except (json.JSONDecodeError, AttributeError, TypeError):
+        said = ""
+    values = {str(value).lower() for value in body.values() if isinstance(value, str) and len(value) > 2}
+    if not said or any(value in said.lower() for value in values):
+        return f"accessplanit refused it ({status})"
+    return f"accessplanit refused it ({status}): {said[:REASON]}"

@@ -1,0 +1,133 @@
+"""What maps to what, as a person reads it: ``hrsync mapping show``, and the page docs/processes.md."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from connectors.accessplanit.decode import wire_name
+from connectors.accessplanit.dialect import Dialect
+from connectors.accessplanit.feeds import FEEDS
+from connectors.accessplanit.rules import MODULES
+from reconciliation.spec import Clause, FieldMap, ProcessSpec
+
+from ._declared import FOLDERS
+from .catalogue import PROCESSES, process
+from .terminal import out, plain_errors, settings, unbroken
+
+app = typer.Typer(help="What maps to what.", no_args_is_help=True)
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "processes.md"
+GUIDE = {
+    "users_to_hr": "a, c",
+    "users_from_hr": "b, d",
+    "course_requests_to_hr": "e",
+    "course_decisions_from_hr": "f",
+    "delegates_to_hr": "g, h",
+    "award_targets_to_hr": "i",
+}
+"""The guide's letters; the other processes are in its overview."""
+
+
+@app.command("show")
+@plain_errors
+def show(name: Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]) -> None:
+    """The fields of a process: from where to where, whose value counts, which values become which."""
+    spec = process(name).scoped()
+    dialect = settings().dialect
+    table = Table(
+        "accessplanit", "column", "HR", "kind", "whose value counts", "values", title=f"{spec.title}: {spec.feed} → {spec.entity}"
+    )
+    for field in spec.fields:
+        ours, hr = (field.source, field.target) if spec.direction == "to_hr" else (field.target, field.source)
+        values = "; ".join(f"{a} → {b}" for a, b in field.values) + "".join(f"; {a} is {b}" for a, b in field.alike)
+        table.add_row(wire(spec, field, dialect), ours, hr, field.kind, owner(spec, field), values)
+    for custom in spec.custom:
+        table.add_row(custom, custom, "custom (JSON)", "text", "accessplanit", "")
+    out.print(unbroken(table, 3))
+    out.print(f"Filter: {filters(spec)}", highlight=False)
+    out.print(f"Mappings are read from {', '.join(map(str, FOLDERS))}", highlight=False)
+
+
+def wire(spec: ProcessSpec, field: FieldMap, dialect: Dialect) -> str:
+    """accessplanit's own name of a field."""
+    name, feed = (field.source, spec.feed) if spec.direction == "to_hr" else (field.target, spec.entity)
+    joined = {given: column for column, given in spec.join.columns} if spec.join else {}
+    if spec.join and name in joined:
+        name, feed = joined[name], spec.join.feed
+    if feed not in FEEDS or name not in FEEDS[feed].model_fields:
+        return name
+    return wire_name(feed, name, dialect) or f"({name}: not on this tenant)"
+
+
+def owner(spec: ProcessSpec, field: FieldMap) -> str:
+    """Whose value counts, for people."""
+    if not field.compare:
+        return "carried along"
+    if field.owner == "newest":
+        return "the newest"
+    ours: Literal["source_side", "target_side"] = "source_side" if field.owner == "source" else "target_side"
+    return str(getattr(spec, ours))
+
+
+def filters(spec: ProcessSpec) -> str:
+    """The scope in words."""
+    return " and ".join(_clause(clause) for clause in spec.scope.clauses) or "none"
+
+
+def _clause(clause: Clause) -> str:
+    words = {"in": "is", "not_in": "is not", "present": "has a value", "after": "lies after today", "future": "lies in the future"}
+    return f"{clause.column} {words[clause.op]} {' or '.join(clause.values)}".rstrip()
+
+
+def endpoints(spec: ProcessSpec) -> str:
+    """The requests that a process makes of accessplanit."""
+    if spec.direction == "to_hr":
+        return (
+            ", ".join(f"GET {feed}" for feed in (spec.feed, *([spec.join.feed] if spec.join else [])) if feed in FEEDS)
+            or "GET AwardUserType"
+        )
+    return f"{'POST, ' if MODULES[spec.entity].creates else ''}PUT {spec.entity}"
+
+
+def page() -> str:
+    """docs/processes.md."""
+    dialect = Dialect()
+    text = """# The processes
+
+Made from the SPECs by `make docs`. One row for each process; the letters are those of the vendor's guide, "overview" is what
+it announces in its overview. Which filters can be narrowed further is in the form of each flow in the Prefect UI.
+
+| process | guide | flow | endpoints | filter | from → to |
+|---|---|---|---|---|---|
+"""
+    for name, chosen in PROCESSES.items():
+        spec = chosen.scoped()
+        sides = f"{spec.source_side}: {spec.feed} → {spec.target_side}: {spec.entity}"
+        guide = GUIDE.get(name, "overview")
+        text += f"| [{name}](#{name}) | {guide} | `{chosen.flow.name}` | {endpoints(spec)} | {filters(spec)} | {sides} |\n"
+    for name, chosen in PROCESSES.items():
+        spec = chosen.scoped()
+        text += f"\n## {name}\n\n{str(chosen.flow.description).splitlines()[0]}\n\n"
+        text += f"Leaving the filter: {LEAVES[spec.scope.leaves]}. A record that is gone: {GONE[spec.scope.gone]}.\n\n"
+        text += "| accessplanit | HR | kind | whose value counts |\n|---|---|---|---|\n"
+        if spec.person:
+            text += f"| (the person) | {'employee_id' if spec.direction == 'to_hr' else spec.person} | text | the link |\n"
+        for field in spec.fields:
+            hr = field.target if spec.direction == "to_hr" else field.source
+            text += f"| {wire(spec, field, dialect)} | {hr} | {field.kind} | {owner(spec, field)} |\n"
+        if spec.award_states:
+            text += "| (the dates, the other records, the day) | state, superseded_by | text | worked out |\n"
+    return text
+
+
+LEAVES = {"ignore": "nothing", "close": "the row is closed", "follow": "a row that is there goes on being updated"}
+GONE = {"report": "is reported", "close": "closes the row"}
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE} is written\n")

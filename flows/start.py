@@ -1,0 +1,21 @@
+"""The console script: what is wrong with settings or mappings is one sentence, though they are read when flows are loaded."""
+
+from __future__ import annotations
+
+import sys
+
+from reconciliation.errors import HrsyncError
+
+
+def main() -> None:
+    """``hrsync``."""
+    try:
+        from .cli import app
+    except HrsyncError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What maps to what between one feed of accessplanit and one entity of HR: a declaration, read both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Kinds
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from .frame import Kind
+from .spec import FieldMap, Frozen
+
+
+class MappedField(Frozen):
+    """One field. Without an owner it goes to HR only.
+
+    hr: HR's column. owner: whose value counts where both may change it (``ownership.py``). carried: it travels along and
+    is no reason to write. to_hr, from_hr: values and what they are on the other side. strict: a value of HR that is not
+    in ``from_hr`` holds the row. alike_hr, alike_accessplanit: values of one side that say the same as another one there.
+    otherwise: HR's column that gives the value of a new record where ``hr`` has none. erases: whether no value is a value.
+    """
+
+    hr: str
+    owner: Literal["accessplanit", "hr", "newest"] | None = None
+    carried: bool = False
+    to_hr: dict[str, str] = Field(default_factory=dict)
+    from_hr: dict[str, str] = Field(default_factory=dict)
+    strict: bool = False
+    alike_hr: dict[str, str] = Field(default_factory=dict)
+    alike_accessplanit: dict[str, str] = Field(default_factory=dict)
+    otherwise: str | None = None
+    erases: bool = True
+
+    @field_validator("to_hr", "from_hr", "alike_hr", "alike_accessplanit")
+    @classmethod
+    def _frozen(cls, value: dict[str, str]) -> dict[str, str]:
+        if any(not name.strip() or not meant.strip() for name, meant in value.items()):
+            raise ValueError("a value list names an empty value")
+        return value
+
+
+class Mapping(Frozen):
+    """One entity. fields: accessplanit's column -> its field. custom: custom field (``CF_…``) -> the side that owns it.
+
+    conflict: what becomes of a field that the newest value owns and that both sides have changed. first: whose value counts
+    where nothing was agreed yet and both have one.
+    """
+
+    title: str
+    feed: str
+    entity: str
+    conflict: Literal["newest", "hold"] = "newest"
+    first: Literal["accessplanit", "hr", "newest", "hold"] = "accessplanit"
+    fields: dict[str, MappedField]
+    custom: dict[str, Literal["accessplanit", "hr"]] = Field(default_factory=dict)
+
+    def to_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
+        """The fields on their way to HR; ``kinds``: of accessplanit's columns."""
+        owner = {"accessplanit": "source", "hr": "target", "newest": "newest", None: "source"}
+        return tuple(
+            FieldMap(
+                source=name,
+                target=f.hr,
+                kind=kinds[name],
+                compare=not f.carried,
+                owner=owner[f.owner],  # type: ignore[arg-type]
+                erases=f.owner is None or (f.owner == "newest" and f.erases),
+                values=tuple(f.to_hr.items()),
+                alike=tuple(f.alike_hr.items()),
+            )
+            for name, f in self.fields.items()
+        )
+
+    def from_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
+        """The fields on their way back, those that have an owner."""
+        owner = {"accessplanit": "target", "hr": "source", "newest": "newest"}
+        fields = [
+            FieldMap(
+                source=f.hr,
+                target=name,
+                kind=kinds[name],
+                owner=owner[f.owner],  # type: ignore[arg-type]
+                erases=f.owner == "newest" and f.erases,
+                values=tuple(f.from_hr.items()),
+                strict=f.strict,
+                alike=tuple(f.alike_accessplanit.items()),
+                instead=f.otherwise,
+            )
+            for name, f in self.fields.items()
+            if f.owner is not None
+        ]
+        fields += [FieldMap(source=name, target=name, owner="source", erases=False) for name in self.custom_of("hr")]
+        return tuple(fields)
+
+    def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, str]:
+        """``conflict`` and ``first`` of a spec in this direction."""
+        source = "accessplanit" if direction == "to_hr" else "hr"
+        side = {source: "source"} if self.first == source else {}
+        return {"conflict": self.conflict, "first": {**side, "newest": "newest", "hold": "hold"}.get(self.first, "target")}
+
+    def custom_of(self, side: str) -> tuple[str, ...]:
+        """The custom fields that a side owns."""
+        return tuple(name for name, owner in self.custom.items() if owner == side)
+
+
+def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -> list[str]:
+    """What is wrong with a mapping, each with its place; ``feed`` and ``entity`` are the columns there are, name -> kind."""
+    found = []
+    for name, f in mapping.fields.items():
+        place = f"fields.{name}"
+        if name not in feed:
+            found.append(f"{place}: accessplanit's {mapping.feed} has no '{name}'")
+        lacking = [column for column in (f.hr, f.otherwise) if column and column not in entity]
+        found += [f"{place}: HR's {mapping.entity} has no '{column}'" for column in lacking]
+        if name in feed and f.hr in entity and feed[name] != entity[f.hr]:
+            found.append(f"{place}: is a {feed[name]} in accessplanit and a {entity[f.hr]} in HR")
+        if f.carried and f.owner:
+            found.append(f"{place}: a carried field has no owner")
+    targets = [f.hr for f in mapping.fields.values()]
+    found += [f"fields: {column} is mapped twice" for column in sorted({t for t in targets if targets.count(t) > 1})]
+    return found + [f"custom.{name}: a custom field's name begins with CF_" for name in mapping.custom if not name.startswith("CF_")]
