@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,7 +45,7 @@ class DatabaseSettings(BaseModel):
 class HrSettings(DatabaseSettings):
     """The HR database, and how it tells what has changed."""
 
-    updated_column: str | None = Field(
+    updated_column: Literal["written_at"] | None = Field(
         "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
     )
 

@@ -160,10 +160,13 @@ def run_flow(
     flow_run, scheduled = this_run()
     order = replace(order, flow_run=flow_run, scheduled=scheduled, patience=timedelta(hours=settings.approval_hours))
     with connections(settings) as opened:
+        chosen = (spec, *further)
+        if order.approve and further:
+            # A kept plan is one of these processes.
+            name = opened.store.draft(order.approve).spec.name
+            chosen = tuple(each for each in chosen if each.name == name) or chosen[:1]
         states = []
-        for each in (spec, *further):
-            if order.approve and opened.store.draft(order.approve).spec.name != each.name and further:
-                continue
+        for each in chosen:
             world = World.of(opened, settings, each)
             world = through(world) if through else world
             states.append(_run_one(each, world, order))

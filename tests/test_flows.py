@@ -14,6 +14,7 @@ from croniter import croniter
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.sorting import ArtifactSort
 
 from connectors.settings import Settings, load
 from flows.catalogue import FLOWS as PREFECT_FLOWS
@@ -36,7 +37,8 @@ def run(name: str, **parameters: Any) -> State[Any]:
 
 def artifacts() -> dict[str, Any]:
     with get_client(sync_client=True) as client:
-        return {str(a.key): a.data for a in client.read_artifacts(limit=200)}
+        latest = client.read_artifacts(limit=200, sort=ArtifactSort.CREATED_DESC)
+        return {str(a.key): a.data for a in reversed(latest)}
 
 
 def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
@@ -52,6 +54,7 @@ def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
     assert "does not" not in found["users-to-hr-summary"]
     assert "watermark after" in found["awards-to-hr-summary"]
     assert "waits until this user" in found["awards-to-hr-quarantine"]
+    assert "compliant" in found["role-compliance-counts"], "counts, and nobody's name"
     plan = run("users_to_hr", mode="plan", full=True)
     assert str(plan.message).startswith("Preview only.")
 

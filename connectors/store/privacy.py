@@ -28,7 +28,10 @@ class Privacy(Part):
             e, link = t.ledger.c, t.link.c
             own = set(connection.execute(sa.select(e.key).where(e.person == person, e.key.is_not(None))).scalars())
             linked = set(connection.execute(sa.select(link.target_key).where(link.source_key == person)).scalars())
-            keys = sorted({person, *further, *own, *linked})
+            known = {person, *further, *own, *linked}
+            # Records in accessplanit that are rows of that person in HR.
+            records = [s for s, k in connection.execute(sa.select(link.source_key, link.target_key)).tuples() if k in known]
+            keys = sorted({*known, *records})
             erased = {
                 "plans": self._redact(connection, set(keys)),
                 "ledger": self._erase_entries(connection, person, keys),
