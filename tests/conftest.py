@@ -126,13 +126,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What looks at the whole run comes last; what takes longest comes first, so that no process waits for it alone."""
-    items.sort(
-        key=lambda item: (
-            item.get_closest_marker("last") is not None,
-            item.get_closest_marker("slow") is None,
-            "test_up" not in item.nodeid,
-        )
-    )
+    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.get_closest_marker("slow") is None))
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ from flows.catalogue import FLOWS
 from .conftest import free_port
 from .verify_hr import compare
 
-pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.alone, pytest.mark.timeout(420)]
 
 
 def start(home: Path, prefect: int, sandbox: int, *more: str) -> subprocess.Popen[str]:
