@@ -72,9 +72,13 @@ def why(
 ) -> None:
     """Tell the story of one record: what was seen, when, why it was changed or held, by which run."""
     with store() as opened:
-        told = story(
-            opened.story(key), opened.entries_of(key), opened.listed(None, key, 50), {s.name: s.target_side for s in SPECS}, values
-        )
+        links = opened.listed(None, key, 50)
+        # Of one person each side has a name of its own, and each run has written down the one of the side it wrote to.
+        names = list(dict.fromkeys([key, *(link[end] for link in links for end in ("source_key", "target_key"))]))
+        entries = {entry["seq"]: entry for name in names for entry in opened.story(name)}
+        held = {entry["id"]: entry for name in names for entry in opened.entries_of(name)}
+        sides = {s.name: s.target_side for s in SPECS}
+        told = story([entries[seq] for seq in sorted(entries)], list(held.values()), links, sides, values)
     for at, name, line in told:
         out.print(f"[bold]{at:%d %b %Y %H:%M}[/]  [dim]{name}[/]  {line}", highlight=False, soft_wrap=True)
     if not told:

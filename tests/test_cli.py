@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flows import users_from_hr
 from flows.cli import app
 from sandbox.tenant import AWKWARD
 
@@ -68,6 +69,20 @@ def test_why_tells_the_story_of_a_record_and_values_only_on_request(configured: 
     told = hrsync("why", waiting["key"])
     assert f"was held: user_id waits until this user is an employee in HR ({waiting['waits_for']}), 1 time" in told
     assert "Nothing is known of 'nobody'" in hrsync("why", "nobody")
+
+
+def test_why_tells_the_same_of_an_employee_as_of_the_user(configured: Side) -> None:
+    configured.users()
+    key = configured.change_one("JobTitle", "Chief Beekeeper")
+    configured.users()
+    employee = next(r["employee_id"] for r in configured.rows("employees") if r["accessplanit_id"] == key)
+    with configured.target.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", (employee,))
+    configured.run(users_from_hr.SPEC)
+    told = hrsync("why", employee)
+    assert "was changed in HR (job_title)" in told
+    assert f"User {key} was changed in accessplanit (town)" in told
+    assert hrsync("why", key) == told
 
 
 def test_links_are_listed_set_and_undone(configured: Side) -> None:
