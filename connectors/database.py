@@ -28,12 +28,12 @@ def connect(url: str) -> sa.Engine:
     return engine
 
 
-def migrate(engine: sa.Engine, scripts: Path) -> None:
-    """Brings the tables to the newest version of the Alembic ``scripts``; does nothing if they are."""
+def migrate(engine: sa.Engine, scripts: Path, version_table: str = "alembic_version") -> None:
+    """Brings the tables to the newest version of the Alembic ``scripts``, kept in ``version_table``; does nothing if they are."""
     config = Config()
     config.set_main_option("script_location", str(scripts))
     head = ScriptDirectory.from_config(config).get_current_head()
     with engine.begin() as connection:
-        if MigrationContext.configure(connection).get_current_revision() != head:
-            config.attributes["connection"] = connection
+        if MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision() != head:
+            config.attributes |= {"connection": connection, "version_table": version_table}
             command.upgrade(config, "head")

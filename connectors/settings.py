@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
 
 from .accessplanit.dialect import Dialect
+from .hr import connectors
 
 PREFIX = "HRSYNC_"
 
@@ -42,39 +45,49 @@ class DatabaseSettings(BaseModel):
     url: SecretStr | None = None
 
 
-class HrSettings(DatabaseSettings):
-    """The HR database, and how it tells what has changed."""
-
-    updated_column: Literal["written_at"] | None = Field(
-        "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
-    )
-
-    @field_validator("updated_column", mode="before")
-    @classmethod
-    def _null(cls, value: object) -> object:
-        """An environment variable has no other way to say that there is none."""
-        return None if value == "null" else value
+ENVIRONMENT = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
 
 
 class Settings(BaseSettings):
     """Everything a run needs to know of its surroundings."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = ENVIRONMENT
 
     home: Path = Field(Path(".hrsync"), description="where databases and logs are kept")
     accessplanit: AccessplanitSettings = AccessplanitSettings()  # type: ignore[call-arg]
     accessplanit_block: str | None = Field(None, description="name of a Prefect block that holds the accessplanit settings")
     dialect: Dialect = Dialect()
-    hr: HrSettings = HrSettings()  # type: ignore[call-arg]
+    hr: str = Field("sql", description="the HR system: the name of a connector, with settings of its own, or connector/block")
+    hr_of: dict[str, str] = Field({}, description="process -> its HR system, where that is another one")
     mappings: Path | None = Field(None, description="a folder with mappings of your own, which take the place of those by the same name")
     store: DatabaseSettings = DatabaseSettings()
     approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
     lease_seconds: float = Field(120.0, gt=0, description="so long a killed run keeps the next of its process waiting")
 
-    @property
-    def hr_url(self) -> str:
-        """The HR database; SQLite below ``home`` unless one is configured."""
-        return self.hr.url.get_secret_value() if self.hr.url else f"sqlite:///{self.home.absolute() / 'hr.db'}"
+    def system_of(self, process: str) -> tuple[str, str]:
+        """(connector, name of its Prefect block, if it is one) of a process's HR system.
+
+        Raises:
+            Misconfigured: there is no such connector.
+        """
+        chosen = self.hr_of.get(process, self.hr)
+        name, _, block = chosen.partition("/")
+        if name not in connectors():
+            raise Misconfigured(
+                f"There is no HR system '{name}'", f"The data engineer must set HRSYNC_HR to one of {', '.join(connectors())}."
+            )
+        return name, block
+
+    def of_connector(self, name: str) -> BaseModel:
+        """The settings of a connector, from the environment.
+
+        Raises:
+            Misconfigured: one has no usable value.
+        """
+        model = connectors()[name].settings
+        fields: dict[str, Any] = {name: (model, Field(default_factory=model))}
+        with _named():
+            return getattr(create_model("Chosen", __base__=_Environment, **fields)(), name)  # type: ignore[no-any-return]
 
     @property
     def store_url(self) -> str:
@@ -92,26 +105,40 @@ class Settings(BaseSettings):
             elif isinstance(value, SecretStr):
                 found[name] = value.get_secret_value()
             else:
+                value = value.absolute() if isinstance(value, Path) else value
                 found[name] = str(value) if isinstance(value, str | Path) else json.dumps(value)
 
         for name, value in self.model_dump(exclude_defaults=True).items():
             add(f"{PREFIX}{name.upper()}", value)
+        for connector in connectors():
+            add(f"{PREFIX}{connector.upper()}", self.of_connector(connector).model_dump(exclude_defaults=True))
         return found
 
     def unknown(self) -> list[str]:
         """Environment variables with our prefix that name no setting: nearly always a misspelling."""
-        known = {name.upper() for name in type(self).model_fields}
+        known = {name.upper() for name in (*type(self).model_fields, *connectors())}
         return sorted(k for k in os.environ if k.upper().startswith(PREFIX) and k.upper()[len(PREFIX) :].split("__")[0] not in known)
+
+
+class _Environment(BaseSettings):
+    model_config = ENVIRONMENT
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """A setting without a usable value is named, without the value."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors(include_input=False, include_url=False)
+        )
+        raise Misconfigured(f"Settings are wrong: {problems}", "The data engineer must mend them in the environment or in .env.") from None
 
 
 def load() -> Settings:
     """Raises:
     Misconfigured: a setting has no usable value; names each, without the value.
     """
-    try:
+    with _named():
         return Settings()  # type: ignore[call-arg]
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors(include_input=False, include_url=False)
-        )
-        raise Misconfigured(f"Settings are wrong: {problems}", "The data engineer must mend them in the environment or in .env.") from None

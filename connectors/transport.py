@@ -76,9 +76,9 @@ def posting(attempts: int, backoff: float, *, safe: bool) -> Retry:
 def retrying(inner: httpx.BaseTransport, attempts: int, backoff: float, *, post: bool = False) -> RetryTransport:
     """``inner`` with retries: connection errors, time-outs, cut bodies and the statuses :data:`RETRIED`.
 
-    POST is retried only where repeating it does no harm (``post``).
+    Our PATCHes set values, so that repeating them does no harm; POST is retried only where repeating it does no harm (``post``).
     """
-    methods = ["GET", "PUT", "DELETE", *(["POST"] if post else [])]
+    methods = ["GET", "PUT", "PATCH", "DELETE", *(["POST"] if post else [])]
     retry = Retry(
         total=attempts,
         allowed_methods=methods,

@@ -166,7 +166,7 @@ def run_flow(
             name = opened.store.draft(order.approve).spec.name
             chosen = tuple(each for each in chosen if each.name == name) or chosen[:1]
         states = []
-        for each in chosen:
+        for each in map(opened.narrowed, chosen):
             world = World.of(opened, settings, each)
             world = through(world) if through else world
             states.append(_run_one(each, world, order))

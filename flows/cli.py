@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,11 +12,12 @@ from rich.table import Table
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.probe import Finding, probe
-from connectors.hr import REGISTRY
 from connectors.settings import load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
-from tasks.connections import accessplanit_settings, connections
+from reconciliation.ports import HrSystem
+from tasks.blocks import accessplanit_settings
+from tasks.connections import connections, hr_system
 
 from . import up as quick_start
 from ._process import Order, World, plainly, run_process
@@ -77,6 +80,7 @@ def plan(
     settings = read_settings()
     spec = chosen.scoped(**chosen.filters(filter_ or []))
     with connections(settings) as opened:
+        spec = opened.narrowed(spec)
         order = Order(mode="plan", full=full, since=since, sweep=sweep, keep=keep)
         report, found = run_process(spec, chosen.through(World.of(opened, settings, spec)), order, call=plainly)
     print_changes(found, f"{spec.title}: the first {limit} changes", limit)
@@ -148,10 +152,13 @@ def doctor() -> None:
         Finding(f"setting {name}", "refuted", "no such setting", "The data engineer must correct its name.") for name in settings.unknown()
     ]
     budget = None
-    for what, opener in (("sync store", lambda: SyncStore(settings.store_url)), ("HR database", lambda: REGISTRY["sql"](settings))):
+    systems = {settings.hr_of.get(name, settings.hr): name for name in PROCESSES}
+    openers: dict[str, Callable[[], SyncStore | HrSystem]] = {"sync store": lambda: SyncStore(settings.store_url)}
+    openers |= {f"HR: {chosen}": partial(hr_system, settings, name) for chosen, name in systems.items()}
+    for what, opener in openers.items():
         try:
             opened = opener()
-            findings.append(Finding(what, "confirmed", "can be reached, its tables are of this version"))
+            findings.append(Finding(what, "confirmed", "can be used"))
             budget = opened if isinstance(opened, SyncStore) else budget
         except HrsyncError as error:
             findings.append(Finding(what, "refuted", error.what, error.remedy))

@@ -61,7 +61,7 @@ def _values(opened: Connections, name: str, key: str, row: str, field: str) -> V
         raise Misconfigured(f"{field} is no field that both sides may change", "Look it up with 'hrsync conflicts list'.")
     nothing = np.empty(0, dtype=np.int64)
     ours = opened.source.read(there.feed, ["id", to.source], (), Ask(keys=(key,), skip_known=False), nothing, "0").frame
-    theirs = opened.target.read(there.entity, {to.target: to.kind}, {there.entity_key: [row]}).frame
+    theirs = opened.system(there.name).read(there.entity, {to.target: to.kind}, {there.entity_key: [row]}).frame
     if not len(ours) or not len(theirs):
         raise Misconfigured(f"'{key}' is not on both sides any more", "The next run sees to it; nothing is to be settled.")
     back_there = mapped(fro, arrow(theirs[to.target]))[0]

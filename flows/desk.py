@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from connectors.hr import REGISTRY
 from reconciliation.errors import Misconfigured
 from reconciliation.ownership import CONFLICT
 from reconciliation.report import sentence
 from reconciliation.spec import ProcessSpec
 from reconciliation.story import story
+from tasks.connections import hr_system
 
 from . import up as quick_start
 from .catalogue import PROCESSES, process
@@ -94,14 +94,17 @@ def forget(
     """Erase one person's data from the sync store. HR and accessplanit keep what they have; so must be erased there."""
     if not yes:
         typer.confirm(f"Erase everything about '{person}' from the sync store?", abort=True)
-    target = REGISTRY["sql"](settings())
+    chosen = settings()
     with store() as opened:
         further: list[str] = []
         employees = opened.links("employees", source_keys=[person])["target_key"].tolist()
         for spec in SPECS:
             column = spec.person_column
-            if column and spec.direction == "to_hr":
-                lookups = {column: [person], **({spec.holder: employees} if spec.person else {})}
+            target = hr_system(chosen, spec.name)
+            holds = target.capabilities.entities.get(spec.entity)
+            if column and holds and spec.direction == "to_hr":
+                asked = {column: [person], **({spec.holder: employees} if spec.person else {})}
+                lookups = {name: keys for name, keys in asked.items() if name in holds.kinds()}
                 rows = target.read(spec.entity, dict.fromkeys(lookups, "text"), lookups).frame
                 further += rows[spec.entity_key].tolist()
         erased = opened.forget(person, further, datetime.now(UTC))
@@ -211,7 +214,7 @@ def links_set(
 ) -> None:
     """Say which HR row a record is. No rule overrules it; the next run loads the record into that row."""
     spec = _linked(entity)
-    target = REGISTRY["sql"](settings())
+    target = hr_system(settings(), spec.name)
     if not len(target.read(entity, {}, {spec.entity_key: [target_key]}).frame):
         raise Misconfigured(f"HR has no {spec.entity_key} '{target_key}'", "Look it up in HR; its key is meant, to the letter.")
     now = datetime.now(UTC)

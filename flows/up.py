@@ -25,11 +25,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from rich.console import Console
 from rich.table import Table
 
-from connectors.hr import REGISTRY
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError, Misconfigured
-from tasks.connections import Accessplanit
+from tasks.blocks import register
+from tasks.connections import hr_system
 
 from .catalogue import WAVES
 
@@ -129,12 +129,12 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
             _answers(f"{sandbox_url}/sandbox/health", children, stopped)
         say("setting up the databases")
         SyncStore(settings.store_url).close()
-        target = REGISTRY["sql"](settings)
+        target = hr_system(settings, "")
         say("creating the work pool and the deployments")
         _once([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"], env, children.logs / "deploy.log")
         _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
         with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
-            Accessplanit.register_type_and_schema()
+            register()
         children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
         (home / "up.json").chmod(0o600)
@@ -155,7 +155,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         where.add_row("Prefect UI", f"http://127.0.0.1:{plan.prefect_port}")
         tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
         where.add_row("accessplanit", f"{tenant} ({'sandbox: invented people' if stand_in else 'your tenant'})")
-        where.add_row("HR database", target.name)
+        where.add_row("HR", target.name)
         where.add_row("logs", str(children.logs))
         out.print(where)
         if plan.once:

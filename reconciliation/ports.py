@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .ask import Ask, Range
+from .capabilities import Capabilities
 from .draft import Draft
 from .plan import Plan
 from .settle import Settled
@@ -62,8 +63,8 @@ class Target(Protocol):
         """
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of those among ``changes`` (of a Plan) that the target's own rules are known to refuse: ``failed``, with
-        the reason. They are not sent."""
+        """Receipts of those among ``changes`` (of a Plan) that are not to be sent, with the reason: ``failed``, which the
+        target's own rules are known to refuse, and ``unsupported``, which it has no place for."""
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Carries out ``changes`` (of a Plan); a frame of ``receipts.RECEIPTS``, one row per change, in their order.
@@ -71,6 +72,26 @@ class Target(Protocol):
         Raises:
             Refused: none of them was carried out, because of at least one; they are tried again in halves.
         """
+
+
+class HrSystem(Target, Protocol):
+    """An HR system, in both directions. ``docs/add-an-hr-system.md`` tells how to make one.
+
+    Raises CredentialsRefused, TargetFailed, Misconfigured.
+    """
+
+    capabilities: Capabilities
+
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+    ) -> Snapshot:
+        """As :meth:`Target.read`, each row once; of those changed at ``since`` or later, where the system can tell.
+
+        A row that cannot be read is in ``rejected``, with its key if that can be; its ``hash`` is null.
+        """
+
+    def close(self) -> None:
+        """Ends what it has opened."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from .frame import arrow, frame, of, pick, true
 from .plan import Plan, already, reconcile
 
 RECEIPTS = {"key": "text", "outcome": "text", "reason": "text", "given": "text"}
-"""What became of one change: ``created``, ``updated``, ``closed``, ``failed`` with its reason, or ``untried``. given: the
-key that the target gave to a new row, where it gives keys."""
+"""What became of one change: ``created``, ``updated``, ``closed``, ``failed`` or ``unsupported`` with the reason, or
+``untried``. given: the key that the target gave to a new row, where it gives keys."""
 PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
 
 
@@ -25,6 +25,15 @@ def done(changes: pd.DataFrame) -> pd.DataFrame:
         outcome = pc.replace_substring(outcome, kind, past)
     none = pa.nulls(len(outcome), pa.string())
     return frame({"key": arrow(changes["key"]), "outcome": outcome, "reason": none, "given": none})
+
+
+def as_found(changes: pd.DataFrame, there: pa.Array) -> pd.DataFrame:
+    """:func:`done`, but that what was to be created and was ``there`` (keys) was updated; so is a key that comes again."""
+    receipts = done(changes)
+    again = true(pc.is_in(arrow(changes["key"]), value_set=there)) | changes["key"].duplicated().to_numpy(dtype=bool)
+    updated = again & true(pc.equal(arrow(changes["kind"]), "create"))
+    outcome = pc.if_else(pa.array(updated), "updated", arrow(receipts["outcome"]))
+    return receipts.assign(outcome=frame({"outcome": outcome})["outcome"])
 
 
 def all_of(changes: pd.DataFrame, outcome: str, reason: str) -> pd.DataFrame:

@@ -18,12 +18,14 @@ OUTCOMES = (
     "out_of_scope",
     "quarantined",
     "failed",
+    "unsupported",
     "discarded",
     "duplicate",
 )
 """Where a row can end; each row that was looked at ends in exactly one.
 
 failed: HR refused it; it is quarantined. quarantined: unreadable, or known to be so and not due for another attempt.
+unsupported: the HR system has no place for it; it is looked at again when it changes.
 discarded: somebody has decided that this very record is not to be loaded.
 """
 

@@ -72,6 +72,7 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     target_keys = arrow(compared.pairs["key"])
     outcome, receipt_keys = arrow(receipts["outcome"]), arrow(receipts["key"])
     refused, untried = true(pc.equal(outcome, "failed")), true(pc.equal(outcome, "untried"))
+    unsupported = true(pc.equal(outcome, "unsupported"))
     bad_keys = receipt_keys.filter(pa.array(refused | untried))
     withheld = true(pc.is_in(target_keys, value_set=plan.withheld))
     left_out = true(pc.is_in(target_keys, value_set=bad_keys))
@@ -105,7 +106,7 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
             "hash": pa.concat_arrays([arrow(good["hash"]), arrow(outside["hash"])]),
         }
     )
-    unsettled = pa.concat_arrays([bad_keys, plan.withheld])
+    unsettled = pa.concat_arrays([bad_keys, receipt_keys.filter(pa.array(unsupported)), plan.withheld])
     links_good = ~true(pc.is_in(arrow(compared.links["target_key"]), value_set=unsettled))
     agreed_good = ~true(pc.is_in(arrow(compared.agreed["row"]), value_set=unsettled))
     given = pick(receipts, np.asarray(pc.is_valid(arrow(receipts["given"]))))
@@ -113,6 +114,8 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     agreed = _with_given(pick(compared.agreed, agreed_good), "key", given)
     forgotten = pick(compared.gone, ~true(pc.is_in(gone_keys, value_set=bad_keys)))
     quarantine, reasons = _quarantine(spec, compared, held_rows, pick(receipts, refused))
+    of_none = Counter(str(reason) for reason in receipts["reason"][unsupported])
+    reasons += [("unsupported", "(row)", reason, rows) for reason, rows in of_none.most_common()]
     return Settled(dict(counts), reexamined, landed, links, quarantine, arrow(forgotten["source_key"]), agreed, reasons)
 
 

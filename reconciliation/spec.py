@@ -138,6 +138,8 @@ class ProcessSpec(Frozen):
     name: str
     title: str
     direction: Literal["to_hr", "from_hr"] = "to_hr"
+    system: str = ""
+    """The HR system that the process was narrowed to (``capabilities.narrowed``)."""
     pair: str | None = None
     """Names what the two directions have agreed on, and keeps them from running at the same time."""
     conflict: Literal["newest", "hold"] = "newest"
@@ -238,7 +240,7 @@ class ProcessSpec(Frozen):
         if self.direction == "from_hr":
             return self.holder if self.person else "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
-        return next((f.target for f in self.fields if f.source == of_person), None)
+        return next((f.target for f in self.fields if f.source == of_person), self.holder if self.person else None)
 
     def compared(self) -> list[str]:
         """The managed columns whose difference is a reason to write."""

@@ -5,75 +5,71 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
-
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.target import AccessplanitTarget
-from connectors.hr import REGISTRY
-from connectors.hr.source import SqlHrSource
-from connectors.settings import AccessplanitSettings, Settings
+from connectors.hr import connectors
+from connectors.hr.absent import NotHeld
+from connectors.hr.source import HrSource
+from connectors.settings import Settings
 from connectors.store.sql import SyncStore
-from reconciliation.errors import Misconfigured
-from reconciliation.ports import Source, Target
+from reconciliation.capabilities import narrowed
+from reconciliation.ports import HrSystem, Source, Target
 from reconciliation.spec import ProcessSpec
 
-
-class Accessplanit(Block):
-    """The accessplanit tenant and the service user, kept encrypted by Prefect and filled in in its UI."""
-
-    _block_type_slug = "accessplanit"
-    _block_type_name = "accessplanit"
-
-    base_url: str = Field(description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
-    api_key: SecretStr | None = Field(None, description="An API key, or else a user name and password")
-    username: str | None = None
-    password: SecretStr | None = None
+from .blocks import accessplanit_settings, hr_settings
 
 
-def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
-    """The environment's settings, with the address and credentials of the block if one is named.
+def hr_system(settings: Settings, process: str) -> HrSystem:
+    """Opens the HR system of a process.
 
     Raises:
-        Misconfigured: the named block cannot be loaded.
+        Misconfigured, CredentialsRefused, TargetFailed: it cannot be opened.
     """
-    if settings.accessplanit_block is None:
-        return settings.accessplanit
-    try:
-        block = Accessplanit.load(settings.accessplanit_block)
-    except Exception as error:  # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
-        raise Misconfigured(
-            f"The Prefect block accessplanit/{settings.accessplanit_block} cannot be loaded ({type(error).__name__})",
-            "The data engineer must create it in the Prefect UI, or unset HRSYNC_ACCESSPLANIT_BLOCK.",
-        ) from None
-    chosen = {name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")}
-    return settings.accessplanit.model_copy(update=chosen)
+    name, block = settings.system_of(process)
+    return connectors()[name].open(hr_settings(settings, name, block), settings.home)
 
 
 class Connections:
-    """The open source, target and store of a run."""
+    """The open accessplanit and store of a run, and the HR systems of its processes."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._systems: dict[tuple[str, str], HrSystem] = {}
         with ExitStack() as opened:
             self.store = SyncStore(settings.store_url, settings.lease_seconds)
             opened.callback(self.store.close)
-            self.target = REGISTRY["sql"](settings)
             tenant = accessplanit_settings(settings)
             budget = self.store.budget(tenant.requests_per_hour, tenant.hour_seconds)
             self.source = AccessplanitSource(tenant, settings.dialect, budget)
             opened.callback(self.source.close)
-            self._updated = settings.hr.updated_column
             self._opened = opened.pop_all()
+
+    def system(self, process: str) -> HrSystem:
+        """The HR system of a process, opened when it is first asked for."""
+        which = self._settings.system_of(process)
+        if which not in self._systems:
+            self._systems[which] = hr_system(self._settings, process)
+            self._opened.callback(self._systems[which].close)
+        return self._systems[which]
+
+    def narrowed(self, spec: ProcessSpec) -> ProcessSpec:
+        """A process with only what its HR system can hold."""
+        return narrowed(spec, self.system(spec.name).capabilities)
 
     def ways(self, spec: ProcessSpec) -> tuple[Source, Target]:
         """What a process reads and what it writes."""
-        if spec.direction == "to_hr":
-            return self.source, self.target
-        return SqlHrSource(self.target, self._updated), AccessplanitTarget(self.source)
+        return ways(spec, self.source, self.system(spec.name))
 
     def close(self) -> None:
         """Closes all."""
         self._opened.close()
+
+
+def ways(spec: ProcessSpec, accessplanit: AccessplanitSource, hr: HrSystem) -> tuple[Source, Target]:
+    """What a process between these two reads and what it writes."""
+    if spec.direction == "from_hr":
+        return HrSource(hr), AccessplanitTarget(accessplanit)
+    return accessplanit, hr if spec.entity in hr.capabilities.entities else NotHeld(hr)
 
 
 @contextmanager

@@ -26,18 +26,18 @@ import uvicorn
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.dialect import Dialect
-from connectors.accessplanit.target import AccessplanitTarget
-from connectors.hr.source import SqlHrSource
 from connectors.hr.sql import SqlHr
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._process import Order, World, plainly, run_process
 from reconciliation import errors
+from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 from sandbox.app import ROOT, Sandbox, make_app
 from sandbox.tenant import TENANTS
+from tasks.connections import ways
 from tests.verify_hr import compare
 
 AWKWARD = Dialect(
@@ -199,8 +199,6 @@ class Side:
     target: SqlHr
     store: SyncStore
     settings: AccessplanitSettings
-    updated: str | None = "written_at"
-    """HR's column of the last change."""
 
     def source(self, dialect: Dialect | None = None, **settings: Any) -> AccessplanitSource:
         chosen = self.settings.model_copy(update=settings)
@@ -209,10 +207,8 @@ class Side:
     def world(self, spec: ProcessSpec | None = None, *, now: datetime | None = None, **settings: Any) -> World:
         """The world of a process, of one to HR if none is named."""
         clock = (lambda: now) if now else lambda: datetime.now(UTC)
-        source = self.source(**settings)
-        if spec is None or spec.direction == "to_hr":
-            return World(source, self.target, self.store, "Europe/London", clock)
-        return World(SqlHrSource(self.target, self.updated), AccessplanitTarget(source), self.store, "Europe/London", clock)
+        source, target = ways(spec or users_to_hr.SPEC, self.source(**settings), self.target)
+        return World(source, target, self.store, "Europe/London", clock)
 
     def run(
         self,
@@ -223,6 +219,7 @@ class Side:
         through: Callable[[World], World] = lambda world: world,
         **settings: Any,
     ) -> RunReport:
+        spec = narrowed(spec, self.target.capabilities)
         report, _ = run_process(spec, through(self.world(spec, now=now, **settings)), order or Order(), call=plainly)
         assert report.adds_up(), report
         return report
@@ -311,8 +308,8 @@ def configured(side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch
     """The environment of a worker that runs flows against this side."""
     monkeypatch.chdir(tmp_path)
     tenant = side.settings.model_copy(update={"attempts": 4})
-    databases = {"hr": {"url": str(side.target.engine.url)}, "store": {"url": str(side.store.engine.url)}}
-    settings = Settings(home=tmp_path, dialect=side.dialect, **databases)  # type: ignore[arg-type,call-arg]
+    monkeypatch.setenv("HRSYNC_SQL__URL", str(side.target.engine.url))
+    settings = Settings(home=tmp_path, dialect=side.dialect, store={"url": str(side.store.engine.url)})  # type: ignore[arg-type,call-arg]
     for name, value in settings.model_copy(update={"accessplanit": tenant}).as_environment().items():
         monkeypatch.setenv(name, value)
     return side

@@ -146,15 +146,15 @@ def test_wrong_credentials_and_an_unreachable_hr(configured: Side, monkeypatch: 
         for command in (("plan", "users_to_hr"), ("run", "users_to_hr")):
             assert "CredentialsRefused" in hrsync(*command, code=1)
         assert "The accessplanit administrator must" in hrsync("doctor", code=1)
-    monkeypatch.setenv("HRSYNC_HR__URL", "sqlite:////proc/nowhere/hr.db")
+    monkeypatch.setenv("HRSYNC_SQL__URL", "sqlite:////proc/nowhere/hr.db")
     assert "TargetFailed: The HR database cannot be used" in hrsync("plan", "users_to_hr", code=1)
-    assert "HR database │ refuted" in hrsync("doctor", code=1)
+    assert "HR: sql │ refuted" in hrsync("doctor", code=1)
 
 
 def test_doctor_confirms_what_is_set_right(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = hrsync("doctor")
     assert "refuted" not in shown
-    for check in ("credentials", "rights on UserAward", "clock", "HR database", "sync store", "date_literals", "names"):
+    for check in ("credentials", "rights on UserAward", "clock", "HR: sql", "sync store", "date_literals", "names"):
         assert re.search(rf"{check} │ confirmed", shown), check
     monkeypatch.setenv("HRSYNC_ACESSPLANIT__API_KEY", "x")
     assert "setting HRSYNC_ACESSPLANIT__API_KEY │ refuted" in hrsync("doctor", code=1)

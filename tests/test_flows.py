@@ -22,7 +22,7 @@ from flows.catalogue import PROCESSES, WAVES
 from flows.retention import retention
 from reconciliation.errors import Misconfigured
 from sandbox.faults import Faults
-from tasks.connections import Accessplanit, accessplanit_settings
+from tasks.blocks import Accessplanit, accessplanit_settings
 
 from .conftest import Side
 
@@ -69,7 +69,7 @@ def test_a_failure_is_one_sentence_and_no_data(configured: Side, monkeypatch: py
         )
         assert "not-the-key" not in str(state.message)
     with monkeypatch.context() as patch:
-        patch.setenv("HRSYNC_HR__URL", "sqlite:////proc/nowhere/hr.db")
+        patch.setenv("HRSYNC_SQL__URL", "sqlite:////proc/nowhere/hr.db")
         state = run("users_to_hr")
         assert state.is_failed()
         assert "TargetFailed: The HR database cannot be used" in str(state.message)
@@ -159,7 +159,7 @@ def test_the_form_is_typed() -> None:
 def test_settings_are_strict_and_keep_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "hush")
-    monkeypatch.setenv("HRSYNC_HR__URL", "postgresql://hr:hush@db/hr")
+    monkeypatch.setenv("HRSYNC_SQL__URL", "postgresql://hr:hush@db/hr")
     monkeypatch.setenv("HRSYNC_ACESSPLANIT__BASE_URL", "x")
     settings = Settings()  # type: ignore[call-arg]
     assert "hush" not in repr(settings)

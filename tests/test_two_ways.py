@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from prefect.client.schemas.objects import State
 
+from connectors.hr.sql import capabilities
 from flows.catalogue import FLOWS, PROCESSES
 from reconciliation.ask import Moment, columns, questions
 from reconciliation.scope import in_scope
@@ -384,7 +385,7 @@ def test_only_needed_fields_travel(configured: Side, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def dialect_of_hr(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
     def choose(column: str | None) -> None:
-        monkeypatch.setenv("HRSYNC_HR__UPDATED_COLUMN", column or "null")
+        monkeypatch.setenv("HRSYNC_SQL__UPDATED_COLUMN", column or "null")
 
     return choose
 
@@ -395,7 +396,7 @@ def test_hr_tells_what_has_changed_by_date_or_by_content(
 ) -> None:
     side = configured
     dialect_of_hr(column)
-    side.updated = column
+    side.target.capabilities = capabilities(column)
     everything(side)
     employee_, user = linked(side)
     past = (datetime.now() - timedelta(days=9)).isoformat(sep=" ")

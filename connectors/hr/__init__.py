@@ -1,11 +1,44 @@
-"""HR systems. A new one is a file here and a line in :data:`REGISTRY`."""
+"""The HR systems by name. A new one is a folder or file here and a line in :func:`connectors`, or a distribution of its own
+with an entry point in the group ``hrsync.hr``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
-from ..settings import Settings
-from .sql import SqlHr
+from pydantic import BaseModel
 
-REGISTRY: dict[str, Callable[[Settings], SqlHr]] = {"sql": lambda settings: SqlHr(settings.hr_url)}
-"""Name of the HR system -> how it is opened."""
+from reconciliation.capabilities import Capabilities
+from reconciliation.ports import HrSystem
+
+GROUP = "hrsync.hr"
+"""Entry points of this group are connectors: ``name = "module:CONNECTOR"``."""
+
+
+@dataclass(frozen=True)
+class Connector:
+    """An HR system that can be chosen. settings: its model, whose fields all have defaults; the environment's variables are
+    ``HRSYNC_<NAME>__<FIELD>``, and it is a Prefect block as well. open: from these and the folder where files of its own may
+    be kept. can: what it can hold with these settings, before it is asked."""
+
+    title: str
+    settings: type[BaseModel]
+    open: Callable[[Any, Path], HrSystem]
+    can: Callable[[Any], Capabilities]
+
+
+@cache
+def connectors() -> Mapping[str, Connector]:
+    """Name -> connector: ours, and those of other distributions that are installed.
+
+    Raises:
+        ImportError, AttributeError: the entry point of another distribution leads nowhere.
+    """
+    from . import csv_drop, scim, sql
+
+    ours = {"sql": sql.CONNECTOR, "csv_drop": csv_drop.CONNECTOR, "scim": scim.CONNECTOR}
+    return {**{point.name: point.load() for point in entry_points(group=GROUP)}, **ours}

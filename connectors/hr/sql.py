@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
-from reconciliation.frame import ARROW, arrow, concat, empty, frame
+from reconciliation.frame import ARROW, Kind, arrow, empty, frame, of, pick, strings
 from reconciliation.plan import managed
-from reconciliation.receipts import RECEIPTS, done
-from reconciliation.snapshot import Snapshot
+from reconciliation.receipts import RECEIPTS, as_found
+from reconciliation.snapshot import REJECTED, Snapshot
 
 from ..database import connect, migrate
+from . import Connector
 from .schema import metadata
 
 BATCH = 5000
@@ -30,21 +36,35 @@ COMMIT = 20000
 """Rows in one transaction: what a crash can undo, and leaves in doubt."""
 LOOKUP = 5000
 """Values in one IN."""
-CUSTOM = "custom_for_accessplanit"
-"""Column with the custom fields of accessplanit that HR keeps, as a JSON object."""
-Broken = tuple[str | None, str, str, str | None]
-"""A row that cannot be read: its key, the column, the reason, the row itself."""
+
+
+class SqlSettings(BaseModel):
+    """A staging database that an HR suite imports, and how it tells what has changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: SecretStr | None = Field(None, description="SQLAlchemy URL of SQLite or PostgreSQL; none: SQLite below HRSYNC_HOME")
+    updated_column: Literal["written_at"] | None = Field(
+        "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
+    )
+
+    @field_validator("updated_column", mode="before")
+    @classmethod
+    def _null(cls, value: object) -> object:
+        """An environment variable has no other way to say that there is none."""
+        return None if value == "null" else value
 
 
 class SqlHr:
-    """Implements :class:`reconciliation.ports.Target` over the tables of :mod:`.schema`.
+    """Implements :class:`reconciliation.ports.HrSystem` over the tables of :mod:`.schema`.
 
     Raises:
         TargetFailed: the database cannot be reached or its tables cannot be made.
     """
 
-    def __init__(self, url: str, batch: int = COMMIT) -> None:
+    def __init__(self, url: str, batch: int = COMMIT, *, updated_column: str | None = "written_at") -> None:
         self.batch = batch
+        self.capabilities = capabilities(updated_column)
         try:
             self.engine = connect(url)
             self.name = self.engine.url.render_as_string(hide_password=True)
@@ -58,129 +78,121 @@ class SqlHr:
 
     def population(self, entity: str) -> int:
         """How many rows the entity has."""
-        try:
-            with self.engine.connect() as connection:
-                return int(connection.execute(sa.select(sa.func.count()).select_from(_table(entity))).scalar_one())
-        except SQLAlchemyError as error:
-            raise _unreachable(error) from None
+        with speaking(), self.engine.connect() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(_table(entity))).scalar_one())
 
-    def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
-        """Rows of ``entity`` with its key and ``columns`` (name -> kind), each once; ``lookups`` as the port says."""
-        table = _table(entity, columns)
-        key = _key(table)
-        chosen = [key, *(table.c[name] for name in columns)]
-        kinds = {str(key.name): "text", **columns}
-        try:
-            with self.engine.connect() as connection:
-                statement = sa.select(*chosen)
-                if lookups is None:
-                    return Snapshot(_frame(kinds, connection.execute(statement).all()))
-                parts = [
-                    _frame(kinds, connection.execute(statement.where(_one_of(table, name, values[i : i + LOOKUP]))).all())
-                    for name, values in lookups.items()
-                    for i in range(0, len(values), LOOKUP)
-                ]
-        except SQLAlchemyError as error:
-            raise _unreachable(error) from None
-        rows = concat(parts) if parts else empty(kinds)
-        return Snapshot(rows if len(parts) < 2 else rows.drop_duplicates(str(key.name), ignore_index=True))
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+    ) -> Snapshot:
+        """Rows of ``entity`` with its key and ``columns`` (name -> kind), each once; ``lookups`` and ``since`` as the port says.
 
-    def rows(
+        A row that holds what is no date is rejected: SQLite keeps whatever somebody wrote, and one such row must not hide
+        the others.
+        """
+        with speaking(), self.engine.connect() as connection:
+            return self.select(connection, entity, columns, lookups, since)
+
+    def select(
         self,
+        connection: sa.Connection,
         entity: str,
         columns: Mapping[str, str],
         lookups: Mapping[str, Sequence[str]] | None,
-        since: tuple[str, datetime] | None = None,
-    ) -> tuple[pd.DataFrame, list[Broken]]:
-        """As :meth:`read`, of rows that people have written: those that hold what is no date are told apart.
-
-        since: (column, moment): rows changed then or later.
-        """
-        table = _table(entity, list(columns))
+        since: datetime | None = None,
+    ) -> Snapshot:
+        """:meth:`read` within a transaction; raises what the driver raises."""
+        table = _table(entity, columns)
         key = _key(table)
         kinds = {str(key.name): "text", **columns}
-        # As text: SQLite keeps whatever somebody wrote into a date, and one such row must not hide the others.
-        chosen = [sa.cast(table.c[n], sa.Text) if k in ("day", "moment") else table.c[n] for n, k in kinds.items()]
-        statements = [sa.select(*chosen)]
+        # Dates as text: Arrow reads them a column at a time, and what is none does not end the query.
+        statement = sa.select(*(sa.cast(table.c[n], sa.Text) if k in ("day", "moment") else table.c[n] for n, k in kinds.items()))
+        if since is not None:
+            statement = statement.where(table.c["written_at"] >= since.astimezone(UTC).replace(tzinfo=None))
+        statements = [statement]
         if lookups is not None:
             statements = [
-                sa.select(*chosen).where(_one_of(table, name, values[i : i + LOOKUP]))
+                statement.where(_one_of(table, name, values[i : i + LOOKUP]))
                 for name, values in lookups.items()
                 for i in range(0, len(values), LOOKUP)
             ]
-        if since is not None:
-            moment = since[1].astimezone(UTC).replace(tzinfo=None)
-            statements = [s.where(table.c[since[0]] >= moment) for s in statements]
-        try:
-            with self.engine.connect() as connection:
-                found = {row[0]: row for statement in statements for row in connection.execute(statement)}
-        except SQLAlchemyError as error:
-            raise _unreachable(error) from None
-        good: list[list[Any]] = []
-        broken: list[Broken] = []
-        for row in found.values():
-            parsed, wrong = _parsed(kinds, row)
-            if wrong is None:
-                good.append(parsed)
-            else:
-                broken.append((row[0], wrong, "is no date", json.dumps(dict(zip(kinds, row, strict=True)), default=str)))
-        return _frame(kinds, good), broken
+        found = [row for each in statements for row in connection.execute(each)]
+        if len(statements) > 1:
+            found = list({row[0]: row for row in found}.values())
+        return _read(kinds, found)
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """None: the database says itself what it refuses."""
         return empty(RECEIPTS)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Creates, updates and closes by upsert, in one transaction.
+        """Creates, updates and closes by upsert, in one transaction; of a key that comes twice the last row counts.
 
         Raises:
             Refused: the database refuses at least one row; nothing was written.
         """
+        with speaking(), self.engine.begin() as connection:
+            return self.write(connection, entity, changes)
+
+    def write(self, connection: sa.Connection, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """:meth:`apply` within a transaction; raises what the driver raises."""
         columns = managed(changes)
-        upsert = _Upsert(self.engine, _table(entity, columns), columns)
-        try:
-            with self.engine.begin() as connection:
-                for start in range(0, len(changes), BATCH):
-                    upsert.execute(connection, upsert.rows(changes.iloc[start : start + BATCH]))
-        except (IntegrityError, DataError) as error:
-            raise Refused(_reason(error)) from None
-        except SQLAlchemyError as error:
-            raise _unreachable(error) from None
-        return done(changes)
+        table = _table(entity, columns)
+        last = pick(changes, ~changes["key"].duplicated(keep="last").to_numpy(dtype=bool))
+        write = _by_driver if connection.dialect.name == "sqlite" else _by_copy
+        there = write(connection, table, columns, last)
+        return as_found(changes, there)
 
 
-class _Upsert:
-    """INSERT … ON CONFLICT DO UPDATE over one table.
+def _statement(dialect: sa.Dialect, table: sa.Table, names: Sequence[str]) -> Any:
+    """INSERT … ON CONFLICT DO UPDATE of ``names``, the first of which is the key."""
+    insert = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
+    changed = {name: insert.excluded[name] for name in names[1:]}
+    stamped = {**changed, "written_at": sa.func.current_timestamp()}
+    return lambda rows: rows(insert).on_conflict_do_update(index_elements=[names[0]], set_=stamped)
 
-    SQLite is spoken to with tuples at driver speed (a third of the time of SQLAlchemy's own parameter handling);
-    other databases through SQLAlchemy's types.
+
+def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
+    """Writes tuples at driver speed: a third of the time of SQLAlchemy's own parameter handling.
+
+    Returns the keys that were there before, of those that were to be created.
     """
+    names = [str(_key(table).name), *columns]
+    upsert = _statement(connection.dialect, table, names)(lambda insert: insert.values({n: sa.bindparam(n) for n in names}))
+    compiled = upsert.compile(dialect=connection.dialect)
+    creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
+    key = _key(table)
+    found = f"SELECT key.value FROM json_each(?) AS key WHERE EXISTS (SELECT 1 FROM {table.name} WHERE {key.name} = key.value)"
+    there = [row[0] for row in connection.exec_driver_sql(found, (json.dumps(creates),))] if creates else []
+    order = [names.index(name) for name in compiled.positiontup or names]
+    values = _rows(names, changes, as_text=True, order=order)
+    for start in range(0, len(values), BATCH):
+        connection.exec_driver_sql(str(compiled), values[start : start + BATCH])
+    return pa.array(there, pa.string())
 
-    def __init__(self, engine: sa.Engine, table: sa.Table, columns: Sequence[str]) -> None:
-        self.names = [str(_key(table).name), *columns]
-        self.by_driver = engine.dialect.name == "sqlite"
-        insert = sqlite.insert(table) if self.by_driver else postgresql.insert(table)
-        insert = insert.values({name: sa.bindparam(name) for name in self.names})
-        changed = {name: insert.excluded[name] for name in columns}
-        self.statement = insert.on_conflict_do_update(
-            index_elements=[self.names[0]], set_={**changed, "written_at": sa.func.current_timestamp()}
-        )
-        compiled = self.statement.compile(dialect=engine.dialect)
-        self.text = str(compiled)
-        self.order = list(compiled.positiontup or self.names)
 
-    def rows(self, changes: pd.DataFrame) -> list[tuple[Any, ...]]:
-        """One tuple per change, in the order of the statement's parameters."""
-        column = {name: arrow(changes["key" if name == self.names[0] else name]) for name in self.names}
-        order = self.order if self.by_driver else self.names
-        return list(zip(*(_values(column[name], self.by_driver) for name in order), strict=True))
+def _by_copy(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
+    """COPY into a temporary table, then one INSERT … SELECT … ON CONFLICT. Returns as :func:`_by_driver`."""
+    key = _key(table)
+    names = [str(key.name), *columns]
+    quoted = ", ".join(f'"{name}"' for name in names)
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {quoted} FROM {table.name} WITH NO DATA")
+    cursor = connection.connection.cursor()
+    with cursor.copy(f"COPY incoming ({quoted}) FROM STDIN") as copy:
+        for row in _rows(names, changes, as_text=False, order=range(len(names))):
+            copy.write_row(row)
+    incoming = sa.table("incoming", *(sa.column(name, table.c[name].type) for name in names))
+    upsert = _statement(connection.dialect, table, names)(lambda insert: insert.from_select(names, sa.select(incoming)))
+    new: sa.ColumnElement[bool] = sa.literal_column("xmax = 0")
+    creates = arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create"))
+    made = {row[0]: row[1] for row in connection.execute(upsert.returning(key, new))}
+    connection.exec_driver_sql("DROP TABLE incoming")
+    return pa.array([name for name in strings(creates) if not made[name]], pa.string())
 
-    def execute(self, connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
-        """Writes the rows; raises what the driver raises."""
-        if self.by_driver:
-            connection.exec_driver_sql(self.text, rows)
-        else:
-            connection.execute(self.statement, [dict(zip(self.names, row, strict=True)) for row in rows])
+
+def _rows(names: Sequence[str], changes: pd.DataFrame, *, as_text: bool, order: Sequence[int]) -> list[tuple[Any, ...]]:
+    """One tuple per change: the key and the columns, in ``order``."""
+    columns = [_values(arrow(changes["key" if place == 0 else name]), as_text) for place, name in enumerate(names)]
+    return list(zip(*(columns[place] for place in order), strict=True))
 
 
 def _values(array: pa.Array, as_text: bool) -> list[Any]:
@@ -194,36 +206,76 @@ def _values(array: pa.Array, as_text: bool) -> list[Any]:
     return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
 
 
-def _frame(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+def _read(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Snapshot:
     values = list(zip(*rows, strict=True)) or [()] * len(kinds)
     found: dict[str, pa.Array] = {}
+    wrong: dict[int, str] = {}
     for (name, kind), column in zip(kinds.items(), values, strict=True):
-        naive = pa.array(column, pa.timestamp("us") if kind == "moment" else ARROW[kind])
-        found[name] = pc.assume_timezone(naive, "UTC") if kind == "moment" else naive
-    return frame(found)
+        if kind in ("day", "moment"):
+            found[name], bad = _dates(column, kind)
+            wrong = {**dict.fromkeys(bad, name), **wrong}
+        else:
+            found[name] = pa.array(column, ARROW[kind])
+    read = frame(found)
+    if not wrong:
+        return Snapshot(read)
+    broken = [
+        (rows[i][0], name, "is no date", json.dumps(dict(zip(kinds, rows[i], strict=True)), default=str), None)
+        for i, name in sorted(wrong.items())
+    ]
+    good = np.ones(len(read), dtype=bool)
+    good[list(wrong)] = False
+    return Snapshot(pick(read, good), rejected=of(REJECTED, broken))
 
 
-def _parsed(kinds: Mapping[str, str], row: Sequence[Any]) -> tuple[list[Any], str | None]:
-    """A row with its dates read, and the column that holds none."""
-    values = list(row)
-    for place, (name, kind) in enumerate(kinds.items()):
-        if kind in ("day", "moment") and values[place] is not None:
-            try:
-                moment = datetime.fromisoformat(str(values[place]))
-            except ValueError:
-                return values, name
-            values[place] = moment.date() if kind == "day" else moment
-    return values, None
+def _dates(texts: Sequence[str | None], kind: str) -> tuple[pa.Array, list[int]]:
+    """Days or UTC moments from ISO texts, null where there is none, and the places of the texts that are none."""
+    column = pa.array(texts, pa.string())
+    try:
+        return _parsed(column, kind), []
+    except pa.ArrowInvalid:
+        good = np.array([text is None or _is_date(text) for text in texts], dtype=bool)
+        places = [int(i) for i in np.flatnonzero(~good)]
+        mended = zip(texts, good, strict=True)
+        isolated = [datetime.fromisoformat(text).isoformat() if text is not None and ok else None for text, ok in mended]
+        return _parsed(pa.array(isolated, pa.string()), kind), places
 
 
-def columns_of(entity: str) -> dict[str, str]:
+def _parsed(column: pa.Array, kind: str) -> pa.Array:
+    moment = column.cast(pa.timestamp("us"))
+    return moment.cast(pa.date32()) if kind == "day" else pc.assume_timezone(moment, "UTC")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
+
+
+def columns_of(entity: str) -> dict[str, Kind]:
     """The entity's columns, name -> kind; its key first.
 
     Raises:
         Misconfigured: there is no such entity.
     """
-    kinds = {sa.Text: "text", sa.Date: "day", sa.DateTime: "moment", sa.Boolean: "flag"}
+    kinds: dict[type, Kind] = {sa.Text: "text", sa.Date: "day", sa.DateTime: "moment", sa.Boolean: "flag"}
     return {str(c.name): kinds[type(c.type)] for c in _table(entity).columns}
+
+
+def _open(settings: SqlSettings, home: Path) -> SqlHr:
+    url = settings.url.get_secret_value() if settings.url else f"sqlite:///{home.absolute() / 'hr.db'}"
+    return SqlHr(url, updated_column=settings.updated_column)
+
+
+def capabilities(updated_column: str | None) -> Capabilities:
+    """All entities, whole; without ``updated_column`` it does not tell when a row was changed."""
+    entities = {}
+    for entity in metadata.tables:
+        (key, _), *columns = columns_of(entity).items()
+        told = {name: kind for name, kind in columns if name == "written_at" and updated_column}
+        entities[entity] = Holds(key=key, columns={n: k for n, k in columns if n != "written_at"}, told=told)
+    return Capabilities(system="the HR database", entities=entities, atomic=True)
 
 
 def _table(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa.Table:
@@ -249,6 +301,24 @@ def _one_of(table: sa.Table, name: str, values: Sequence[str]) -> sa.ColumnEleme
     return table.c[name].in_(values)
 
 
+@contextmanager
+def speaking() -> Iterator[None]:
+    """What a database says, as what it means for us.
+
+    Raises:
+        Refused: it refuses a row. TargetFailed: it cannot be used.
+    """
+    try:
+        yield
+    except (IntegrityError, DataError) as error:
+        raise Refused(_reason(error)) from None
+    except (SQLAlchemyError, psycopg.OperationalError) as error:
+        raise _unreachable(error) from None
+    except psycopg.Error as error:
+        # COPY goes past SQLAlchemy, and so do its errors.
+        raise Refused(str(error.diag.message_primary or type(error).__name__)) from None
+
+
 def _reason(error: IntegrityError | DataError) -> str:
     """Why the database refused a row, without the row's values."""
     primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
@@ -258,5 +328,8 @@ def _reason(error: IntegrityError | DataError) -> str:
 def _unreachable(error: Exception) -> TargetFailed:
     return TargetFailed(
         f"The HR database cannot be used ({type(error).__name__})",
-        "The operator must check that it runs and that HRSYNC_HR__URL is right, then run again; nothing was lost.",
+        "The operator must check that it runs and that HRSYNC_SQL__URL is right, then run again; nothing was lost.",
     )
+
+
+CONNECTOR = Connector("SQL staging database", SqlSettings, _open, lambda settings: capabilities(settings.updated_column))

@@ -1,0 +1,81 @@
+"""Files for an HR system that imports them: CSV into a folder or over SFTP, and its answers out of an inbox.
+
+What was delivered is kept in a mirror, a database with the tables of the SQL connector: it is what a run compares with, and
+what HR's answer files change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from reconciliation.capabilities import Capabilities
+from reconciliation.ports import HrSystem
+
+from .. import Connector
+from ..sql import capabilities
+
+
+class SftpSettings(BaseModel):
+    """An SFTP server. Its host key must be in ``known_hosts``: none is trusted on first use."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str
+    port: int = 22
+    username: str
+    password: SecretStr | None = None
+    private_key: SecretStr | None = Field(None, description="an OpenSSH or PEM private key, the text itself")
+    passphrase: SecretStr | None = None
+    known_hosts: str = Field(description="lines of a known_hosts file, such as ssh-keyscan prints; compare them with the host's own first")
+    timeout: float = Field(30.0, gt=0, description="seconds for connecting, and for each file")
+
+
+class CsvDropSettings(BaseModel):
+    """Where files are put and fetched, and how they are written."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: Path | None = Field(None, description="a local folder; without it and sftp: hr-files below HRSYNC_HOME")
+    sftp: SftpSettings | None = None
+    outbox: str = Field("to_hr", description="folder for our files, below the folder or the SFTP user's home")
+    inbox: str = Field("from_hr", description="folder for HR's answer files")
+    archive: str = Field("from_hr/archive", description="folder for answer files that were read")
+    mode: Literal["delta", "full"] = Field("delta", description="a file holds what has changed, or all rows")
+    file_name: str = Field("{entity}-{sequence:08}.csv", description="{entity} and {sequence}; a delta needs the sequence")
+    columns: Mapping[str, tuple[str, ...]] = Field({}, description="entity -> its columns in order; all of them if it is not named")
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    date_format: str = Field("%Y-%m-%d", description="of days, as strftime writes them")
+    moment_format: str = Field("%Y-%m-%dT%H:%M:%SZ", description="of moments, which are UTC")
+    formulas: Literal["quote", "keep"] = Field("quote", description="text that a spreadsheet would compute gets a quote before it")
+    quiet_seconds: float = Field(10.0, ge=0, description="so long an answer file without a manifest must have been left alone")
+
+    @model_validator(mode="after")
+    def _usable(self) -> CsvDropSettings:
+        if self.folder and self.sftp:
+            raise ValueError("files go to a folder or to an SFTP server, not to both")
+        if self.mode == "delta" and "{sequence" not in self.file_name:
+            raise ValueError("file_name needs {sequence}: a delta that takes the place of one that HR has not read is lost")
+        if "{entity" not in self.file_name:
+            raise ValueError("file_name needs {entity}")
+        "".encode(self.encoding)
+        return self
+
+
+def _open(settings: CsvDropSettings, home: Path) -> HrSystem:
+    from .system import CsvDrop
+
+    return CsvDrop.of(settings, home)
+
+
+def _can(settings: CsvDropSettings) -> Capabilities:
+    held = capabilities("written_at")
+    what = f"files over SFTP ({settings.sftp.host})" if settings.sftp else "files in a folder"
+    return Capabilities(system=what, entities=held.entities, remote=settings.sftp is not None, atomic=True)
+
+
+CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can)

@@ -1,0 +1,221 @@
+"""Where files lie: a local folder or an SFTP server. A file comes into sight whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import anyio
+import asyncssh
+from anyio.from_thread import start_blocking_portal
+
+from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
+
+from . import SftpSettings
+
+PART = ".part"
+"""The end of the name of a file that is being written."""
+
+
+class Place(Protocol):
+    """Folders with files; paths are relative, with ``/``. Raises TargetFailed, CredentialsRefused."""
+
+    name: str
+
+    def put(self, path: str, content: bytes) -> None:
+        """A file, whole, in the place of one with this name."""
+
+    def files(self, folder: str) -> list[tuple[str, int, float]]:
+        """(name, size, seconds since it was written) of the files of a folder, but for those that are being written."""
+
+    def get(self, path: str) -> bytes:
+        """The content of a file."""
+
+    def move(self, path: str, to: str) -> None:
+        """Moves a file, in the place of one that is there."""
+
+    def remove(self, path: str) -> None:
+        """Removes a file, if it is there."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+class Folder:
+    """A local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.name = root.absolute(), str(root.absolute())
+
+    def put(self, path: str, content: bytes) -> None:
+        target = self.root / path
+        with self._failing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=PART)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(temporary).replace(target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+
+    def files(self, folder: str) -> list[tuple[str, int, float]]:
+        with self._failing():
+            place = self.root / folder
+            there = [f for f in place.iterdir() if f.is_file()] if place.is_dir() else []
+            found = [(f.name, f.stat()) for f in there if _visible(f.name)]
+        return sorted((name, stat.st_size, time.time() - stat.st_mtime) for name, stat in found)
+
+    def get(self, path: str) -> bytes:
+        with self._failing():
+            return (self.root / path).read_bytes()
+
+    def move(self, path: str, to: str) -> None:
+        with self._failing():
+            (self.root / to).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).replace(self.root / to)
+
+    def remove(self, path: str) -> None:
+        with self._failing():
+            (self.root / path).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TargetFailed(
+                f"The folder {self.name} cannot be used ({type(error).__name__})",
+                "The operator must look at the folder and its rights, then run again; nothing was lost.",
+            ) from None
+
+
+class Sftp:
+    """An SFTP server, over one connection that is opened when it is first needed."""
+
+    def __init__(self, settings: SftpSettings) -> None:
+        self.settings = settings
+        self.name = f"sftp://{settings.host}:{settings.port}"
+        self._stack = contextlib.ExitStack()
+        self._portal: Any = None
+        self._client: Any = None
+
+    def put(self, path: str, content: bytes) -> None:
+        self._call(self._put, path, content)
+
+    def files(self, folder: str) -> list[tuple[str, int, float]]:
+        found: list[tuple[str, int, float]] = self._call(self._files, folder)
+        return found
+
+    def get(self, path: str) -> bytes:
+        content: bytes = self._call(self._get, path)
+        return content
+
+    def move(self, path: str, to: str) -> None:
+        self._call(self._move, path, to)
+
+    def remove(self, path: str) -> None:
+        self._call(self._remove, path)
+
+    def close(self) -> None:
+        self._client = self._portal = None
+        self._stack.close()
+
+    async def _put(self, path: str, content: bytes) -> None:
+        where = PurePosixPath(path)
+        await self._client.makedirs(str(where.parent), exist_ok=True)
+        temporary = str(where.with_name(f".{where.name}{PART}"))
+        async with self._client.open(temporary, "wb") as file:
+            await file.write(content)
+        await self._rename(temporary, path)
+
+    async def _rename(self, path: str, to: str) -> None:
+        if self._client.supports_remote_posix_rename:
+            await self._client.posix_rename(path, to)
+            return
+        # Without a rename that replaces: whoever sees no file for a moment sees no half of one either.
+        if await self._client.exists(to):
+            await self._client.remove(to)
+        await self._client.rename(path, to)
+
+    async def _files(self, folder: str) -> list[tuple[str, int, float]]:
+        if not await self._client.isdir(folder):
+            return []
+        entries = [e async for e in self._client.scandir(folder)]
+        there = [e for e in entries if e.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR and _visible(e.filename)]
+        return sorted((e.filename, e.attrs.size or 0, time.time() - (e.attrs.mtime or 0)) for e in there)
+
+    async def _get(self, path: str) -> bytes:
+        async with self._client.open(path, "rb") as file:
+            content: bytes = await file.read()
+            return content
+
+    async def _move(self, path: str, to: str) -> None:
+        await self._client.makedirs(str(PurePosixPath(to).parent), exist_ok=True)
+        await self._rename(path, to)
+
+    async def _remove(self, path: str) -> None:
+        if await self._client.exists(path):
+            await self._client.remove(path)
+
+    async def _connect(self) -> None:
+        s = self.settings
+        key = s.private_key.get_secret_value() if s.private_key else None
+        passphrase = s.passphrase.get_secret_value() if s.passphrase else None
+        connection = await asyncssh.connect(
+            s.host,
+            s.port,
+            username=s.username,
+            password=s.password.get_secret_value() if s.password else None,
+            client_keys=[asyncssh.import_private_key(key, passphrase)] if key else None,
+            known_hosts=s.known_hosts.encode(),
+            agent_path=None,
+            config=None,
+            connect_timeout=s.timeout,
+        )
+        self._client = await connection.start_sftp_client()
+
+    def _call(self, function: Any, *args: Any) -> Any:
+        async def within() -> Any:
+            with anyio.fail_after(self.settings.timeout):
+                if self._client is None:
+                    await self._connect()
+                return await function(*args)
+
+        try:
+            if self._portal is None:
+                self._portal = self._stack.enter_context(start_blocking_portal())
+            return self._portal.call(within)
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
+            raise Misconfigured(
+                f"The private key or known_hosts for {self.name} cannot be read ({type(error).__name__})",
+                "The data engineer must correct HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY, __PASSPHRASE or __KNOWN_HOSTS.",
+            ) from None
+        except asyncssh.HostKeyNotVerifiable:
+            raise Misconfigured(
+                f"The host key of {self.name} is not the one in known_hosts",
+                "The data engineer must ask whoever runs the server for its key; if it has changed for a reason, correct known_hosts.",
+            ) from None
+        except asyncssh.PermissionDenied:
+            raise CredentialsRefused(f"{self.name} refuses the credentials", "The data engineer must renew them.") from None
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            self.close()
+            raise TargetFailed(
+                f"{self.name} cannot be used ({type(error).__name__})",
+                "The operator must look at the server and our rights there, then run again; nothing was lost.",
+            ) from None
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith((PART, ".tmp"))

@@ -1,0 +1,41 @@
+"""The drop's own tables, beside the mirror's: what is to be delivered, and which answers were read. Moments are UTC."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+VERSION = "drop_version"
+"""Table with the version of these tables; the mirror's has Alembic's usual name."""
+metadata = sa.MetaData()
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entity", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer),
+    sa.Column("content", sa.LargeBinary),
+    sa.Column("made", sa.DateTime, nullable=False),
+    sa.Column("delivered", sa.DateTime, index=True),
+)
+"""content: of a delta until it is delivered; a full file is made from the mirror when it is."""
+answer_file = sa.Table(
+    "answer_file",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("taken", sa.DateTime, nullable=False),
+    sa.Column("good", sa.Integer, nullable=False),
+    sa.Column("bad", sa.Integer, nullable=False),
+)
+answer_line = sa.Table(
+    "answer_line",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("entity", sa.Text, nullable=False, index=True),
+    sa.Column("key", sa.Text),
+    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("raw", sa.Text, nullable=False),
+)
+"""Lines that could not be read, until a later one with their key could."""

@@ -1,0 +1,160 @@
+"""The drop as an HR system: the mirror answers, files carry what changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from reconciliation.errors import Refused
+from reconciliation.frame import arrow, concat, of, strings, true
+from reconciliation.receipts import RECEIPTS
+from reconciliation.snapshot import REJECTED, Snapshot
+
+from ...database import migrate
+from ..sql import SqlHr, speaking
+from . import CsvDropSettings, _can, inbox, text
+from .places import Folder, Place, Sftp
+from .schema import VERSION, answer_line, delivery
+
+
+class CsvDrop:
+    """Implements :class:`reconciliation.ports.HrSystem` over files and a mirror of what was delivered.
+
+    A change is written to the mirror and to the outbox (table ``delivery``) in one transaction; then the file is put there,
+    and its manifest last. What could not be put is put by the next run before anything else, under the same name: HR may
+    see a file twice, never not at all.
+    """
+
+    batch = 1_000_000
+    """One file for each run: it is the transaction, not the file, that an interruption undoes."""
+
+    def __init__(self, mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
+        self.mirror, self.place, self.settings = mirror, place, settings
+        self.name, self.capabilities = place.name, _can(settings)
+        self._begun = False
+        with speaking():
+            migrate(mirror.engine, Path(__file__).parent / "migrations", VERSION)
+
+    @classmethod
+    def of(cls, settings: CsvDropSettings, home: Path) -> CsvDrop:
+        """The drop that the settings describe; its mirror is ``hr-mirror.db`` below ``home``."""
+        place = Sftp(settings.sftp) if settings.sftp else Folder(settings.folder or home / "hr-files")
+        return cls(SqlHr(f"sqlite:///{home.absolute() / 'hr-mirror.db'}"), place, settings)
+
+    def close(self) -> None:
+        """Closes the mirror and the connection."""
+        self.place.close()
+        self.mirror.close()
+
+    def population(self, entity: str) -> int:
+        """How many rows were delivered and are there."""
+        self._begin()
+        return self.mirror.population(entity)
+
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+    ) -> Snapshot:
+        """What HR has, as far as it was delivered or answered; answer lines that could not be read are rejected."""
+        self._begin()
+        found = self.mirror.read(entity, columns, lookups, since)
+        a = answer_line.c
+        query = sa.select(a.key, a.field, a.reason, a.raw, sa.null()).where(a.entity == entity).order_by(a.id)
+        with speaking(), self.mirror.engine.connect() as connection:
+            lines = of(REJECTED, [tuple(row) for row in connection.execute(query)])
+        if lookups is not None:
+            asked = pa.array([v for values in lookups.values() for v in values], pa.string())
+            lines = lines[true(pc.is_in(arrow(lines["key"]), value_set=asked))]
+        return Snapshot(found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)]))
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """Receipts of changes with a character that the files' encoding has not."""
+        found: dict[str, str] = {}
+        for name in (n for n in changes.columns if pa.types.is_string(arrow(changes[n]).type)):
+            for key, value in zip(changes["key"], strings(changes[name]), strict=True):
+                try:
+                    (value or "").encode(self.settings.encoding)
+                except UnicodeEncodeError:
+                    found.setdefault(key, f"{name} has a character that {self.settings.encoding} has not")
+        return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
+
+    def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """Creates, updates and closes: mirror and outbox in one transaction, then the file.
+
+        Raises:
+            Refused: the mirror refuses a row; nothing was written.
+            TargetFailed: the file cannot be put there now; it goes out first of all when it can be.
+        """
+        self._begin()
+        with speaking(), self.mirror.engine.begin() as connection:
+            receipts = self.mirror.write(connection, entity, changes)
+            row: dict[str, object] = {"entity": entity, "made": _now()}
+            if self.settings.mode == "delta":
+                key = self.capabilities.entities[entity].key
+                rows = self.mirror.select(connection, entity, self._kinds(entity), {key: changes["key"].tolist()}).frame
+                row |= {"rows": len(rows), "content": self._content(entity, rows)}
+            connection.execute(delivery.insert().values(row))
+        self._deliver()
+        return receipts
+
+    def _begin(self) -> None:
+        """What lies about from earlier: files that were not delivered, then answers that have come."""
+        if not self._begun:
+            self._deliver()
+            inbox.take(self.mirror, self.place, self.settings)
+            self._begun = True
+
+    def _deliver(self) -> None:
+        """Puts what is in the outbox where HR finds it, oldest first."""
+        d = delivery.c
+        with speaking(), self.mirror.engine.connect() as connection:
+            waiting = connection.execute(sa.select(d.sequence, d.entity, d.rows).where(d.delivered.is_(None)).order_by(d.sequence)).all()
+        newest = {entity: sequence for sequence, entity, _ in waiting}
+        for sequence, entity, rows in waiting:
+            if self.settings.mode == "delta" or newest[entity] == sequence:
+                with speaking(), self.mirror.engine.connect() as connection:
+                    content = connection.execute(sa.select(d.content).where(d.sequence == sequence)).scalar_one()
+                if content is None:
+                    whole = self.mirror.read(entity, self._kinds(entity)).frame
+                    self._put(entity, sequence, self._content(entity, whole), len(whole))
+                else:
+                    self._put(entity, sequence, content, rows)
+            with speaking(), self.mirror.engine.begin() as connection:
+                connection.execute(delivery.update().where(d.sequence == sequence).values(delivered=_now(), content=None))
+
+    def _put(self, entity: str, sequence: int, content: bytes, rows: int) -> None:
+        name = self.settings.file_name.format(entity=entity, sequence=sequence)
+        path = f"{self.settings.outbox}/{name}"
+        told = {
+            "file": name,
+            "entity": entity,
+            "mode": self.settings.mode,
+            "sequence": sequence,
+            "rows": rows,
+            "sha256": sha256(content).hexdigest(),
+        }
+        # Until the new manifest is there, there is none: whoever waits for it never reads one file by another's.
+        self.place.remove(path + inbox.MANIFEST)
+        self.place.put(path, content)
+        self.place.put(path + inbox.MANIFEST, json.dumps(told, indent=2).encode())
+
+    def _content(self, entity: str, rows: pd.DataFrame) -> bytes:
+        chosen = self.settings.columns.get(entity) or tuple(rows.columns)
+        try:
+            return text.written(rows, chosen, self.settings)
+        except UnicodeEncodeError:
+            raise Refused(f"has a character that {self.settings.encoding} has not") from None
+
+    def _kinds(self, entity: str) -> dict[str, str]:
+        return dict(self.capabilities.entities[entity].columns)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

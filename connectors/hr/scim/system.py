@@ -1,0 +1,370 @@
+"""A SCIM server as an HR system: the protocol is scim2-client's, the requests go through our retrying transport."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pandas as pd
+from scim2_client import BaseSyncSCIMClient, RequestNetworkException, SCIMClientException
+from scim2_models import ListResponse, Schema, SCIMException, SearchRequest, User
+
+from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
+from reconciliation.frame import arrow, of
+from reconciliation.plan import managed
+from reconciliation.receipts import PAST_TENSE, RECEIPTS
+from reconciliation.snapshot import REJECTED, Snapshot
+
+from ...transport import posting, retrying
+from . import ScimSettings, capabilities
+from .user import CORE, ENTERPRISE, Resource, attributes, operations, row, with_values
+
+FEW = 40
+"""So many people are looked up by filters; for more, all are read."""
+IN_ONE = 10
+"""Values in one filter: it travels in the URL."""
+
+
+class _Client(BaseSyncSCIMClient):
+    """scim2-client over httpx: its own engines know httpx2 only, and the retrying transport is httpx's."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        super().__init__(check_response_content_type=False)
+        self._http = http
+
+    def _stays_under_base_url(self, endpoint: str) -> bool:
+        return str(self._http.build_request("GET", endpoint).url).startswith(str(self._http.base_url))
+
+    def _parse_json(self, response: Any) -> Any:
+        return response.json()
+
+    def request(self, method: str, url: str, **kwargs: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, url, **kwargs)
+        except httpx.HTTPError as error:
+            raise RequestNetworkException() from error
+
+
+class ScimHr:
+    """Implements :class:`reconciliation.ports.HrSystem` for people.
+
+    What the server supports (filter, PATCH, bulk, ETag) it is asked once. What it answers to a filter is looked at again: a
+    server that ignores filters must not make us write to the wrong person.
+
+    Raises:
+        CredentialsRefused, TargetFailed: it cannot be asked. Misconfigured: it has no place for the key.
+    """
+
+    batch = 100
+
+    def __init__(self, settings: ScimSettings) -> None:
+        self.settings = settings
+        self.name = str(settings.base_url).rstrip("/")
+        token = settings.token.get_secret_value() if settings.token else ""
+        self._posting = posting(settings.attempts, settings.backoff, safe=False)
+        self._http = httpx.Client(
+            base_url=self.name + "/",
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/scim+json, application/json"},
+            timeout=settings.timeout,
+            transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff),
+        )
+        self._seen: dict[str, Resource] = {}
+        with self._speaking():
+            self._client = _Client(self._http)
+            self._client.discover()
+        config = self._client.provider.config
+        self._filters, self._patches, self._etags = (bool(part and part.supported) for part in (config.filter, config.patch, config.etag))  # type: ignore[union-attr]
+        bulk = config.bulk  # type: ignore[union-attr]
+        self._bulk = int(bulk.max_operations or 0) if bulk and bulk.supported else 0
+        absent = self._absent()
+        if settings.key == "employee_number" and "employee_number" in absent:
+            raise Misconfigured(
+                "The SCIM server has no employeeNumber, by which people are known",
+                "The data engineer must set HRSYNC_SCIM__KEY=user_name, or have the server offer the enterprise extension.",
+            )
+        self.capabilities = capabilities(settings, frozenset(absent))
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
+
+    def population(self, entity: str) -> int:
+        """How many users the server says it has."""
+        with self._speaking():
+            return int(self._page(None, 1)[0])
+
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+    ) -> Snapshot:
+        """Users with ``columns``; one without the key, or that is none by its shape, is rejected."""
+        chosen = [name for name in columns if name != "employee_id"]
+        needed = list(dict.fromkeys([*chosen, *(n for n in lookups or {} if n != "employee_id"), *(["written_at"] if since else [])]))
+        with self._speaking():
+            resources, complete = self._asked(lookups, since)
+        rows: list[tuple[Any, ...]] = []
+        rejected: list[tuple[Any, ...]] = []
+        for resource in resources:
+            try:
+                found = row(resource, needed, self.settings.key)
+            except ValueError as error:
+                rejected.append((None, "(resource)", str(error), json.dumps(resource), None))
+                continue
+            if found["employee_id"] is None:
+                if lookups is None or _meets(found, lookups):
+                    field = "userName" if self.settings.key == "user_name" else "employeeNumber"
+                    rejected.append((None, field, "has no value: nobody can be told apart by it", json.dumps(resource), None))
+                continue
+            old = since is not None and found["written_at"] is not None and found["written_at"] < since
+            if not old and (lookups is None or _meets(found, lookups)):
+                self._seen[found["employee_id"]] = resource
+                rows.append((found["employee_id"], *(found[name] for name in chosen)))
+        return Snapshot(of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows), complete, of(REJECTED, rejected))
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """Receipts of new people without what becomes their userName."""
+        if self.settings.key == "user_name" or self.settings.user_name == "employee_id":
+            return of(RECEIPTS, [])
+        lacking = (changes["kind"] == "create") & changes["email"].isna()
+        return of(RECEIPTS, [(key, "failed", "has no email, which becomes the userName", None) for key in changes["key"][lacking]])
+
+    def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """One operation for each change, in bulk where the server offers it; each row has a receipt of its own.
+
+        Raises:
+            TargetFailed, CredentialsRefused: the server cannot be asked; what was sent is found out by the next run.
+        """
+        names = managed(changes)
+        values = zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
+        rows = [dict(zip(changes.columns, row_, strict=True)) for row_ in values]
+        unseen = [str(r["key"]) for r in rows if r["key"] not in self._seen]
+        if unseen:
+            self.read(entity, {}, {"employee_id": unseen})
+        receipts: list[tuple[str, str, str | None, None]] = []
+        size = self._bulk or 1
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            # A key that comes again is sent when the one before has its answer.
+            rounds: list[list[dict[str, Any]]] = []
+            for r in some:
+                free = next((group for group in rounds if all(r["key"] != other["key"] for other in group)), None)
+                if free is None or rounds[-1] is not free:
+                    rounds.append(free := [])
+                free.append(r)
+            for group in rounds:
+                with self._speaking():
+                    receipts += self._together(names, group) if self._bulk else [self._alone(names, r) for r in group]
+        return of(RECEIPTS, receipts)
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def _absent(self) -> set[str]:
+        """Columns for whose attribute the server's schemas have no place."""
+        described = {str(s.id): {str(a.name) for a in s.attributes or []} for s in self._schemas()}
+        if CORE not in described:
+            return set()
+        extension = described.get(ENTERPRISE, set())
+        absent = set()
+        for column in (*capabilities(self.settings).entities["employees"].columns, "employee_number"):
+            attribute = attributes(column)
+            if attribute.startswith(ENTERPRISE):
+                absent |= {column} if attribute.rpartition(".")[2] not in extension else set()
+            elif attribute != "externalId" and attribute.partition(".")[0] not in described[CORE]:
+                absent |= {column}
+        return absent
+
+    def _schemas(self) -> list[Any]:
+        answer = self._client.request("GET", "Schemas")
+        if not answer.is_success:
+            return []
+        return list(ListResponse[Schema].model_validate(answer.json()).resources or [])
+
+    def _asked(self, lookups: Mapping[str, Sequence[str]] | None, since: datetime | None) -> tuple[list[Resource], bool]:
+        filters = self._filter(lookups, since)
+        if filters is None:
+            return self._all(None)
+        found: dict[str, Resource] = {}
+        complete = True
+        for text in filters:
+            some, whole = self._all(text)
+            complete &= whole
+            found.update((str(resource.get("id")), resource) for resource in some)
+        return list(found.values()), complete
+
+    def _filter(self, lookups: Mapping[str, Sequence[str]] | None, since: datetime | None) -> list[str] | None:
+        """Filters that together find what is asked for; ``None`` where everything must be read."""
+        if not self._filters:
+            return None
+        if lookups is None:
+            return [f'meta.lastModified ge "{since.astimezone(UTC).isoformat(timespec="milliseconds")}"'] if since else None
+        if sum(map(len, lookups.values())) > FEW:
+            return None
+        found = []
+        for column, values in lookups.items():
+            path = self._path(column)
+            tests = [f"{path} eq {json.dumps(value)}" for value in values]
+            found += [" or ".join(tests[i : i + IN_ONE]) for i in range(0, len(tests), IN_ONE)]
+        return found
+
+    def _path(self, column: str) -> str:
+        if column == "employee_id":
+            return "userName" if self.settings.key == "user_name" else f"{ENTERPRISE}:employeeNumber"
+        attribute = attributes(column)
+        if attribute.startswith(ENTERPRISE):
+            return f"{ENTERPRISE}:{attribute.rpartition('.')[2]}"
+        return f"{attribute}.value" if attribute in ("emails", "phoneNumbers") else attribute
+
+    def _all(self, text: str | None) -> tuple[list[Resource], bool]:
+        """Every user that the server answers with, page by page, and whether these are all it says it has.
+
+        The size of a page is left to the server, for there is one that fails when it is asked for.
+        """
+        found: dict[str, Resource] = {}
+        read = 0
+        while True:
+            total, page = self._page(text, read + 1)
+            fresh = {str(r.get("id")): r for r in page if isinstance(r, dict)}
+            before = len(found)
+            found.update(fresh)
+            read += len(page)
+            if read >= total or not page or len(found) == before:
+                return list(found.values()), len(found) >= total
+
+    def _page(self, text: str | None, start: int) -> tuple[int, list[Resource]]:
+        parameters = {"filter": text, "startIndex": start if start > 1 else None}
+        wanted: SearchRequest[Any] = SearchRequest.model_validate({name: value for name, value in parameters.items() if value is not None})
+        answer: Any = self._client.query(User, query_parameters=wanted, check_response_payload=False, expected_status_codes=None)
+        if not isinstance(answer, dict) or not isinstance(answer.get("totalResults"), int):
+            raise TargetFailed("The SCIM server answers with no list", "The operator must check HRSYNC_SCIM__BASE_URL, then run again.")
+        return answer["totalResults"], list(answer.get("Resources") or [])
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def _request(self, names: Sequence[str], change: Mapping[str, Any]) -> tuple[str, str, Resource, Resource, str | None]:
+        """(method, path, body, the user as it is to be, its version) of a change."""
+        key = str(change["key"])
+        old = self._seen.get(key)
+        if old is None:
+            values = {n: change[n] for n in names if change[n] is not None and n in self.capabilities.entities["employees"].columns}
+            new = with_values({"active": True}, values)
+            if self.settings.key == "user_name":
+                new["userName"] = key
+            else:
+                new = with_values(new, {"employee_number": key})
+                new["userName"] = change["email"] if self.settings.user_name == "email" else key
+            return "POST", "/Users", new, new, None
+        fields = str(change["fields"]).split(",") if change["fields"] else [n for n in names if change[n] is not None]
+        new = with_values(old, {n: change[n] for n in fields})
+        path = f"/Users/{old['id']}"
+        version = (old.get("meta") or {}).get("version") if self._etags else None
+        if self._patches:
+            body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations(old, new)}
+            return "PATCH", path, body, new, version
+        return "PUT", path, {n: v for n, v in new.items() if n != "meta"}, new, version
+
+    def _alone(self, names: Sequence[str], change: Mapping[str, Any]) -> tuple[str, str, str | None, None]:
+        method, path, body, new, version = self._request(names, change)
+        headers = {"If-Match": version} if version else {}
+        answer = self._client.request(
+            method,
+            path.lstrip("/"),
+            json=body,
+            headers={"Content-Type": "application/scim+json", **headers},
+            extensions={"retry": self._posting} if method == "POST" else {},
+        )
+        self._fatal(answer.status_code)
+        made = _json(answer)
+        return self._receipt(change, method, answer.status_code, made if made.get("id") else None, made.get("scimType"), new)
+
+    def _together(self, names: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str | None, None]]:
+        operations_: list[dict[str, Any]] = []
+        wanted: list[tuple[str, Resource]] = []
+        for place, change in enumerate(changes):
+            method, path, body, new, version = self._request(names, change)
+            operation = {"method": method, "path": path, "data": body, "bulkId": str(place)}
+            operations_.append(operation | ({"version": version} if version else {}))
+            wanted.append((method, new))
+        body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations_}
+        headers = {"Content-Type": "application/scim+json"}
+        answer = self._client.request("POST", "Bulk", json=body, headers=headers, extensions={"retry": self._posting})
+        self._fatal(answer.status_code)
+        results = _json(answer).get("Operations")
+        if not answer.is_success or not isinstance(results, list):
+            raise TargetFailed(f"The SCIM server answered {answer.status_code} to a bulk request", _AGAIN)
+        told = {str(r.get("bulkId", place)): r for place, r in enumerate(results) if isinstance(r, dict)}
+        receipts = []
+        for place, (change, (method, new)) in enumerate(zip(changes, wanted, strict=True)):
+            result = told.get(str(place), {})
+            status = int(str(result.get("status") or 0))
+            self._fatal(status)
+            inner = result.get("response") or {}
+            made = None
+            if method == "POST" and "location" in result:
+                made = {**new, "id": str(result["location"]).rstrip("/").rpartition("/")[2]}
+            receipts.append(self._receipt(change, method, status, made, inner.get("scimType") if isinstance(inner, dict) else None, new))
+        return receipts
+
+    def _receipt(
+        self, change: Mapping[str, Any], method: str, status: int, made: Resource | None, kind: Any, new: Resource
+    ) -> tuple[str, str, str | None, None]:
+        key = str(change["key"])
+        # What it looks like now is the server's to say.
+        self._seen.pop(key, None)
+        if 200 <= status < 300:
+            if made:
+                self._seen[key] = made
+            return key, PAST_TENSE["create" if method == "POST" else "update" if change["kind"] == "create" else change["kind"]], None, None
+        if status == 409 or kind == "uniqueness":
+            return key, "failed", "the SCIM server has another user with this userName", None
+        if status == 412:
+            return key, "failed", "was changed on the SCIM server in the meantime; the next run looks at it again", None
+        if status == 404:
+            return key, "failed", "is no more on the SCIM server", None
+        return key, "failed", f"the SCIM server refused it ({status}{f', {kind}' if isinstance(kind, str) else ''})", None
+
+    def _fatal(self, status: int) -> None:
+        """What is no fault of a row.
+
+        Raises:
+            CredentialsRefused, TargetFailed: with who must act.
+        """
+        if status in (401, 403):
+            raise CredentialsRefused(f"The SCIM server refuses the token ({status})", "The data engineer must renew HRSYNC_SCIM__TOKEN.")
+        if status in (0, 429, 502, 503, 504):
+            raise TargetFailed(f"The SCIM server answered {status or 'nothing'} again and again", _AGAIN)
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, RequestNetworkException) as error:
+            raise TargetFailed(f"The SCIM server does not answer ({type(error).__name__})", _AGAIN) from None
+        except SCIMException as error:
+            status = int(getattr(error, "status", 0) or 0)
+            if status:
+                self._fatal(status)
+            raise TargetFailed(f"The SCIM server refuses to be read ({status or type(error).__name__})", _AGAIN) from None
+        except SCIMClientException as error:
+            answer = getattr(error, "response", None) or getattr(error, "source", None)
+            status = int(getattr(answer, "status_code", 0) or 0)
+            if status:
+                self._fatal(status)
+            raise TargetFailed(f"The SCIM server answers what is no SCIM ({status or type(error).__name__})", _AGAIN) from None
+
+
+_AGAIN = "The operator must look at the server, then run again; nothing was lost."
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _meets(found: Mapping[str, Any], lookups: Mapping[str, Sequence[str]]) -> bool:
+    return any(found.get(name) is not None and str(found[name]).lower() in {v.lower() for v in values} for name, values in lookups.items())

@@ -1,0 +1,80 @@
+"""What an HR system can hold, and a process narrowed to that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from .frame import Kind
+from .spec import Frozen, ProcessSpec
+
+CUSTOM = "custom_for_accessplanit"
+"""Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` -> value)."""
+
+
+class Holds(Frozen):
+    """What a system holds of one entity: its key, the columns that can be written, and those that it only tells.
+
+    ``columns`` and ``told`` are name -> kind; the names are those of HR's entities (``connectors/hr/schema.py``). lost: what
+    of the entity cannot be held, in a sentence for people. same: column -> pairs of values that it cannot tell apart.
+    """
+
+    key: str
+    columns: Mapping[str, Kind]
+    told: Mapping[str, Kind] = Field(default_factory=dict)
+    lost: str = ""
+    same: Mapping[str, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
+
+    def kinds(self) -> dict[str, str]:
+        """Every column that can be read, name -> kind, the key first."""
+        return {self.key: "text", **self.columns, **self.told}
+
+
+class Capabilities(Frozen):
+    """What a system can do. system: its name for people.
+
+    sees_edits: what people change there is seen by reading it; otherwise reading tells what was delivered. remote: it is
+    called over a network, and may answer late, not at all, or that it has had enough. atomic: a batch is carried out
+    as one, wholly or not at all; otherwise each row has a fate of its own.
+    """
+
+    system: str
+    entities: Mapping[str, Holds]
+    remote: bool = False
+    atomic: bool = False
+
+
+def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
+    """``spec`` with only what the HR system can hold, or tell: what it cannot is no reason to write and is never compared.
+
+    A process whose entity the system does not hold at all keeps its fields: its rows are refused when the plan is made.
+    The system is part of what the result is, so that another one is looked at from the beginning.
+    """
+    holds = can.entities.get(spec.entity if spec.direction == "to_hr" else spec.feed)
+    if holds is None:
+        # Nothing is looked up for rows that have no place: no person, no other entity, no row that they might be.
+        bare = {"fields": (), "custom": (), "match": (), "references": (), "person": None, "pair": None, "award_states": False}
+        closing = spec.scope.model_copy(update={"closed": (), "gone": "report", "leaves": "ignore"})
+        return spec.model_copy(update={**bare, "scope": closing, "system": can.system})
+    to_hr = spec.direction == "to_hr"
+    ours = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
+    ours |= {f.source for f in spec.fields if f.source.startswith("CF_")} if CUSTOM in ours else set()
+    named = ((f, f.target if to_hr else f.source) for f in spec.fields)
+    fields = tuple(f.model_copy(update={"alike": (*f.alike, *holds.same.get(name, ()))}) for f, name in named if name in ours)
+    known = {spec.entity_key, *spec.columns()} & ours if to_hr else ours
+    match = tuple(r for r in spec.match if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= known)
+    changes: dict[str, object] = {"system": can.system, "fields": fields, "match": match}
+    if not to_hr:
+        changes["updated"] = spec.updated if spec.updated in ours else None
+    else:
+        whole = all(name in ours for name, _ in spec.scope.closed)
+        undone = {"closed": (), "gone": "report", "leaves": "ignore" if spec.scope.leaves == "close" else spec.scope.leaves}
+        changes |= {
+            "scope": spec.scope if whole else spec.scope.model_copy(update=undone),
+            "award_states": spec.award_states and {"state", "superseded_by"} <= ours,
+            "custom": spec.custom if "custom" in ours else (),
+            "references": tuple(r for r in spec.references if r.entity in can.entities),
+            "target_updated": spec.target_updated if spec.target_updated in holds.kinds() else None,
+        }
+    return spec.model_copy(update=changes)
