@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +107,9 @@ class SqlHr:
         # Dates as text: Arrow reads them a column at a time, and what is none does not end the query.
         statement = sa.select(*(sa.cast(table.c[n], sa.Text) if k in ("day", "moment") else table.c[n] for n, k in kinds.items()))
         if since is not None:
-            statement = statement.where(table.c["written_at"] >= since.astimezone(UTC).replace(tzinfo=None))
+            # SQLite's own moments are texts of whole seconds, which sort before the same second with a fraction.
+            low = since.astimezone(UTC).replace(tzinfo=None) - timedelta(seconds=1)
+            statement = statement.where(table.c["written_at"] >= low)
         statements = [statement]
         if lookups is not None:
             statements = [

@@ -70,7 +70,8 @@ class Folder:
     def files(self, folder: str) -> list[tuple[str, int, float]]:
         with self._failing():
             place = self.root / folder
-            there = [f for f in place.iterdir() if f.is_file()] if place.is_dir() else []
+            place.mkdir(parents=True, exist_ok=True)
+            there = [f for f in place.iterdir() if f.is_file()]
             found = [(f.name, f.stat()) for f in there if _visible(f.name)]
         return sorted((name, stat.st_size, time.time() - stat.st_mtime) for name, stat in found)
 
@@ -141,9 +142,11 @@ class Sftp:
         await self._rename(temporary, path)
 
     async def _rename(self, path: str, to: str) -> None:
-        if self._client.supports_remote_posix_rename:
+        try:
             await self._client.posix_rename(path, to)
             return
+        except asyncssh.SFTPOpUnsupported:
+            pass
         # Without a rename that replaces: whoever sees no file for a moment sees no half of one either.
         if await self._client.exists(to):
             await self._client.remove(to)

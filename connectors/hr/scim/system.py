@@ -267,6 +267,8 @@ class ScimHr:
 
     def _alone(self, names: Sequence[str], change: Mapping[str, Any]) -> tuple[str, str, str | None, None]:
         method, path, body, new, version = self._request(names, change)
+        if not body.get("Operations", True):
+            return str(change["key"]), "updated", None, None
         headers = {"If-Match": version} if version else {}
         answer = self._client.request(
             method,
@@ -282,19 +284,26 @@ class ScimHr:
     def _together(self, names: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str | None, None]]:
         operations_: list[dict[str, Any]] = []
         wanted: list[tuple[str, Resource]] = []
+        told: dict[str, Mapping[str, Any]] = {}
         for place, change in enumerate(changes):
             method, path, body, new, version = self._request(names, change)
+            wanted.append((method, new))
+            if not body.get("Operations", True):
+                # It is so already: an empty PATCH is an error.
+                told[str(place)] = {"status": "204"}
+                continue
             operation = {"method": method, "path": path, "data": body, "bulkId": str(place)}
             operations_.append(operation | ({"version": version} if version else {}))
-            wanted.append((method, new))
-        body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations_}
-        headers = {"Content-Type": "application/scim+json"}
-        answer = self._client.request("POST", "Bulk", json=body, headers=headers, extensions={"retry": self._posting})
-        self._fatal(answer.status_code)
-        results = _json(answer).get("Operations")
-        if not answer.is_success or not isinstance(results, list):
-            raise TargetFailed(f"The SCIM server answered {answer.status_code} to a bulk request", _AGAIN)
-        told = {str(r.get("bulkId", place)): r for place, r in enumerate(results) if isinstance(r, dict)}
+        if operations_:
+            body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations_}
+            headers = {"Content-Type": "application/scim+json"}
+            answer = self._client.request("POST", "Bulk", json=body, headers=headers, extensions={"retry": self._posting})
+            self._fatal(answer.status_code)
+            results = _json(answer).get("Operations")
+            if not answer.is_success or not isinstance(results, list):
+                raise TargetFailed(f"The SCIM server answered {answer.status_code} to a bulk request", _AGAIN)
+            sent = [str(operation["bulkId"]) for operation in operations_]
+            told |= {str(r.get("bulkId") or sent[place]): r for place, r in enumerate(results) if isinstance(r, dict)}
         receipts = []
         for place, (change, (method, new)) in enumerate(zip(changes, wanted, strict=True)):
             result = told.get(str(place), {})
