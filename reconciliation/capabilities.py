@@ -18,12 +18,14 @@ class Holds(Frozen):
 
     ``columns`` and ``told`` are name -> kind; the names are those of HR's entities (``connectors/hr/schema.py``). lost: what
     of the entity cannot be held, in a sentence for people. same: column -> pairs of values that it cannot tell apart.
+    by_person: its rows are found by the person they belong to, not by their key.
     """
 
     key: str
     columns: Mapping[str, Kind]
     told: Mapping[str, Kind] = Field(default_factory=dict)
     lost: str = ""
+    by_person: bool = False
     same: Mapping[str, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
 
     def kinds(self) -> dict[str, str]:
@@ -73,6 +75,7 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
         changes |= {
             "scope": spec.scope if whole else spec.scope.model_copy(update=undone),
             "award_states": spec.award_states and {"state", "superseded_by"} <= ours,
+            "by_person": holds.by_person,
             "custom": spec.custom if "custom" in ours else (),
             "references": tuple(r for r in spec.references if r.entity in can.entities),
             "target_updated": spec.target_updated if spec.target_updated in holds.kinds() else None,

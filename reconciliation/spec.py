@@ -173,6 +173,8 @@ class ProcessSpec(Frozen):
     join: Join | None = None
     decisions: bool = False
     """The source's rows are decisions on course requests: held unless the request can still be decided."""
+    by_person: bool = False
+    """The HR system finds a row by the person it belongs to, not by its key."""
     award_states: bool = False
     """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and from the day."""
     expiring_within_days: int = 90

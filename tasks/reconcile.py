@@ -181,7 +181,7 @@ class _Comparison:
     def _current(self, wanted: pd.DataFrame) -> Snapshot:
         """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""
         asked = {self.spec.entity_key: arrow(wanted[self.spec.entity_key])}
-        if self.spec.award_states:
+        if self.spec.award_states or self.spec.by_person:
             asked[self.spec.holder] = arrow(wanted[self.spec.holder])
         return self._look_up(asked, self.columns, len(wanted))
 

@@ -38,7 +38,7 @@ def connectors() -> Mapping[str, Connector]:
     Raises:
         ImportError, AttributeError: the entry point of another distribution leads nowhere.
     """
-    from . import csv_drop, scim, sql
+    from . import bamboohr, csv_drop, scim, sql
 
-    ours = {"sql": sql.CONNECTOR, "csv_drop": csv_drop.CONNECTOR, "scim": scim.CONNECTOR}
+    ours = {"sql": sql.CONNECTOR, "csv_drop": csv_drop.CONNECTOR, "scim": scim.CONNECTOR, "bamboohr": bamboohr.CONNECTOR}
     return {**{point.name: point.load() for point in entry_points(group=GROUP)}, **ours}

@@ -26,8 +26,9 @@ import pytest
 
 from connectors.hr import connectors
 from reconciliation.ports import HrSystem
-from tests.conftest import free_port
+from tests.conftest import Served, free_port
 
+from .bamboohr_fake import KEY, Bamboo, today
 from .between import Between
 
 
@@ -246,6 +247,43 @@ def scim(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     between.stop()
 
 
+@pytest.fixture(scope="session")
+def bamboo() -> Iterator[tuple[Bamboo, str]]:
+    """The fake account and its URL."""
+    account = Bamboo()
+    served = Served(account.app)
+    yield account, f"http://127.0.0.1:{served.port}"
+    served.stop()
+
+
+@contextmanager
+def bamboohr(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
+    account, url = request.getfixturevalue("bamboo")
+    account.clear()
+    between = Between(url)
+    common = {"base_url": between.url, "backoff": 0.01, "attempts": 2, "timeout": 1, "accessplanit_field": "customAccessplanit"}
+    stand = Stand("bamboohr", _settings("bamboohr", api_key=KEY, **common), home, edit=lambda *_: None, between=between)
+
+    def edit(key: str, column: str, value: str) -> None:
+        number, person = next((n, p) for n, p in account.people.items() if p["employeeNumber"] == key)
+        if column == "job_title":
+            account.tables[number, "jobInfo"].append({"id": str(account.number()), "date": today(), "jobTitle": value})
+        else:
+            person[stand.settings.names()[column]] = value
+
+    def spoil() -> None:
+        account.people[account.number()] = {"firstName": "No", "lastName": "Number"}
+
+    stand.edit, stand.spoil = edit, spoil
+    stand.wrong = _settings("bamboohr", api_key="hush", **common)
+    stand.nowhere = _settings("bamboohr", api_key=KEY, **{**common, "base_url": f"http://127.0.0.1:{free_port()}"})
+    yield stand
+    between.stop()
+    violations = account.violations.copy()
+    account.violations.clear()
+    assert not violations, "the vendor's contract does not allow this"
+
+
 def _until_listening(port: int) -> None:
     import socket
 
@@ -261,5 +299,6 @@ STANDS: dict[str, dict[str, Making]] = {
     "sql": {"sqlite": sqlite, "postgresql": postgresql},
     "csv_drop": {"folder": folder, "sftp": sftp},
     "scim": {"scim2-server": scim},
+    "bamboohr": {"contract": bamboohr},
 }
 """Connector -> stand -> how it is set up."""

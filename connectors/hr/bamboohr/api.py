@@ -1,0 +1,92 @@
+"""The requests to BambooHR and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from reconciliation.errors import CredentialsRefused, TargetFailed
+
+from ...transport import posting, retrying
+from . import BamboohrSettings
+
+PAGE = 1000
+"""Rows of a dataset in one answer, the most there are."""
+AGAIN = "The operator must look at the account, then run again; nothing was lost."
+
+
+class Rejected(Exception):
+    """BambooHR refuses what was sent; the message repeats nothing of it."""
+
+
+class Api:
+    """BambooHR over HTTP: 429 with Retry-After is waited out; a POST that may have been carried out is not repeated.
+
+    Raises:
+        CredentialsRefused, TargetFailed: it cannot be asked. Rejected: it refuses one request.
+    """
+
+    def __init__(self, settings: BamboohrSettings) -> None:
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        self.settings, self.url = settings, str(settings.base_url).rstrip("/")
+        self._reading = posting(settings.attempts, settings.backoff, safe=True)
+        self._writing = posting(settings.attempts, settings.backoff, safe=False)
+        self._http = httpx.Client(
+            base_url=f"{self.url}/api/",
+            auth=(key, "x"),
+            headers={"Accept": "application/json"},
+            timeout=settings.timeout,
+            transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff),
+        )
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._http.close()
+
+    def people(self, fields: Sequence[str], size: int = PAGE, pages: int | None = None) -> tuple[list[dict[str, str]], int, bool]:
+        """(rows, all of them there are, whether these are all): field -> text, ``""`` for none."""
+        rows: list[dict[str, str]] = []
+        page = 1
+        while True:
+            body = {"fields": list(fields), "page": page, "pageSize": size}
+            answer = self.call("POST", f"v2/datasets/{self.settings.dataset}/data", body, safe=True)
+            some = [row.get("fields", {}) for row in answer.get("data", []) if isinstance(row, dict)]
+            rows += some
+            total = int(answer.get("meta", {}).get("totalItems", len(rows)))
+            if not some or len(rows) >= total or page == pages:
+                return rows, total, len(rows) >= total
+            page += 1
+
+    def keyed(self, path: str) -> list[dict[str, Any]]:
+        """An answer that is an object keyed by ID, or an empty list where there is nothing."""
+        answer = self.call("GET", path)
+        return [dict(value) for value in answer.values() if isinstance(value, dict)] if isinstance(answer, dict) else []
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, safe: bool = False) -> Any:
+        """The JSON of an answer, ``None`` where it has none; of a creation with a Location, that."""
+        extensions = {"retry": self._reading if safe else self._writing} if method == "POST" else {}
+        with self._speaking():
+            answer = self._http.request(method, path, json=body, extensions=extensions)
+        status = answer.status_code
+        if status == 401 or (status == 403 and safe):
+            raise CredentialsRefused(f"BambooHR refuses the API key ({status})", "The data engineer must renew HRSYNC_BAMBOOHR__API_KEY.")
+        if status in (429, 500, 502, 503, 504):
+            raise TargetFailed(f"BambooHR answered {status} again and again", AGAIN)
+        if not answer.is_success:
+            raise Rejected(f"BambooHR refused it ({status})")
+        if "location" in answer.headers and not answer.content:
+            return answer.headers["location"].rstrip("/").rpartition("/")[2]
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise TargetFailed("BambooHR answers what is no JSON", AGAIN) from None
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise TargetFailed(f"BambooHR does not answer ({type(error).__name__})", AGAIN) from None

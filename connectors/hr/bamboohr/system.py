@@ -1,0 +1,279 @@
+"""BambooHR as an HR system. An employee is known by the employee number; BambooHR's own ID is looked up by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pandas as pd
+
+from reconciliation.errors import Misconfigured
+from reconciliation.frame import arrow, of
+from reconciliation.plan import managed
+from reconciliation.receipts import PAST_TENSE, RECEIPTS
+from reconciliation.snapshot import REJECTED, Snapshot
+
+from . import BamboohrSettings, capabilities
+from .api import Api, Rejected
+from .trainings import expiry, frequency, keys, notes, unsupported, usual
+
+LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
+JOB = ("department", "division", "location", "reportsTo")
+"""What a row of job information has beside the title: a new row carries it on."""
+Receipt = tuple[str, str, str | None, None]
+
+
+class BambooHr:
+    """Implements :class:`reconciliation.ports.HrSystem` for people and completed awards.
+
+    Every change is a request or two of its own, and each row has a receipt of its own. What a run has read of people and
+    training types it keeps until it ends.
+    """
+
+    batch = 100
+
+    def __init__(self, settings: BamboohrSettings) -> None:
+        self.settings, self.api = settings, Api(settings)
+        self.name, self.capabilities = self.api.url, capabilities(settings)
+        self._names = settings.names()
+        self._ids: dict[str, str] | None = None
+        self._types: dict[str, dict[str, Any]] | None = None
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.api.close()
+
+    def population(self, entity: str) -> int:
+        """How many people there are; of awards, which BambooHR does not count, as many."""
+        return self.api.people([self._names["employee_id"]], size=1, pages=1)[1]
+
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+    ) -> Snapshot:
+        """People are read whole, a thousand at a time; awards person by person, of those that are asked for. ``since`` tells
+        nothing here."""
+        return self._people(columns, lookups) if entity == "employees" else self._awards(columns, lookups)
+
+    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """Receipts of awards that BambooHR has no place for: unsupported."""
+        if entity == "employees":
+            lacking = changes["forenames"].isna() | changes["surname"].isna() if "forenames" in changes else changes["key"].isna()
+            return of(RECEIPTS, [(key, "failed", "has no forenames or no surname", None) for key in changes["key"][lacking]])
+        rows = _dicts(changes)
+        fresh = self._new_types(rows)
+        today = datetime.now(UTC).date()
+        found = []
+        for row in rows:
+            kind = self._all_types().get(str(row["award_label"]).lower())
+            months = frequency(kind) if kind else fresh.get(str(row["award_label"]).lower(), 0)
+            reason = unsupported(row, months, bool(self.settings.expiry_table), today)
+            if reason or row["award_label"] is None:
+                found.append((row["key"], "unsupported" if reason else "failed", reason or "has no label to make a training type of", None))
+        return of(RECEIPTS, found)
+
+    def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+        """One change after the other.
+
+        Raises:
+            TargetFailed, CredentialsRefused: BambooHR cannot be asked; what was sent is found out by the next run.
+        """
+        rows, names = _dicts(changes), managed(changes)
+        fresh = self._new_types(rows) if entity == "awards" else {}
+        receipts: list[Receipt] = []
+        for row in rows:
+            try:
+                made = self._person(names, row) if entity == "employees" else self._award(row, fresh)
+            except Rejected as refused:
+                receipts.append((str(row["key"]), "failed", str(refused), None))
+                continue
+            receipts.append(
+                (str(row["key"]), "created" if made else PAST_TENSE["update" if row["kind"] == "create" else row["kind"]], None, None)
+            )
+        return of(RECEIPTS, receipts)
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    def _people(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+        names = {**self._names, "employee_number": self._names["employee_id"]}
+        wanted = list(dict.fromkeys(["id", "employee_id", *columns, *(lookups or {})]))
+        rows, _, complete = self.api.people(list(dict.fromkeys(names[n] for n in wanted)))
+        found: list[tuple[Any, ...]] = []
+        rejected: list[tuple[Any, ...]] = []
+        self._ids = {}
+        folded = {name: {v.lower() for v in values} for name, values in (lookups or {}).items()}
+        for raw in rows:
+            row = {n: str(raw.get(names[n]) or "").strip() or None for n in wanted}
+            if "status" in row:
+                row["status"] = "Inactive" if str(row["status"]).lower() == "inactive" else "Active"
+            asked = lookups is None or any(str(row[n]).lower() in values for n, values in folded.items() if row[n] is not None)
+            key = row["employee_id"]
+            if key is None or row["id"] is None:
+                if asked:
+                    rejected.append((None, "employeeNumber", "has no value: nobody can be told apart by it", json.dumps(raw), None))
+                continue
+            if key in self._ids:
+                rejected.append((key, "employeeNumber", "is that of several employees", json.dumps(raw), None))
+                continue
+            self._ids[key] = row["id"]
+            if asked:
+                found.append((key, *(row[n] for n in columns)))
+        return Snapshot(of({"employee_id": "text", **columns}, found), complete, of(REJECTED, rejected))
+
+    def _id(self, employee: str) -> str | None:
+        if self._ids is None:
+            self._people({}, None)
+        return (self._ids or {}).get(employee)
+
+    def _person(self, names: Sequence[str], row: Mapping[str, Any]) -> bool:
+        """Writes a person; true if there was none."""
+        key = str(row["key"])
+        known = self._id(key)
+        fields = str(row["fields"]).split(",") if row["fields"] else [n for n in names if row[n] is not None]
+        body = {self._names[n]: self._text(n, row[n]) for n in fields if n in self._names and n != "job_title"}
+        if known is None:
+            title = {self._names["job_title"]: row["job_title"]} if row.get("job_title") else {}
+            made = self.api.call("POST", "v1/employees", {**body, **title, self._names["employee_id"]: key})
+            if self._ids is not None and made:
+                self._ids[key] = str(made)
+            return True
+        if body:
+            self.api.call("POST", f"v1/employees/{known}", body)
+        if "job_title" in fields:
+            self._job(known, row["job_title"])
+        return False
+
+    def _text(self, name: str, value: Any) -> str:
+        if name == "status":
+            return "Inactive" if str(value).lower() in LEFT else "Active"
+        return "" if value is None else str(value)
+
+    def _job(self, employee: str, title: str | None) -> None:
+        """Job information is a history: a row more, unless the latest says the same already."""
+        rows = [row for row in self.api.call("GET", f"v1/employees/{employee}/tables/jobInfo") or [] if isinstance(row, dict)]
+        latest = max(rows, key=lambda row: (str(row.get("date") or ""), int(row.get("id") or 0)), default={})
+        if (latest.get("jobTitle") or None) != title:
+            today = datetime.now(UTC).date().isoformat()
+            carried = {name: str(latest[name]) for name in JOB if latest.get(name)}
+            body = {**carried, "date": max(today, str(latest.get("date") or today)), "jobTitle": title or ""}
+            self.api.call("POST", f"v1_1/employees/{employee}/tables/jobInfo", body)
+
+    # -- awards ----------------------------------------------------------------------------------------------------
+
+    def _awards(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+        if self._ids is None:
+            self._people({}, None)
+        ids = self._ids or {}
+        people = list(ids) if lookups is None or "employee_id" not in lookups else [p for p in lookups["employee_id"] if p in ids]
+        types = {int(kind["id"]): kind for kind in self._all_types().values()}
+        rows: dict[str, tuple[int, dict[str, Any]]] = {}
+        rejected: list[tuple[Any, ...]] = []
+        for person in people:
+            expiries = self._expiries(ids[person])
+            for record in self.api.keyed(f"v1/training/record/employee/{ids[person]}"):
+                ours = keys(record.get("notes"))
+                if ours is None:
+                    continue
+                try:
+                    number, completed = int(record["id"]), date.fromisoformat(str(record["completed"])[:10])
+                    kind = types.get(int(record["type"]))
+                except (KeyError, TypeError, ValueError):
+                    rejected.append((ours[0], "completed", "is no date, or its type is none", json.dumps(record), None))
+                    continue
+                until = expiries.get(ours[0]) if self.settings.expiry_table else expiry(completed, frequency(kind))
+                told = {"employee_id": person, "award_id": ours[1], "award_label": kind and kind.get("name"), "status": "Completed"}
+                row = {"award_record_id": ours[0], **told, "completed_on": completed, "expires_on": until, "(record)": number}
+                if ours[0] not in rows or rows[ours[0]][0] < number:
+                    rows[ours[0]] = (number, row)
+        asked = {name: set(values) for name, values in (lookups or {}).items()}
+        chosen = [r for _, r in rows.values() if lookups is None or any(r.get(n) in values for n, values in asked.items())]
+        names = ["award_record_id", *columns]
+        kinds = {"award_record_id": "text", **columns}
+        self._records = {r["award_record_id"]: (r["(record)"], r) for _, r in rows.values()}
+        return Snapshot(of(kinds, [[r[n] for n in names] for r in chosen]), True, of(REJECTED, rejected))
+
+    def _award(self, row: Mapping[str, Any], fresh: Mapping[str, int]) -> bool:
+        """Writes an award; true if there was none."""
+        employee = self._id(str(row["employee_id"]))
+        if employee is None:
+            raise Rejected("BambooHR has no such employee")
+        kind = self._type(str(row["award_label"]), fresh)
+        body = {"completed": row["completed_on"].isoformat(), "notes": notes(str(row["key"]), row["award_id"])}
+        self._awards({}, {"employee_id": [str(row["employee_id"])]})
+        there = self._records.get(str(row["key"]))
+        same_type = there is not None and there[1]["award_label"] == kind["name"]
+        if there is not None and same_type:
+            self.api.call("PUT", f"v1/training/record/{there[0]}", body)
+        else:
+            # A record keeps its type for good: the new one is made before the old one goes.
+            self.api.call("POST", f"v1/training/record/employee/{employee}", {**body, "type": int(kind["id"])})
+            if there is not None:
+                self.api.call("DELETE", f"v1/training/record/{there[0]}")
+        if self.settings.expiry_table:
+            self._expire(employee, str(row["key"]), row["expires_on"])
+        return there is None
+
+    def _expiries(self, employee: str) -> dict[str, date | None]:
+        if not self.settings.expiry_table:
+            return {}
+        s = self.settings
+        rows = self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or []
+        found = {}
+        for row in sorted((r for r in rows if isinstance(r, dict)), key=lambda r: int(r.get("id") or 0)):
+            text = str(row.get(s.expiry_date) or "")
+            found[str(row.get(s.expiry_record))] = date.fromisoformat(text[:10]) if text and not text.startswith("0000") else None
+        return found
+
+    def _expire(self, employee: str, record: str, day: date | None) -> None:
+        s = self.settings
+        rows = [r for r in self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or [] if isinstance(r, dict)]
+        there = next((r for r in rows if str(r.get(s.expiry_record)) == record), None)
+        body = {s.expiry_record: record, s.expiry_date: day.isoformat() if day else ""}
+        if there is not None or day is not None:
+            row = f"/{there['id']}" if there else ""
+            self.api.call("POST", f"v1_1/employees/{employee}/tables/{s.expiry_table}{row}", body)
+
+    # -- training types --------------------------------------------------------------------------------------------
+
+    def _all_types(self) -> dict[str, dict[str, Any]]:
+        """Name, in small letters -> type."""
+        if self._types is None:
+            self._types = {str(kind.get("name")).lower(): kind for kind in self.api.keyed("v1/training/type")}
+        return self._types
+
+    def _new_types(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """Names of types that are to be made -> renewal period in months: that of most of the awards."""
+        labels = {str(row["award_label"]).lower() for row in rows} - set(self._all_types())
+        return {label: usual([r for r in rows if str(r["award_label"]).lower() == label]) for label in labels}
+
+    def _type(self, name: str, fresh: Mapping[str, int]) -> dict[str, Any]:
+        """The training type of this name, made if there is none.
+
+        Raises:
+            Misconfigured: BambooHR does not let us make it.
+        """
+        there = self._all_types().get(name.lower())
+        if there is not None:
+            return there
+        months = fresh.get(name.lower(), 0)
+        body: dict[str, Any] = {"name": name, "category": {"id": self._category()}, "renewable": bool(months)}
+        try:
+            made = self.api.call("POST", "v1/training/type", {**body, **({"frequency": months} if months else {})})
+        except Rejected:
+            raise Misconfigured(
+                "BambooHR does not let us make a training type",
+                "The data engineer must give the API key's user the right, or make the types.",
+            ) from None
+        self._all_types()[name.lower()] = made
+        return dict(made)
+
+    def _category(self) -> int:
+        name = self.settings.category
+        there = next((c for c in self.api.keyed("v1/training/category") if str(c.get("name")).lower() == name.lower()), None)
+        return int((there or self.api.call("POST", "v1/training/category", {"name": name}))["id"])
+
+
+def _dicts(changes: pd.DataFrame) -> list[dict[str, Any]]:
+    values = zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
+    return [dict(zip(changes.columns, row, strict=True)) for row in values]
