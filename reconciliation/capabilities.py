@@ -56,7 +56,16 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
     holds = can.entities.get(spec.entity if spec.direction == "to_hr" else spec.feed)
     if holds is None:
         # Nothing is looked up for rows that have no place: no person, no other entity, no row that they might be.
-        bare = {"fields": (), "custom": (), "match": (), "references": (), "person": None, "pair": None, "award_states": False}
+        bare = {
+            "fields": (),
+            "custom": (),
+            "match": (),
+            "references": (),
+            "person": None,
+            "pair": None,
+            "award_states": False,
+            "decisions": False,
+        }
         closing = spec.scope.model_copy(update={"closed": (), "gone": "report", "leaves": "ignore"})
         return spec.model_copy(update={**bare, "scope": closing, "system": can.system})
     to_hr = spec.direction == "to_hr"

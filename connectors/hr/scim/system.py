@@ -125,11 +125,8 @@ class ScimHr:
         return Snapshot(of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows), complete, of(REJECTED, rejected))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of new people without what becomes their userName."""
-        if self.settings.key == "user_name" or self.settings.user_name == "employee_id":
-            return of(RECEIPTS, [])
-        lacking = (changes["kind"] == "create") & changes["email"].isna()
-        return of(RECEIPTS, [(key, "failed", "has no email, which becomes the userName", None) for key in changes["key"][lacking]])
+        """None: the server says itself what it refuses."""
+        return of(RECEIPTS, [])
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """One operation for each change, in bulk where the server offers it; each row has a receipt of its own.
@@ -254,7 +251,7 @@ class ScimHr:
                 new["userName"] = key
             else:
                 new = with_values(new, {"employee_number": key})
-                new["userName"] = change["email"] if self.settings.user_name == "email" else key
+                new["userName"] = (change.get("email") if self.settings.user_name == "email" else None) or key
             return "POST", "/Users", new, new, None
         fields = str(change["fields"]).split(",") if change["fields"] else [n for n in names if change[n] is not None]
         new = with_values(old, {n: change[n] for n in fields})
