@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from reconciliation.errors import HrsyncError, Misconfigured
 from tasks.blocks import register
 from tasks.connections import hr_system
 
-from .catalogue import WAVES
+from .catalogue import FLOWS, WAVES
 
 SANDBOX_KEY = "sandbox-key"
 POOL = "hrsync"
@@ -60,12 +60,18 @@ class Children:
     logs: Path
     started: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
 
-    def start(self, name: str, command: list[str], env: dict[str, str]) -> None:
+    def start(self, name: str, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
         """Starts a process whose output goes to ``logs/<name>.log``."""
         self.logs.mkdir(parents=True, exist_ok=True)
         log = (self.logs / f"{name}.log").open("ab")
         process = subprocess.Popen(command, env=env, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
         self.started.append((name, process))
+        return process
+
+    def ended(self, process: subprocess.Popen[bytes]) -> None:
+        """A process that was to end has ended: that it is gone is no failure."""
+        if process.poll() is not None:
+            self.started = [(name, other) for name, other in self.started if other is not process]
 
     def check(self) -> None:
         """Raises:
@@ -139,15 +145,16 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
         (home / "up.json").chmod(0o600)
         table = Table("flow", "state", "what it did", title="First runs")
-        for names in WAVES:
-            if stopped.is_set():
-                return
-            say(f"running {', '.join(names)}")
-            with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
-                states = _first_runs(names, stopped, children)
-            for name in names:
-                state = states.get(name)
-                table.add_row(name, state.name if state else "not finished", (state.message or "") if state else "")
+        say(f"running {WAVES[0][0]}, through the worker")
+        with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
+            found = {WAVES[0][0]: _through_the_worker(WAVES[0][0], stopped, children)}
+        if stopped.is_set():
+            return
+        say(f"running {', '.join(name for names in WAVES[1:] for name in names)}")
+        found |= _first_runs(children, env, stopped)
+        for name in FLOWS:
+            state, message = found.get(name, ("not finished", ""))
+            table.add_row(name, state, message)
         if stopped.is_set():
             return
         out.print(table)
@@ -280,18 +287,29 @@ def _once(command: list[str], env: dict[str, str], log: Path) -> None:
         raise NotStarted(f"'{' '.join(command[2:5])}' has failed", f"Its log is {log}.")
 
 
-def _first_runs(names: Sequence[str], stopped: threading.Event, children: Children) -> dict[str, Any]:
-    """Runs deployments side by side through the worker and waits for them, ready to stop waiting; name -> its last state."""
-    found: dict[str, Any] = {}
+def _through_the_worker(name: str, stopped: threading.Event, children: Children) -> tuple[str, str]:
+    """Runs a deployment as its schedule does, and waits for it, ready to stop waiting; (state, message)."""
+    found: list[Any] = []
 
-    def wait(name: str) -> None:
-        found[name] = run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False).state
+    def wait() -> None:
+        found.append(run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False).state)
 
     # A thread does not see this one's Prefect settings unless it gets them.
-    threads = [threading.Thread(target=copy_context().run, args=(wait, name), daemon=True) for name in names]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads) and not stopped.is_set():
+    thread = threading.Thread(target=copy_context().run, args=(wait,), daemon=True)
+    thread.start()
+    while thread.is_alive() and not stopped.is_set():
         children.check()
         stopped.wait(0.2)
-    return found
+    return (found[0].name, found[0].message or "") if found and found[0] else ("not finished", "")
+
+
+def _first_runs(children: Children, env: dict[str, str], stopped: threading.Event) -> dict[str, tuple[str, str]]:
+    """Runs the other flows in one process and waits for them, ready to stop waiting; name -> (state, message)."""
+    told = children.logs / "first-runs.log"
+    told.unlink(missing_ok=True)
+    process = children.start("first-runs", [sys.executable, "-m", "flows.first_runs"], env)
+    while process.poll() is None and not stopped.is_set():
+        stopped.wait(0.2)
+    children.ended(process)
+    lines = [json.loads(line) for line in told.read_text().splitlines() if line.startswith('{"flow"')]
+    return {line["flow"]: (line["state"], line["message"] or "") for line in lines}

@@ -27,9 +27,7 @@ class ScimSettings(BaseModel):
     key: Literal["employee_number", "user_name"] = Field(
         "employee_number", description="what is the employee's ID: the enterprise extension's employeeNumber, or userName"
     )
-    user_name: Literal["email", "employee_id"] = Field(
-        "email", description="a new person's userName; the ID without an e-mail address"
-    )
+    user_name: Literal["email", "employee_id"] = Field("email", description="a new person's userName; the ID without an e-mail address")
     without: tuple[str, ...] = Field((), description="columns that this server takes and does not keep, such as accessplanit_id")
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(5, ge=0, description="retries of one request")
