@@ -16,6 +16,7 @@ class Between:
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream.rstrip("/")
+        self._client = httpx.AsyncClient(timeout=30)
         self._served = Served(self)
         self.url = f"http://127.0.0.1:{self._served.port}"
         self._faults: deque[tuple[str, bool]] = deque()
@@ -50,8 +51,7 @@ class Between:
         query = scope["query_string"].decode()
         url = self.upstream + scope["raw_path"].decode() + (f"?{query}" if query else "")
         headers = [(k.decode(), v.decode()) for k, v in scope["headers"] if k not in (b"host", b"content-length")]
-        async with httpx.AsyncClient(timeout=30) as client:
-            answer = await client.request(method, url, content=body, headers=headers)
+        answer = await self._client.request(method, url, content=body, headers=headers)
         if kind == "lost":
             # It was carried out, and the answer never comes.
             await asyncio.sleep(3)

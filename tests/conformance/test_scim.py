@@ -1,0 +1,113 @@
+"""What is SCIM's alone: servers that ignore filters, ETags, servers without PATCH or bulk, and the peer's own tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from scim2_tester import Status, check_server
+
+from connectors.hr.scim import ScimSettings
+from connectors.hr.scim.system import ScimHr
+from reconciliation.errors import Misconfigured
+
+from .stands import TOKEN, Stand, scim
+from .test_laws_of_systems import People, somebody
+
+
+@pytest.fixture
+def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    with scim(request, tmp_path) as made:
+        yield made
+        made.close()
+
+
+def crippled(stand: Stand, **without: bool) -> ScimHr:
+    """A server that says it has not what is named."""
+    system = stand.open()
+    assert isinstance(system, ScimHr)
+    for name, value in without.items():
+        setattr(system, f"_{name}", value)
+    return system
+
+
+@pytest.mark.parametrize(
+    "without", [{"patches": False}, {"bulk": 0}, {"patches": False, "bulk": 0, "filters": False, "etags": False}], ids=str
+)
+def test_a_poorer_server_comes_to_the_same(stand: Stand, without: dict[str, Any]) -> None:
+    people = People(crippled(stand, **without))
+    everybody = [somebody(f"E{n}") for n in range(4)]
+    assert {o for _, o in people.write(*everybody)} == {"created"}
+    assert people.write(*everybody[:-1], somebody("E3", job_title=None, town="Hove")) == [("E3", "updated")]
+    assert not len(people.plan(*everybody[:-1], somebody("E3", job_title=None, town="Hove")).changes)
+    assert set(people.read(email=["e2@hr.example"])) == {"E2"}
+    methods = {method for method, path in stand.between.seen if "Users" in path or "Bulk" in path}  # type: ignore[union-attr]
+    assert ("PATCH" in methods) == ("PUT" not in methods) or "POST" in methods
+
+
+def test_a_server_that_ignores_filters_does_not_lead_to_the_wrong_person(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = People(stand.open())
+    people.write(somebody("E1"), somebody("E2"))
+    page = ScimHr._page
+    monkeypatch.setattr(ScimHr, "_page", lambda self, text, start: page(self, None, start))
+    deaf = People(stand.open())
+    assert set(deaf.read(employee_id=["E2"])) == {"E2"}
+    assert deaf.read(email=["nobody@hr.example"]) == {}
+    assert deaf.write(somebody("E1", job_title="Rigger"), somebody("E2")) == [("E1", "updated")]
+    assert {k: r["job_title"] for k, r in deaf.read().items()} == {"E1": "Rigger", "E2": "Welder"}
+
+
+def test_what_somebody_changed_in_the_meantime_is_left_to_the_next_run(stand: Stand) -> None:
+    people = People(crippled(stand, bulk=0))
+    people.write(somebody())
+    changes = people.plan(somebody(job_title="Rigger")).changes
+    stand.edit("E1", "town", "Hove")
+    receipts = people.system.apply("employees", changes)
+    assert receipts["outcome"].tolist() == ["failed"]
+    assert "in the meantime" in receipts["reason"].iloc[0]
+    again = People(stand.open())
+    assert again.write(somebody(job_title="Rigger", town="Hove")) == [("E1", "updated")]
+
+
+def test_what_is_no_business_of_ours_stays(stand: Stand) -> None:
+    people = People(stand.open())
+    people.write(somebody())
+    http = httpx.Client(base_url=f"{stand.settings.base_url}/", headers={"Authorization": f"Bearer {TOKEN}"})
+    (user,) = http.get("Users").json()["Resources"]
+    more = {"nickName": "Winnie", "emails": [*user["emails"], {"type": "home", "value": "w@home.example"}]}
+    assert http.put(f"Users/{user['id']}", json={**{n: v for n, v in user.items() if n != "meta"}, **more}).is_success
+    again = People(stand.open())
+    again.write(somebody(email="new@hr.example", phone=None))
+    (user,) = http.get("Users").json()["Resources"]
+    assert user["nickName"] == "Winnie"
+    assert {"type": "home", "value": "w@home.example"} in [{n: e[n] for n in ("type", "value")} for e in user["emails"]]
+    assert "new@hr.example" in json.dumps(user)
+
+
+def test_a_server_without_employee_numbers_says_what_to_set(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScimHr, "_absent", lambda self: {"employee_number", "company_name"})
+    with pytest.raises(Misconfigured, match="HRSYNC_SCIM__KEY=user_name"):
+        stand.open()
+    by_name = People(stand.open(stand.settings.model_copy(update={"key": "user_name"})))
+    assert "company_name" not in by_name.system.capabilities.entities["employees"].columns
+    by_name.write(somebody("wyn"))
+    assert set(by_name.read()) == {"wyn"}
+
+
+def test_the_token_and_the_address_are_asked_for() -> None:
+    from connectors.hr import connectors
+
+    with pytest.raises(Misconfigured, match="HRSYNC_SCIM__BASE_URL"):
+        connectors()["scim"].open(ScimSettings(), Path())  # type: ignore[call-arg]
+
+
+def test_the_peers_own_tests_of_the_server_pass_through_our_client(stand: Stand) -> None:
+    """scim2-tester over the engine with which we speak: what it finds is the server's, or ours."""
+    system = stand.open(stand.settings.model_copy(update={"base_url": stand.settings.base_url, "timeout": 10.0}))
+    results = check_server(system._client)  # type: ignore[attr-defined]
+    told = [f"{r.title}: {r.reason}" for r in results if r.status not in (Status.SUCCESS, Status.SKIPPED)]
+    assert not told, told[:5]
+    assert sum(r.status == Status.SUCCESS for r in results) > 100
