@@ -23,7 +23,12 @@ $(VENV)/.bench: $(VENV)/.dev
 run: $(VENV)/.run     ## everything on this machine: sandbox, Prefect, first runs, schedules
 	$(BIN)/hrsync up $(ARGS)
 
-test: $(VENV)/.dev    ## the whole suite, in two processes; the last test looks at what all of it has left
+$(VENV)/.sshd:        ## OpenSSH's server, for the tests of files over SFTP: installed where that is possible
+	command -v sshd >/dev/null || test -x /usr/sbin/sshd || (apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server) \
+		|| echo "no sshd, and it cannot be installed here: the tests that need it are skipped"
+	mkdir -p $(VENV) && touch $@
+
+test: $(VENV)/.dev $(VENV)/.sshd ## the whole suite, in two processes; the last test looks at what all of it has left
 	rm -rf .evidence && mkdir .evidence
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 2 --dist worksteal -m "not last and not alone" $(ARGS)
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m "last or alone"
@@ -44,13 +49,15 @@ chaos: $(VENV)/.dev   ## kills processes at hundreds of points, and takes a thou
 	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py --timeout 3600 $(ARGS)
 
 year: $(VENV)/.dev    ## a simulated year of 2,000 people, both directions, and 20,000 changes against the request budget
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/test_year.py tests/test_ownership.py -k "year or budget" --timeout 3600 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/test_year.py tests/test_ownership.py -k "year or budget or rounds" --timeout 3600 $(ARGS)
 
-docs: $(VENV)/.dev    ## writes docs/processes.md from the SPECs
+docs: $(VENV)/.dev    ## writes docs/processes.md and the tables of docs/hr-systems.md
 	$(BIN)/python -m flows.mapping
+	$(BIN)/python -m flows.systems
 
 bench: $(VENV)/.bench ## measures and prints; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.loads
 
 clean:
 	rm -rf $(VENV) .hrsync build *.egg-info

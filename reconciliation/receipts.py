@@ -20,9 +20,8 @@ PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
 
 def done(changes: pd.DataFrame) -> pd.DataFrame:
     """Receipts (:data:`RECEIPTS`) as if every one of ``changes`` (of a plan) had succeeded."""
-    outcome = arrow(changes["kind"])
-    for kind, past in PAST_TENSE.items():
-        outcome = pc.replace_substring(outcome, kind, past)
+    kinds = arrow(changes["kind"]).dictionary_encode()
+    outcome = pa.array([PAST_TENSE[kind] for kind in kinds.dictionary.to_pylist()], pa.string()).take(kinds.indices)
     none = pa.nulls(len(outcome), pa.string())
     return frame({"key": arrow(changes["key"]), "outcome": outcome, "reason": none, "given": none})
 
@@ -30,6 +29,8 @@ def done(changes: pd.DataFrame) -> pd.DataFrame:
 def as_found(changes: pd.DataFrame, there: pa.Array) -> pd.DataFrame:
     """:func:`done`, but that what was to be created and was ``there`` (keys) was updated; so is a key that comes again."""
     receipts = done(changes)
+    if not len(there) and not changes["key"].duplicated().any():
+        return receipts
     again = true(pc.is_in(arrow(changes["key"]), value_set=there)) | changes["key"].duplicated().to_numpy(dtype=bool)
     updated = again & true(pc.equal(arrow(changes["kind"]), "create"))
     outcome = pc.if_else(pa.array(updated), "updated", arrow(receipts["outcome"]))

@@ -86,7 +86,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "the upsert writes every column",
         "connectors/hr/sql.py",
         "changed = {name: insert.excluded[name] for name in names[1:]}",
-        "changed = {c.name: insert.excluded[c.name] for c in table.c if c.name not in names[:1]}",
+        "changed = {c.name: c for c in insert.excluded if c.name not in names[:1]}",
     ),
     (4, "a carried field is a reason to write", "reconciliation/spec.py", "if not f.compare}", "if False}"),
     (

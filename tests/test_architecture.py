@@ -50,7 +50,7 @@ def test_arrows(file: Path) -> None:
 def test_every_package_is_installed() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = {".".join(f.parent.relative_to(ROOT).parts) for f in FILES if f.name == "__init__.py"}
-    migrations = {f"connectors.{d}.migrations{v}" for d in ("hr", "store") for v in ("", ".versions")}
+    migrations = {f"connectors.{d}.migrations{v}" for d in ("hr", "hr.csv_drop", "store") for v in ("", ".versions")}
     assert set(declared) == there | migrations
 
 

@@ -137,3 +137,10 @@ def test_custom_fields_go_the_way_of_their_owner(side: Side, tmp_path: Path, mon
     assert side.run(from_hr).outcomes["updated"] == 1
     assert one(side, row["accessplanit_id"])["CF_Site"] == "Dock 9"
     assert side.run(from_hr).written == side.run(to_hr).written == 0
+
+
+def test_the_page_of_systems_is_as_the_connectors_declare() -> None:
+    from flows.systems import PAGE, whole
+
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == whole(text), "run 'make docs'"

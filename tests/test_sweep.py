@@ -13,6 +13,7 @@ import pytest
 from connectors.store import schema as t
 from flows import awards_to_hr, users_to_hr
 from flows._process import Order, plainly, run_process
+from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, SourceFailed, UnsafePlan
 from reconciliation.plan import EDITED, FOLLOWS, GONE, NEW
 from sandbox.faults import LIES, Faults
@@ -197,7 +198,7 @@ def test_an_interrupted_sweep_is_taken_up_where_it_was(side: Side) -> None:
 
     world.source.read = dying  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        run_process(AWARDS, world, SWEEP, call=plainly)
+        run_process(narrowed(AWARDS, side.target.capabilities), world, SWEEP, call=plainly)
     side.sandbox.requests.clear()
     found = side.awards(Order())
     assert found.mode == "sweep", "the next run, which was to be a short one, takes it up"

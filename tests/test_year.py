@@ -100,7 +100,7 @@ class Hr:
 def test_after_a_year_of_both_directions_both_systems_agree(make_side: Callable[..., Side], dialect_name: str) -> None:
     if dialect_name != "standard":
         pytest.skip("a year is long; the awkward dialect has its turn in the other tests")
-    people, weeks, events, edits = (2000, 52, 150, 60) if WHOLE else (120, 5, 50, 20)
+    people, weeks, events, edits = (2000, 52, 150, 60) if WHOLE else (120, 4, 50, 20)
     side = make_side(people, hourly_limit=10**9)
     office = Hr(side, 3)
     totals: Counter[str] = Counter()

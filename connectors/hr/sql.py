@@ -15,6 +15,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
+from pyarrow.csv import WriteOptions, write_csv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
@@ -30,8 +31,6 @@ from ..database import connect, migrate
 from . import Connector
 from .schema import metadata
 
-BATCH = 5000
-"""Rows handed to the driver at a time."""
 COMMIT = 20000
 """Rows in one transaction: what a crash can undo, and leaves in doubt."""
 LOOKUP = 5000
@@ -145,12 +144,10 @@ class SqlHr:
         return as_found(changes, there)
 
 
-def _statement(dialect: sa.Dialect, table: sa.Table, names: Sequence[str]) -> Any:
-    """INSERT … ON CONFLICT DO UPDATE of ``names``, the first of which is the key."""
-    insert = sqlite.insert(table) if dialect.name == "sqlite" else postgresql.insert(table)
+def _upsert(insert: Any, names: Sequence[str]) -> Any:
+    """An INSERT of ``names``, the first of which is the key, with ON CONFLICT DO UPDATE."""
     changed = {name: insert.excluded[name] for name in names[1:]}
-    stamped = {**changed, "written_at": sa.func.current_timestamp()}
-    return lambda rows: rows(insert).on_conflict_do_update(index_elements=[names[0]], set_=stamped)
+    return insert.on_conflict_do_update(index_elements=[names[0]], set_={**changed, "written_at": sa.func.current_timestamp()})
 
 
 def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
@@ -158,17 +155,16 @@ def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str
 
     Returns the keys that were there before, of those that were to be created.
     """
-    names = [str(_key(table).name), *columns]
-    upsert = _statement(connection.dialect, table, names)(lambda insert: insert.values({n: sa.bindparam(n) for n in names}))
-    compiled = upsert.compile(dialect=connection.dialect)
-    creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
     key = _key(table)
-    found = f"SELECT key.value FROM json_each(?) AS key WHERE EXISTS (SELECT 1 FROM {table.name} WHERE {key.name} = key.value)"
-    there = [row[0] for row in connection.exec_driver_sql(found, (json.dumps(creates),))] if creates else []
-    order = [names.index(name) for name in compiled.positiontup or names]
-    values = _rows(names, changes, as_text=True, order=order)
-    for start in range(0, len(values), BATCH):
-        connection.exec_driver_sql(str(compiled), values[start : start + BATCH])
+    names = [str(key.name), *columns]
+    compiled = _upsert(sqlite.insert(table).values({n: sa.bindparam(n) for n in names}), names).compile(dialect=connection.dialect)
+    creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
+    # One answer, not a row for each: there may be very many.
+    lookup = f"SELECT json_group_array(k.value) FROM json_each(?) AS k WHERE EXISTS (SELECT 1 FROM {table.name} WHERE {key.name} = k.value)"
+    there = json.loads(connection.exec_driver_sql(lookup, (json.dumps(creates),)).scalar_one()) if creates else []
+    values = [_plain(changes, name, key).to_numpy(zero_copy_only=False).tolist() for name in compiled.positiontup or names]
+    if len(changes):
+        connection.exec_driver_sql(str(compiled), list(zip(*values, strict=True)))
     return pa.array(there, pa.string())
 
 
@@ -178,34 +174,26 @@ def _by_copy(connection: sa.Connection, table: sa.Table, columns: Sequence[str],
     names = [str(key.name), *columns]
     quoted = ", ".join(f'"{name}"' for name in names)
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {quoted} FROM {table.name} WITH NO DATA")
-    cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY incoming ({quoted}) FROM STDIN") as copy:
-        for row in _rows(names, changes, as_text=False, order=range(len(names))):
-            copy.write_row(row)
+    rendered = pa.BufferOutputStream()
+    # Arrow quotes every text, so that an empty one is told apart from none.
+    write_csv(pa.table({name: _plain(changes, name, key) for name in names}), rendered, WriteOptions(include_header=False))
+    with connection.connection.cursor().copy(f"COPY incoming ({quoted}) FROM STDIN WITH (FORMAT csv)") as copy:
+        copy.write(rendered.getvalue())
     incoming = sa.table("incoming", *(sa.column(name, table.c[name].type) for name in names))
-    upsert = _statement(connection.dialect, table, names)(lambda insert: insert.from_select(names, sa.select(incoming)))
+    upsert = _upsert(postgresql.insert(table).from_select(names, sa.select(incoming)), names)
     new: sa.ColumnElement[bool] = sa.literal_column("xmax = 0")
-    creates = arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create"))
     made = {row[0]: row[1] for row in connection.execute(upsert.returning(key, new))}
     connection.exec_driver_sql("DROP TABLE incoming")
-    return pa.array([name for name in strings(creates) if not made[name]], pa.string())
+    creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
+    return pa.array([name for name in creates if not made[name]], pa.string())
 
 
-def _rows(names: Sequence[str], changes: pd.DataFrame, *, as_text: bool, order: Sequence[int]) -> list[tuple[Any, ...]]:
-    """One tuple per change: the key and the columns, in ``order``."""
-    columns = [_values(arrow(changes["key" if place == 0 else name]), as_text) for place, name in enumerate(names)]
-    return list(zip(*(columns[place] for place in order), strict=True))
-
-
-def _values(array: pa.Array, as_text: bool) -> list[Any]:
-    """Python values for a driver; for SQLite dates as SQLAlchemy's own SQLite types write them."""
+def _plain(changes: pd.DataFrame, name: str, key: sa.Column[Any]) -> pa.Array:
+    """A column for the driver; dates are texts, as SQLAlchemy's own SQLite types write them and PostgreSQL reads them."""
+    array = arrow(changes["key" if name == key.name else name])
     if pa.types.is_timestamp(array.type):
         array = array.cast(pa.timestamp("us"))
-    if pa.types.is_temporal(array.type):
-        if not as_text:
-            return array.to_pylist()  # type: ignore[no-any-return]
-        array = array.cast(pa.string())
-    return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
+    return array.cast(pa.string()) if pa.types.is_temporal(array.type) else array
 
 
 def _read(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Snapshot:
