@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: run test check laws mutants chaos year docs bench clean
+.PHONY: run test check laws mutants chaos year hostile docs bench clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.run: pyproject.toml requirements.lock
@@ -50,6 +50,13 @@ chaos: $(VENV)/.dev   ## kills processes at hundreds of points, and takes a thou
 
 year: $(VENV)/.dev    ## a simulated year of 2,000 people, both directions, and 20,000 changes against the request budget
 	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/test_year.py tests/test_ownership.py -k "year or budget or rounds" --timeout 3600 $(ARGS)
+
+.canaille:            ## a SCIM server that does much otherwise, in an environment of its own: its pins fit nobody else's
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip --disable-pip-version-check install --quiet 'canaille[front,server,scim,sqlite,oidc]==0.3.6' 'scim2-models==0.6.12' 'scim2-client==0.7.5'
+
+hostile: $(VENV)/.dev .canaille ## the laws of HR systems against that server
+	HRSYNC_CANAILLE=$(CURDIR)/.canaille/bin $(BIN)/python -m pytest tests/conformance -k canaille $(ARGS)
 
 docs: $(VENV)/.dev    ## writes docs/processes.md and the tables of docs/hr-systems.md
 	$(BIN)/python -m flows.mapping

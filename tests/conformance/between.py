@@ -50,7 +50,7 @@ class Between:
             return None
         query = scope["query_string"].decode()
         url = self.upstream + scope["raw_path"].decode() + (f"?{query}" if query else "")
-        headers = [(k.decode(), v.decode()) for k, v in scope["headers"] if k not in (b"host", b"content-length")]
+        headers = [(k.decode(), v.decode()) for k, v in scope["headers"] if k != b"content-length"]
         answer = await self._client.request(method, url, content=body, headers=headers)
         if kind == "lost":
             # It was carried out, and the answer never comes.

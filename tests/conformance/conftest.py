@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .stands import STANDS, Stand, bamboo, scim_server, sshd
+from .stands import STANDS, Stand, bamboo, canaille_server, scim_server, sshd
 
-__all__ = ["bamboo", "scim_server", "sshd", "stand"]
+__all__ = ["bamboo", "canaille_server", "scim_server", "sshd", "stand"]
 EVERY = [pytest.param((name, kind), id=f"{name}-{kind}") for name, kinds in STANDS.items() for kind in kinds]
 
 

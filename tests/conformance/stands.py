@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ import httpx
 import pytest
 
 from connectors.hr import connectors
+from connectors.hr.scim.user import CORE, with_values
 from reconciliation.ports import HrSystem
 from tests.conftest import Served, free_port
 
@@ -219,29 +222,72 @@ def scim_server() -> Iterator[str]:
     process.wait(timeout=10)
 
 
+@pytest.fixture(scope="session")
+def canaille_server() -> Iterator[str]:
+    """Canaille, a SCIM server with quirks, out of an environment of its own (``make hostile``); the URL of its root."""
+    folder, program = Path(tempfile.mkdtemp()), str(Path(os.environ["HRSYNC_CANAILLE"]) / "canaille")
+    database = f"sqlite:///{folder}/canaille.sqlite"
+    lines = ['SECRET_KEY = "of a test"', "[CANAILLE_SQL]", f'DATABASE_URI = "{database}"', "[CANAILLE_SCIM]", "ENABLE_SERVER = true"]
+    (folder / "canaille.toml").write_text("\n".join(lines))
+    env = {**os.environ, "CANAILLE_CONFIG": str(folder / "canaille.toml")}
+    began = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
+    client = "--client-name hr --client-id hr --client-secret s --grant-types client_credentials --scope openid"
+    token = f"--access-token {TOKEN} --client hr --lifetime 864000 --issue-date {began} --type Bearer --token-id t --scope openid"
+    for command in ("install", f"create client {client}", f"create token {token}"):
+        subprocess.run([program, *command.split()], env=env, check=True, capture_output=True)
+    port = free_port()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen([program, "run", "--bind", f"127.0.0.1:{port}"], env=env, stdout=quiet, stderr=quiet, start_new_session=True)
+    _until_listening(port)
+    yield f"http://127.0.0.1:{port}"
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(timeout=10)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def canaille(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
+    # It takes externalId and forgets it.
+    with _scim(f"{request.getfixturevalue('canaille_server')}/scim", home, "/v2", without=["accessplanit_id"]) as made:
+        yield made
+
+
 @contextmanager
 def scim(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
-    root = request.getfixturevalue("scim_server")
-    http = httpx.Client(base_url=f"{root}/v2/", headers={"Authorization": f"Bearer {TOKEN}"})
-    for user in http.get("Users", params={"count": 10000}).json().get("Resources", []):
+    with _scim(request.getfixturevalue("scim_server"), home, "/v2") as made:
+        yield made
+
+
+@contextmanager
+def _scim(root: str, home: Path, version: str, **values: Any) -> Iterator[Stand]:
+    http = httpx.Client(base_url=f"{root}{version}/", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+
+    def users() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = http.get("Users", params={"startIndex": len(found) + 1} if found else None).json()
+            found += answer.get("Resources", [])
+            if len(found) >= answer["totalResults"]:
+                return found
+
+    for user in users():
         http.delete(f"Users/{user['id']}")
     between = Between(root)
-    common = {"base_url": f"{between.url}/v2", "backoff": 0.01, "attempts": 2, "timeout": 1}
+    common = {"base_url": f"{between.url}{version}", "backoff": 0.01, "attempts": 2, "timeout": 1, **values}
 
     def edit(key: str, column: str, value: str) -> None:
-        user = next(u for u in http.get("Users", params={"count": 10000}).json()["Resources"] if key in json.dumps(u))
-        from connectors.hr.scim.user import with_values
-
+        user = next(u for u in users() if key in json.dumps(u))
         new = {n: v for n, v in with_values(user, {column: value}).items() if n != "meta"}
-        assert http.put(f"Users/{user['id']}", json=new).is_success
+        assert http.put(f"Users/{user['id']}", json=new, headers={"Content-Type": "application/scim+json"}).is_success
 
     def spoil() -> None:
-        nameless = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "nobody@x.example"}
-        assert http.post("Users", json=nameless).is_success
+        name = {"formatted": "No Body", "familyName": "Body"}
+        nameless = {"schemas": [CORE], "userName": "nobody@x.example", "name": name, "emails": [{"value": "n@x.example"}], "active": True}
+        assert http.post("Users", json=nameless, headers={"Content-Type": "application/scim+json"}).is_success
 
     stand = Stand("scim", _settings("scim", token=TOKEN, **common), home, edit, spoil, between=between)
     stand.wrong = _settings("scim", token="hush", **common)
-    stand.nowhere = _settings("scim", token=TOKEN, **{**common, "base_url": f"http://127.0.0.1:{free_port()}/v2"})
+    stand.nowhere = _settings("scim", token=TOKEN, **{**common, "base_url": f"http://127.0.0.1:{free_port()}{version}"})
     yield stand
     http.close()
     between.stop()
@@ -298,7 +344,7 @@ def _until_listening(port: int) -> None:
 STANDS: dict[str, dict[str, Making]] = {
     "sql": {"sqlite": sqlite, "postgresql": postgresql},
     "csv_drop": {"folder": folder, "sftp": sftp},
-    "scim": {"scim2-server": scim},
+    "scim": {"scim2-server": scim, **({"canaille": canaille} if "HRSYNC_CANAILLE" in os.environ else {})},
     "bamboohr": {"contract": bamboohr},
 }
 """Connector -> stand -> how it is set up."""

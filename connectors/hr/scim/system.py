@@ -21,7 +21,7 @@ from reconciliation.snapshot import REJECTED, Snapshot
 
 from ...transport import posting, retrying
 from . import ScimSettings, capabilities
-from .user import CORE, ENTERPRISE, Resource, attributes, operations, row, with_values
+from .user import CORE, ENTERPRISE, Resource, attributes, fitted, operations, row, with_values
 
 FEW = 40
 """So many people are looked up by filters; for more, all are read."""
@@ -73,6 +73,7 @@ class ScimHr:
             transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff),
         )
         self._seen: dict[str, Resource] = {}
+        self._parts: dict[str, frozenset[str]] = {}
         with self._speaking():
             self._client = _Client(self._http)
             self._client.discover()
@@ -160,11 +161,17 @@ class ScimHr:
 
     def _absent(self) -> set[str]:
         """Columns for whose attribute the server's schemas have no place."""
-        described = {str(s.id): {str(a.name) for a in s.attributes or []} for s in self._schemas()}
+        schemas = self._schemas()
+        described = {str(s.id): {str(a.name) for a in s.attributes or []} for s in schemas}
         if CORE not in described:
             return set()
+        core = next(s for s in schemas if str(s.id) == CORE)
+        self._parts = {
+            str(a.name): frozenset(str(p.name) for p in a.sub_attributes or []) for a in core.attributes or [] if a.sub_attributes
+        }
         extension = described.get(ENTERPRISE, set())
-        absent = set()
+        # Without a type there is one telephone number, not two.
+        absent = {"mobile"} if "type" not in self._parts.get("phoneNumbers", {"type"}) else set()
         for column in (*capabilities(self.settings).entities["employees"].columns, "employee_number"):
             attribute = attributes(column)
             if attribute.startswith(ENTERPRISE):
@@ -252,9 +259,10 @@ class ScimHr:
             else:
                 new = with_values(new, {"employee_number": key})
                 new["userName"] = (change.get("email") if self.settings.user_name == "email" else None) or key
+            new = fitted(new, self._parts)
             return "POST", "/Users", new, new, None
         fields = str(change["fields"]).split(",") if change["fields"] else [n for n in names if change[n] is not None]
-        new = with_values(old, {n: change[n] for n in fields})
+        new = fitted(with_values(old, {n: change[n] for n in fields}), self._parts)
         path = f"/Users/{old['id']}"
         version = (old.get("meta") or {}).get("version") if self._etags else None
         if self._patches:

@@ -65,7 +65,7 @@ def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resou
         if column in LISTED:
             attribute, kind, part = LISTED[column]
             entries = new.setdefault(attribute, [])
-            entry = next((e for e in entries if _kind(e) == kind), None)
+            entry = _entry(entries, kind)
             if entry is None and value is not None:
                 entry = {"type": kind, "primary": True} if attribute == "emails" and not entries else {"type": kind}
                 entries.append(entry)
@@ -123,11 +123,24 @@ def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -
     entries = resource.get(attribute) or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ValueError(f"{attribute} has another shape than SCIM's")
-    found = next((e for e in entries if _kind(e) == kind), None)
-    if found is None and attribute == "emails":
-        # An address without a type is the address.
-        found = next((e for e in entries if e.get("primary")), entries[0] if len(entries) == 1 else None)
+    found = _entry(entries, kind)
     return found.get(part) if found else None
+
+
+def _entry(entries: Sequence[Any], kind: str) -> Any:
+    """The value of a type; of values without a type, as some servers have them, the one that is meant is that for work."""
+    found = next((e for e in entries if _kind(e) == kind), None)
+    if found is None and kind == "work" and not any(map(_kind, entries)):
+        found = next((e for e in entries if e.get("primary")), entries[0] if entries else None)
+    return found
+
+
+def fitted(resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]) -> Resource:
+    """``resource`` with only those parts of its lists that the server's schemas name (attribute -> parts)."""
+    new: Resource = _copy(resource)
+    for attribute in {attribute for attribute, _, _ in LISTED.values()} & set(new) & set(parts):
+        new[attribute] = [{n: v for n, v in entry.items() if n in parts[attribute]} for entry in new[attribute]]
+    return new
 
 
 def _kind(entry: Mapping[str, Any]) -> str:
