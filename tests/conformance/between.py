@@ -27,6 +27,7 @@ class Between:
 
     def clear(self) -> None:
         self._faults.clear()
+        self.seen.clear()
 
     def stop(self) -> None:
         self._served.stop()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ def canaille_server() -> Iterator[str]:
 @contextmanager
 def canaille(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     # It takes externalId and forgets it.
-    with _scim(f"{request.getfixturevalue('canaille_server')}/scim", home, "/v2", without=["accessplanit_id"]) as made:
+    with _scim(request.getfixturevalue("canaille_server"), home, "/scim/v2", without=["accessplanit_id"]) as made:
         yield made
 
 
@@ -256,6 +257,12 @@ def canaille(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
 def scim(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     with _scim(request.getfixturevalue("scim_server"), home, "/v2") as made:
         yield made
+
+
+@cache
+def _before(root: str) -> Between:
+    """One proxy for each server: there is one that goes on telling the address at which it was first called."""
+    return Between(root)
 
 
 @contextmanager
@@ -272,7 +279,8 @@ def _scim(root: str, home: Path, version: str, **values: Any) -> Iterator[Stand]
 
     for user in users():
         http.delete(f"Users/{user['id']}")
-    between = Between(root)
+    between = _before(root)
+    between.clear()
     common = {"base_url": f"{between.url}{version}", "backoff": 0.01, "attempts": 2, "timeout": 1, **values}
 
     def edit(key: str, column: str, value: str) -> None:
@@ -290,7 +298,6 @@ def _scim(root: str, home: Path, version: str, **values: Any) -> Iterator[Stand]
     stand.nowhere = _settings("scim", token=TOKEN, **{**common, "base_url": f"http://127.0.0.1:{free_port()}{version}"})
     yield stand
     http.close()
-    between.stop()
 
 
 @pytest.fixture(scope="session")
