@@ -156,7 +156,10 @@ def run_flow(
     ``further`` processes run after the first, each when the one before has done its work. through: what the world is
     seen through. after: what is done when all has gone well.
     """
-    settings = load_settings()
+    # Here, because the catalogue imports every flow, and every flow this module.
+    from .catalogue import checked
+
+    settings = checked(load_settings())
     flow_run, scheduled = this_run()
     order = replace(order, flow_run=flow_run, scheduled=scheduled, patience=timedelta(hours=settings.approval_hours))
     with connections(settings) as opened:

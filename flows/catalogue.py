@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 from prefect import Flow
 from pydantic import TypeAdapter, ValidationError
 
+from connectors.settings import Settings
 from reconciliation.errors import Misconfigured
 from reconciliation.spec import ProcessSpec
 
@@ -82,6 +83,20 @@ WAVES = (
     ("job_roles_from_hr", "award_targets_from_hr", "course_decisions_from_hr", "role_compliance"),
 )
 """The flows by what must be there before: those of a wave need nothing of each other."""
+
+
+def checked(settings: Settings) -> Settings:
+    """``settings``, whose HR systems are those of processes that there are.
+
+    Raises:
+        Misconfigured: a misspelt process would quietly go to the usual system.
+    """
+    unknown = [name for name in settings.hr_of if name not in PROCESSES]
+    if unknown:
+        raise Misconfigured(
+            f"HRSYNC_HR_OF names no process: {', '.join(unknown)}", f"The data engineer must use one of {', '.join(PROCESSES)}."
+        )
+    return settings
 
 
 def process(name: str) -> Process:

@@ -21,7 +21,7 @@ from tasks.connections import connections, hr_system
 
 from . import up as quick_start
 from ._process import Order, World, plainly, run_process
-from .catalogue import PROCESSES, process
+from .catalogue import PROCESSES, checked, process
 from .desk import app as desk
 from .mapping import app as mapping
 from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
@@ -49,7 +49,7 @@ def up(
 ) -> None:
     """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port)
-    quick_start.up(load(), plan, out)
+    quick_start.up(checked(load()), plan, out)
 
 
 @app.command()
@@ -77,7 +77,7 @@ def plan(
 ) -> None:
     """Show what a run would do, without Prefect and without writing to HR. The output holds personal data."""
     chosen = process(name)
-    settings = read_settings()
+    settings = checked(read_settings())
     spec = chosen.scoped(**chosen.filters(filter_ or []))
     with connections(settings) as opened:
         spec = opened.narrowed(spec)
@@ -152,6 +152,10 @@ def doctor() -> None:
         Finding(f"setting {name}", "refuted", "no such setting", "The data engineer must correct its name.") for name in settings.unknown()
     ]
     budget = None
+    try:
+        checked(settings)
+    except HrsyncError as error:
+        findings.append(Finding("HR systems of processes", "refuted", error.what, error.remedy))
     systems = {settings.hr_of.get(name, settings.hr): name for name in PROCESSES}
     openers: dict[str, Callable[[], SyncStore | HrSystem]] = {"sync store": lambda: SyncStore(settings.store_url)}
     openers |= {f"HR: {chosen}": partial(hr_system, settings, name) for chosen, name in systems.items()}

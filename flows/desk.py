@@ -11,6 +11,7 @@ from rich.table import Table
 
 from reconciliation.errors import Misconfigured
 from reconciliation.ownership import CONFLICT
+from reconciliation.ports import HrSystem
 from reconciliation.report import sentence
 from reconciliation.spec import ProcessSpec
 from reconciliation.story import story
@@ -95,12 +96,14 @@ def forget(
     if not yes:
         typer.confirm(f"Erase everything about '{person}' from the sync store?", abort=True)
     chosen = settings()
+    systems: dict[tuple[str, str], HrSystem] = {}
     with store() as opened:
         further: list[str] = []
         employees = opened.links("employees", source_keys=[person])["target_key"].tolist()
         for spec in SPECS:
             column = spec.person_column
-            target = hr_system(chosen, spec.name)
+            which = chosen.system_of(spec.name)
+            target = systems[which] = systems.get(which) or hr_system(chosen, spec.name)
             holds = target.capabilities.entities.get(spec.entity)
             if column and holds and spec.direction == "to_hr":
                 asked = {column: [person], **({spec.holder: employees} if spec.person else {})}
