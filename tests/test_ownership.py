@@ -123,7 +123,7 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
     people = [(r["employee_id"], r["accessplanit_id"]) for r in side.rows("employees")]
     last: dict[tuple[str, str], tuple[int, set[str], str]] = {}
     edited: Counter[str] = Counter()
-    rounds = (100 if dated else 20) if os.environ.get("HRSYNC_CHAOS") == "whole" else (40 if dated else 10)
+    rounds = (100 if dated else 20) if os.environ.get("HRSYNC_CHAOS") == "whole" else (40 if dated else 20)
     for number in range(rounds):
         for _ in range(dice.randint(0, 4)):
             key, user = dice.choice(people)
