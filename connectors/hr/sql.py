@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -151,21 +152,25 @@ def _upsert(insert: Any, names: Sequence[str]) -> Any:
 
 
 def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
-    """Writes tuples at driver speed: a third of the time of SQLAlchemy's own parameter handling.
+    """Writes tuples at driver speed, past SQLAlchemy: a third of the time of its own parameter handling.
 
     Returns the keys that were there before, of those that were to be created.
     """
     key = _key(table)
     names = [str(key.name), *columns]
     compiled = _upsert(sqlite.insert(table).values({n: sa.bindparam(n) for n in names}), names).compile(dialect=connection.dialect)
-    creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
-    # One answer, not a row for each: there may be very many.
-    lookup = f"SELECT json_group_array(k.value) FROM json_each(?) AS k WHERE EXISTS (SELECT 1 FROM {table.name} WHERE {key.name} = k.value)"
-    there = json.loads(connection.exec_driver_sql(lookup, (json.dumps(creates),)).scalar_one()) if creates else []
     values = [_plain(changes, name, key).to_numpy(zero_copy_only=False).tolist() for name in compiled.positiontup or names]
-    if len(changes):
-        connection.exec_driver_sql(str(compiled), list(zip(*values, strict=True)))
-    return pa.array(there, pa.string())
+    newest = connection.exec_driver_sql(f"SELECT coalesce(max(rowid), 0) FROM {table.name}").scalar_one()
+    cursor: Any = connection.connection.cursor()
+    cursor.executemany(str(compiled), zip(*values, strict=True))
+    # A row that is made gets a number above all others.
+    made = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name} WHERE rowid > ?", (newest,)).scalar_one()
+    if made == len(changes):
+        return pa.array([], pa.string())
+    creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
+    older = f"SELECT json_group_array(k.value) FROM json_each(?) AS k JOIN {table.name} AS t ON t.{key.name} = k.value WHERE t.rowid <= ?"
+    there = connection.exec_driver_sql(older, (json.dumps(creates), newest)).scalar_one() if creates else "[]"
+    return pa.array(json.loads(there), pa.string())
 
 
 def _by_copy(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
@@ -302,10 +307,12 @@ def speaking() -> Iterator[None]:
         yield
     except (IntegrityError, DataError) as error:
         raise Refused(_reason(error)) from None
-    except (SQLAlchemyError, psycopg.OperationalError) as error:
+    except (sqlite3.IntegrityError, sqlite3.DataError) as error:
+        # What goes past SQLAlchemy for speed has errors of its own.
+        raise Refused(str(error).splitlines()[0]) from None
+    except (SQLAlchemyError, sqlite3.Error, psycopg.OperationalError) as error:
         raise _unreachable(error) from None
     except psycopg.Error as error:
-        # COPY goes past SQLAlchemy, and so do its errors.
         raise Refused(str(error.diag.message_primary or type(error).__name__)) from None
 
 
