@@ -14,7 +14,9 @@ from alembic.script import ScriptDirectory
 def connect(url: str) -> sa.Engine:
     """An engine; a SQLite file gets its folder, write-ahead logging and a patient lock."""
     parsed = sa.make_url(url)
-    engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    # Moments are kept without a zone, in UTC: whatever the server's own zone is, its clock must say so.
+    zone = {"options": "-c timezone=UTC"} if parsed.get_backend_name() == "postgresql" else {}
+    engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", connect_args=zone)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -87,3 +88,18 @@ def test_unknown_entities_and_columns_and_an_unreachable_database(hr: SqlHr) -> 
 def test_every_spec_maps_to_columns_that_exist(hr: SqlHr) -> None:
     for spec in (users_to_hr.scoped(custom_fields=["CF_X"]), awards_to_hr.scoped(custom_fields=["CF_X"])):
         assert len(hr.read(spec.entity, spec.columns(), None).frame) == 0
+
+
+def test_moments_are_utc_whatever_the_zone_of_the_database(postgresql: Callable[[], str]) -> None:
+    url = postgresql()
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET timezone = 'Asia/Tokyo'")
+    engine.dispose()
+    hr = SqlHr(url)
+    desired = of({"employee_id": "text", "surname": "text"}, [["E1", "Ashdown"]])
+    nobody = hr.read("employees", {"surname": "text"}).frame
+    hr.apply("employees", reconcile(desired, nobody, "employee_id", {"surname": "text"}, ["surname"]).changes)
+    (moment,) = hr.read("employees", {"written_at": "moment"}).frame["written_at"].tolist()
+    assert abs((datetime.now(UTC) - moment).total_seconds()) < 60
+    hr.close()
