@@ -34,17 +34,10 @@ class Holds(Frozen):
 
 
 class Capabilities(Frozen):
-    """What a system can do. system: its name for people.
-
-    sees_edits: what people change there is seen by reading it; otherwise reading tells what was delivered. remote: it is
-    called over a network, and may answer late, not at all, or that it has had enough. atomic: a batch is carried out
-    as one, wholly or not at all; otherwise each row has a fate of its own.
-    """
+    """What a system can hold. system: its name for people."""
 
     system: str
     entities: Mapping[str, Holds]
-    remote: bool = False
-    atomic: bool = False
 
 
 def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:

@@ -270,7 +270,7 @@ def capabilities(updated_column: str | None) -> Capabilities:
         (key, _), *columns = columns_of(entity).items()
         told = {name: kind for name, kind in columns if name == "written_at" and updated_column}
         entities[entity] = Holds(key=key, columns={n: k for n, k in columns if n != "written_at"}, told=told)
-    return Capabilities(system="the HR database", entities=entities, atomic=True)
+    return Capabilities(system="the HR database", entities=entities)
 
 
 def _table(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa.Table:

@@ -82,7 +82,7 @@ def capabilities(settings: BamboohrSettings) -> Capabilities:
         lost="only completed awards; an expiry that is not the training type's renewal period needs a custom table;"
         " no state, target date or renewal",
     )
-    return Capabilities(system="BambooHR", entities={"employees": people, "awards": awards}, remote=True)
+    return Capabilities(system="BambooHR", entities={"employees": people, "awards": awards})
 
 
 def _open(settings: BamboohrSettings, home: Path) -> HrSystem:

@@ -75,7 +75,7 @@ def _open(settings: CsvDropSettings, home: Path) -> HrSystem:
 def _can(settings: CsvDropSettings) -> Capabilities:
     held = capabilities("written_at")
     what = f"files over SFTP ({settings.sftp.host})" if settings.sftp else "files in a folder"
-    return Capabilities(system=what, entities=held.entities, remote=settings.sftp is not None, atomic=True)
+    return Capabilities(system=what, entities=held.entities)
 
 
 CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can)

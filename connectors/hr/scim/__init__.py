@@ -44,7 +44,7 @@ def capabilities(settings: ScimSettings, absent: frozenset[str] = frozenset()) -
         if not absent & {"employee_number"}:
             columns["employee_number"] = "text"
     people = Holds(key="employee_id", columns=columns, told=told, same={"status": (("New", "Enabled"),)}, lost=LOST)
-    return Capabilities(system="the SCIM server", entities={"employees": people}, remote=True)
+    return Capabilities(system="the SCIM server", entities={"employees": people})
 
 
 def _open(settings: ScimSettings, home: Path) -> HrSystem:
