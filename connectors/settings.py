@@ -45,6 +45,33 @@ class DatabaseSettings(BaseModel):
     url: SecretStr | None = None
 
 
+class WebhookSettings(BaseModel):
+    """How deliveries of webhooks are known to be genuine, and how they are gathered. All that is set must hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: SecretStr | None = Field(None, description="what the secret header must hold")
+    secret_header: str = "X-Webhook-Secret"  # noqa: S105
+    username: str | None = Field(None, description="of basic authentication")
+    password: SecretStr | None = None
+    signing_key: SecretStr | None = Field(None, description="a gateway signs '<timestamp>.<body>' with it: HMAC-SHA256, hexadecimal")
+    signature_header: str = "X-Webhook-Signature"
+    timestamp_header: str = Field("X-Webhook-Timestamp", description="seconds since 1970")
+    tolerance_seconds: float = Field(300.0, gt=0, description="so far a signature's time may be from ours")
+    id_header: str = Field("X-Webhook-Id", description="where the sender gives each delivery an ID of its own")
+    max_bytes: int = Field(262_144, ge=1, description="of one body")
+    rate: str = Field("60000/minute", description="requests from one address, as 100/second")
+    window_seconds: float = Field(2.0, ge=1, description="so long deliveries are gathered before a run is started")
+    burst: int = Field(200, ge=1, description="while more records than this wait, they are gathered for longer")
+    burst_seconds: float = Field(30.0, ge=1, description="the longest that a burst is gathered")
+    watch_seconds: float = Field(5.0, gt=0, description="so often an inbox of files is looked at")
+
+    @property
+    def guarded(self) -> bool:
+        """Whether there is anything by which a genuine delivery is known."""
+        return bool(self.secret or (self.username and self.password) or self.signing_key)
+
+
 ENVIRONMENT = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
 
 
@@ -62,6 +89,7 @@ class Settings(BaseSettings):
     mappings: Path | None = Field(None, description="a folder with mappings of your own, which take the place of those by the same name")
     store: DatabaseSettings = DatabaseSettings()
     approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
+    webhooks: WebhookSettings = WebhookSettings()  # type: ignore[call-arg]
     lease_seconds: float = Field(120.0, gt=0, description="so long a killed run keeps the next of its process waiting")
 
     def system_of(self, process: str) -> tuple[str, str]:

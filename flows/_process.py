@@ -16,6 +16,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pandas as pd
+import pyarrow as pa
 from prefect import State
 from prefect.states import Cancelled, Completed
 
@@ -26,6 +27,8 @@ from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
 from reconciliation.frame import strings
 from reconciliation.guard import breaches
+from reconciliation.hints import asks as hinted
+from reconciliation.hints import suspects
 from reconciliation.plan import EDITED, Plan, moved
 from reconciliation.ports import Batch, Outcome, Source, Store, Target
 from reconciliation.receipts import done, found_out, of_landed
@@ -33,13 +36,13 @@ from reconciliation.report import RunReport, sentence
 from reconciliation.settle import Compared, settle
 from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
-from reconciliation.sweep import Swept, parts
+from reconciliation.sweep import Swept, parts, verified
 from reconciliation.watermark import Window, advance, window
 from tasks.approval import approval, this_run
 from tasks.connections import Connections, connections
 from tasks.extract import extract
 from tasks.load import load
-from tasks.publish import publish
+from tasks.publish import publish, publish_webhooks
 from tasks.reconcile import Sides, compare, compare_all
 from tasks.steps import discreet
 from tasks.sweep import sweep_part, verify
@@ -72,7 +75,8 @@ class Order:
     """What is wanted of one run.
 
     since: read records changed from this moment on (UTC if it has no offset), whatever the watermark. full: read
-    everything. sweep: read everything, known or not, and look at all of HR. approve: the digest of a kept plan; exactly
+    everything. sweep: read everything, known or not, and look at all of HR. hinted: read only the records that hints name (any
+    run reads these too). approve: the digest of a kept plan; exactly
     that one is applied, and nothing is read from accessplanit. keep: in plan mode, keep the plan to be applied later.
     scheduled: when a schedule wanted this run. flow_run: Prefect's ID of the run, if Prefect can suspend it. patience:
     how long a plan past its guard waits for an approval.
@@ -82,6 +86,7 @@ class Order:
     since: datetime | None = None
     full: bool = False
     sweep: bool = False
+    hinted: bool = False
     approve: str | None = None
     keep: bool = False
     scheduled: datetime | None = None
@@ -113,12 +118,14 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
     if order.mode == "plan":
         return run.noted("plan", run.preview)
     # What a person has decided is not skipped for a run that happens to be at work.
-    with world.store.lease(spec.name, run.id, PATIENCE if order.approve else 0.0) as mine:
+    # Nor are hints that have come since that one began.
+    patient = order.approve or order.hinted
+    with world.store.lease(spec.name, run.id, PATIENCE if patient else 0.0) as mine:
         if not mine:
-            if order.approve:
+            if patient:
                 raise StoreFailed(
                     "Another run of this process has been at work for ten minutes",
-                    "The operator must retry this run; the plan still waits.",
+                    "The operator must retry this run; the plan or the hints still wait.",
                 )
             return run.noted("apply", _skip("Nothing was done: another run of this process is at work"))
         if order.scheduled and world.store.covered(spec.name, spec.fingerprint(), order.scheduled, order.sweep):
@@ -131,7 +138,7 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
                 )
             if order.approve:
                 return run.noted("approved", run.approved)
-            return run.noted("sweep" if run.sweeping() else "apply", run.apply)
+            return run.noted("sweep" if run.sweeping() else "hinted" if order.hinted else "apply", run.apply)
 
 
 def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
@@ -177,6 +184,8 @@ def run_flow(
                 return states[-1]
             if after:
                 after(world)
+        if order.hinted:
+            publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
     return states[0] if len(states) == 1 else Completed(message=" ".join(str(state.message) for state in states))
 
 
@@ -309,29 +318,39 @@ class _Run:
 
     def _draft(self, sweep: bool) -> Draft:
         spec, store, order = self.spec, self.store, self.order
-        report = RunReport(spec.name, "sweep" if sweep else order.mode, self.source.name, self.now)
+        hints = store.hints(spec.name)
+        if order.hinted and not hints and not sweep:
+            raise Skipped("Nothing was done: no hint waits that a run has not heard", "Nobody must act.")
+        # A hint without a key says that something has changed, so that the window is read.
+        only = order.hinted and not sweep and all(hint.key is not None for hint in hints)
+        mode = "sweep" if sweep else "hinted" if order.hinted and order.mode == "apply" else order.mode
+        report = RunReport(spec.name, mode, self.source.name, self.now, hints=len(hints))
         requests = self.source.requests
         updated = self.source.updated_column(spec.feed, spec.updated)
         mark = store.watermark(spec.name, spec.fingerprint())
         since = order.since.replace(tzinfo=UTC) if order.since and order.since.tzinfo is None else order.since
         asked = Window(None) if sweep else window(mark, spec.overlap, since=since, full=order.full)
         known, marks = store.known(spec.name), store.marks(spec.name, self.now)
-        retried = () if sweep else tuple(store.retryable(spec.name, self.now))
+        retried = () if sweep or only else tuple(store.retryable(spec.name, self.now))
         began = self.now
         with _timed(report, "fetch"):
             if sweep:
                 began, swept = self._swept(updated)
                 read = swept.read
             else:
-                asks = questions(spec, asked, mark, Moment(self.today, self.now), retried, updated, first=not len(known))
+                asks = [] if only else questions(spec, asked, mark, Moment(self.today, self.now), retried, updated, first=not len(known))
+                asks += hinted(spec, hints) if hints else []
                 read = self.call(extract, self.source, spec, asks, known)
+            # A few chosen records say nothing about what fields the feed has.
+            read = replace(read, appeared=(), vanished=()) if only else read
             self._needs(read)
+            gone = verified(pa.array(suspects(spec, hints), pa.string()), read, read, spec.key)
         with _timed(report, "reconcile"):
             inputs = (known, marks, Sides(self.target, store, self.today, self.now))
-            compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs)
+            compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs, gone)
         keyless = set(compared.rejected["hash"][compared.rejected["key"].isna()])
         unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
-        after = advance(mark, read, updated, asked, began, self.today, unseen)
+        after = mark if only else advance(mark, read, updated, asked, began, self.today, unseen)
         report.read, report.complete, report.digest = read.read, read.complete, compared.plan.digest
         report.watermark_before, report.watermark_after = mark.moment, mark.moment if order.mode == "plan" else after.moment
         report.requests = self.source.requests - requests
@@ -344,11 +363,13 @@ class _Run:
                 f"only in {spec.target_side}": compared.figures["only_in_target"],
                 f"changed in {spec.target_side}": edited,
             }
-        looked_again = (mark.waiting or asked.since is None) and read.complete and not unseen
+        looked_again = (mark.waiting or asked.since is None) and read.complete and not unseen and not only
         answered = {*strings(read.frame[spec.key]), *strings(read.rejected["key"])}
         silent = tuple(key for key in retried if key not in answered) if read.complete else ()
         drift = (*((f"{spec.feed}.{n}", "appeared") for n in read.appeared), *((f"{spec.feed}.{n}", "vanished") for n in read.vanished))
-        return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, drift if read.read else None)
+        seen = drift if read.read and not only else None
+        heard = hints if read.complete else ()
+        return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, seen, heard)
 
     def _swept(self, updated: str | None) -> tuple[datetime, Swept]:
         """The whole feed, part by part; parts that an interrupted sweep has read are not read again."""

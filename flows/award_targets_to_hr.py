@@ -51,6 +51,7 @@ def award_targets_to_hr(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """Users who are targeted to achieve an award, and what became of these targets, reach HR (guide i).
@@ -63,7 +64,8 @@ def award_targets_to_hr(
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
     return run_flow(scoped(awards, future_targets_only, custom_fields), order)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Annotated
 
 import typer
+from prefect.settings import PREFECT_API_URL
 from rich.table import Table
 
 from connectors.accessplanit.client import AccessplanitSource
@@ -26,10 +27,12 @@ from .desk import app as desk
 from .mapping import app as mapping
 from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
 from .terminal import settings as read_settings
+from .webhooks import app as webhooks
 
 app = typer.Typer(help="accessplanit ⇄ HR: pull feeds, reconcile, load.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(desk)
 app.add_typer(mapping, name="mapping")
+app.add_typer(webhooks, name="webhooks")
 
 ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
 Filter = Annotated[list[str] | None, typer.Option("--filter", "-f", help="NAME=VALUE; lists comma-separated. As in the flow's form.")]
@@ -46,9 +49,10 @@ def up(
     once: Annotated[bool, typer.Option(help="Stop after the first runs.")] = False,
     sandbox_port: int = 8600,
     prefect_port: int = 4200,
+    receiver_port: int = 8601,
 ) -> None:
-    """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, first runs."""
-    plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port)
+    """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, receiver, first runs."""
+    plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
     quick_start.up(checked(load()), plan, out)
 
 
@@ -62,6 +66,20 @@ def sandbox(
 ) -> None:
     """Serve a local accessplanit with invented people."""
     quick_start.serve_sandbox(port, people, seed, tenant, database)
+
+
+@app.command()
+@plain_errors
+def receiver(
+    host: Annotated[str, typer.Option(help="Put a proxy with TLS before it; do not open it to the world as it is.")] = "127.0.0.1",
+    port: int = 8601,
+) -> None:
+    """Receive webhooks of accessplanit (and of HR, where it has them) and start runs in seconds."""
+    from .receiver import serve
+
+    settings = read_settings()
+    with quick_start.in_running_server(settings):
+        serve(settings, host, port, PREFECT_API_URL.value())
 
 
 @app.command()

@@ -57,6 +57,7 @@ def course_decisions_from_hr(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """Course requests that HR has approved become Booked in accessplanit, rejected ones Cancelled (guide f).
@@ -70,7 +71,8 @@ def course_decisions_from_hr(
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of accessplanit: finds what was changed there.
+        hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
     return run_flow(scoped(rejected, companies), order)

@@ -53,6 +53,7 @@ def delegates_to_hr(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """Registrations onto courses reach HR, and go on being updated whatever becomes of them (guide g, h).
@@ -67,7 +68,8 @@ def delegates_to_hr(
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
     return run_flow(scoped(statuses, companies, training_providers, courses, custom_fields), order)

@@ -48,6 +48,7 @@ def job_roles_from_hr(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """Job roles that HR has given to somebody are assigned in accessplanit, ended ones end there.
@@ -59,6 +60,7 @@ def job_roles_from_hr(
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of accessplanit: finds what was changed there, and what is gone here.
+        hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    return run_flow(scoped(roles, gone), Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve))
+    return run_flow(scoped(roles, gone), Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve))

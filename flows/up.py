@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,13 +16,18 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_urlsafe
 from types import FrameType
 from typing import Any
 
 import httpx
 from httpx_retries import Retry, RetryTransport
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
+from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
@@ -51,6 +57,7 @@ class Plan:
     once: bool
     sandbox_port: int
     prefect_port: int
+    receiver_port: int
 
 
 @dataclass
@@ -102,7 +109,11 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
+    if stand_in and not settings.webhooks.guarded:
+        settings = settings.model_copy(update={"webhooks": settings.webhooks.model_copy(update={"secret": SecretStr(token_urlsafe())})})
+    receiving = settings.webhooks.guarded
     ports = {"Prefect": plan.prefect_port} | ({"sandbox": plan.sandbox_port} if stand_in else {})
+    ports |= {"receiver": plan.receiver_port} if receiving else {}
     for name, port in ports.items():
         _free(name, port)
     stopped = threading.Event()
@@ -137,10 +148,10 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         SyncStore(settings.store_url).close()
         target = hr_system(settings, "")
         say("creating the work pool and the deployments")
-        _once([*prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite"], env, children.logs / "deploy.log")
-        _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
         with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
+            _make_pool()
             register()
+        _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
         children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
         (home / "up.json").chmod(0o600)
@@ -152,6 +163,13 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
             return
         say(f"running {', '.join(name for names in WAVES[1:] for name in names)}")
         found |= _first_runs(children, env, stopped)
+        if receiving:
+            say("starting the receiver of webhooks")
+            receiver = [sys.executable, "-m", "flows.start", "receiver", "--port", str(plan.receiver_port)]
+            children.start("receiver", receiver, env)
+            _answers(f"http://127.0.0.1:{plan.receiver_port}/health", children, stopped)
+            if stand_in:
+                _subscribe(sandbox_url, plan.receiver_port, settings)
         for name in FLOWS:
             state, message = found.get(name, ("not finished", ""))
             table.add_row(name, state, message)
@@ -163,11 +181,15 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
         where.add_row("accessplanit", f"{tenant} ({'sandbox: invented people' if stand_in else 'your tenant'})")
         where.add_row("HR", target.name)
+        told = f"http://127.0.0.1:{plan.receiver_port}/webhooks/…, counts at /metrics"
+        where.add_row("webhooks", told if receiving else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set")
         where.add_row("logs", str(children.logs))
         out.print(where)
         if plan.once:
             return
-        out.print("Schedules run every 5 to 60 minutes. Ctrl-C stops everything; the next start continues from here.", highlight=False)
+        soon = "Changes arrive by webhook in seconds; schedules run" if receiving else "Schedules run"
+        out.print(f"{soon} every 5 to 60 minutes.", highlight=False)
+        out.print("Ctrl-C stops everything; the next start continues from here.", highlight=False)
         while not stopped.wait(plan.tick_seconds):
             children.check()
             if stand_in:
@@ -182,6 +204,8 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
 def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
     """The environment of Prefect's processes and, through the worker, of every flow run."""
     home = settings.home.absolute()
+    # A run that an event starts is taken up at once, and one that must wait for another of its flow waits no longer than that.
+    eager = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3"}
     own = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
@@ -190,7 +214,24 @@ def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": "INFO",
     }
     # A flow run works in a folder of its own: what came from .env or is relative to here must reach it in full.
-    return {**os.environ, **settings.model_copy(update={"home": home}).as_environment(), **own}
+    return {**eager, **os.environ, **settings.model_copy(update={"home": home}).as_environment(), **own}
+
+
+def _make_pool() -> None:
+    """The work pool, whose runs start with one Python process and not with a second one that looks for a workspace: the package
+    is installed where the worker is."""
+    template = ProcessWorker.get_default_base_job_template()
+    template["variables"]["properties"]["command"]["default"] = shlex.join([sys.executable, "-m", "prefect.engine"])
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template), overwrite=True)
+
+
+def _subscribe(sandbox_url: str, port: int, settings: Settings) -> None:
+    """Lets the sandbox send what happens there to the receiver."""
+    hooks = settings.webhooks
+    headers = {hooks.secret_header: hooks.secret.get_secret_value()} if hooks.secret else {}
+    wanted = {"url": f"http://127.0.0.1:{port}/webhooks", "headers": headers}
+    httpx.post(f"{sandbox_url}/sandbox/webhooks", json=wanted, timeout=30).raise_for_status()
 
 
 def _shared(env: dict[str, str]) -> dict[str, str]:
@@ -256,7 +297,7 @@ def _free(name: str, port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            option = "--prefect-port" if name == "Prefect" else "--sandbox-port"
+            option = f"--{name.lower()}-port"
             raise Misconfigured(
                 f"Port {port}, which {name} needs, is in use", f"Stop what uses it, or choose another with {option}."
             ) from None

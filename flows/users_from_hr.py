@@ -67,6 +67,7 @@ def users_from_hr(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """New employees become users of accessplanit, changed ones are updated there, leavers disabled (guide b, d).
@@ -79,7 +80,8 @@ def users_from_hr(
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of accessplanit: finds what was changed there, and what is gone here.
+        hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
     return run_flow(scoped(companies, leaver_statuses, gone), order)

@@ -60,6 +60,7 @@ def users_to_hr(
     since: datetime | None = None,
     full: bool = False,
     sweep: bool = False,
+    hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
     """New and updated users reach HR (guide a, c).
@@ -74,7 +75,8 @@ def users_to_hr(
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, approve=approve)
+    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
     return run_flow(scoped(companies, statuses, custom_fields, leavers, gone), order)

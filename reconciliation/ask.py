@@ -29,7 +29,8 @@ class Ask:
     """One question to a feed: clauses and ranges joined by "and", or exactly these keys.
 
     also: further ranges. by: the column that holds the keys, that of the record's own key if none is named. skip_known:
-    leave out records whose bytes are known; not for records that are due by time.
+    leave out records whose bytes are known; not for records that are due by time. joined: the keys are those of records of
+    the joined feed, and what is asked for are the records that these belong to.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -37,6 +38,7 @@ class Ask:
     also: tuple[Range, ...] = ()
     keys: tuple[str, ...] | None = None
     by: str | None = None
+    joined: bool = False
     skip_known: bool = True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .hints import Hint
 from .report import RunReport
 from .settle import Compared
 from .spec import ProcessSpec
@@ -17,6 +18,7 @@ class Draft:
     before, after: the watermark as it was, and as it will be. retried: keys from the quarantine that were asked for and
     did not answer. looked_again: the run has read all in which earlier ones met records without a key. whole: it has
     read everything. drift: (field, "appeared" or "vanished") as this run has seen the feed; ``None`` if no record came.
+    hints: those that the run has heard; not kept with a draft that waits, so that a later run looks again.
     """
 
     spec: ProcessSpec
@@ -28,3 +30,4 @@ class Draft:
     looked_again: bool = False
     whole: bool = False
     drift: tuple[tuple[str, str], ...] | None = field(default=None)
+    hints: tuple[Hint, ...] = ()

@@ -14,6 +14,7 @@ import pandas as pd
 from .ask import Ask, Range
 from .capabilities import Capabilities
 from .draft import Draft
+from .hints import Hint
 from .plan import Plan
 from .settle import Settled
 from .snapshot import Snapshot
@@ -154,6 +155,9 @@ class Store(Protocol):
 
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
         """``sweep.ORIGIN``: which record each row of the target comes from that this process has loaded or linked."""
+
+    def hints(self, process: str) -> tuple[Hint, ...]:
+        """Hints that no run of this process has heard, one for each record."""
 
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""

@@ -64,6 +64,8 @@ class RunReport:
     """Changes of an interrupted run of whose fate nothing was known, and that HR was asked about."""
     reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
     """(outcome, field, reason, rows)."""
+    hints: int = 0
+    """Records that somebody has said have changed, and that this run has looked at for it."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def adds_up(self) -> bool:

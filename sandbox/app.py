@@ -25,6 +25,7 @@ from .query import BadQuery, Names, Page
 from .schema import DATES, FLAGS, MODULES, NUMBERS, changes, metadata, open_database, state
 from .tenant import STANDARD, Tenant
 from .tick import EVENTS, Ticker
+from .webhooks import Webhooks
 from .writing import Refused, Writer
 
 ROOT = "/accessplansandbox"
@@ -58,8 +59,9 @@ class Sandbox:
         self.faults = Faults()
         self.hourly_limit, self.hour_seconds = hourly_limit, hour_seconds
         self.requests: Counter[str] = Counter()
+        self.webhooks = Webhooks(self)
         self._hours: dict[str, tuple[int, int]] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         with self.engine.begin() as connection:
             kept: dict[str, str] = dict(connection.execute(sa.select(state)).all())
             self.offset = timedelta(seconds=float(kept.get("offset", 0)))
@@ -87,7 +89,7 @@ class Sandbox:
 
     def tick(self, events: int = 20, days: float = 0.0, kinds: tuple[str, ...] = EVENTS) -> dict[str, int]:
         """Moves the clock by ``days`` and applies ``events``; returns how many of each kind."""
-        with self._lock, self.engine.begin() as connection:
+        with self.lock, self.engine.begin() as connection:
             self.offset += timedelta(days=days)
             connection.execute(state.update().where(state.c.name == "offset").values(value=str(self.offset.total_seconds())))
             return Ticker(connection, self.seed, self.now()).run(events, kinds)
@@ -112,7 +114,7 @@ class Sandbox:
 
     def _over_limit(self, endpoint: str) -> int | None:
         """Seconds until the endpoint's next hour, if this hour's requests are used up."""
-        with self._lock:
+        with self.lock:
             hour, remainder = divmod(time.time(), self.hour_seconds)
             last, used = self._hours.get(endpoint, (int(hour), 0))
             used = used if last == int(hour) else 0
@@ -148,7 +150,7 @@ class Sandbox:
         try:
             if method == "GET":
                 return self._read(table, path[1:], query, user, fault)
-            with self._lock, self.engine.begin() as connection:
+            with self.lock, self.engine.begin() as connection:
                 return self._write(connection, method, table, path[1:], query, user, body)
         except BadQuery as bad:
             return _error(400, str(bad))
@@ -286,9 +288,13 @@ def make_app(sandbox: Sandbox) -> Starlette:
             return _json({"rate": sandbox.faults.rate, "kinds": sandbox.faults.kinds})
         if verb == "requests":
             return _json(dict(sandbox.requests))
+        if verb == "webhooks":
+            if request.method == "POST":
+                await run_in_threadpool(lambda: sandbox.webhooks.configure(**body))
+            return _json(await run_in_threadpool(sandbox.webhooks.status))
         if verb == "health":
             return _json({"tenant": sandbox.tenant.name, "now": sandbox.now().isoformat(), "seed": sandbox.seed})
-        return _error(404, "the sandbox knows tick, changes, faults, requests and health")
+        return _error(404, "the sandbox knows tick, changes, faults, requests, webhooks and health")
 
     every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
     return Starlette(

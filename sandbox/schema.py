@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 FLAGS = frozenset({"MarketingOptIn", "Renewed", "CF_First_Aider", "Protected", "AutoTarget"})
-NUMBERS = frozenset({"Lifetime", "Places", "SpacesLeft", "CourseDateBookingID", "MoodleID"})
+NUMBERS = frozenset({"Lifetime", "Places", "SpacesLeft", "CourseDateBookingID", "MoodleID", "Attempts"})
 DATES = frozenset(
     {
         "DateCreated",
@@ -25,6 +25,7 @@ DATES = frozenset(
         "CF_Start_Date",
         "FromDate",
         "ToDate",
+        "NextAttempt",
     }
 )
 DROPDOWNS = frozenset({"MainRoleID", "Country", "Title"})
@@ -94,6 +95,12 @@ _module("UserType", "ID Label Description Protected DateCreated DateUpdated")
 _module("UserUserType", "ID UserID UserTypeID UserTypeLabel FromDate ToDate DateCreated DateUpdated", "UserID")
 _module("AwardUserType", "ID AwardID AwardLabel UserTypeID UserTypeLabel Lifetime AutoTarget DateCreated DateUpdated")
 _module("CustomFieldMetadata", "ID Module Name Label FieldType DateCreated DateUpdated")
+_module("Webhook", "ID Name Module Event Method Url DateCreated DateUpdated")
+_module(
+    "WebhookInstance",
+    "ID WebhookID RecordID Method Url Body Status Attempts NextAttempt DateCreated DateUpdated",
+    "Status",
+)
 
 MODULES: dict[str, sa.Table] = {name.lower(): table for name, table in metadata.tables.items()}
 """Module tables by lower-case name: paths are case-insensitive [5]."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from .people import Organisation, Row, add_months, day, full_address, stamp
 from .schema import changes, metadata
+from .webhooks import triggered
 
 EVENTS = (
     "join",
@@ -78,6 +79,7 @@ class Ticker:
             row["DateCreated"] = row["DateUpdated"]
             self.connection.execute(table.insert().values(row))
         log(self.connection, self.now, module, str(row["ID"]), event)
+        triggered(self.connection, self.now, module, str(row["ID"]), "updated" if known else "created")
 
     def _join(self) -> None:
         self.people += 1

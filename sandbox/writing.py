@@ -13,6 +13,7 @@ from .people import ROLES, full_address, stamp
 from .query import Names, stored
 from .schema import metadata
 from .tick import log
+from .webhooks import triggered
 
 LENGTHS = {"Forenames": 50, "MiddleNames": 250, "Surname": 40, "Email": 80, "ID": 64}
 MANDATORY = {
@@ -120,6 +121,7 @@ class Writer:
         else:
             self.connection.execute(self.table.delete().where(self.table.c.ID == identifier))
         log(self.connection, self.now, self.table.name, identifier, "api-delete")
+        triggered(self.connection, self.now, self.table.name, identifier, "deleted")
 
     def _check(self, row: dict[str, Any], errors: list[dict[str, str]], own: str | None = None) -> None:
         for name, limit in LENGTHS.items():
@@ -163,3 +165,4 @@ class Writer:
         statement = self.table.update().where(self.table.c.ID == row["ID"]) if known else self.table.insert()
         self.connection.execute(statement.values(row))
         log(self.connection, self.now, self.table.name, row["ID"], event)
+        triggered(self.connection, self.now, self.table.name, row["ID"], "updated" if known else "created")

@@ -29,8 +29,10 @@ def extract(source: Source, spec: ProcessSpec, asks: Sequence[Ask], known: Hashe
     another feed belongs to it, records are looked at again for which that one has changed.
     """
     seed = spec.fingerprint()
-    if spec.join and asks[0].range:
-        asks = [*asks, *_joined_since(source, spec.join, asks[0], seed)]
+    if spec.join:
+        asked = [Ask(range=asks[0].range)] if asks[0].range else []
+        asked += [replace(ask, joined=False) for ask in asks if ask.joined]
+        asks = [*(ask for ask in asks if not ask.joined), *(a for ask in asked for a in _belonging(source, spec.join, ask, seed))]
     reads = [source.read(spec.feed, columns(spec), custom(spec), ask, known, seed) for ask in asks]
     if len(reads) > 1:
         whole = merge(reads, spec.key, source.updated_column(spec.feed, spec.updated))
@@ -38,12 +40,13 @@ def extract(source: Source, spec: ProcessSpec, asks: Sequence[Ask], known: Hashe
     return with_joined(source, spec, reads[0])
 
 
-def _joined_since(source: Source, join: Join, window: Ask, seed: str) -> list[Ask]:
-    """What to ask about the records for which the joined feed has changed within the window."""
+def _belonging(source: Source, join: Join, ask: Ask, seed: str) -> list[Ask]:
+    """What to ask about the records that rows of the joined feed belong to: the rows that ``ask`` brings."""
     ours, theirs = join.on[0]
-    if window.range is None or source.updated_column(join.feed, window.range.column) is None:
+    moment = [ask.range.column] if ask.range else []
+    if moment and source.updated_column(join.feed, moment[0]) is None:
         return []
-    changed = source.read(join.feed, ("id", theirs, window.range.column), (), Ask(range=window.range), NOTHING, seed)
+    changed = source.read(join.feed, ("id", theirs, *moment), (), ask, NOTHING, seed)
     people = tuple(str(key) for key in pc.unique(arrow(changed.frame[theirs])).drop_null().to_pylist())
     return [Ask(keys=people, by=ours, skip_known=False)] if people else []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from connectors.store.hints import Figures
 from reconciliation.report import RunReport
 
 from .steps import step
@@ -37,6 +38,7 @@ Source: {report.source}
 | watermark before | {report.watermark_before or "none"} |
 | watermark after | {report.watermark_after or "none"} |
 | requests | {report.requests:,} |
+| records that hints named | {report.hints:,} |
 | plan | `{report.digest}` |
 | changes of an interrupted run settled | {report.settled:,} |
 
@@ -50,6 +52,28 @@ Source: {report.source}
 def table(rows: list[dict[str, object]], key: str, description: str) -> None:
     """Counts as a table; no personal data."""
     create_table_artifact(rows, key=key, description=description)
+
+
+@step("publish_webhooks")
+def publish_webhooks(figures: Figures) -> None:
+    """Deliveries of the last day: counts, and how long they took."""
+    came = "\n".join(f"| {name} | {new:,} | {again:,} |" for name, (new, again) in sorted(figures.received.items()))
+    refused = ", ".join(f"{number:,} for {reason}" for reason, number in sorted(figures.refused.items())) or "none"
+    waits = ", ".join(f"{number:,} of {name}" for name, number in sorted(figures.waiting.items())) or "none"
+    lags, lag = figures.lags, "no delivery was loaded"
+    if lags:
+        lag = f"median {lags[len(lags) // 2]:.1f} s, 95 % within {lags[int(len(lags) * 0.95)]:.1f} s, longest {lags[-1]:.1f} s"
+    text = f"""## Webhooks of the last 24 hours
+
+| subscription | deliveries | came again |
+|---|---:|---:|
+{came}
+
+- From a delivery to its load: {lag} ({len(lags):,} hints).
+- Refused (whole days, UTC): {refused}.
+- Hints that wait now: {waits}.
+"""
+    create_markdown_artifact(text, key="webhooks", description="Deliveries of webhooks: received, refused, duplicates, lag")
 
 
 @step("publish")

@@ -45,25 +45,27 @@ class Sides:
 
 
 @step("reconcile")
-def compare(spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, sides: Sides) -> Compared:
-    """The plan and everything that was decided on the way; nothing is written."""
-    return _Comparison(spec, known, sides, None).of(read, marks)
+def compare(spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, sides: Sides, gone: pa.Array) -> Compared:
+    """The plan and everything that was decided on the way; nothing is written. gone: keys of records verified to be gone."""
+    return _Comparison(spec, known, sides, gone, whole=False).of(read, marks)
 
 
 @step("reconcile")
 def compare_all(spec: ProcessSpec, swept: Swept, known: Hashes, marks: Marks, sides: Sides) -> Compared:
     """As :func:`compare`, for a whole feed against the whole entity: rows of it whose record is gone are seen too."""
-    return _Comparison(spec, known, sides, swept).of(swept.read, marks)
+    return _Comparison(spec, known, sides, swept.gone, whole=True).of(swept.read, marks)
 
 
 class _Comparison:
-    def __init__(self, spec: ProcessSpec, known: Hashes, sides: Sides, swept: Swept | None) -> None:
-        self.spec, self.known, self.swept = spec, known, swept
+    def __init__(self, spec: ProcessSpec, known: Hashes, sides: Sides, gone: pa.Array, *, whole: bool) -> None:
+        self.spec, self.known, self.whole = spec, known, whole
         self.target, self.store, self.today, self.now = sides.target, sides.store, sides.today, sides.now
         self.columns = spec.columns()
         self.alike = {f.target: partial(canonical, f) for f in spec.fields if f.alike}
         self.closed = {name: self.today if value == "today" else value for name, value in spec.scope.closed}
         self.population = self.target.population(spec.entity)
+        self.gone, self.origin = gone, self.store.origin(spec) if whole or len(gone) else empty(ORIGIN)
+        self.ended = self._ended()
 
     def of(self, read: Snapshot, marks: Marks) -> Compared:
         spec, key = self.spec, self.spec.entity_key
@@ -88,13 +90,13 @@ class _Comparison:
             wanted = pick(wanted, ~true(pc.is_in(arrow(wanted["source_key"]), value_set=arrow(problems[-1]["key"]))))
         # A row that could not be read is no row that is gone: what the target itself has left out is not looked for.
         gone, there = empty(ORIGIN), current.frame
-        if self.swept is not None:
-            origin = self.store.origin(spec)
-            gone = rows_of(self.swept.gone, origin, there, key) if current.complete else gone
-            figures["only_in_target"] = _only_there(there, key, origin, matched.keys)
+        if self.whole:
+            figures["only_in_target"] = _only_there(there, key, self.origin, matched.keys)
+        if len(self.gone):
+            gone = rows_of(self.gone, self.origin, there, key) if current.complete else gone
             if spec.award_states and spec.scope.gone == "close":
                 there = revoked(there, key, gone)
-        wanted = with_siblings(spec, wanted, there, self.today)
+        wanted = with_siblings(spec, wanted, there, self.today, self.ended)
         wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
         doubtful = self._doubtful(current, data, wanted)
         plan = reconcile(wanted, current.frame, key, self.columns, spec.compared(), doubtful=doubtful, alike=self.alike)
@@ -171,8 +173,8 @@ class _Comparison:
         # A key that the target is yet to give is none that it could have.
         suggested = proposed(data, spec) if spec.new_key != PROVISIONAL else pa.array([], pa.string())
         by_key = [asked[spec.entity_key]] if spec.entity_key in asked else []
-        asked[spec.entity_key] = pa.concat_arrays([suggested, arrow(links["target_key"]), *by_key])
-        current = self._look_up(asked, self.columns, len(data))
+        asked[spec.entity_key] = pa.concat_arrays([suggested, arrow(links["target_key"]), *by_key, arrow(self.ended[spec.entity_key])])
+        current = self._look_up(asked, self.columns, len(data) + len(self.ended))
         taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
         others = self._links(target_keys=_values(taken))
         every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
@@ -180,18 +182,27 @@ class _Comparison:
 
     def _current(self, wanted: pd.DataFrame) -> Snapshot:
         """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""
-        asked = {self.spec.entity_key: arrow(wanted[self.spec.entity_key])}
-        if self.spec.award_states or self.spec.by_person:
-            asked[self.spec.holder] = arrow(wanted[self.spec.holder])
-        return self._look_up(asked, self.columns, len(wanted))
+        names = [self.spec.entity_key, *([self.spec.holder] if self.spec.award_states or self.spec.by_person else [])]
+        asked = {name: pa.concat_arrays([arrow(wanted[name]), arrow(self.ended[name])]) for name in names}
+        return self._look_up(asked, self.columns, len(wanted) + len(self.ended))
+
+    def _ended(self) -> pd.DataFrame:
+        """The rows of records that are gone; after a whole read they are among the others.
+
+        A system that finds rows by their person only leaves them to the next sweep.
+        """
+        key = self.spec.entity_key
+        rows = rows_of(self.gone, self.origin, self.origin, "key")
+        if self.whole or self.spec.by_person or not len(rows):
+            return empty({key: "text", **self.columns})
+        return self.target.read(self.spec.entity, self.columns, {key: _values(arrow(rows["key"]))}).frame
 
     def _look_up(self, asked: Mapping[str, pa.Array], columns: Mapping[str, str], rows: int) -> Snapshot:
         moment = {self.spec.target_updated: "moment"} if self.spec.target_updated and columns else {}
         columns = {**columns, **moment}
-        all_rows = self.swept is not None
-        if self.population == 0 or (rows == 0 and not all_rows):
+        if self.population == 0 or (rows == 0 and not self.whole):
             return Snapshot(empty({self.spec.entity_key: "text", **columns}))
-        whole = all_rows or rows > WHOLE * self.population
+        whole = self.whole or rows > WHOLE * self.population
         lookups = None if whole else {name: _values(values) for name, values in asked.items()}
         return self.target.read(self.spec.entity, columns, lookups)
 

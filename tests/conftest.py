@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import hypothesis
 import prefect.settings
@@ -138,9 +138,9 @@ def free_port() -> int:
 class Served:
     """An ASGI application behind a real server on loopback."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, lifespan: Literal["on", "off"] = "off") -> None:
         self.port = free_port()
-        self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan="off"))
+        self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan=lifespan))
         threading.Thread(target=self._server.run, daemon=True).start()
         while not self._server.started:
             time.sleep(0.005)

@@ -198,7 +198,7 @@ def test_a_newer_completion_supersedes_the_row_that_hr_has() -> None:
     old |= {"completed_on": TODAY - timedelta(700), "state": "expired"}
     other = {**old, "award_record_id": "p", "award_id": "b"}
     target = of(target_columns, [old.values(), other.values()])  # type: ignore[list-item]
-    both = with_siblings(spec, of(wanted_columns, [new.values()]), target, TODAY)  # type: ignore[list-item]
+    both = with_siblings(spec, of(wanted_columns, [new.values()]), target, TODAY, target.iloc[:0])  # type: ignore[list-item]
     assert dict(zip(both["award_record_id"], both["state"], strict=True)) == {"n": "achieved", "o": "superseded"}
     plan = reconcile(both, target, "award_record_id", spec.columns(), spec.compared())
     assert plan.changes.loc[plan.changes["kind"] == "update", ["key", "fields", "superseded_by"]].to_numpy().tolist() == [

@@ -19,6 +19,7 @@ from connectors.database import connect, migrate
 from connectors.hr import schema as hr_schema
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
+from connectors.webhooks import Arrival
 from flows import award_targets_from_hr, awards_to_hr, users_from_hr, users_to_hr
 from reconciliation.ask import Range
 from reconciliation.draft import Draft
@@ -608,9 +609,12 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
         agreed=[("user-one", "surname", "Quixote"), ("user-two", "surname", "Panza")],
     )
     sweep_part(store)
+    said = (("User", "user-one"), ("UserCourseDate", "user-one~101"), ("UserCourseDate", "user-two~101"))
+    store.accept([Arrival("user", "PUT", said, "d1", True)], {("user", feed): ["p"] for feed, _ in said}, NOW)
     assert store.story("user-one")
     erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
-    assert erased == {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
+    found = {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
+    assert erased == {**found, "hints": 3}
     left = everything(store, store_url)
     for trace in ("user-one", "EMPL-ONE", "AWARD-ONE", "Quixote", "OTHER-AWARD"):
         assert trace not in left, trace
@@ -638,7 +642,7 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     later = NOW + timedelta(days=91)
     store.keep_plan(young, SPEC, later)
     pruned = store.prune(later - timedelta(days=90))
-    assert pruned == {"plans": 1, "plan parts": 0, "quarantine": 1, "runs": 4, "sweeps": 0}
+    assert pruned == {"plans": 1, "plan parts": 0, "quarantine": 1, "runs": 4, "sweeps": 0, "hints": 0, "deliveries": 0}
     assert store.plan(old.digest) is None
     assert store.plan(open_.digest) is not None, "an open intent needs it"
     assert store.plan(young.digest) is not None

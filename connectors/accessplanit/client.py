@@ -48,6 +48,12 @@ class Page:
     escapes: bool
 
 
+def _nothing(shape: Shape) -> Snapshot:
+    """What comes when nothing is asked for."""
+    frame, _ = decode(shape, [], np.empty(0, dtype=np.int64), escapes=False)
+    return Snapshot(frame)
+
+
 class _Block:
     """Raw records of several pages that are decoded together: columns are made once for thousands of rows."""
 
@@ -133,7 +139,7 @@ class AccessplanitSource:
         number = int(seed, 16)
         skip = known if ask.skip_known else known[:0]
         passes = [p for filter_ in self._filters(shape, ask) for p in self._settled(shape, filter_, skip, number)]
-        return merge(passes, "id", "updated_at" if "updated_at" in columns else None)
+        return merge(passes or [_nothing(shape)], "id", "updated_at" if "updated_at" in columns else None)
 
     # -- what to ask ---------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class Privacy(Part):
             records = [s for s, k in connection.execute(sa.select(link.source_key, link.target_key)).tuples() if k in known]
             keys = sorted({*known, *records})
             erased = {
+                "hints": self._unhint(connection, person, keys),
                 "plans": self._redact(connection, set(keys)),
                 "ledger": self._erase_entries(connection, person, keys),
                 "links": _delete(connection, t.link, link.source_key, [person]) + _delete(connection, t.link, link.target_key, keys),
@@ -49,6 +50,13 @@ class Privacy(Part):
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
                 connection.exec_driver_sql("VACUUM")
         return erased
+
+    def _unhint(self, connection: sa.Connection, person: str, keys: list[str]) -> int:
+        """Hints of the person, of their records, and of those that are theirs by the look of their keys (``person~course``)."""
+        h, q = t.hint.c, t.quarantine.c
+        waited = list(connection.execute(sa.select(q.key).where(q.waits_for == person, q.key.is_not(None))).scalars())
+        rows = connection.execute(t.hint.delete().where(h.key.startswith(f"{person}~", autoescape=True))).rowcount
+        return int(rows) + _delete(connection, t.hint, h.key, [*keys, *waited])
 
     def _erase_entries(self, connection: sa.Connection, person: str, keys: list[str]) -> int:
         """The entries stay, so that counts add up; whom they were about does not."""
@@ -80,8 +88,8 @@ class Privacy(Part):
         return found
 
     def prune(self, before: datetime) -> dict[str, int]:
-        """Deletes plans (and with them the before and after of ledger entries), closed quarantine entries, figures of
-        runs, and requests counted, from before this moment; rows per table. A plan that an open intent needs stays."""
+        """Deletes plans (and with them the before and after of ledger entries), closed quarantine entries, hints,
+        figures of runs, and requests counted, from before this moment; rows per table. A plan that an open intent needs stays."""
         edge, p, q = naive(before), t.plan.c, t.quarantine.c
         needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
         with failing(), self.engine.begin() as connection:
@@ -94,6 +102,8 @@ class Privacy(Part):
                 "quarantine": int(connection.execute(closed).rowcount) + int(connection.execute(raw.values(raw=None)).rowcount),
                 "runs": int(connection.execute(t.run.delete().where(t.run.c.started < edge)).rowcount),
                 "sweeps": int(connection.execute(t.sweep_part.delete().where(t.sweep_part.c.began < edge)).rowcount),
+                "hints": int(connection.execute(t.hint.delete().where(t.hint.c.received < edge)).rowcount),
+                "deliveries": int(connection.execute(t.delivery.delete().where(t.delivery.c.received < edge)).rowcount),
             }
 
 

@@ -214,3 +214,48 @@ budget = sa.Table(
     sa.Column("used", sa.Integer, nullable=False),
 )
 """Requests made per endpoint and hour (number of hours since 1970)."""
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", SERIAL, primary_key=True),
+    sa.Column("subscription", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("received", sa.DateTime, nullable=False),
+    sa.Column("records", sa.Integer, nullable=False),
+    sa.Column("repeats", sa.Integer, nullable=False, server_default="0"),
+)
+"""Deliveries of webhooks that were acknowledged; not their bodies. identity: a digest by which the same one is known again.
+repeats: how often it came again."""
+sa.Index("ix_delivery_identity", delivery.c.identity)
+sa.Index("ix_delivery_received", delivery.c.received)
+
+hint = sa.Table(
+    "hint",
+    metadata,
+    sa.Column("seq", SERIAL, primary_key=True),
+    sa.Column("delivery", SERIAL),
+    sa.Column("process", sa.Text, nullable=False),
+    sa.Column("feed", sa.Text, nullable=False),
+    sa.Column("key", sa.Text),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("received", sa.DateTime, nullable=False),
+    sa.Column("announced", sa.DateTime),
+    sa.Column("times", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("heard", sa.DateTime),
+    sa.Column("run", sa.Text),
+)
+"""What was said of a record to a process (``reconciliation/hints.py``), and when a ``run`` has ``heard`` it: has read the
+record and loaded what there was to load. announced: when Prefect was last told, ``times``: how often."""
+sa.Index("ix_hint_waiting", hint.c.heard, hint.c.process, hint.c.key)
+sa.Index("ix_hint_delivery", hint.c.delivery)
+
+refusal = sa.Table(
+    "refusal",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+)
+"""How many deliveries the receiver has refused on a day (UTC), and why; nothing of what they held."""

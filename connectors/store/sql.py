@@ -18,6 +18,7 @@ from ..database import connect, migrate
 from . import schema as t
 from .base import failing
 from .budget import StoredBudget
+from .hints import Hints
 from .ledger import Ledger
 from .links import Links
 from .privacy import Privacy
@@ -26,7 +27,7 @@ from .records import Records
 from .sweeps import Sweeps
 
 
-class SyncStore(Ledger, Records, Links, Quarantine, Sweeps, Privacy):
+class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
     """Implements :class:`reconciliation.ports.Store`, and answers what people ask of it. Each part has a file.
 
     Raises:
@@ -95,10 +96,12 @@ class SyncStore(Ledger, Records, Links, Quarantine, Sweeps, Privacy):
             self.tie(connection, spec, settled.links, now)
             self.agree(connection, spec.pair, settled.agreed)
             self.quarantine(connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now)
+            self.arrive(connection, spec, settled.links, now)
             report.drift = self.news(connection, spec.name, draft.drift, now)
             if failure is None:
                 self.release(connection, run, spec.name, draft.retried, now, looked_again=draft.looked_again, whole=draft.whole)
                 self.move(connection, spec, draft.before, draft.after)
+                self.hear(connection, run, spec.name, draft.hints, now)
             if draft.whole:
                 self.drop_parts(connection, spec)
             if failure is None:

@@ -12,6 +12,7 @@ from reconciliation.errors import Misconfigured
 from reconciliation.frame import Kind
 from reconciliation.ports import HrSystem
 
+from ...webhooks import Sender
 from .. import Connector
 
 FIELDS: Mapping[str, str] = {
@@ -47,6 +48,7 @@ class BamboohrSettings(BaseModel):
     expiry_table: str | None = Field(None, description="a custom employee table for expiry dates that are not the type's renewal period")
     expiry_record: str = Field("accessplanitRecord", description="its column with the award record's ID")
     expiry_date: str = Field("expires", description="its column with the date")
+    webhook_key: SecretStr | None = Field(None, description="the private key that BambooHR shows once, when the webhook is made")
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(6, ge=0, description="retries of one request")
     backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles. Retry-After counts if BambooHR says so")
@@ -96,4 +98,10 @@ def _open(settings: BamboohrSettings, home: Path) -> HrSystem:
     return BambooHr(settings)
 
 
-CONNECTOR = Connector("BambooHR", BamboohrSettings, _open, capabilities)
+def _webhook(settings: BamboohrSettings) -> Sender | None:
+    from .webhook import BamboohrWebhooks
+
+    return BamboohrWebhooks(settings.webhook_key, settings.names()["employee_id"]) if settings.webhook_key else None
+
+
+CONNECTOR = Connector("BambooHR", BamboohrSettings, _open, capabilities, _webhook)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from reconciliation.capabilities import Capabilities
 from reconciliation.ports import HrSystem
 
+from ...webhooks import Watch
 from .. import Connector
 from ..sql import capabilities
 
@@ -78,4 +79,11 @@ def _can(settings: CsvDropSettings) -> Capabilities:
     return Capabilities(system=what, entities=held.entities)
 
 
-CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can)
+def _watch(settings: CsvDropSettings, home: Path) -> Watch:
+    from .inbox import Inbox
+    from .places import place
+
+    return Inbox(place(settings, home), settings)
+
+
+CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can, watch=_watch)

@@ -48,7 +48,7 @@ def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
     files = place.files(settings.inbox)
     names = {name for name, _, _ in files}
     for name, size, age in files:
-        entity = next((e for e in metadata.tables if re.match(rf"{e}(?![a-z_])", name)), None)
+        entity = _entity(name)
         if name.endswith(MANIFEST) or not name.lower().endswith(".csv"):
             continue
         if entity is None:
@@ -68,6 +68,32 @@ def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
         place.move(path, f"{settings.archive}/{kept.stem}-{mark[:12]}{kept.suffix}")
         if name + MANIFEST in names:
             place.remove(path + MANIFEST)
+
+
+class Inbox:
+    """Implements :class:`connectors.webhooks.Watch`: answer files that can be taken in."""
+
+    def __init__(self, place: Place, settings: CsvDropSettings) -> None:
+        self.place, self.settings = place, settings
+
+    def look(self) -> dict[str, str]:
+        """A mark of each file -> the entity it is about. The mark changes when the file does."""
+        files = self.place.files(self.settings.inbox)
+        names = {name for name, _, _ in files}
+        found = {}
+        for name, size, age in files:
+            entity = _entity(name)
+            if entity and name.lower().endswith(".csv") and (name + MANIFEST in names or age >= self.settings.quiet_seconds):
+                found[f"{name} {size}"] = entity
+        return found
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self.place.close()
+
+
+def _entity(name: str) -> str | None:
+    return next((e for e in metadata.tables if re.match(rf"{e}(?![a-z_])", name)), None)
 
 
 def _complete(content: bytes, manifest: bytes) -> bool:

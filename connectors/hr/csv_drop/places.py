@@ -16,7 +16,7 @@ from anyio.from_thread import start_blocking_portal
 
 from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 
-from . import SftpSettings
+from . import CsvDropSettings, SftpSettings
 
 PART = ".part"
 """The end of the name of a file that is being written."""
@@ -222,3 +222,8 @@ class Sftp:
 
 def _visible(name: str) -> bool:
     return not name.startswith(".") and not name.endswith((PART, ".tmp"))
+
+
+def place(settings: CsvDropSettings, home: Path) -> Place:
+    """Where the settings say that files are exchanged."""
+    return Sftp(settings.sftp) if settings.sftp else Folder(settings.folder or home / "hr-files")

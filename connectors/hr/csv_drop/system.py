@@ -21,7 +21,7 @@ from reconciliation.snapshot import REJECTED, Snapshot
 from ...database import migrate
 from ..sql import SqlHr, speaking
 from . import CsvDropSettings, _can, inbox, text
-from .places import Folder, Place, Sftp
+from .places import Place, place
 from .schema import VERSION, answer_line, delivery
 
 
@@ -46,8 +46,7 @@ class CsvDrop:
     @classmethod
     def of(cls, settings: CsvDropSettings, home: Path) -> CsvDrop:
         """The drop that the settings describe; its mirror is ``hr-mirror.db`` below ``home``."""
-        place = Sftp(settings.sftp) if settings.sftp else Folder(settings.folder or home / "hr-files")
-        return cls(SqlHr(f"sqlite:///{home.absolute() / 'hr-mirror.db'}"), place, settings)
+        return cls(SqlHr(f"sqlite:///{home.absolute() / 'hr-mirror.db'}"), place(settings, home), settings)
 
     def close(self) -> None:
         """Closes the mirror and the connection."""

@@ -1,0 +1,249 @@
+"""The receiver of webhooks: a small ASGI application that writes deliveries down and acknowledges them, and nothing else.
+
+What a delivery says is a hint; the run that it leads to reads the record. Whoever is not known by a secret gets a 401.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import anyio
+import uvicorn
+from anyio.to_thread import run_sync
+from fastapi import FastAPI, Path, Request, Security
+from fastapi.responses import JSONResponse, Response
+from fastapi.security import APIKeyHeader, HTTPBasic
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from prometheus_client import generate_latest
+from starlette.requests import ClientDisconnect
+
+from connectors.settings import Settings, WebhookSettings
+from connectors.store.sql import SyncStore
+from connectors.webhooks import Arrival, Delivery, Forged, Unreadable, Watch, digest
+from reconciliation.errors import HrsyncError, Misconfigured, StoreFailed
+
+from .announce import Announcer, Tell, pace, tell
+from .subscriptions import FLOW_OF, Subscriptions, subscriptions
+from .webhook_metrics import Metrics
+
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
+ANSWERS = {
+    202: "Written down: a run will read the record. Or it has come before, and nothing more is needed.",
+    401: "The delivery cannot be shown to be genuine.",
+    404: "There is no such subscription.",
+    413: "The body is too large.",
+    422: "The delivery names no record.",
+    429: "Too many requests from this address; Retry-After says when to come again.",
+    503: "It could not be written down; send it again.",
+}
+Subscription = Annotated[str, Path(description="A module of accessplanit in lower case, such as user, or bamboohr.")]
+Key = Annotated[str, Path(description="The record's ID.")]
+log = logging.getLogger("hrsync.receiver")
+
+
+class Journal:
+    """Writes arrivals to the store, all that wait in one transaction, before any of them is acknowledged."""
+
+    def __init__(self, store: SyncStore, concerned: Mapping[tuple[str, str], Sequence[str]]) -> None:
+        self._store, self._concerned = store, concerned
+        self._waiting: list[tuple[Arrival, asyncio.Future[bool]]] = []
+        self._came = asyncio.Event()
+
+    async def write(self, arrival: Arrival) -> bool:
+        """Returns when it is written down: whether it is new.
+
+        Raises:
+            StoreFailed: it is not.
+        """
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, done))
+        self._came.set()
+        return await done
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            batch, self._waiting = self._waiting, []
+            try:
+                new = await run_sync(self._store.accept, [arrival for arrival, _ in batch], self._concerned, datetime.now(UTC))
+            except StoreFailed as failed:
+                log.warning("deliveries could not be written down: %s", failed.what)
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(failed)
+                continue
+            for (_, done), answer in zip(batch, new, strict=True):
+                # Who has gone away meanwhile needs no answer.
+                if not done.done():
+                    done.set_result(answer)
+
+
+class TooMuch(Exception):
+    """The body is larger than it may be."""
+
+
+class Receiver:
+    """What a request goes through: rate, subscription, size, proof, content, store."""
+
+    def __init__(self, settings: WebhookSettings, known: Subscriptions, store: SyncStore, metrics: Metrics) -> None:
+        self.settings, self.known, self.metrics = settings, known, metrics
+        self.journal = Journal(store, known.concerned)
+        self._rate = parse(settings.rate)
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def receive(self, request: Request, subscription: str, key: str | None) -> Response:
+        """The answer to one delivery."""
+        began = time.perf_counter()
+        address = request.client.host if request.client else ""
+        if not self._limiter.hit(self._rate, address):
+            wait = self._limiter.get_window_stats(self._rate, address).reset_time - time.time()
+            return self._refused(429, "rate", {"Retry-After": str(max(1, math.ceil(wait)))})
+        name = subscription.lower()
+        sender = self.known.senders.get(name)
+        if sender is None:
+            return self._refused(404, "subscription")
+        try:
+            body = await self._body(request)
+        except TooMuch:
+            return self._refused(413, "size", {"Connection": "close"})
+        except ClientDisconnect:
+            return self._refused(422, "content")
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        delivery = Delivery(name, request.method, key, dict(request.query_params), headers, body, datetime.now(UTC))
+        try:
+            sender.verify(delivery)
+            arrival = sender.read(delivery)
+            new = await self.journal.write(arrival)
+        except Forged as forged:
+            return self._refused(401, forged.reason, {"WWW-Authenticate": 'Basic realm="webhooks"'})
+        except Unreadable as unreadable:
+            return self._refused(422, "content", detail=str(unreadable))
+        except StoreFailed:
+            return self._refused(503, "store", {"Retry-After": "5"})
+        self.metrics.received.labels(name).inc()
+        if not new:
+            self.metrics.duplicates.labels(name).inc()
+        self.metrics.acknowledged.observe(time.perf_counter() - began)
+        return JSONResponse({"status": "accepted" if new else "duplicate", "records": len(arrival.records)}, 202)
+
+    async def _body(self, request: Request) -> bytes:
+        """Raises:
+        TooMuch: as soon as that is known.
+        """
+        said = request.headers.get("content-length", "0")
+        if said.isdecimal() and int(said) > self.settings.max_bytes:
+            raise TooMuch
+        found = bytearray()
+        async for part in request.stream():
+            found += part
+            if len(found) > self.settings.max_bytes:
+                raise TooMuch
+        return bytes(found)
+
+    def _refused(self, status: int, reason: str, headers: dict[str, str] | None = None, detail: str | None = None) -> Response:
+        self.metrics.refused(reason)
+        return JSONResponse({"status": "refused", "reason": reason, "detail": detail or ANSWERS[status]}, status, headers)
+
+    async def watch(self, name: str, watch: Watch) -> None:
+        """For ever: takes what is newly there for a delivery."""
+        told: set[str] = set()
+        while True:
+            try:
+                there = await run_sync(watch.look)
+                for mark in there.keys() - told:
+                    # It may have been there, unread, when an earlier receiver told of it: it is looked at once more.
+                    await self.journal.write(Arrival(name, "WATCH", ((there[mark], None),), digest(name, mark), False))
+                told = set(there)
+            except HrsyncError as error:
+                log.warning("%s cannot be watched: %s", name, error.what)
+            await anyio.sleep(self.settings.watch_seconds)
+
+
+def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI:
+    """The ASGI application; its lifespan runs what works in the background.
+
+    Raises:
+        Misconfigured: there is no secret.
+    """
+    hooks, metrics, known = settings.webhooks, Metrics(), subscriptions(settings)
+    receiver = Receiver(hooks, known, store, metrics)
+    announcer = Announcer(store, metrics, FLOW_OF, pace(hooks.window_seconds, hooks.burst, hooks.burst_seconds), tell)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            for work in (receiver.journal.run, announcer.run):
+                group.start_soon(work)
+            for name, watch in known.watches.items():
+                group.start_soon(receiver.watch, name, watch)
+            yield
+            group.cancel_scope.cancel()
+        for watch in known.watches.values():
+            watch.close()
+
+    app = FastAPI(title="hrsync webhooks", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # Who sends is not judged by these: they are here so that the document says what to send.
+    proofs = (
+        Security(APIKeyHeader(name=hooks.secret_header, auto_error=False, scheme_name="secret")),
+        Security(HTTPBasic(auto_error=False, scheme_name="basic")),
+    )
+    extra: dict[str, Any] = {
+        "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"ID": {"type": "string"}}}}}}
+    }
+
+    async def deliver(request: Request, subscription: Subscription) -> Response:
+        return await receiver.receive(request, subscription, None)
+
+    async def deliver_key(request: Request, subscription: Subscription, key: Key) -> Response:
+        return await receiver.receive(request, subscription, key)
+
+    for method in METHODS:
+        for path, endpoint in (("/webhooks/{subscription}", deliver), ("/webhooks/{subscription}/{key:path}", deliver_key)):
+            app.add_api_route(
+                path,
+                endpoint,
+                methods=[method],
+                status_code=202,
+                summary=f"A record was {'deleted' if method == 'DELETE' else 'created or updated'}",
+                operation_id=f"{method.lower()}_{endpoint.__name__}",
+                responses={status: {"description": text} for status, text in ANSWERS.items()},
+                dependencies=list(proofs),
+                openapi_extra=extra,
+            )
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics_page() -> Response:
+        return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return app
+
+
+def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> None:
+    """Receives until it is interrupted.
+
+    Raises:
+        Misconfigured: there is no secret, or no Prefect to tell.
+    """
+    if not prefect_url:
+        raise Misconfigured("There is no Prefect server to tell", "The operator must set PREFECT_API_URL, or start 'hrsync up' first.")
+    store = SyncStore(settings.store_url)
+    try:
+        # No access log: a path may hold the ID of a person.
+        uvicorn.run(make_app(settings, store), host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    finally:
+        store.close()

@@ -1,0 +1,69 @@
+"""Who may tell us that a record has changed, and which processes and flows that concerns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from connectors.accessplanit.feeds import FEEDS
+from connectors.accessplanit.webhook import AccessplanitWebhooks
+from connectors.hr import connectors
+from connectors.settings import Settings
+from connectors.webhooks import Sender, Watch
+from reconciliation.errors import Misconfigured
+from reconciliation.hints import feeds
+from tasks.blocks import hr_settings
+
+from .catalogue import PROCESSES, checked
+
+SPECS = {name: chosen.scoped() for name, chosen in PROCESSES.items()}
+FLOW_OF = {name: chosen.flow.name for name, chosen in PROCESSES.items()}
+"""Process -> the flow that runs it."""
+
+
+@dataclass(frozen=True)
+class Subscriptions:
+    """senders: path name -> who sends there. watches: connector -> how its new things are noticed. concerned: (path name or
+    connector, feed) -> the processes that a changed record of that feed concerns."""
+
+    senders: Mapping[str, Sender]
+    watches: Mapping[str, Watch]
+    concerned: Mapping[tuple[str, str], Sequence[str]]
+
+
+def subscriptions(settings: Settings) -> Subscriptions:
+    """All that these settings allow.
+
+    Raises:
+        Misconfigured: no secret is set, so that anybody could send anything.
+    """
+    checked(settings)
+    from_accessplanit = sorted({feed for spec in SPECS.values() if spec.direction == "to_hr" for feed in feeds(spec)} & set(FEEDS))
+    senders: dict[str, Sender] = {}
+    watches: dict[str, Watch] = {}
+    concerned: dict[tuple[str, str], list[str]] = defaultdict(list)
+    if settings.webhooks.guarded:
+        accessplanit = AccessplanitWebhooks(settings.webhooks, from_accessplanit, settings.dialect.date_updated)
+        for name, feed in accessplanit.subscriptions().items():
+            senders[name] = accessplanit
+            concerned[name, feed] = [process for process, spec in SPECS.items() if feed in feeds(spec)]
+    for process, spec in SPECS.items():
+        if spec.direction != "from_hr":
+            continue
+        name, block = settings.system_of(process)
+        connector, chosen = connectors()[name], hr_settings(settings, name, block)
+        concerned[name, spec.feed].append(process)
+        sender = connector.webhook(chosen)
+        if sender is not None:
+            senders |= dict.fromkeys(sender.subscriptions(), sender)
+        watch = None if name in watches else connector.watch(chosen, settings.home)
+        if watch is not None:
+            watches[name] = watch
+    if not senders and not watches:
+        raise Misconfigured(
+            "The receiver has no secret by which it would know a genuine delivery",
+            "The data engineer must set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, or __SIGNING_KEY), and the same in the"
+            " webhooks of accessplanit.",
+        )
+    return Subscriptions(senders, watches, concerned)

@@ -1,0 +1,110 @@
+"""Hints: somebody says that a record has changed. What is true is read from the source; a hint only says where to look, soon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .ask import Ask
+from .spec import ProcessSpec
+
+PATIENCE = timedelta(minutes=1)
+"""After which a process that was told of its hints and has not heard them is told again; the pause doubles."""
+LONGEST = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What was said of one record of a feed and no run has heard yet.
+
+    key: of the record; ``None``: the sender cannot tell which, so that all that has changed must be read. deleted: somebody
+    said that it is gone. last: the number of the latest of the hints that this one stands for.
+    """
+
+    feed: str
+    key: str | None
+    deleted: bool
+    last: int
+
+
+def asks(spec: ProcessSpec, hints: Sequence[Hint]) -> list[Ask]:
+    """What to ask so that exactly the records are read that were hinted at, known ones too: those of the process's own feed,
+    and those that a record of the joined feed belongs to."""
+    own = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.feed))
+    found = [Ask(keys=own, skip_known=False)]
+    if spec.join:
+        theirs = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.join.feed))
+        found += [Ask(keys=theirs, joined=True, skip_known=False)] if theirs else []
+    return found
+
+
+def suspects(spec: ProcessSpec, hints: Sequence[Hint]) -> list[str]:
+    """Keys of the records that are said to be gone."""
+    return [h.key for h in hints if h.key is not None and h.deleted and h.feed == spec.feed]
+
+
+def feeds(spec: ProcessSpec) -> frozenset[str]:
+    """The feeds of which a changed record concerns the process."""
+    return frozenset({spec.feed, *([spec.join.feed] if spec.join else [])})
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Hints that no run has heard yet. fresh: how many are not announced; oldest, newest: when the first and last of these came.
+
+    told: how many are; announced: when they last were, ``times``: how often.
+    """
+
+    fresh: int = 0
+    told: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    announced: datetime | None = None
+    times: int = 0
+
+    def __add__(self, other: Waiting) -> Waiting:
+        oldest, newest, announced = (
+            [m for m in moments if m is not None]
+            for moments in ((self.oldest, other.oldest), (self.newest, other.newest), (self.announced, other.announced))
+        )
+        return Waiting(
+            self.fresh + other.fresh,
+            self.told + other.told,
+            min(oldest, default=None),
+            max(newest, default=None),
+            max(announced, default=None),
+            max(self.times, other.times),
+        )
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How hints are gathered: for a ``window``; while more than ``burst`` of them wait, until a window without any, and for
+    ``longest`` at most."""
+
+    window: timedelta = timedelta(seconds=2)
+    burst: int = 200
+    longest: timedelta = timedelta(seconds=30)
+
+
+def due(waiting: Mapping[str, Waiting], now: datetime, pace: Pace) -> list[str]:
+    """The names of those that are to be told now that hints wait for them.
+
+    Who was told and has not heard yet is left alone, for a run takes all that waits when it begins; after :data:`PATIENCE`,
+    twice that, and so on, they are told again.
+    """
+    many = sum(w.fresh for w in waiting.values()) > pace.burst
+    found = []
+    for name, w in waiting.items():
+        if w.announced is not None:
+            ready = now - w.announced >= min(PATIENCE * 2 ** min(w.times - 1, 10), LONGEST)
+        elif w.oldest is None or w.newest is None:
+            ready = False
+        elif many:
+            ready = now - w.newest >= pace.window or now - w.oldest >= pace.longest
+        else:
+            ready = now - w.oldest >= pace.window
+        if ready:
+            found.append(name)
+    return found
