@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 from types import FrameType
-from typing import Any
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -26,7 +24,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments import run_deployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.workers.process import ProcessWorker
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +35,7 @@ from tasks.blocks import register
 from tasks.connections import hr_system
 
 from .catalogue import FLOWS, WAVES
+from .worker import WarmWorker
 
 SANDBOX_KEY = "sandbox-key"
 POOL = "hrsync"
@@ -74,11 +72,6 @@ class Children:
         process = subprocess.Popen(command, env=env, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
         self.started.append((name, process))
         return process
-
-    def ended(self, process: subprocess.Popen[bytes]) -> None:
-        """A process that was to end has ended: that it is gone is no failure."""
-        if process.poll() is not None:
-            self.started = [(name, other) for name, other in self.started if other is not process]
 
     def check(self) -> None:
         """Raises:
@@ -140,7 +133,8 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         say("starting the Prefect server")
         env = environment(settings, plan.prefect_port)
         prefect = [sys.executable, "-m", "prefect"]
-        children.start("prefect-server", [*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(plan.prefect_port)], env)
+        server = [sys.executable, "-m", "flows.prefect_server", "--host", "127.0.0.1", "--port", str(plan.prefect_port)]
+        children.start("prefect-server", server, env)
         _answers(f"{env['PREFECT_API_URL']}/health", children, stopped)
         if stand_in:
             _answers(f"{sandbox_url}/sandbox/health", children, stopped)
@@ -156,13 +150,13 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
         (home / "up.json").chmod(0o600)
         table = Table("flow", "state", "what it did", title="First runs")
-        say(f"running {WAVES[0][0]}, through the worker")
+        found: dict[str, tuple[str, str]] = {}
         with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
-            found = {WAVES[0][0]: _through_the_worker(WAVES[0][0], stopped, children)}
-        if stopped.is_set():
-            return
-        say(f"running {', '.join(name for names in WAVES[1:] for name in names)}")
-        found |= _first_runs(children, env, stopped)
+            for names in WAVES:
+                say(f"running {', '.join(names)}")
+                found |= _through_the_worker(names, stopped, children)
+                if stopped.is_set():
+                    return
         if receiving:
             say("starting the receiver of webhooks")
             receiver = [sys.executable, "-m", "flows.start", "receiver", "--port", str(plan.receiver_port)]
@@ -171,10 +165,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
             if stand_in:
                 _subscribe(sandbox_url, plan.receiver_port, settings)
         for name in FLOWS:
-            state, message = found.get(name, ("not finished", ""))
-            table.add_row(name, state, message)
-        if stopped.is_set():
-            return
+            table.add_row(name, *found[name])
         out.print(table)
         where = Table(show_header=False, title="Where things are")
         where.add_row("Prefect UI", f"http://127.0.0.1:{plan.prefect_port}")
@@ -205,7 +196,13 @@ def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
     """The environment of Prefect's processes and, through the worker, of every flow run."""
     home = settings.home.absolute()
     # A run that an event starts is taken up at once, and one that must wait for another of its flow waits no longer than that.
-    eager = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3"}
+    eager = {
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+        # As prefect.yaml has it, and early enough: a run inherits what the worker has imported.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+    }
     own = {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{prefect_port}/api",
@@ -218,12 +215,10 @@ def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
 
 
 def _make_pool() -> None:
-    """The work pool, whose runs start with one Python process and not with a second one that looks for a workspace: the package
-    is installed where the worker is."""
-    template = ProcessWorker.get_default_base_job_template()
-    template["variables"]["properties"]["command"]["default"] = shlex.join([sys.executable, "-m", "prefect.engine"])
+    """The work pool of our own worker, whose runs start warm."""
+    template = WarmWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template), overwrite=True)
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=WarmWorker.type, base_job_template=template), overwrite=True)
 
 
 def _subscribe(sandbox_url: str, port: int, settings: Settings) -> None:
@@ -328,29 +323,19 @@ def _once(command: list[str], env: dict[str, str], log: Path) -> None:
         raise NotStarted(f"'{' '.join(command[2:5])}' has failed", f"Its log is {log}.")
 
 
-def _through_the_worker(name: str, stopped: threading.Event, children: Children) -> tuple[str, str]:
-    """Runs a deployment as its schedule does, and waits for it, ready to stop waiting; (state, message)."""
-    found: list[Any] = []
+def _through_the_worker(names: Sequence[str], stopped: threading.Event, children: Children) -> dict[str, tuple[str, str]]:
+    """Runs deployments side by side as their schedules do, and waits for them, ready to stop waiting; name -> (state, message)."""
+    found: dict[str, tuple[str, str]] = {}
 
-    def wait() -> None:
-        found.append(run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False).state)
+    def run(name: str) -> None:
+        state = run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False).state
+        found[name] = (state.name or "", state.message or "") if state else ("not finished", "")
 
     # A thread does not see this one's Prefect settings unless it gets them.
-    thread = threading.Thread(target=copy_context().run, args=(wait,), daemon=True)
-    thread.start()
-    while thread.is_alive() and not stopped.is_set():
+    threads = [threading.Thread(target=copy_context().run, args=(run, name), daemon=True) for name in names]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) and not stopped.is_set():
         children.check()
         stopped.wait(0.2)
-    return (found[0].name, found[0].message or "") if found and found[0] else ("not finished", "")
-
-
-def _first_runs(children: Children, env: dict[str, str], stopped: threading.Event) -> dict[str, tuple[str, str]]:
-    """Runs the other flows in one process and waits for them, ready to stop waiting; name -> (state, message)."""
-    told = children.logs / "first-runs.log"
-    told.unlink(missing_ok=True)
-    process = children.start("first-runs", [sys.executable, "-m", "flows.first_runs"], env)
-    while process.poll() is None and not stopped.is_set():
-        stopped.wait(0.2)
-    children.ended(process)
-    lines = [json.loads(line) for line in told.read_text().splitlines() if line.startswith('{"flow"')]
-    return {line["flow"]: (line["state"], line["message"] or "") for line in lines}
+    return found

@@ -1,0 +1,90 @@
+"""A Prefect worker whose runs start warm: a process of their own each, forked from one that has imported everything already.
+
+What a run costs to start is nearly all import: some two seconds of CPU, for flows that then work for half a second. Everything
+that is read at import (code, mappings, the environment) is that of the worker: after a change it is to be started again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from multiprocessing import forkserver
+from typing import Self
+
+import anyio
+import anyio.abc
+from anyio.to_thread import run_sync
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import refresh_global_settings_context
+from prefect.exceptions import InfrastructureNotFound
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+IMPORTED = ["prefect.engine", "prefect.flow_engine", "flows.catalogue", "connectors.accessplanit.client", "connectors.hr.sql"]
+
+
+class WarmResult(BaseWorkerResult):
+    """How the process of a run ended."""
+
+
+class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
+    """Executes flow runs in forked processes on this machine."""
+
+    type = "hrsync"
+    job_configuration = BaseJobConfiguration
+    job_configuration_variables = BaseVariables
+    _display_name = "hrsync"
+    _description = "Executes flow runs in processes on this machine that start warm: hrsync is imported once, by the worker."
+
+    async def __aenter__(self) -> Self:
+        self._forks = multiprocessing.get_context("forkserver")
+        self._forks.set_forkserver_preload(IMPORTED)
+        await run_sync(forkserver.ensure_running)
+        return await super().__aenter__()  # type: ignore[no-any-return]
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+    ) -> WarmResult:
+        """One run in a process and a folder of its own."""
+        environment = {**os.environ, **{name: value for name, value in configuration.env.items() if value is not None}}
+        with tempfile.TemporaryDirectory(prefix="hrsync-run-") as folder:
+            process = self._forks.Process(target=engine, args=(environment, folder), name=flow_run.name)
+            await run_sync(process.start)
+            task_status.started(process.pid or 0)
+            await run_sync(process.join, abandon_on_cancel=True)
+        return WarmResult(identifier=str(process.pid), status_code=process.exitcode if process.exitcode is not None else 1)
+
+    async def kill_infrastructure(self, infrastructure_pid: str, configuration: BaseJobConfiguration, grace_seconds: int = 30) -> None:
+        """Ends the process of a run: asked, given time, then killed.
+
+        Raises:
+            InfrastructureNotFound: it is not there any more.
+        """
+        try:
+            os.kill(int(infrastructure_pid), signal.SIGTERM)
+            with anyio.move_on_after(grace_seconds):
+                while True:
+                    await anyio.sleep(0.2)
+                    os.kill(int(infrastructure_pid), 0)
+            os.kill(int(infrastructure_pid), signal.SIGKILL)
+        except ProcessLookupError:
+            raise InfrastructureNotFound(f"There is no process {infrastructure_pid}") from None
+
+
+def engine(environment: Mapping[str, str], folder: str) -> None:
+    """Becomes Prefect's engine for the run that the environment names."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = ["prefect.engine"]
+    refresh_global_settings_context()
+    # It was imported with the rest; as the main module it runs anew.
+    sys.modules.pop("prefect.engine", None)
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
