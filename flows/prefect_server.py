@@ -1,9 +1,9 @@
-"""``python -m flows.prefect_server``: Prefect's server as it is, but for the thread in which Python collects its garbage.
+"""``python -m flows.prefect_server``: Prefect's server as it is, kept from standing still on SQLite.
 
-On SQLite the server now and then stands still for a minute. Collecting garbage, its event loop finalises a cursor; for that it
-waits for the cursor's connection, which waits for the database's lock, which a coroutine holds that the loop does not come to run.
-In a thread of its own the collector may wait: the loop goes on, and the lock is given back. (Seen with Prefect 3.8.8, aiosqlite
-0.22, Python 3.11; on PostgreSQL there is no such lock.)
+Now and then it does, for a minute: its event loop finalises a cursor, and for that waits for the cursor's connection, which waits
+for the database's lock, which a coroutine holds that the loop does not come to run. So garbage is collected in a thread of its own,
+which may wait while the loop goes on; and nobody waits for the lock longer than a few seconds: Prefect's clients and services try
+again. (Seen with Prefect 3.8.8, aiosqlite 0.22, Python 3.11; on PostgreSQL there is no such lock.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ import runpy
 import sys
 import threading
 import time
+from typing import Any
 
+import sqlalchemy as sa
+
+LOCK_SECONDS = 4
+"""So long a statement waits for SQLite's lock; Prefect sets a minute when it connects."""
 PAUSE = 2.0
 """Seconds between two collections of what is young; everything is looked at each thirtieth time."""
 
@@ -25,7 +30,14 @@ def _collect() -> None:
         gc.collect(2 if number % 30 == 0 else 1)
 
 
+def _impatient(connection: Any, _record: object, _proxy: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {LOCK_SECONDS * 1000}")
+    cursor.close()
+
+
 if __name__ == "__main__":
+    sa.event.listen(sa.pool.Pool, "checkout", _impatient)
     gc.disable()
     threading.Thread(target=_collect, daemon=True, name="garbage").start()
     sys.argv = ["prefect", "server", "start", *sys.argv[1:]]

@@ -199,7 +199,7 @@ def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
     eager = {
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
-        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
         # As prefect.yaml has it, and early enough: a run inherits what the worker has imported.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
     }

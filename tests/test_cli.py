@@ -185,12 +185,15 @@ def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(conf
 
 def test_help_names_every_command() -> None:
     shown = hrsync("--help")
-    for command in (*"up sandbox plan show apply reject run status why quarantine links forget doctor".split(),):
+    for command in (*"up sandbox receiver plan show apply reject run status why quarantine links webhooks forget doctor".split(),):
         assert command in shown
 
 
 def test_docs_name_every_setting() -> None:
     from connectors.accessplanit.dialect import Dialect
+    from connectors.settings import WebhookSettings
 
     text = (Path(__file__).resolve().parent.parent / "docs" / "dialect.md").read_text()
     assert all(f"`{name}`" in text for name in Dialect.assumptions())
+    page = (Path(__file__).resolve().parent.parent / "docs" / "webhooks.md").read_text()
+    assert [name for name in WebhookSettings.model_fields if f"`{name.upper()}`" not in page] == []

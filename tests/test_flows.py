@@ -94,7 +94,7 @@ def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.Monkey
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 FLOWS: dict[str, Any] = {**PREFECT_FLOWS, "retention": retention}
-KEYS = {"name", "description", "entrypoint", "tags", "parameters", "work_pool", "concurrency_limit", "schedules"}
+KEYS = {"name", "description", "entrypoint", "tags", "parameters", "work_pool", "concurrency_limit", "schedules", "triggers"}
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
@@ -123,6 +123,26 @@ def test_every_flow_has_a_deployment_and_every_process_a_weekly_sweep() -> None:
         assert sweep["cron"].split()[2:] == ["*", "*", "0"]
 
 
+def test_every_flow_that_a_webhook_concerns_has_its_trigger() -> None:
+    """Of the event that the announcer sends, with a parameter that the flow has."""
+    from prefect.cli.deploy._triggers import DeploymentTriggerAdapter
+
+    from flows.announce import CHANGED
+    from flows.subscriptions import FLOW_OF, SPECS
+
+    told = {FLOW_OF[name] for name in SPECS} - {"role_compliance"}
+    for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
+        flow = deployment["name"].replace("-", "_")
+        if flow not in told:
+            assert "triggers" not in deployment, "it follows from the others, or from the clock"
+            continue
+        (trigger,) = deployment["triggers"]
+        assert (trigger["expect"], trigger["match"]) == ([CHANGED], {"prefect.resource.id": f"hrsync.flow.{flow}"})
+        assert trigger["parameters"] == {"hinted": True}
+        assert DeploymentTriggerAdapter.validate_python(trigger).name
+        assert "hinted" in PREFECT_FLOWS[flow].parameters.properties
+
+
 def test_the_schedules_are_staggered_and_the_first_runs_are_all_flows() -> None:
     """No two schedules begin in the same minute of a Sunday, which has the sweeps as well."""
     began: dict[datetime, str] = {}
@@ -139,7 +159,7 @@ def test_retention_prunes_what_is_old(configured: Side) -> None:
     configured.run(PROCESSES["users_to_hr"].scoped(), now=datetime.now(UTC) - timedelta(days=91))
     configured.awards()
     state = retention(return_state=True)
-    assert state.message == "Pruned: 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps."
+    assert state.message == "Pruned: 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps, 0 hints, 0 deliveries."
     told = configured.store.story(configured.rows("employees")[0]["employee_id"])
     assert [e["kind"] for e in told] == ["create"], "the ledger itself stays"
     assert configured.users().written == 0, "and nothing is loaded again"
