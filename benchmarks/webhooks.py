@@ -28,8 +28,8 @@ import httpx
 from connectors.store.sql import SyncStore
 from tests.conftest import free_port
 
-KINDS = ["book", "complete", "target", "assign", "cancel"]
-"""Of so many changed people the guard would ask whether that is right."""
+KINDS = ["book", "complete", "target", "assign"]
+"""Of so many changed people or cancellations the guard would ask whether that is right."""
 AUTH = {"Authorization": "Bearer sandbox-key"}
 
 
