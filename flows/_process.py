@@ -75,11 +75,11 @@ class Order:
     """What is wanted of one run.
 
     since: read records changed from this moment on (UTC if it has no offset), whatever the watermark. full: read
-    everything. sweep: read everything, known or not, and look at all of HR. hinted: read only the records that hints name (any
-    run reads these too). approve: the digest of a kept plan; exactly
-    that one is applied, and nothing is read from accessplanit. keep: in plan mode, keep the plan to be applied later.
-    scheduled: when a schedule wanted this run. flow_run: Prefect's ID of the run, if Prefect can suspend it. patience:
-    how long a plan past its guard waits for an approval.
+    everything. sweep: read everything, known or not, and look at all of HR. hinted: read only the records that hints name
+    (any run reads these too). approve: the digest of a kept plan; exactly that one is applied, and nothing is read from
+    accessplanit. keep: in plan mode, keep the plan to be applied later. scheduled: when a schedule wanted this run.
+    flow_run: Prefect's ID of the run, if Prefect can suspend it. patience: how long a plan past its guard waits for an
+    approval.
     """
 
     mode: Mode = "apply"
@@ -117,8 +117,7 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
     run = _Run(spec, world, order, call)
     if order.mode == "plan":
         return run.noted("plan", run.preview)
-    # What a person has decided is not skipped for a run that happens to be at work.
-    # Nor are hints that have come since that one began.
+    # What a person has decided is not skipped for a run that happens to be at work, nor are hints that came since it began.
     patient = order.approve or order.hinted
     with world.store.lease(spec.name, run.id, PATIENCE if patient else 0.0) as mine:
         if not mine:

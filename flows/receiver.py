@@ -77,7 +77,9 @@ class Journal:
             batch, self._waiting = self._waiting, []
             try:
                 new = await run_sync(self._store.accept, [arrival for arrival, _ in batch], self._concerned, datetime.now(UTC))
-            except StoreFailed as failed:
+            except Exception as error:
+                # Whatever it is: none of them is acknowledged, and the next ones may fare better.
+                failed = error if isinstance(error, StoreFailed) else StoreFailed(f"An unforeseen {type(error).__name__}", "")
                 log.warning("deliveries could not be written down: %s", failed.what)
                 for _, done in batch:
                     if not done.done():
@@ -165,8 +167,8 @@ class Receiver:
                     # It may have been there, unread, when an earlier receiver told of it: it is looked at once more.
                     await self.journal.write(Arrival(name, "WATCH", ((there[mark], None),), digest(name, mark), False))
                 told = set(there)
-            except HrsyncError as error:
-                log.warning("%s cannot be watched: %s", name, error.what)
+            except Exception as error:
+                log.warning("%s cannot be watched: %s", name, error.what if isinstance(error, HrsyncError) else type(error).__name__)
             await anyio.sleep(self.settings.watch_seconds)
 
 

@@ -35,6 +35,7 @@ from tasks.blocks import register
 from tasks.connections import hr_system
 
 from .catalogue import FLOWS, WAVES
+from .subscriptions import subscriptions
 from .worker import WarmWorker
 
 SANDBOX_KEY = "sandbox-key"
@@ -104,9 +105,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
     if stand_in and not settings.webhooks.guarded:
         settings = settings.model_copy(update={"webhooks": settings.webhooks.model_copy(update={"secret": SecretStr(token_urlsafe())})})
-    receiving = settings.webhooks.guarded
-    ports = {"Prefect": plan.prefect_port} | ({"sandbox": plan.sandbox_port} if stand_in else {})
-    ports |= {"receiver": plan.receiver_port} if receiving else {}
+    ports = {"Prefect": plan.prefect_port, "receiver": plan.receiver_port} | ({"sandbox": plan.sandbox_port} if stand_in else {})
     for name, port in ports.items():
         _free(name, port)
     stopped = threading.Event()
@@ -145,6 +144,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
             _make_pool()
             register()
+            receiving = _hears(settings)
         _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
         children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
         (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
@@ -212,6 +212,15 @@ def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
     }
     # A flow run works in a folder of its own: what came from .env or is relative to here must reach it in full.
     return {**eager, **os.environ, **settings.model_copy(update={"home": home}).as_environment(), **own}
+
+
+def _hears(settings: Settings) -> bool:
+    """Whether anybody can tell a receiver anything."""
+    try:
+        subscriptions(settings)
+    except Misconfigured:
+        return False
+    return True
 
 
 def _make_pool() -> None:

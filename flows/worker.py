@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing import forkserver
 from typing import Self
 
@@ -67,15 +68,17 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
         Raises:
             InfrastructureNotFound: it is not there any more.
         """
+        pid = int(infrastructure_pid)
         try:
-            os.kill(int(infrastructure_pid), signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            raise InfrastructureNotFound(f"There is no process {pid}") from None
+        with suppress(ProcessLookupError):
             with anyio.move_on_after(grace_seconds):
                 while True:
                     await anyio.sleep(0.2)
-                    os.kill(int(infrastructure_pid), 0)
-            os.kill(int(infrastructure_pid), signal.SIGKILL)
-        except ProcessLookupError:
-            raise InfrastructureNotFound(f"There is no process {infrastructure_pid}") from None
+                    os.kill(pid, 0)
+            os.kill(pid, signal.SIGKILL)
 
 
 def engine(environment: Mapping[str, str], folder: str) -> None:

@@ -55,6 +55,7 @@ def examples(quick: int) -> Any:
     )
 
 
+NONE = pa.array([], pa.string())
 SPEC = ProcessSpec(
     name="users_to_hr",
     title="A small process",
@@ -169,7 +170,7 @@ def test_law_2_a_window_closes_only_what_it_has_seen_leave(
 
     store: Any = SimpleNamespace(links=known)
     read = sweep_part.fn(feed_of(users), SPEC, None)
-    plan = compare.fn(SPEC, read, NOTHING, Marks(NOTHING, NOTHING, NOTHING), Sides(small_hr(rows=rows), store, NOW.date(), NOW)).plan
+    plan = compare.fn(SPEC, read, NOTHING, Marks(NOTHING, NOTHING, NOTHING), Sides(small_hr(rows=rows), store, NOW.date(), NOW), NONE).plan
     closed = set(plan.changes.loc[plan.changes["kind"] == "close", "key"])
     left = {key for key, values in users.items() if values["status"] == "Inactive"}
     assert closed == {f"E-{key}" for key in left & linked.keys() if linked[key] != "Inactive"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -63,6 +64,10 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def changed(sandbox: int) -> bool:
+    return bool(httpx.get(f"http://127.0.0.1:{sandbox}/sandbox/changes").json())
+
+
 def mentioning(text: str) -> list[str]:
     """Command lines of processes that mention ``text``."""
     found = []
@@ -79,8 +84,8 @@ def mentioning(text: str) -> list[str]:
 
 
 def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
-    home, prefect, sandbox = tmp_path / "home", free_port(), free_port()
-    process = start(home, prefect, sandbox, "--tick-seconds", "0.5")
+    home, prefect, sandbox, receiver = tmp_path / "home", free_port(), free_port(), free_port()
+    process = start(home, prefect, sandbox, "--tick-seconds", "5", "--receiver-port", str(receiver))
     try:
         told = read_until(process, "Ctrl-C stops everything")
         assert "invented people" in told
@@ -91,13 +96,17 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
         assert names == {name.replace("_", "-") for name in FLOWS} | {"retention"}
         deadline = time.monotonic() + 60
         scheduled: list[str] = []
-        while len(scheduled) <= len(FLOWS) and time.monotonic() < deadline:
+        while (len(scheduled) <= len(FLOWS) or not changed(sandbox)) and time.monotonic() < deadline:
             runs = httpx.post(f"{api}/flow_runs/filter", json={"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}).json()
             scheduled = sorted({r["deployment_id"] for r in runs if r["auto_scheduled"]})
             time.sleep(0.5)
         assert len(scheduled) == len(FLOWS) + 1, "each schedule produces runs"
-        changes = httpx.get(f"http://127.0.0.1:{sandbox}/sandbox/changes").json()
-        assert changes, "the sandbox is ticked"
+
+        assert changed(sandbox), "the sandbox is ticked"
+        deadline = time.monotonic() + 90
+        while not re.search(r'loaded_seconds_count{process="users_to_hr"} [1-9]', httpx.get(f"http://127.0.0.1:{receiver}/metrics").text):
+            assert time.monotonic() < deadline, "a change reaches HR by webhook, event, trigger and run"
+            time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         assert "stopped" in read_until(process, "stopped")
         assert process.wait(timeout=30) == 0
@@ -106,9 +115,10 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
     time.sleep(0.5)
     assert not listening(prefect)
     assert not listening(sandbox)
+    assert not listening(receiver)
     assert mentioning(str(home)) == []
 
-    again = start(home, prefect, sandbox)
+    again = start(home, prefect, sandbox, "--receiver-port", str(receiver))
     try:
         read_until(again, "running users_from_hr")
         again.send_signal(signal.SIGTERM)
