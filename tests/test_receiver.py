@@ -290,15 +290,16 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
-def test_deliveries_are_gathered_into_one_event_per_flow(desk: Desk) -> None:
+def test_deliveries_are_gathered_into_one_event_per_flow(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(window_seconds=3)
     for number in range(20):
         desk.send("usertype" if number % 2 else "userusertype", {"ID": f"r{number}"})
     desk.send("user", {"ID": "jasmit"})
     until(lambda: len(desk.told.flows) >= 2)
-    time.sleep(1.5)
+    time.sleep(1)
     assert sorted(desk.told.flows) == [("job_roles_to_hr", 20), ("users_to_hr", 1)], "a flow with two processes is told once"
     desk.send("user", {"ID": "another"})
-    time.sleep(2)
+    time.sleep(4)
     assert len(desk.told.flows) == 2, "the run that was asked for takes it"
     hear(desk)
     desk.send("user", {"ID": "jasmit"})
