@@ -144,7 +144,7 @@ class Receiver:
         TooMuch: as soon as that is known.
         """
         said = request.headers.get("content-length", "0")
-        if said.isdecimal() and int(said) > self.settings.max_bytes:
+        if said.isdecimal() and (len(said) > 15 or int(said) > self.settings.max_bytes):
             raise TooMuch
         found = bytearray()
         async for part in request.stream():

@@ -165,7 +165,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
             if stand_in:
                 _subscribe(sandbox_url, plan.receiver_port, settings)
         for name in FLOWS:
-            table.add_row(name, *found[name])
+            table.add_row(name, *found.get(name, ("not finished", "")))
         out.print(table)
         where = Table(show_header=False, title="Where things are")
         where.add_row("Prefect UI", f"http://127.0.0.1:{plan.prefect_port}")

@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from connectors.settings import Settings, WebhookSettings
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
+from connectors.webhooks import Arrival
 from flows.receiver import make_app
 from reconciliation.errors import Misconfigured
 
@@ -268,6 +269,13 @@ def test_two_changes_that_look_alike_are_both_looked_at(desk: Desk) -> None:
     hear(desk)
     assert desk.send("user", {"ID": "jasmit"}).json()["status"] == "accepted"
     assert len(desk.store.hints("users_to_hr")) == 1
+
+
+def test_duplicates_that_come_at_once_are_counted(desk: Desk) -> None:
+    arrival = Arrival("user", "POST", (("User", "jasmit"),), "the same", True)
+    assert desk.store.accept([arrival] * 3, {("user", "User"): ["users_to_hr"]}, datetime.now(UTC)) == [True, False, False]
+    assert desk.store.accept([arrival], {}, datetime.now(UTC)) == [False]
+    assert desk.store.figures(datetime.now(UTC) - timedelta(hours=1)).received == {"user": (1, 3)}
 
 
 def test_a_hint_that_comes_while_a_run_is_at_work_waits_for_the_next(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +44,7 @@ class Hints(Part):
             known = self._known(connection, arrivals)
             fresh: dict[str, Arrival] = {}
             repeated: list[dict[str, Any]] = []
+            again_at_once: Counter[str] = Counter()
             for arrival in arrivals:
                 new = arrival.identity not in known and arrival.identity not in fresh
                 answers.append(new)
@@ -50,11 +52,20 @@ class Hints(Part):
                     fresh[arrival.identity] = arrival
                 elif arrival.identity in known:
                     repeated.append({"which": known[arrival.identity]})
+                else:
+                    again_at_once[arrival.identity] += 1
             if repeated:
                 again = t.delivery.update().where(d.id == sa.bindparam("which")).values(repeats=d.repeats + 1)
                 connection.execute(again, repeated)
             rows = [
-                {"subscription": a.subscription, "method": a.method, "identity": a.identity, "received": moment, "records": len(a.records)}
+                {
+                    "subscription": a.subscription,
+                    "method": a.method,
+                    "identity": a.identity,
+                    "received": moment,
+                    "records": len(a.records),
+                    "repeats": again_at_once[a.identity],
+                }
                 for a in fresh.values()
             ]
             if rows:
