@@ -72,6 +72,17 @@ class WebhookSettings(BaseModel):
         return bool(self.secret or (self.username and self.password) or self.signing_key)
 
 
+class HistorySettings(BaseModel):
+    """Where historical reconciliations are worked on and their reports are kept, and on what they are computed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str | None = Field(None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME")
+    cluster: str | None = Field(None, description="none: threads; local: a Dask cluster on this machine; or the address of a scheduler")
+    workers: int = Field(2, ge=1, description="threads, or workers of a local cluster")
+    partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
+
+
 ENVIRONMENT = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
 
 
@@ -90,6 +101,7 @@ class Settings(BaseSettings):
     store: DatabaseSettings = DatabaseSettings()
     approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
     webhooks: WebhookSettings = WebhookSettings()  # type: ignore[call-arg]
+    history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     lease_seconds: float = Field(120.0, gt=0, description="so long a killed run keeps the next of its process waiting")
 
     def system_of(self, process: str) -> tuple[str, str]:
@@ -121,6 +133,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The sync store; SQLite below ``home`` unless one is configured."""
         return self.store.url.get_secret_value() if self.store.url else f"sqlite:///{self.home.absolute() / 'store.db'}"
+
+    @property
+    def history_folder(self) -> str:
+        """Where historical reconciliations are kept: personal data."""
+        return self.history.folder or str(self.home.absolute() / "reconciliations")
 
     def as_environment(self) -> dict[str, str]:
         """These settings as environment variables, secrets in the clear: for the processes that this one starts."""

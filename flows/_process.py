@@ -22,7 +22,7 @@ from prefect.states import Cancelled, Completed
 
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
-from reconciliation.ask import Moment, questions
+from reconciliation.ask import Ask, Moment, questions
 from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
 from reconciliation.frame import strings
@@ -50,6 +50,7 @@ from tasks.sweep import sweep_part, verify
 Mode = Literal["apply", "plan"]
 PATIENCE = 600.0
 """Seconds for which an approved plan waits for another run of its process to end."""
+REPAIR = "a repair waits for somebody to decide on it"
 Caller = Callable[..., Any]
 
 
@@ -76,7 +77,8 @@ class Order:
 
     since: read records changed from this moment on (UTC if it has no offset), whatever the watermark. full: read
     everything. sweep: read everything, known or not, and look at all of HR. hinted: read only the records that hints name
-    (any run reads these too). approve: the digest of a kept plan; exactly that one is applied, and nothing is read from
+    (any run reads these too). named: read only the records with these keys, and hear no hint. confirm: any plan waits
+    for a person. approve: the digest of a kept plan; exactly that one is applied, and nothing is read from
     accessplanit. keep: in plan mode, keep the plan to be applied later. scheduled: when a schedule wanted this run.
     flow_run: Prefect's ID of the run, if Prefect can suspend it. patience: how long a plan past its guard waits for an
     approval.
@@ -87,6 +89,8 @@ class Order:
     full: bool = False
     sweep: bool = False
     hinted: bool = False
+    named: tuple[str, ...] | None = None
+    confirm: bool = False
     approve: str | None = None
     keep: bool = False
     scheduled: datetime | None = None
@@ -137,7 +141,7 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
                 )
             if order.approve:
                 return run.noted("approved", run.approved)
-            return run.noted("sweep" if run.sweeping() else "hinted" if order.hinted else "apply", run.apply)
+            return run.noted(run.mode(), run.apply)
 
 
 def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
@@ -211,14 +215,16 @@ def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> Stat
     """Suspends the run for a decision on a kept plan, or, once it was taken, does what was decided."""
     draft = world.store.draft(digest)
     compared = draft.compared
-    found = breaches(compared.plan.counts(), compared.population, spec.guard)
+    found = breaches(compared.plan.counts(), compared.population, spec.guard) or [REPAIR]
     decision = approval(draft.report, compared.plan.counts(), compared.population, digest, found, order.patience)
     if decision != "approve":
         world.store.close_plan(digest, "rejected")
         return Cancelled(name="Rejected", message=f"The plan {digest} was rejected. Nothing was written.")
     try:
         return _told(run_process(spec, world, replace(order, approve=digest))[0], order)
-    except StalePlan:
+    except StalePlan as stale:
+        if order.confirm:
+            raise StalePlan(stale.what, "Reconcile again: what was to be repaired is no longer as it was. Nothing was written.") from None
         # HR has moved while the plan waited: whoever approved has not seen what is to be done now.
         return _told(run_process(spec, world, replace(order, scheduled=None))[0], order)
 
@@ -252,8 +258,14 @@ class _Run:
             raise
 
     def sweeping(self) -> bool:
-        """A sweep is wanted, or one was interrupted: then the next run, whatever it was to be, takes it up."""
-        return self.order.sweep or self.store.sweeping_since(self.spec, self.now) is not None
+        """A sweep is wanted, or one was interrupted: then the next run takes it up, unless it is to read named records only."""
+        return self.order.sweep or (self.order.named is None and self.store.sweeping_since(self.spec, self.now) is not None)
+
+    def mode(self) -> str:
+        """What kind of a run it is, for people."""
+        if self.order.named is not None:
+            return "repair"
+        return "sweep" if self.sweeping() else "hinted" if self.order.hinted else "apply"
 
     # -- the three ways --------------------------------------------------------------------------------------------
 
@@ -317,12 +329,20 @@ class _Run:
 
     def _draft(self, sweep: bool) -> Draft:
         spec, store, order = self.spec, self.store, self.order
-        hints = store.hints(spec.name)
+        hints = store.hints(spec.name) if order.named is None else ()
         if order.hinted and not hints and not sweep:
             raise Skipped("Nothing was done: no hint waits that a run has not heard", "Nobody must act.")
         # A hint without a key says that something has changed, so that the window is read.
-        only = order.hinted and not sweep and all(hint.key is not None for hint in hints)
-        mode = "sweep" if sweep else "hinted" if order.hinted and order.mode == "apply" else order.mode
+        only = order.named is not None or (order.hinted and not sweep and all(hint.key is not None for hint in hints))
+        mode = (
+            "repair"
+            if order.named is not None
+            else "sweep"
+            if sweep
+            else "hinted"
+            if order.hinted and order.mode == "apply"
+            else order.mode
+        )
         report = RunReport(spec.name, mode, self.source.name, self.now, hints=len(hints))
         requests = self.source.requests
         updated = self.source.updated_column(spec.feed, spec.updated)
@@ -339,11 +359,13 @@ class _Run:
             else:
                 asks = [] if only else questions(spec, asked, mark, Moment(self.today, self.now), retried, updated, first=not len(known))
                 asks += hinted(spec, hints) if hints else []
+                asks += [Ask(keys=order.named, skip_known=False)] if order.named is not None else []
                 read = self.call(extract, self.source, spec, asks, known)
             # A few chosen records say nothing about what fields the feed has.
             read = replace(read, appeared=(), vanished=()) if only else read
             self._needs(read)
-            gone = verified(pa.array(suspects(spec, hints), pa.string()), read, read, spec.key)
+            doubted = suspects(spec, hints) if order.named is None else order.named
+            gone = verified(pa.array(doubted, pa.string()), read, read, spec.key)
         with _timed(report, "reconcile"):
             inputs = (known, marks, Sides(self.target, store, self.today, self.now))
             compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs, gone)
@@ -406,6 +428,8 @@ class _Run:
     def _guard(self, draft: Draft) -> None:
         plan = draft.compared.plan
         found = breaches(plan.counts(), draft.compared.population, self.spec.guard)
+        if self.order.confirm and len(plan.changes):
+            found = [*found, REPAIR]
         if not found:
             return
         waits = self.store.waiting(self.spec.name, self.spec.fingerprint(), self.now)

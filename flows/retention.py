@@ -15,15 +15,16 @@ from tasks.steps import discreet
 
 
 @flow(name="retention", flow_run_name="retention {days} days", persist_result=False)
-def retention(days: Annotated[int, Field(ge=1)] = 90) -> State[None]:
-    """Prune plans, the details of ledger entries, closed quarantine entries and figures of runs.
+def retention(days: Annotated[int, Field(ge=1)] = 90, history_days: Annotated[int, Field(ge=1)] = 1826) -> State[None]:
+    """Prune plans, closed quarantine entries, figures of runs, and old versions of rows.
 
     Args:
-        days: what is older goes. The ledger keeps which row was changed when, why and by which run; not the values.
+        days: plans and figures that are older go. What plans say of rows is kept as versions, for questions about the past.
+        history_days: versions that were replaced longer ago go; five years unless told otherwise.
     """
-    store = SyncStore(load().store_url)
+    store, now = SyncStore(load().store_url), datetime.now(UTC)
     try:
-        pruned = discreet(store.prune)(datetime.now(UTC) - timedelta(days=days))
+        pruned = discreet(store.prune)(now - timedelta(days=days), now - timedelta(days=max(days, history_days)))
     finally:
         store.close()
     return Completed(message="Pruned: " + ", ".join(f"{rows:,} {name}" for name, rows in pruned.items()) + ".")

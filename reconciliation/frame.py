@@ -40,6 +40,11 @@ def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(array) for name, array in columns.items()}, copy=False)
 
 
+def with_columns(data: pd.DataFrame, columns: Mapping[str, pa.Array]) -> pd.DataFrame:
+    """``data`` with further columns, or others in the place of those by the same name."""
+    return frame({name: arrow(data[name]) for name in data.columns} | dict(columns))
+
+
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:
     """A frame of no rows; ``columns`` is name -> kind."""
     return frame({name: pa.array([], ARROW[kind]) for name, kind in columns.items()})

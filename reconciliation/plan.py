@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .aligned import Alike, align
 from .frame import arrow, concat, empty, frame, pick, strings, take, true
 
 KINDS = ("create", "update", "close")
@@ -97,32 +98,20 @@ def reconcile(
     compared: Sequence[str],
     *,
     doubtful: pa.Array | None = None,
-    alike: Mapping[str, Callable[[pa.Array], pa.Array]] | None = None,
+    alike: Alike | None = None,
 ) -> Plan:
     """The changes that make ``target`` hold ``desired``: creates and updates; absence is no statement.
 
     ``desired`` and ``target`` have ``key`` (unique) and ``columns`` (name -> kind); only ``compared`` columns are a
     reason to update. ``doubtful``: keys that are not created though they were not seen, for the target could not be read
-    in full. ``alike``: column -> what makes values that say the same one. Pure and total: the order of rows does not matter.
+    in full. Pure and total: the order of rows does not matter.
     """
-    alike = alike or {}
     keys = arrow(desired[key])
-    place = pc.index_in(keys, value_set=arrow(target[key]))
-    new = np.asarray(pc.is_null(place))
-    old = np.flatnonzero(~new)
-    there = place.filter(pa.array(~new)).to_numpy()
-    differs = np.zeros((len(compared), len(old)), dtype=bool)
-    for i, name in enumerate(compared):
-        ours, theirs = take(arrow(desired[name]), old), take(arrow(target[name]), there)
-        if name in alike:
-            ours, theirs = alike[name](ours), alike[name](theirs)
-        differs[i] = true(pc.not_equal(ours, theirs)) | (np.asarray(pc.is_null(ours)) != np.asarray(pc.is_null(theirs)))
-    touched = differs.any(axis=0)
-    names = np.asarray(compared, dtype=object)
-    fields = [",".join(names[column]) for column in differs[:, touched].T]
+    found = align(desired, target, key, compared, alike)
+    new, touched, fields = found.alone, found.touched, found.fields(compared)
     unseen = new & true(pc.is_in(keys, value_set=doubtful)) if doubtful is not None else np.zeros(len(keys), dtype=bool)
     creates = np.flatnonzero(new & ~unseen)
-    updates = old[touched]
+    updates = found.ours[touched]
     chosen = np.concatenate([creates, updates])
     changes = frame(
         {
@@ -133,9 +122,9 @@ def reconcile(
             **{name: take(arrow(desired[name]), chosen) for name in columns},
         }
     )
-    was = there[touched]
+    was = found.theirs[touched]
     before = frame({"key": take(arrow(target[key]), was), **{name: take(arrow(target[name]), was) for name in columns}})
-    return _plan(changes, before, keys.take(pa.array(old[~touched])), keys.filter(pa.array(unseen)))
+    return _plan(changes, before, keys.take(pa.array(found.ours[~touched])), keys.filter(pa.array(unseen)))
 
 
 def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
@@ -162,7 +151,7 @@ def closing(
     columns: Mapping[str, str],
     closed: Mapping[str, str | date],
     reason: str,
-    alike: Mapping[str, Callable[[pa.Array], pa.Array]] | None = None,
+    alike: Alike | None = None,
 ) -> Plan:
     """``plan`` with the rows of ``leavers`` closed: target rows whose source has left the scope or is gone.
 
@@ -187,9 +176,7 @@ def closing(
     return _plan(concat([plan.changes, added]), concat([plan.before, before]), plan.unchanged, plan.withheld)
 
 
-def is_closed(
-    rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Mapping[str, Callable[[pa.Array], pa.Array]]
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def is_closed(rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Alike) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which rows are as closing would make them."""
     done = np.full(len(rows), bool(closed))
     for name, value in closed.items():
@@ -198,7 +185,7 @@ def is_closed(
     return done
 
 
-def as_closes(plan: Plan, closed: Mapping[str, str | date], alike: Mapping[str, Callable[[pa.Array], pa.Array]]) -> Plan:
+def as_closes(plan: Plan, closed: Mapping[str, str | date], alike: Alike) -> Plan:
     """``plan`` with the updates that close a row named so: a guard must see them as what they are."""
     after = is_closed(plan.changes, closed, alike)
     place = pc.index_in(arrow(plan.changes["key"]), value_set=arrow(plan.before["key"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import msgspec
@@ -19,7 +20,40 @@ from reconciliation.job_roles import ASSIGNMENTS, AWARDS, COMPLIANCE, REQUIREMEN
 from reconciliation.ports import Hashes, Source, Target
 from reconciliation.snapshot import Snapshot, among
 
+from .extract import NOTHING
+
 FEED = "RoleCompliance"
+PEOPLE = {"status": "text", "company_id": "text", "company_name": "text", "forenames": "text", "surname": "text"}
+"""Columns of employees."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What compliance is computed from, beside the awards themselves: ``job_roles.REQUIREMENTS``, ``ASSIGNMENTS`` and ``TARGETS``
+    of people who have not left, and these people (``employee_id`` and the columns of :data:`PEOPLE`)."""
+
+    requirements: pd.DataFrame
+    assignments: pd.DataFrame
+    targets: pd.DataFrame
+    people: pd.DataFrame
+
+
+def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
+    """Reads them. leavers: HR's statuses, in lower case, of people who need nothing any more.
+
+    Raises:
+        SourceFailed: the requirements could not be read in full.
+    """
+    read = source.read("AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NOTHING, "0")
+    if not read.complete or len(read.rejected):
+        raise SourceFailed(
+            "What job roles require could not be read in full", "The operator must run again later; what was published stays as it is."
+        )
+    people = hr.read("employees", PEOPLE, None).frame
+    active = pick(people, ~true(pc.is_in(pc.utf8_lower(arrow(people["status"])), pa.array(leavers, pa.string()))))
+    assignments = hr.read("assignments", ASSIGNMENTS, None).frame
+    assignments = pick(assignments, true(pc.is_in(arrow(assignments["employee_id"]), value_set=arrow(active["employee_id"]))))
+    return Needs(read.frame, assignments, hr.read("award_targets", TARGETS, None).frame, active)
 
 
 class ComplianceSource:
@@ -54,20 +88,9 @@ class ComplianceSource:
             SourceFailed: the requirements could not be read in full.
         """
         if self._found is None:
-            nothing = np.empty(0, dtype=np.int64)
-            read = self._source.read("AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), nothing, "0")
-            if not read.complete or len(read.rejected):
-                raise SourceFailed(
-                    "What job roles require could not be read in full",
-                    "The operator must run again later; the published table stays as it is.",
-                )
-            people = self._target.read("employees", {"status": "text"}, None).frame
-            active = pick(people, ~true(pc.is_in(pc.utf8_lower(arrow(people["status"])), pa.array(self._leavers, pa.string()))))
-            assignments = self._target.read("assignments", ASSIGNMENTS, None).frame
-            assignments = pick(assignments, true(pc.is_in(arrow(assignments["employee_id"]), value_set=arrow(active["employee_id"]))))
+            found = needs(self._source, self._target, self._leavers)
             awards = self._target.read("awards", AWARDS, None).frame
-            targets = self._target.read("award_targets", TARGETS, None).frame
-            self._found = compliance(read.frame, assignments, awards, targets, self.day, self._soon)
+            self._found = compliance(found.requirements, found.assignments, awards, found.targets, self.day, self._soon)
         return self._found
 
     def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from reconciliation.decisions import COURSE_DATES, undecidable
 from reconciliation.desired import desired, for_new, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
-from reconciliation.ownership import AGREED, Decided, canonical, closed_as, decide
+from reconciliation.ownership import AGREED, Decided, closed_as, decide
 from reconciliation.plan import GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
 from reconciliation.ports import Hashes, Marks, Store, Target
 from reconciliation.scope import in_scope, meets
@@ -25,6 +24,7 @@ from reconciliation.settle import Compared, positions
 from reconciliation.snapshot import Snapshot, among, without
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import ORIGIN, Swept, revoked, rows_of
+from reconciliation.view import Sighted, alike_of
 
 from .steps import step
 
@@ -56,18 +56,28 @@ def compare_all(spec: ProcessSpec, swept: Swept, known: Hashes, marks: Marks, si
     return _Comparison(spec, known, sides, swept.gone, whole=True).of(swept.read, marks)
 
 
+def sight(spec: ProcessSpec, read: Snapshot, sides: Sides) -> Sighted:
+    """A whole feed beside the whole entity, whatever is in quarantine; nothing is written."""
+    none = np.empty(0, dtype=np.int64)
+    return _Comparison(spec, none, sides, pa.array([], pa.string()), whole=True).sighted(read, Marks(none, none, none))
+
+
 class _Comparison:
     def __init__(self, spec: ProcessSpec, known: Hashes, sides: Sides, gone: pa.Array, *, whole: bool) -> None:
         self.spec, self.known, self.whole = spec, known, whole
         self.target, self.store, self.today, self.now = sides.target, sides.store, sides.today, sides.now
         self.columns = spec.columns()
-        self.alike = {f.target: partial(canonical, f) for f in spec.fields if f.alike}
+        self.alike = alike_of(spec)
         self.closed = {name: self.today if value == "today" else value for name, value in spec.scope.closed}
         self.population = self.target.population(spec.entity)
         self.gone, self.origin = gone, self.store.origin(spec) if whole or len(gone) else empty(ORIGIN)
+        if len(gone) and not spec.match:
+            # Where the record's key is the row's, a row that no run has made is known by it as well.
+            self.origin = concat([self.origin, frame({"source_key": gone, "key": gone})]).drop_duplicates(ignore_index=True)
         self.ended = self._ended()
 
-    def of(self, read: Snapshot, marks: Marks) -> Compared:
+    def sighted(self, read: Snapshot, marks: Marks) -> Sighted:
+        """The first half: scope, match, and whose value counts."""
         spec, key = self.spec, self.spec.entity_key
         figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
         read = without_contradictions(spec.key, read) if spec.award_states else read
@@ -76,22 +86,29 @@ class _Comparison:
         read, figures["held"] = without(read, marks.held)
         data, outside = self._in_scope(read.frame)
         everything = data
-        data, wanted, problems = self._wanted(data)
+        data, wanted, waits = self._wanted(data)
         matched, current = self._matched(data, wanted)
         wanted = wanted.assign(**{key: frame({key: matched.keys})[key]})
         wanted = pick(wanted, np.asarray(pc.is_valid(matched.keys)))
         current = current if current is not None else self._current(wanted)
         wanted = for_new(spec, wanted, data, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(current.frame[key]))))
         decided = self._decided(data, wanted, current)
-        problems += [matched.held, decided.held]
-        wanted, ended = self._lost(decided.wanted, current, problems)
+        return Sighted(read, everything, outside, data, wanted, decided, current, matched.keys, matched.links, waits, matched.held, figures)
+
+    def of(self, read: Snapshot, marks: Marks) -> Compared:
+        """The whole: from what was read to the plan."""
+        spec, key = self.spec, self.spec.entity_key
+        seen = self.sighted(read, marks)
+        data, outside, current, figures = seen.data, seen.outside, seen.current, seen.figures
+        problems = [seen.held, seen.ambiguous, seen.decided.held]
+        wanted, ended = self._lost(seen.decided.wanted, current, problems)
         if spec.decisions:
             problems.append(self._undecidable(data, wanted, current))
             wanted = pick(wanted, ~true(pc.is_in(arrow(wanted["source_key"]), value_set=arrow(problems[-1]["key"]))))
         # A row that could not be read is no row that is gone: what the target itself has left out is not looked for.
         gone, there = empty(ORIGIN), current.frame
         if self.whole:
-            figures["only_in_target"] = _only_there(there, key, self.origin, matched.keys)
+            figures["only_in_target"] = _only_there(there, key, self.origin, seen.keys)
         if len(self.gone):
             gone = rows_of(self.gone, self.origin, there, key) if current.complete else gone
             if spec.award_states and spec.scope.gone == "close":
@@ -103,7 +120,7 @@ class _Comparison:
         pairs = positions(data, spec.key, concat([wanted, ended]), key)
         unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), self.known)))
         plan = because(plan, unchanged_records, arrow(pairs["key"]))
-        plan, links, agreed = self._leavers(plan, outside, decided.agreed)
+        plan, links, agreed = self._leavers(plan, outside, seen.decided.agreed)
         if len(gone) and spec.scope.gone == "close":
             rows = pick(current.frame, true(pc.is_in(arrow(current.frame[key]), value_set=arrow(gone["key"]))))
             plan = closing(plan, rows, key, self.columns, self.closed, GONE, self.alike)
@@ -118,8 +135,8 @@ class _Comparison:
             }
         )
         sorted_out = (gone, empty(ORIGIN)) if spec.scope.gone == "close" else (empty(ORIGIN), gone)
-        held_rows = _with_hash(spec, concat([empty(HELD), *problems]), everything)
-        return Compared(read.rejected, left, pairs, held_rows, matched.links, *sorted_out, unfit, agreed, plan, self.population, figures)
+        held_rows = _with_hash(spec, concat([empty(HELD), *problems]), seen.everything)
+        return Compared(seen.read.rejected, left, pairs, held_rows, seen.links, *sorted_out, unfit, agreed, plan, self.population, figures)
 
     # -- the source's rows -----------------------------------------------------------------------------------------
 
@@ -136,7 +153,7 @@ class _Comparison:
             inside |= true(pc.is_in(keys, value_set=there))
         return pick(data, inside), pick(data, ~inside)
 
-    def _wanted(self, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, list[pd.DataFrame]]:
+    def _wanted(self, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """The records that can be loaded, what the target should hold of each, and the records that must wait."""
         persons: pa.Array | None = None
         problems = []
@@ -156,7 +173,7 @@ class _Comparison:
         # A record that waits for several things is held once.
         waits = concat([empty(HELD), *problems]).drop_duplicates("key", ignore_index=True)
         ready = ~true(pc.is_in(arrow(data[self.spec.key]), value_set=arrow(waits["key"])))
-        return pick(data, ready), pick(wanted, ready), [waits]
+        return pick(data, ready), pick(wanted, ready), waits
 
     # -- the target's rows -----------------------------------------------------------------------------------------
 

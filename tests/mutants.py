@@ -77,9 +77,9 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     (
         3,
         "a null is taken for equal to everything",
-        "reconciliation/plan.py",
-        " | (np.asarray(pc.is_null(ours)) != np.asarray(pc.is_null(theirs)))",
-        "",
+        "reconciliation/aligned.py",
+        "differs[number] |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))",
+        "pass",
     ),
     (
         4,

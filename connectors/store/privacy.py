@@ -11,10 +11,11 @@ import pandas as pd
 import sqlalchemy as sa
 
 from . import schema as t
-from .base import IN, Part, failing, naive, packed, unpacked
+from .base import IN, failing, naive, packed, unpacked
+from .history import History
 
 
-class Privacy(Part):
+class Privacy(History):
     """What the store forgets."""
 
     def forget(self, person: str, further: Sequence[str], now: datetime) -> dict[str, int]:
@@ -35,6 +36,7 @@ class Privacy(Part):
             erased = {
                 "hints": self._unhint(connection, person, keys),
                 "plans": self._redact(connection, set(keys)),
+                "versions": self.forget_versions(connection, person, set(keys)),
                 "ledger": self._erase_entries(connection, person, keys),
                 "links": _delete(connection, t.link, link.source_key, [person]) + _delete(connection, t.link, link.target_key, keys),
                 "agreements": _delete(connection, t.agreement, t.agreement.c.key, keys),
@@ -87,16 +89,21 @@ class Privacy(Part):
                 connection.execute(t.plan.update().where(t.plan.c.digest == digest).values(**kept, redacted=True))
         return found
 
-    def prune(self, before: datetime) -> dict[str, int]:
+    def prune(self, before: datetime, history: datetime) -> dict[str, int]:
         """Deletes plans (and with them the before and after of ledger entries), closed quarantine entries, hints,
-        figures of runs, and requests counted, from before this moment; rows per table. A plan that an open intent needs stays."""
+        figures of runs, and requests counted, from before this moment; rows per table. A plan that an open intent needs stays.
+
+        What the plans say of rows is kept as versions; of these go the ones that were replaced before ``history``.
+        """
         edge, p, q = naive(before), t.plan.c, t.quarantine.c
         needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
         with failing(), self.engine.begin() as connection:
             old = list(connection.execute(sa.select(p.digest).where(p.made < edge, p.digest.not_in(needed))).scalars())
             closed = t.quarantine.delete().where(q.status.in_(("replayed", "vanished")), q.last_seen < edge)
             raw = t.quarantine.update().where(q.status == "discarded", q.last_seen < edge, q.raw.is_not(None))
+            replaced = self.compact(connection, old, history)
             return {
+                "versions": replaced,
                 "plans": _delete(connection, t.plan, p.digest, old),
                 "plan parts": _delete(connection, t.plan_part, t.plan_part.c.digest, old),
                 "quarantine": int(connection.execute(closed).rowcount) + int(connection.execute(raw.values(raw=None)).rowcount),

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from reconciliation.frame import arrow, strings
+from reconciliation.frame import arrow, of, strings
 from reconciliation.ports import Marks
 from reconciliation.settle import QUARANTINE
 from reconciliation.spec import ProcessSpec
+from reconciliation.view import OPEN
 
 from . import schema as t
 from .base import IN, Part, failing, naive
@@ -154,6 +155,15 @@ class Quarantine(Part):
         with failing(), self.engine.connect() as connection:
             rows = connection.execute(sa.select(t.quarantine).where((q.key == key) | (q.waits_for == key)).order_by(q.id)).mappings()
             return [dict(row) for row in rows]
+
+    def open_entries(self, process: str) -> pd.DataFrame:
+        """``view.OPEN``: what is in quarantine, and what a person has discarded (stage ``discarded``), with the hash it had."""
+        q = t.quarantine.c
+        stage = sa.case((q.status == "discarded", "discarded"), else_=q.stage)
+        query = sa.select(q.key, q.hash, stage, q.reason)
+        query = query.where(q.process == process, q.key.is_not(None), q.status.in_(("open", "discarded")))
+        with failing(), self.engine.connect() as connection:
+            return of(OPEN, [tuple(row) for row in connection.execute(query.order_by(q.id))])
 
     def quarantine_entry(self, entry: int) -> dict[str, Any] | None:
         """One entry, whatever its status."""

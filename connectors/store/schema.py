@@ -146,6 +146,20 @@ ledger = sa.Table(
 has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
 sa.Index("ix_ledger_key", ledger.c.key)
 sa.Index("ix_ledger_person", ledger.c.person)
+sa.Index("ix_ledger_intent", ledger.c.intent)
+
+segment = sa.Table(
+    "segment",
+    metadata,
+    sa.Column("id", SERIAL, primary_key=True),
+    sa.Column("process", sa.Text, nullable=False),
+    sa.Column("until", sa.DateTime, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+"""Versions of rows (``reconciliation/versions.py``) as Arrow IPC files, ``rows`` of them, the last known from ``until`` on: those of
+plans that were pruned, and what was seen in the target though no run had written it."""
+sa.Index("ix_segment_process", segment.c.process)
 
 run = sa.Table(
     "run",

@@ -19,6 +19,7 @@ from . import schema as t
 from .base import failing
 from .budget import StoredBudget
 from .hints import Hints
+from .history import History
 from .ledger import Ledger
 from .links import Links
 from .privacy import Privacy
@@ -27,7 +28,7 @@ from .records import Records
 from .sweeps import Sweeps
 
 
-class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
+class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy, History):
     """Implements :class:`reconciliation.ports.Store`, and answers what people ask of it. Each part has a file.
 
     Raises:

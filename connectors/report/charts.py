@@ -1,0 +1,144 @@
+"""Plots as pictures to be put into a page: once for a wide screen and for print, once for a phone."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.dates import ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+WIDE, NARROW = 8.0, 4.0
+"""Inches."""
+INK, QUIET, GRID = "#1b2733", "#52606d", "#d9e0e6"
+COLOURS = ("#0b5cad", "#b54708", "#0f766e", "#7a3ea1", "#a11d4f")
+"""Dark enough on white, and told apart without red and green; lines differ in their dashes as well."""
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+HORIZONS = ("#0b5cad", "#6b9bd1", "#c3d8ee")
+BARS, LINES = 12, 5
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "svg.hashsalt": "hrsync",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot as data addresses, and what it shows in words."""
+
+    wide: str
+    narrow: str
+    alt: str
+
+
+def causes(labels: Sequence[str], rows: Sequence[int]) -> Picture:
+    """How many rows have which cause."""
+
+    def draw(axes: Axes, _wide: bool) -> None:
+        bars = axes.barh(range(len(rows)), rows, color=COLOURS[0])
+        axes.set_yticks(range(len(rows)), labels)
+        axes.invert_yaxis()
+        axes.bar_label(bars, [f"{number:,}" for number in rows], padding=4)
+        axes.set_xlabel("rows")
+        axes.margins(x=0.15)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+    told = "; ".join(f"{label}: {number:,}" for label, number in zip(labels, rows, strict=True))
+    return _picture(draw, 0.7 + 0.34 * len(rows), f"Rows by cause. {told}.")
+
+
+def expiring(table: pd.DataFrame, of: str) -> Picture:
+    """Awards that expire within 30, 60 and 90 days, of the names with most."""
+    shown = table.head(BARS)
+    names = [str(name) for name in shown["name"]]
+    columns = [name for name in table.columns if name != "name"]
+    values = {name: [int(v) for v in shown[name]] for name in columns}
+
+    def draw(axes: Axes, _wide: bool) -> None:
+        left = [0] * len(names)
+        for name, colour in zip(columns, HORIZONS, strict=True):
+            width = [value - start for value, start in zip(values[name], left, strict=True)]
+            axes.barh(range(len(names)), width, left=left, color=colour, label=f"within {name} days", edgecolor="white", linewidth=0.5)
+            left = values[name]
+        for place, value in enumerate(left):
+            axes.annotate(f"{value:,}", (value, place), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+        axes.set_xlabel("awards that expire")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.4, -0.32 if len(names) < 5 else -0.18),
+            ncols=3,
+            frameon=False,
+            fontsize=9,
+            columnspacing=1,
+            handlelength=1,
+        )
+
+    told = "; ".join(f"{n}: {', '.join(f'{values[c][i]:,} within {c} days' for c in columns)}" for i, n in enumerate(names))
+    return _picture(draw, 1.3 + 0.34 * max(len(names), 2), f"Awards that expire, by {of}. {told}.")
+
+
+def compliance(table: pd.DataFrame, day: date) -> Picture:
+    """The share of required awards that is held, of all job roles together and of those that will be worst off."""
+    whole = table.groupby("day")[["required", "compliant"]].sum()
+    share = 100 * whole["compliant"].astype(float) / whole["required"].astype(float)
+    wide = table.assign(share=100 * table["compliant"].astype(float) / table["required"].astype(float)).pivot(
+        index="day", columns="role", values="share"
+    )
+    worst = list(wide.iloc[-1].sort_values().index[:LINES])
+
+    def draw(axes: Axes, _wide: bool) -> None:
+        for role, colour, dash in zip(worst, COLOURS, DASHES, strict=False):
+            axes.plot(list(wide.index), wide[role].tolist(), color=colour, linestyle=dash, linewidth=1.5, label=str(role))
+        axes.plot(list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles")
+        axes.axvline(day, color=QUIET, linewidth=1)  # type: ignore[arg-type]
+        axes.annotate(
+            "as of", (day, 1.0), xycoords=("data", "axes fraction"), xytext=(-4, -12), textcoords="offset points", ha="right", color=QUIET
+        )  # type: ignore[arg-type]
+        axes.annotate(
+            "if nothing happens", (day, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -12), textcoords="offset points", color=QUIET
+        )  # type: ignore[arg-type]
+        axes.set_ylim(0, 112)
+        axes.set_yticks([0, 25, 50, 75, 100])
+        axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3 if _wide else 1, frameon=False, fontsize=9)
+
+    last, now = share.iloc[-1], share.loc[day] if day in share.index else share.iloc[len(share) // 2]
+    told = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
+    alt = f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later if nothing happens; then worst off: {told}."
+    return _picture(draw, 3.6, alt)
+
+
+def _picture(draw, height: float, alt: str) -> Picture:  # type: ignore[no-untyped-def]
+    return Picture(*(_svg(draw, width, height + (0 if width == WIDE else 0.9)) for width in (WIDE, NARROW)), alt)
+
+
+def _svg(draw, width: float, height: float) -> str:  # type: ignore[no-untyped-def]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.add_subplot()
+        for side in ("top", "right", "left"):
+            axes.spines[side].set_visible(False)
+        axes.spines["bottom"].set_color(GRID)
+        axes.tick_params(length=0)
+        axes.grid(axis="x" if height != 3.6 and height != 4.5 else "y", color=GRID, linewidth=0.8)
+        axes.set_axisbelow(True)
+        draw(axes, width == WIDE)
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,144 @@
+"""Findings as a page and as tables."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import pandas as pd
+import pyarrow as pa
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from pyarrow.csv import write_csv
+
+from reconciliation.findings import Findings
+from reconciliation.forecast import Forecast
+from reconciliation.frame import arrow
+
+from ..checkpoints import Folder
+from . import charts
+
+SHOWN = 500
+"""Rows of a table in the page; the files beside it have all."""
+ENVIRONMENT = Environment(
+    loader=PackageLoader("connectors.report", "."),
+    autoescape=select_autoescape(["html", "j2"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the page and the tables are."""
+
+    page: str
+    files: tuple[str, ...]
+
+
+def write(folder: Folder, findings: Findings, forecast: Forecast | None) -> Written:
+    """Writes ``report.html`` and beside it each table as CSV and as Parquet.
+
+    Raises:
+        StoreFailed: the folder cannot be written.
+    """
+    tables = {"rows": findings.published(), "differences": findings.differences, "causes": findings.causes()}
+    if forecast:
+        tables |= {
+            "expiring-by-company": forecast.by_company,
+            "expiring-by-award": forecast.by_award,
+            "expiring-by-role": forecast.by_role,
+            "compliance": forecast.compliance,
+            "next-to-lapse": forecast.lapses,
+        }
+    files = []
+    for name, table in tables.items():
+        folder.keep(name, table)
+        files += [folder.write(f"{name}.csv", _csv(table)), f"{folder.url}/{name}.parquet"]
+    page = folder.write(
+        "report.html", render(findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]).encode()
+    )
+    return Written(page, tuple(files))
+
+
+def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> str:
+    """The page; it loads nothing."""
+    causes = findings.causes()
+    odd = findings.odd
+    pictures = {}
+    if len(causes):
+        chosen = causes[causes["class"] != findings.named("out of scope")]
+        # The same cause may belong to several classes.
+        by_cause = chosen.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
+        if len(by_cause):
+            pictures["causes"] = charts.causes([str(name) for name in by_cause.index], [int(n) for n in by_cause])
+    if forecast and len(forecast.compliance):
+        pictures["compliance"] = charts.compliance(forecast.compliance, forecast.day)
+    expiring = []
+    if forecast:
+        for of, table in (("company", forecast.by_company), ("award", forecast.by_award), ("job role", forecast.by_role)):
+            expiring.append((of, table, charts.expiring(table, of) if len(table) else None))
+    return ENVIRONMENT.get_template("report.html.j2").render(
+        f=findings,
+        inquiry=findings.inquiry,
+        needs=findings.needs(),
+        counts=findings.counts(),
+        total=len(findings.rows),
+        causes=causes.to_dict("records"),
+        odd=_records(odd.head(SHOWN)),
+        odd_rows=len(odd),
+        values=_values(findings),
+        forecast=forecast,
+        compliance=_compliance(forecast),
+        lapses=_records(forecast.lapses.head(SHOWN)) if forecast else [],
+        expiring=expiring,
+        pictures=pictures,
+        files=files,
+        shown=SHOWN,
+        moment=_moment,
+        day=_day,
+    )
+
+
+def _values(findings: Findings) -> dict[str, list[dict[str, object]]]:
+    """key -> what differs, of the rows that are shown."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for row in _records(findings.differences[findings.differences["key"].isin(findings.odd.head(SHOWN)["key"])]):
+        found.setdefault(str(row["key"]), []).append(row)
+    return found
+
+
+def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
+    """Each job role a year ago, on the day, and in a year."""
+    if forecast is None or not len(forecast.compliance):
+        return []
+    table = forecast.compliance
+    days = sorted(set(table["day"]))
+    edges = (days[0], forecast.day, days[-1])
+    rows = []
+    for role, group in table.groupby("role"):
+        of = {row["day"]: row for row in _records(group)}
+        shares = [100 * of[d]["compliant"] / of[d]["required"] if d in of else None for d in edges]  # type: ignore[operator]
+        rows.append({"role": role, "required": of[edges[1]]["required"] if edges[1] in of else 0, "shares": shares})
+    return rows
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    columns = {name: arrow(table[name]).to_pylist() for name in table.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    out = io.BytesIO()
+    write_csv(pa.table({name: arrow(table[name]) for name in table.columns}), out)
+    # Excel takes a file without this mark for one in the local code page.
+    return b"\xef\xbb\xbf" + out.getvalue()
+
+
+def _moment(value: datetime | None) -> str:
+    return f"{value:%d %b %Y %H:%M} UTC" if value else "never"
+
+
+def _day(value: date | None) -> str:
+    return f"{value:%d %b %Y}" if value else ""

@@ -1,0 +1,22 @@
+"""Versions of rows that outlive the plans they came from."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "segment",
+        sa.Column("id", SERIAL, primary_key=True),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("until", sa.DateTime(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+    )
+    op.create_index("ix_segment_process", "segment", ["process"])
+    op.create_index("ix_ledger_intent", "ledger", ["intent"])
