@@ -72,6 +72,10 @@ class Folder:
             return None
         return dict(json.loads(self._fs.cat_file(f"{self._path}/{name}.json")))
 
+    def text(self, name: str) -> str | None:
+        """A file as text; ``None`` if there is none."""
+        return bytes(self._fs.cat_file(f"{self._path}/{name}")).decode() if self.has(name) else None
+
     def write(self, name: str, content: bytes) -> str:
         """Writes a file under another name and gives it its own then; returns where it is."""
         whole, part = f"{self._path}/{name}", f"{self._path}/.{uuid.uuid4().hex}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from prefect.settings import PREFECT_API_URL
@@ -25,6 +25,7 @@ from ._process import Order, World, plainly, run_process
 from .catalogue import PROCESSES, checked, process
 from .desk import app as desk
 from .mapping import app as mapping
+from .reconcile_history import ENTITIES, keep_list, reconcile_history
 from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
 from .terminal import settings as read_settings
 from .webhooks import app as webhooks
@@ -125,6 +126,40 @@ def run(
     known = {n: value for n, value in wanted.items() if n in chosen.flow.parameters.properties}
     with quick_start.in_running_server(settings):
         state = chosen.flow(**filters, **known, return_state=True)
+    end(state)
+
+
+@app.command()
+@plain_errors
+def reconcile(
+    what: Annotated[str, typer.Argument(help=f"An entity ({', '.join(ENTITIES)}) or a process.")] = "awards",
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The business day; none given: today.")] = None,
+    known_at: Annotated[datetime | None, typer.Option(help="With what the ledger knew at this moment (UTC).")] = None,
+    period_from: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Only records of this day or later.")] = None,
+    period_to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Only records of this day or earlier.")] = None,
+    company: Annotated[list[str] | None, typer.Option(help="ID of a company; may be repeated.")] = None,
+    award: Annotated[list[str] | None, typer.Option(help="ID of an award; may be repeated.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="ID of a job role; may be repeated.")] = None,
+    user: Annotated[list[str] | None, typer.Option(help="ID of a user in accessplanit; may be repeated.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Plan what can be put right; it waits for a decision.")] = False,
+    filter_: Filter = None,
+) -> None:
+    """Is it right, and as of which day? Holds accessplanit against HR and the ledger, and writes a report (personal data)."""
+    settings = read_settings()
+    chosen = process(ENTITIES.get(what, what))
+    wanted: dict[str, Any] = {
+        "as_of": as_of.date() if as_of else None,
+        "known_at": known_at,
+        "period_from": period_from.date() if period_from else None,
+        "period_to": period_to.date() if period_to else None,
+        "companies": company,
+        "awards": award,
+        "roles": role,
+        "people": keep_list(settings, user) if user else None,
+        "filters": chosen.filters(filter_ or []) or None,
+    }
+    with quick_start.in_running_server(settings):
+        state = reconcile_history(what, "repair" if repair else "report", **wanted, return_state=True)  # type: ignore[call-overload]
     end(state)
 
 

@@ -37,6 +37,7 @@ LATE, EDITED, REMOVED, MADE, GONE = (
 )
 UNNOTICED, NEVER, BOTH, UNLINKED = "changed unnoticed", "never arrived", "changed on both sides", "person not linked"
 THEIRS, BEFORE, SINCE, ARRIVED = "the target's value counts", "older than the ledger", "time has passed", "arrived after that moment"
+RELATED = "another record has changed"
 REMEDIES: Mapping[str, str] = {
     LATE: "nothing: the next run brings it",
     EDITED: "repair writes the source's value; if the target is right, change the source",
@@ -51,8 +52,9 @@ REMEDIES: Mapping[str, str] = {
     BEFORE: "repair writes the source's value",
     SINCE: "nothing: the next run looks at all that is due",
     ARRIVED: "nothing: it has arrived since",
+    RELATED: "it is put right together with that record",
 }
-REPAIRED = frozenset({LATE, EDITED, REMOVED, MADE, GONE, UNNOTICED, NEVER, BEFORE, SINCE})
+REPAIRED = frozenset({LATE, EDITED, REMOVED, MADE, GONE, UNNOTICED, NEVER, BEFORE, SINCE, RELATED})
 """Causes whose faults a repair takes in hand."""
 BY_ITSELF = frozenset({LATE, SINCE, ARRIVED, THEIRS})
 """Causes that the next runs settle."""
@@ -155,12 +157,13 @@ def explain(
             _member(keys, evidence.theirs),
             both & ever & same_here & ~same_there,
             both & ever & same_there & late & ~derived,
+            both & ever & same_there & true(pc.equal(classes, SUPERSEDED)),
             both & ever & same_there & derived,
             both & ever & same_there,
             both & ~ever & late,
             both & ~ever,
         ],
-        [ARRIVED, GONE, MADE, GONE, REMOVED, LATE, NEVER, THEIRS, EDITED, LATE, SINCE, UNNOTICED, LATE, BEFORE],
+        [ARRIVED, GONE, MADE, GONE, REMOVED, LATE, NEVER, THEIRS, EDITED, LATE, RELATED, SINCE, UNNOTICED, LATE, BEFORE],
         EDITED,
     )
     added = {

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .aligned import align
-from .classes import AMBIGUOUS, BY_ITSELF, CLASSES, CLASSIFIED, EQUAL, EXPLAINED, FAULTS, OUTSIDE, QUARANTINED, REPAIRED, told
+from .classes import AMBIGUOUS, BY_ITSELF, CLASSES, CLASSIFIED, EQUAL, EXPLAINED, FAULTS, OUTSIDE, QUARANTINED, REPAIRED, UNLINKED, told
 from .frame import ARROW, arrow, concat, empty, frame, of, pick, strings, true, with_columns
 from .inquiry import Inquiry
 from .spec import ProcessSpec
@@ -58,8 +58,8 @@ class Findings:
         return {self.named(name): int(number.get(name, 0)) for name in CLASSES}
 
     def needs(self) -> dict[str, int]:
-        """What the rows need: ``nothing`` (they are equal), ``time`` (the next runs settle them), ``repair``, ``person``; and
-        ``outside``, those that are not in scope."""
+        """What the rows need: ``nothing`` (they are equal), ``time`` (the next runs settle them), ``repair``, ``person``; and those
+        that nobody asks for: ``waiting`` (their person is not in the target) and ``outside`` (not in scope)."""
         classes, causes = arrow(self.rows["class"]), arrow(self.rows["cause"])
 
         def among(values: pa.Array, names: Iterable[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -67,15 +67,25 @@ class Findings:
 
         fault = among(classes, FAULTS)
         time, repair = fault & among(causes, BY_ITSELF), fault & among(causes, REPAIRED - BY_ITSELF)
-        person = (fault & ~time & ~repair) | among(classes, (AMBIGUOUS, QUARANTINED))
+        waiting = self._waiting
+        person = (fault & ~time & ~repair) | (among(classes, (AMBIGUOUS, QUARANTINED)) & ~waiting)
         equal, outside = among(classes, (EQUAL,)), among(classes, (OUTSIDE,))
-        found = {"nothing": equal, "time": time, "repair": repair, "person": person, "outside": outside}
+        found = {"nothing": equal, "time": time, "repair": repair, "person": person, "waiting": waiting, "outside": outside}
         return {name: int(mask.sum()) for name, mask in found.items()}
 
     @property
+    def _waiting(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return true(pc.equal(arrow(self.rows["class"]), QUARANTINED)) & true(pc.equal(arrow(self.rows["cause"]), UNLINKED))
+
+    @property
     def odd(self) -> pd.DataFrame:
-        """:meth:`published` without the rows that are equal or out of scope."""
-        return pick(self.published(), ~true(pc.is_in(arrow(self.rows["class"]), value_set=pa.array([EQUAL, OUTSIDE]))))
+        """:meth:`published` of what somebody may have to look at, in the order of the classes: not what is equal, waits for its
+        person or is out of scope."""
+        settled = true(pc.is_in(arrow(self.rows["class"]), value_set=pa.array([EQUAL, OUTSIDE])))
+        places = pc.index_in(arrow(self.rows["class"]), value_set=pa.array(CLASSES)).to_numpy(zero_copy_only=False)
+        order = np.argsort(places, kind="stable")
+        keep = ~(settled | self._waiting)
+        return self.published().iloc[order[keep[order]]].reset_index(drop=True)
 
     def causes(self) -> pd.DataFrame:
         """``class`` · ``cause`` · ``remedy`` · ``rows`` of all that is not equal, the most first."""

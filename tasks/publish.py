@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from connectors.store.hints import Figures
+from reconciliation.findings import Findings
 from reconciliation.report import RunReport
 
 from .steps import step
@@ -74,6 +75,36 @@ def publish_webhooks(figures: Figures) -> None:
 - Hints that wait now: {waits}.
 """
     create_markdown_artifact(text, key="webhooks", description="Deliveries of webhooks: received, refused, duplicates, lag")
+
+
+@step("publish_findings")
+def publish_findings(findings: Findings, page: str) -> None:
+    """What a historical reconciliation has found, in counts, and where its report is: the file is for whoever may read HR."""
+    inquiry = findings.inquiry
+    counts = "\n".join(f"| {name} | {rows:,} |" for name, rows in findings.counts().items())
+    causes = "\n".join(
+        f"| {row['class']} | {row['cause']} | {row['rows']:,} | {row['remedy']} |" for row in findings.causes().to_dict("records")
+    )
+    known = f", as known on {inquiry.known_at:%d %b %Y %H:%M} UTC" if inquiry.known_at else ""
+    text = f"""## {findings.spec.title}: as of {inquiry.as_of:%d %b %Y}{known}
+
+| class | records |
+|---|---:|
+{counts}
+| **sum** | **{len(findings.rows):,}** |
+
+| class | likely cause | records | what to do |
+|---|---|---:|---|
+{causes}
+
+The report, which holds personal data, is at [{page}]({page}): whoever may read that folder can open it.
+{findings.parts:,} parts were read with {findings.requests:,} requests; {findings.resumed:,} were taken up from an interrupted run.
+"""
+    key = findings.spec.name.replace("_", "-")
+    create_markdown_artifact(text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation")
+    create_link_artifact(
+        page, link_text="The report", key=f"{key}-history-report", description="Personal data: readable for whoever may read the folder"
+    )
 
 
 @step("publish")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib import rc_context
@@ -23,14 +24,20 @@ COLOURS = ("#0b5cad", "#b54708", "#0f766e", "#7a3ea1", "#a11d4f")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 HORIZONS = ("#0b5cad", "#6b9bd1", "#c3d8ee")
 BARS, LINES = 12, 5
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "hrsync",
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
-    "svg.hashsalt": "hrsync",
+    # A name with a dollar sign is a name.
+    "text.parse_math": False,
 }
+
+
+Draw = Callable[[Axes, bool], None]
+"""Draws into axes; whether they are wide."""
 
 
 @dataclass(frozen=True)
@@ -101,34 +108,36 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
     )
     worst = list(wide.iloc[-1].sort_values().index[:LINES])
 
-    def draw(axes: Axes, _wide: bool) -> None:
+    def draw(axes: Axes, wide_: bool) -> None:
         for role, colour, dash in zip(worst, COLOURS, DASHES, strict=False):
             axes.plot(list(wide.index), wide[role].tolist(), color=colour, linestyle=dash, linewidth=1.5, label=str(role))
         axes.plot(list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles")
         axes.axvline(day, color=QUIET, linewidth=1)  # type: ignore[arg-type]
         axes.annotate(
             "as of", (day, 1.0), xycoords=("data", "axes fraction"), xytext=(-4, -12), textcoords="offset points", ha="right", color=QUIET
-        )  # type: ignore[arg-type]
+        )
         axes.annotate(
             "if nothing happens", (day, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -12), textcoords="offset points", color=QUIET
-        )  # type: ignore[arg-type]
+        )
         axes.set_ylim(0, 112)
         axes.set_yticks([0, 25, 50, 75, 100])
         axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3 if _wide else 1, frameon=False, fontsize=9)
+        axes.xaxis.set_major_formatter(
+            ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+        )
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3 if wide_ else 1, frameon=False, fontsize=9)
 
     last, now = share.iloc[-1], share.loc[day] if day in share.index else share.iloc[len(share) // 2]
     told = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
     alt = f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later if nothing happens; then worst off: {told}."
-    return _picture(draw, 3.6, alt)
+    return _picture(draw, 3.6, alt, "y")
 
 
-def _picture(draw, height: float, alt: str) -> Picture:  # type: ignore[no-untyped-def]
-    return Picture(*(_svg(draw, width, height + (0 if width == WIDE else 0.9)) for width in (WIDE, NARROW)), alt)
+def _picture(draw: Draw, height: float, alt: str, grid: Literal["x", "y"] = "x") -> Picture:
+    return Picture(_svg(draw, WIDE, height, grid), _svg(draw, NARROW, height + 0.9, grid), alt)
 
 
-def _svg(draw, width: float, height: float) -> str:  # type: ignore[no-untyped-def]
+def _svg(draw: Draw, width: float, height: float, grid: Literal["x", "y"]) -> str:
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()
@@ -136,7 +145,7 @@ def _svg(draw, width: float, height: float) -> str:  # type: ignore[no-untyped-d
             axes.spines[side].set_visible(False)
         axes.spines["bottom"].set_color(GRID)
         axes.tick_params(length=0)
-        axes.grid(axis="x" if height != 3.6 and height != 4.5 else "y", color=GRID, linewidth=0.8)
+        axes.grid(axis=grid, color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         draw(axes, width == WIDE)
         out = io.BytesIO()

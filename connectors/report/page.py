@@ -11,6 +11,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from pyarrow.csv import write_csv
 
+from reconciliation.classes import OUTSIDE, QUARANTINED, UNLINKED
 from reconciliation.findings import Findings
 from reconciliation.forecast import Forecast
 from reconciliation.frame import arrow
@@ -18,7 +19,7 @@ from reconciliation.frame import arrow
 from ..checkpoints import Folder
 from . import charts
 
-SHOWN = 500
+SHOWN = 300
 """Rows of a table in the page; the files beside it have all."""
 ENVIRONMENT = Environment(
     loader=PackageLoader("connectors.report", "."),
@@ -68,7 +69,7 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
     odd = findings.odd
     pictures = {}
     if len(causes):
-        chosen = causes[causes["class"] != findings.named("out of scope")]
+        chosen = causes[~causes["class"].isin([OUTSIDE]) & ~((causes["class"] == QUARANTINED) & (causes["cause"] == UNLINKED))]
         # The same cause may belong to several classes.
         by_cause = chosen.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
         if len(by_cause):

@@ -1,0 +1,278 @@
+"""Is it right, and as of which day? Historical reconciliation, on demand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pyarrow.compute as pc
+from prefect import State, flow
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.futures import wait
+from prefect.states import Completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic import ValidationError
+
+from connectors.checkpoints import Folder
+from connectors.report.page import Written, write
+from connectors.settings import HistorySettings, Settings
+from connectors.settings import load as load_settings
+from reconciliation.capabilities import narrowed
+from reconciliation.errors import Misconfigured, UnsafePlan
+from reconciliation.findings import Findings, to_repair
+from reconciliation.forecast import Forecast, forecast
+from reconciliation.frame import arrow, pick, true
+from reconciliation.inquiry import Inquiry
+from reconciliation.job_roles import AWARDS
+from reconciliation.ports import HrSystem
+from reconciliation.spec import ProcessSpec
+from reconciliation.view import View
+from tasks.approval import this_run
+from tasks.compliance import needs
+from tasks.connections import Connections, connections
+from tasks.history import compare_partition, origin_of
+from tasks.publish import publish_findings
+from tasks.steps import discreet
+
+from ._history import answer
+from ._process import Order, World, run_flow
+from .catalogue import checked, process
+from .users_from_hr import LEAVERS
+
+ENTITIES = {
+    "employees": "users_to_hr",
+    "awards": "awards_to_hr",
+    "award_targets": "award_targets_to_hr",
+    "registrations": "delegates_to_hr",
+    "course_requests": "course_requests_to_hr",
+    "job_roles": "job_roles_to_hr",
+    "assignments": "assignments_to_hr",
+}
+"""HR's entities, and the process that each is asked about through."""
+What = Literal[
+    "awards",
+    "employees",
+    "award_targets",
+    "registrations",
+    "course_requests",
+    "job_roles",
+    "assignments",
+    "users_to_hr",
+    "users_from_hr",
+    "awards_to_hr",
+    "award_targets_to_hr",
+    "award_targets_from_hr",
+    "delegates_to_hr",
+    "course_requests_to_hr",
+    "course_decisions_from_hr",
+    "job_roles_to_hr",
+    "assignments_to_hr",
+    "assignments_from_hr",
+]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What was found, where the report is, and the records that a repair would read."""
+
+    findings: Findings
+    written: Written
+    faulty: tuple[str, ...]
+
+
+@flow(name="reconcile_history", flow_run_name="reconcile_history {what} {mode}", persist_result=False)
+def reconcile_history(
+    what: What = "awards",
+    mode: Literal["report", "repair"] = "report",
+    as_of: date | None = None,
+    known_at: datetime | None = None,
+    period_from: date | None = None,
+    period_to: date | None = None,
+    companies: list[str] | None = None,
+    awards: list[str] | None = None,
+    roles: list[str] | None = None,
+    people: str | None = None,
+    filters: dict[str, Any] | None = None,
+) -> State[None]:
+    """Hold accessplanit against HR and the ledger, as of a day: what is right, what is wrong, why, and what to do about it.
+
+    Args:
+        what: an entity of HR, or one process.
+        mode: report finds and explains; repair then plans what can be put right, and waits until somebody has approved the plan.
+        as_of: the business day, at its end; none given: today.
+        known_at: with what the ledger knew at this moment in the place of what is there now (UTC if it has no offset).
+        period_from: only records of this day or later: the day of completion, of the course, from which on a role is held.
+        period_to: only records of this day or earlier.
+        companies: IDs of companies (MainCompanyID); only their people.
+        awards: IDs of awards (AwardID); only these.
+        roles: IDs of job roles (UserTypeID); only people who have one on the day.
+        people: name of a list in the folder of reconciliations (lists/NAME.txt, an accessplanit user ID a line); only these people.
+            Their IDs are personal data and are not to be given to Prefect.
+        filters: those of the process's own flow, where its deployment has any, as {"companies": ["C1"]}.
+    """
+    given = {"first": period_from, "last": period_to, "companies": companies, "awards": awards, "roles": roles}
+    known = known_at.replace(tzinfo=UTC) if known_at and known_at.tzinfo is None else known_at
+    return reconcile(what, mode, as_of, known, people, filters or {}, **{name: value for name, value in given.items() if value})
+
+
+@discreet
+def reconcile(
+    what: str, mode: str, as_of: date | None, known_at: datetime | None, people: str | None, filters: dict[str, Any], **given: Any
+) -> State[None]:
+    """The body of the flow."""
+    settings = checked(load_settings())
+    chosen = process(ENTITIES.get(what, what))
+    try:
+        spec = chosen.scoped(**filters)
+    except TypeError:
+        raise Misconfigured(f"{what} has no such filter", "Use those of the process's own flow, as {NAME: VALUE}.") from None
+    if mode == "repair" and known_at:
+        raise Misconfigured("What was known once cannot be repaired", "Leave known_at out, or ask for a report.")
+    flow_run, _ = this_run()
+    with connections(settings) as opened:
+        spec = narrowed(spec, opened.system(spec.name).capabilities)
+        waits = opened.store.waiting(spec.name, spec.fingerprint(), datetime.now(UTC))
+        decided = bool(waits and flow_run and waits[1] == flow_run)
+        if not decided:
+            inquiry = _inquiry(settings, spec, as_of, known_at=known_at, people=_listed(settings, people), filters=filters, **given)
+            reported = report(settings, opened, spec, inquiry)
+    if decided:
+        # Somebody has decided on the repair: the flow has begun again from its top.
+        return run_flow(spec, Order(confirm=True, named=()))
+    told = _sentence(reported)
+    if mode == "report" or not reported.faulty:
+        return Completed(message=f"{told} Nothing was written." if mode == "report" else f"{told} There is nothing to repair.")
+    try:
+        state = run_flow(spec, Order(confirm=True, named=reported.faulty))
+    except UnsafePlan as unsafe:
+        # Outside of a deployment nobody can be asked in the Prefect UI.
+        plan = f"hrsync show {unsafe.digest}; then hrsync apply {unsafe.digest}, or reject"
+        return Completed(name="Waiting", message=f"{told} The repair waits for your decision: {plan}.")
+    return Completed(message=f"{told} {state.message}") if state.is_completed() else state
+
+
+def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: Inquiry) -> Reported:
+    """Answers a question and writes the report; the folder in which it was worked on is removed."""
+    world, hr, home = World.of(opened, settings, spec), opened.system(spec.name), Folder(settings.history_folder)
+    work = home.below(f"work/{inquiry.digest()}")
+    found = answer(
+        spec, inquiry, world, hr, work, _comparing(settings.history), rows=settings.history.partition_rows, progress=_progress(spec)
+    )
+    outlook = looked_ahead(spec, inquiry, world, hr, found.view)
+    name = f"{inquiry.as_of:%Y-%m-%d}-{spec.name}-{found.findings.began:%Y%m%dT%H%M%S}"
+    written = write(home.below(name), found.findings, outlook)
+    faulty = to_repair(spec, found.findings.rows, origin_of(opened.store, spec))
+    publish_findings(found.findings, written.page)
+    work.remove()
+    return Reported(found.findings, written, faulty)
+
+
+def looked_ahead(spec: ProcessSpec, inquiry: Inquiry, world: World, hr: HrSystem, view: View) -> Forecast | None:
+    """Expiry and compliance as of the day, where it is awards that were asked about and HR holds who has which job role."""
+    held = hr.capabilities.entities
+    if spec.entity != "awards" or not spec.award_states or not {"employees", "assignments", "award_targets", "job_roles"} <= set(held):
+        return None
+    found = needs(world.source, hr, [text.lower() for text in LEAVERS])
+    labels = hr.read("job_roles", {"label": "text"}, None).frame
+    awards = view.truth[[*AWARDS, "award_label"]]
+    mine = found.people
+    if inquiry.companies or inquiry.roles or inquiry.people:
+        mine = pick(mine, true(pc.is_in(arrow(mine["employee_id"]), value_set=arrow(awards["employee_id"]))))
+    return forecast(awards, found.requirements, found.assignments, found.targets, mine, labels, inquiry.as_of)
+
+
+# -- on threads or on a cluster ----------------------------------------------------------------------------------------
+
+
+@flow(name="compare partitions", persist_result=False, validate_parameters=False)
+def compare_partitions(url: str, number: int) -> None:
+    """Compares the partitions of a folder, each in a task of its own: only their address travels."""
+    futures = [compare_partition.submit(url, part) for part in range(number)]
+    wait(futures)
+    for future in futures:
+        future.result()
+
+
+def _comparing(settings: HistorySettings) -> Callable[[str, int], None]:
+    def compare(url: str, number: int) -> None:
+        if number == 1 and settings.cluster is None:
+            compare_partition(url, 0)
+        else:
+            compare_partitions.with_options(task_runner=runner(settings))(url, number)
+
+    return compare
+
+
+def runner(settings: HistorySettings) -> TaskRunner[Any]:
+    """Threads of this process, or a Dask cluster.
+
+    Raises:
+        Misconfigured: Dask is wanted and not installed.
+    """
+    if settings.cluster is None:
+        return ThreadPoolTaskRunner(max_workers=settings.workers)
+    try:
+        from prefect_dask import DaskTaskRunner
+    except ImportError:
+        raise Misconfigured(
+            "HRSYNC_HISTORY__CLUSTER is set, and Dask is not installed", "The data engineer must install hrsync[dask]."
+        ) from None
+    if settings.cluster == "local":
+        return DaskTaskRunner(cluster_kwargs={"n_workers": settings.workers, "threads_per_worker": 1, "dashboard_address": None})
+    return DaskTaskRunner(address=settings.cluster)
+
+
+def _progress(spec: ProcessSpec) -> Callable[[int, int], None]:
+    """Shows in the Prefect UI how far it is."""
+    made: list[UUID] = []
+
+    def shown(done: int, whole: int) -> None:
+        if not made:
+            key = f"{spec.name.replace('_', '-')}-history-progress"
+            made.append(create_progress_artifact(0.0, key=key, description=f"{spec.title}: parts read and compared"))  # type: ignore[arg-type]
+        update_progress_artifact(made[0], progress=100.0 * done / whole)
+
+    return shown
+
+
+# -- the question ------------------------------------------------------------------------------------------------------
+
+
+def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **given: Any) -> Inquiry:
+    today = datetime.now(ZoneInfo(settings.dialect.zone)).date()
+    try:
+        return Inquiry(process=spec.name, as_of=as_of or today, **given)
+    except ValidationError as error:
+        raise Misconfigured(f"The question is none: {error.errors()[0]['msg']}", "Correct the period or the moment of knowledge.") from None
+
+
+def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
+    """The user IDs of a list."""
+    if name is None:
+        return ()
+    folder = Folder(settings.history_folder).below("lists")
+    text = folder.text(f"{name}.txt")
+    if text is None:
+        raise Misconfigured(
+            f"There is no list {name}.txt", "The operator must put it into the folder lists of the reconciliations, an ID a line."
+        )
+    return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
+
+
+def keep_list(settings: Settings, ids: list[str]) -> str:
+    """Keeps user IDs as a list; returns its name."""
+    text = "\n".join(sorted(set(ids)))
+    name = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    Folder(settings.history_folder).below("lists").write(f"{name}.txt", text.encode())
+    return name
+
+
+def _sentence(reported: Reported) -> str:
+    found = reported.findings
+    counts = ", ".join(f"{rows:,} {name}" for name, rows in found.counts().items() if rows)
+    return f"{found.spec.title} as of {found.inquiry.as_of:%d %b %Y}: {counts}. Report: {reported.written.page}."
