@@ -20,11 +20,16 @@ import sqlalchemy as sa
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.dialect import Dialect
+from connectors.checkpoints import Folder
 from connectors.hr.sql import SqlHr
 from connectors.settings import AccessplanitSettings
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
+from flows._history import answer
 from flows._process import Order, World, plainly, run_process
+from reconciliation.capabilities import narrowed
+from reconciliation.inquiry import Inquiry
+from tasks.history import compare_partition
 
 from .worlds import Mortal
 
@@ -68,8 +73,27 @@ def child(order: dict[str, Any]) -> None:
     source.http.event_hooks["response"].append(lambda _: points.step("answer"))
     now = datetime.fromisoformat(order["now"])
     world = World(Mortal(source, points), Mortal(hr, points), Mortal(store, points), "Europe/London", lambda: now)  # type: ignore[arg-type]
+    if "inquiry" in order:
+        look_back(order, world, hr, points)
+        return
     report, _ = run_process(SPECS[order["process"]], world, Order(**order["order"]), call=plainly)
     Path(order["result"]).write_text(json.dumps({"names": points.names, "settled": report.settled, "adds_up": report.adds_up()}))
+
+
+def look_back(order: dict[str, Any], world: World, hr: SqlHr, points: Points) -> None:
+    """A historical reconciliation; its parts are written as points are passed."""
+    inquiry = Inquiry.model_validate(order["inquiry"])
+    folder = Mortal(Folder(order["work"]), points)
+
+    def compare(url: str, number: int) -> None:
+        for part in range(number):
+            points.step("compare")
+            compare_partition.fn(url, part)
+
+    spec = narrowed(SPECS[order["process"]], hr.capabilities)
+    found = answer(spec, inquiry, world, hr, folder, compare, call=plainly).findings  # type: ignore[arg-type]
+    told = {"names": points.names, "parts": found.parts, "resumed": found.resumed, "rows": found.rows.to_csv(index=False)}
+    Path(order["result"]).write_text(json.dumps(told))
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ class Worker:
             [sys.executable, "-W", "ignore", "-m", "tests.chaos_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, side: Side, folder: Path, process: str, order: dict[str, Any], kill: int | None) -> dict[str, Any]:
+    def run(self, side: Side, folder: Path, process: str, order: dict[str, Any], kill: int | None, **more: Any) -> dict[str, Any]:
         """How it ended, and what it passed if it came to its end."""
         assert self.process.stdin
         assert self.process.stdout
@@ -55,6 +55,7 @@ class Worker:
             "order": order,
             "kill": kill,
             "result": str(result),
+            **more,
         }
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()

@@ -19,6 +19,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from connectors.settings import Settings, load
 from flows.catalogue import FLOWS as PREFECT_FLOWS
 from flows.catalogue import PROCESSES, WAVES
+from flows.reconcile_history import reconcile_history
 from flows.retention import retention
 from reconciliation.errors import Misconfigured
 from sandbox.faults import Faults
@@ -93,7 +94,8 @@ def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.Monkey
 # -- prefect.yaml ------------------------------------------------------------------------------------------------------
 
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-FLOWS: dict[str, Any] = {**PREFECT_FLOWS, "retention": retention}
+FLOWS: dict[str, Any] = {**PREFECT_FLOWS, "retention": retention, "reconcile_history": reconcile_history}
+ON_DEMAND = {"reconcile-history"}
 KEYS = {"name", "description", "entrypoint", "tags", "parameters", "work_pool", "concurrency_limit", "schedules", "triggers"}
 
 
@@ -107,7 +109,8 @@ def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(deplo
     assert deployment["name"] == name.replace("_", "-")
     flow.validate_parameters(deployment["parameters"])
     slugs = [schedule["slug"] for schedule in deployment["schedules"]]
-    assert len(slugs) == len(set(slugs)) > 0
+    assert len(slugs) == len(set(slugs))
+    assert (len(slugs) == 0) == (deployment["name"] in ON_DEMAND)
     for schedule in deployment["schedules"]:
         assert set(schedule) <= {"slug", "cron", "timezone", "parameters"}
         assert schedule["timezone"] == "Europe/London"
@@ -159,7 +162,7 @@ def test_retention_prunes_what_is_old(configured: Side) -> None:
     configured.run(PROCESSES["users_to_hr"].scoped(), now=datetime.now(UTC) - timedelta(days=91))
     configured.awards()
     state = retention(return_state=True)
-    assert state.message == "Pruned: 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps, 0 hints, 0 deliveries."
+    assert state.message == "Pruned: 0 versions, 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps, 0 hints, 0 deliveries."
     told = configured.store.story(configured.rows("employees")[0]["employee_id"])
     assert [e["kind"] for e in told] == ["create"], "the ledger itself stays"
     assert configured.users().written == 0, "and nothing is loaded again"

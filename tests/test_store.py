@@ -614,7 +614,7 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
     assert store.story("user-one")
     erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
     found = {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
-    assert erased == {**found, "hints": 3}
+    assert erased == {**found, "hints": 3, "versions": 0}
     left = everything(store, store_url)
     for trace in ("user-one", "EMPL-ONE", "AWARD-ONE", "Quixote", "OTHER-AWARD"):
         assert trace not in left, trace
@@ -641,15 +641,16 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     settle(store, "r4", landed=[("a", 1)])
     later = NOW + timedelta(days=91)
     store.keep_plan(young, SPEC, later)
-    pruned = store.prune(later - timedelta(days=90))
-    assert pruned == {"plans": 1, "plan parts": 0, "quarantine": 1, "runs": 4, "sweeps": 0, "hints": 0, "deliveries": 0}
+    long_ago = later - timedelta(days=900)
+    pruned = store.prune(later - timedelta(days=90), long_ago)
+    assert pruned == {"versions": 0, "plans": 1, "plan parts": 0, "quarantine": 1, "runs": 4, "sweeps": 0, "hints": 0, "deliveries": 0}
     assert store.plan(old.digest) is None
     assert store.plan(open_.digest) is not None, "an open intent needs it"
     assert store.plan(young.digest) is not None
     (told,) = store.story("E1")
     assert (told["kind"], told["digest"], "after" in told) == ("create", old.digest, False)
     assert [e["key"] for e in store.quarantined()] == ["b"], "what is open stays"
-    assert store.prune(later - timedelta(days=90)) == dict.fromkeys(pruned, 0)
+    assert store.prune(later - timedelta(days=90), long_ago) == dict.fromkeys(pruned, 0)
 
 
 def test_a_store_that_cannot_be_reached() -> None:

@@ -52,9 +52,9 @@ class Picture:
 def causes(labels: Sequence[str], rows: Sequence[int]) -> Picture:
     """How many rows have which cause."""
 
-    def draw(axes: Axes, _wide: bool) -> None:
+    def draw(axes: Axes, wide: bool) -> None:
         bars = axes.barh(range(len(rows)), rows, color=COLOURS[0])
-        axes.set_yticks(range(len(rows)), labels)
+        axes.set_yticks(range(len(rows)), _short(labels, wide))
         axes.invert_yaxis()
         axes.bar_label(bars, [f"{number:,}" for number in rows], padding=4)
         axes.set_xlabel("rows")
@@ -72,7 +72,7 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
     columns = [name for name in table.columns if name != "name"]
     values = {name: [int(v) for v in shown[name]] for name in columns}
 
-    def draw(axes: Axes, _wide: bool) -> None:
+    def draw(axes: Axes, wide: bool) -> None:
         left = [0] * len(names)
         for name, colour in zip(columns, HORIZONS, strict=True):
             width = [value - start for value, start in zip(values[name], left, strict=True)]
@@ -80,7 +80,7 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
             left = values[name]
         for place, value in enumerate(left):
             axes.annotate(f"{value:,}", (value, place), xytext=(4, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), _short(names, wide))
         axes.invert_yaxis()
         axes.margins(x=0.12)
         axes.set_xlabel("awards that expire")
@@ -110,7 +110,9 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
 
     def draw(axes: Axes, wide_: bool) -> None:
         for role, colour, dash in zip(worst, COLOURS, DASHES, strict=False):
-            axes.plot(list(wide.index), wide[role].tolist(), color=colour, linestyle=dash, linewidth=1.5, label=str(role))
+            axes.plot(
+                list(wide.index), wide[role].tolist(), color=colour, linestyle=dash, linewidth=1.5, label=_short([str(role)], False)[0]
+            )
         axes.plot(list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles")
         axes.axvline(day, color=QUIET, linewidth=1)  # type: ignore[arg-type]
         axes.annotate(
@@ -131,6 +133,12 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
     told = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
     alt = f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later if nothing happens; then worst off: {told}."
     return _picture(draw, 3.6, alt, "y")
+
+
+def _short(labels: Sequence[str], wide: bool) -> list[str]:
+    """Labels that leave room for what they label; the table beside a plot has them whole."""
+    most = 42 if wide else 22
+    return [label if len(label) <= most else f"{label[: most - 1]}…" for label in labels]
 
 
 def _picture(draw: Draw, height: float, alt: str, grid: Literal["x", "y"] = "x") -> Picture:

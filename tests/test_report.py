@@ -1,0 +1,245 @@
+"""The report: what a manager sees on a screen, on a phone, on paper, and with a screen reader; and that it is nobody's but theirs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from connectors.checkpoints import Folder
+from connectors.report.page import render, write
+from flows import awards_to_hr
+from reconciliation.classes import DIFFERS, EDITED, EQUAL, MISSING, OUTSIDE, QUARANTINED, REMEDIES, REMOVED, UNLINKED
+from reconciliation.findings import DIFFERENCES, Findings
+from reconciliation.forecast import Forecast, expiring, forecast, months, over_time
+from reconciliation.frame import of
+from reconciliation.inquiry import Inquiry
+from reconciliation.job_roles import ASSIGNMENTS, AWARDS, REQUIREMENTS, TARGETS
+
+DAY = date(2026, 3, 31)
+NOW = datetime(2026, 4, 2, 9, tzinfo=UTC)
+ROWS = {
+    "source_key": "text",
+    "key": "text",
+    "class": "text",
+    "fields": "text",
+    "cause": "text",
+    "remedy": "text",
+    "changed_by": "text",
+    "changed_at": "moment",
+    "who": "text",
+    "name": "text",
+    "what": "text",
+    "state": "text",
+    "target_state": "text",
+}
+NASTY = "<script>alert('x')</script> & Söhne $5"
+
+
+def line(key: str, class_: str, cause: str | None = None, **more: Any) -> tuple[Any, ...]:
+    values = {"source_key": key, "key": key, "class": class_, "cause": cause, "remedy": REMEDIES.get(cause or "", "nothing")} | more
+    return tuple(values.get(column) for column in ROWS)
+
+
+def findings(rows: list[tuple[Any, ...]], differences: list[tuple[Any, ...]] = ()) -> Findings:  # type: ignore[assignment]
+    inquiry = Inquiry(process="awards_to_hr", as_of=DAY, companies=("C1",))
+    moments = (NOW, NOW, NOW)
+    return Findings(awards_to_hr.SPEC, inquiry, of(ROWS, rows), of(DIFFERENCES, differences), "tenant", "hr.db", *moments, 20, 3, 41)
+
+
+FOUND = findings(
+    [
+        *(line(f"UA{n}", EQUAL) for n in range(500)),
+        line(
+            "UA500",
+            DIFFERS,
+            EDITED,
+            fields="award_label",
+            who="E1",
+            name=NASTY,
+            what="First aid",
+            changed_by="awards_to_hr r1",
+            changed_at=NOW,
+        ),
+        line("UA501", MISSING, REMOVED, who="E2", name="Ann Example", what="Fire marshal"),
+        line("UA502", QUARANTINED, "completed_on is not an ISO date"),
+        line("UA503", QUARANTINED, UNLINKED),
+        line("UA504", OUTSIDE, "not in the scope of the process"),
+    ],
+    [("UA500", "award_label", "First aid", NASTY, "First aid")],
+)
+
+
+def company() -> tuple[pd.DataFrame, ...]:
+    """Ten people of two companies; each has the role, which requires two awards."""
+    people = of(
+        {"employee_id": "text", "company_name": "text", "forenames": "text", "surname": "text"},
+        [(f"E{n}", "Acme" if n % 2 else NASTY, "Ann", f"Example{n}") for n in range(10)],
+    )
+    awards = of(
+        {**AWARDS, "award_label": "text"},
+        [
+            (
+                f"E{n}",
+                award,
+                "Completed",
+                "achieved",
+                date(2025, 4, 1),
+                date(2026, 4, 10 + n) if award == "A1" else date(2027, 1, 1),
+                f"Award {award}",
+            )
+            for n in range(10)
+            for award in ("A1", "A2")
+            if (n, award) != (9, "A2")
+        ],
+    )
+    requirements = of(REQUIREMENTS, [("A1", "Award A1", "R1", "Driver"), ("A2", "Award A2", "R1", "Driver")])
+    assignments = of(ASSIGNMENTS, [(f"E{n}", f"u{n}", "R1", date(2025, 1, 1), None) for n in range(10)])
+    return awards, requirements, assignments, of(TARGETS, []), people, of({"job_role_id": "text", "label": "text"}, [("R1", "Driver")])
+
+
+AHEAD: Forecast = forecast(*company(), DAY)
+
+
+# -- what it says --------------------------------------------------------------------------------------------------------
+
+
+def test_expiry_is_counted_by_name_and_each_number_holds_those_before_it() -> None:
+    assert AHEAD.by_award.to_dict("records") == [{"name": "Award A1", "30": 10, "60": 10, "90": 10}]
+    assert {r["name"]: r["30"] for r in AHEAD.by_company.to_dict("records")} == {"Acme": 5, NASTY: 5}
+    awards, *_, people, _ = company()
+    by = people.rename(columns={"company_name": "name"})[["employee_id", "name"]]
+    shifted = expiring(awards, by, date(2026, 3, 10))
+    assert {r["name"]: (r["30"], r["60"]) for r in shifted.to_dict("records")} == {"Acme": (0, 5), NASTY: (0, 5)}
+    assert len(expiring(awards, by, date(2024, 1, 1))) == 0
+
+
+def test_compliance_over_time_goes_down_if_nothing_happens() -> None:
+    awards, requirements, assignments, targets, *_ = company()
+    found = over_time(requirements, assignments, awards, targets, [date(2025, 3, 1), DAY, date(2026, 4, 15), date(2027, 2, 1)])
+    assert found["compliant"].tolist() == [0, 19, 14, 0]
+    assert found["required"].tolist() == [20] * 4
+    assert AHEAD.lapses["expires_on"].tolist() == sorted(AHEAD.lapses["expires_on"].tolist())
+    assert AHEAD.lapses.iloc[0][["employee_id", "name"]].tolist() == ["E0", "Ann Example0"]
+    assert months(date(2026, 3, 31), 1, 1) == [date(2026, 2, 28), date(2026, 3, 31), date(2026, 4, 30)]
+
+
+def test_the_counts_add_up_and_the_verdict_is_theirs() -> None:
+    text = render(FOUND, AHEAD, [])
+    assert "<strong>Nearly.</strong> Of 503 records 500 (99.40 %) stand in HR" in re.sub(r"\s+", " ", text)
+    assert FOUND.needs() == {"nothing": 500, "time": 0, "repair": 2, "person": 1, "waiting": 1, "outside": 1}
+    for said in (
+        "2 are wrong and can be repaired",
+        "1 needs a person",
+        "edited in HR",
+        "missing in HR",
+        "only companies C1",
+        "3 of them taken up",
+    ):
+        assert said in re.sub(r"\s+", " ", text), said
+    good = findings([line("UA1", EQUAL), line("UA2", QUARANTINED, UNLINKED)])
+    assert "<strong>Yes.</strong> All 1 records stand in HR" in re.sub(r"\s+", " ", render(good, None, []))
+    bad = findings([line("UA1", EQUAL), line("UA2", MISSING, REMOVED)])
+    assert "<strong>No.</strong>" in render(bad, None, [])
+
+
+class Loaded(HTMLParser):
+    """What a page would load, and its scripts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.urls += [str(value) for name, value in attrs if name in ("src", "srcset") or (tag == "link" and name == "href")]
+
+
+def test_it_loads_nothing_and_names_are_no_code() -> None:
+    text = render(FOUND, AHEAD, ["rows.csv"])
+    page = Loaded()
+    page.feed(text)
+    assert page.urls
+    assert all(url.startswith("data:image/svg+xml;base64,") for url in page.urls)
+    assert page.scripts == 1
+    assert "alert(&#39;x&#39;)" in text
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_beside_it_are_all_tables_as_csv_and_parquet(tmp_path: Path) -> None:
+    written = write(Folder(str(tmp_path / "r")), FOUND, AHEAD)
+    assert Path(written.page).read_text().startswith("<!doctype html>")
+    rows = pd.read_csv(tmp_path / "r" / "rows.csv")
+    assert len(rows) == len(pd.read_parquet(tmp_path / "r" / "rows.parquet")) == 505
+    assert rows["class"].value_counts()["missing in HR"] == 1
+    assert all(Path(name).exists() for name in written.files)
+    assert pd.read_csv(tmp_path / "r" / "differences.csv").loc[0, "target"] == NASTY
+
+
+# -- how it looks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium, where there is one."""
+    import shutil
+
+    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium is installed here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return "file://" + write(Folder(str(tmp_path_factory.mktemp("report"))), FOUND, AHEAD).page
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_accessibility_checker_finds_nothing_and_nothing_is_cut_off(browser: Any, page_url: str, width: int) -> None:
+    """axe-core, all rules that it runs by default (WCAG 2 A and AA, and best practices)."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(page_url)
+    found = Axe().run(page).response
+    assert [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found["violations"]] == []
+    assert len(found["passes"]) > 20, "it has looked"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_table_is_sorted_by_its_heads(browser: Any, page_url: str) -> None:
+    page = browser.new_page()
+    page.goto(page_url)
+    table = page.locator("table").first
+    head = table.locator("th button", has_text="Records")
+    first = "document.querySelector('tbody tr td').textContent"
+    head.click()
+    head.click()
+    assert table.locator("th[aria-sort]").get_attribute("aria-sort") == "descending"
+    assert page.evaluate(first) == "equal"
+    assert page.locator("#said").text_content() == "Sorted by Records, descending"
+    head.press("Enter")
+    assert page.evaluate(first) != "equal", "with the keyboard too"
+
+
+def test_on_paper_nothing_is_lost(browser: Any, page_url: str) -> None:
+    page = browser.new_page(viewport={"width": 720, "height": 1000})
+    page.goto(page_url)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    assert page.locator(".arrow").first.is_hidden()
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
