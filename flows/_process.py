@@ -202,6 +202,8 @@ def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
     except Skipped as reason:
         return Completed(name="Skipped", message=str(reason))
     except StalePlan as stale:
+        if order.confirm:
+            raise StalePlan(stale.what, "Reconcile again: what was to be repaired is no longer as it was. Nothing was written.") from None
         _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
         fresh = f"It was made anew: look at {plan.digest} and apply that one" if len(plan.changes) else "By now nothing is to be done"
         raise StalePlan(stale.what, f"{fresh}. Nothing was written.") from None
@@ -222,9 +224,9 @@ def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> Stat
         return Cancelled(name="Rejected", message=f"The plan {digest} was rejected. Nothing was written.")
     try:
         return _told(run_process(spec, world, replace(order, approve=digest))[0], order)
-    except StalePlan as stale:
+    except StalePlan:
         if order.confirm:
-            raise StalePlan(stale.what, "Reconcile again: what was to be repaired is no longer as it was. Nothing was written.") from None
+            raise
         # HR has moved while the plan waited: whoever approved has not seen what is to be done now.
         return _told(run_process(spec, world, replace(order, scheduled=None))[0], order)
 

@@ -164,8 +164,7 @@ def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: 
         spec, inquiry, world, hr, work, _comparing(settings.history), rows=settings.history.partition_rows, progress=_progress(spec)
     )
     outlook = looked_ahead(spec, inquiry, world, hr, found.view)
-    name = f"{inquiry.as_of:%Y-%m-%d}-{spec.name}-{found.findings.began:%Y%m%dT%H%M%S}"
-    written = write(home.below(name), found.findings, outlook)
+    written = write(home, found.findings, outlook)
     faulty = to_repair(spec, found.findings.rows, origin_of(opened.store, spec))
     publish_findings(found.findings, written.page)
     work.remove()

@@ -60,13 +60,13 @@ class Sighted:
 
 @dataclass(frozen=True)
 class Background:
-    """What is known beside the two sides. today: the tenant's day, or that of the moment of knowledge. origin: ``sweep.ORIGIN``.
+    """What is known beside the two sides. present: the tenant's day, or that of the moment of knowledge. origin: ``sweep.ORIGIN``.
 
     open: :data:`OPEN`. people: links of the people from the source's side. chosen: the employees that were asked about, all if
     ``None``. then: of records that have changed since the day the version that was true on it, by the target's key.
     """
 
-    today: date
+    present: date
     origin: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
     open: pd.DataFrame = field(default_factory=lambda: empty(OPEN))
     people: pd.DataFrame = field(default_factory=lambda: empty({"source_key": "text", "target_key": "text"}))
@@ -102,7 +102,7 @@ class _Viewing:
         self.key = spec.entity_key
         self.there = seen.current.frame
         # Only a look back leaves out what came later; as of today a run loads it, whatever its date.
-        self.past = inquiry.as_of < back.today
+        self.past = inquiry.as_of < back.present
         # Which row of the target a record is, as far as anybody knows.
         known = back.origin
         found = frame({"source_key": arrow(seen.data[spec.key]), "key": seen.keys})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from connectors.checkpoints import Folder
-from connectors.report.page import render, write
+from connectors.report.page import prune_reports, render, write
 from flows import awards_to_hr
 from reconciliation.classes import DIFFERS, EDITED, EQUAL, MISSING, OUTSIDE, QUARANTINED, REMEDIES, REMOVED, UNLINKED
 from reconciliation.findings import DIFFERENCES, Findings
@@ -175,13 +175,27 @@ def test_it_loads_nothing_and_names_are_no_code() -> None:
 
 
 def test_beside_it_are_all_tables_as_csv_and_parquet(tmp_path: Path) -> None:
-    written = write(Folder(str(tmp_path / "r")), FOUND, AHEAD)
+    written = write(Folder(str(tmp_path)), FOUND, AHEAD)
+    folder = tmp_path / "2026-03-31-awards_to_hr-20260402T090000"
     assert Path(written.page).read_text().startswith("<!doctype html>")
-    rows = pd.read_csv(tmp_path / "r" / "rows.csv")
-    assert len(rows) == len(pd.read_parquet(tmp_path / "r" / "rows.parquet")) == 505
+    rows = pd.read_csv(folder / "rows.csv")
+    assert len(rows) == len(pd.read_parquet(folder / "rows.parquet")) == 505
     assert rows["class"].value_counts()["missing in HR"] == 1
     assert all(Path(name).exists() for name in written.files)
-    assert pd.read_csv(tmp_path / "r" / "differences.csv").loc[0, "target"] == NASTY
+    assert pd.read_csv(folder / "differences.csv").loc[0, "target"] == NASTY
+
+
+def test_reports_are_kept_for_a_while(tmp_path: Path) -> None:
+    home = Folder(str(tmp_path))
+    written = write(home, FOUND, None)
+    home.below("lists").write("team.txt", b"u1")
+    home.below("work/old").note("began", {"at": (NOW - timedelta(days=2)).isoformat()})
+    home.below("work/new").note("began", {"at": NOW.isoformat()})
+    assert prune_reports(home, NOW - timedelta(days=1)) == 0
+    assert home.below("work").names() == ["new"]
+    assert Path(written.page).exists()
+    assert prune_reports(home, NOW + timedelta(seconds=1)) == 1
+    assert home.names() == ["lists", "work"]
 
 
 # -- how it looks --------------------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +22,7 @@ from . import charts
 
 SHOWN = 300
 """Rows of a table in the page; the files beside it have all."""
+STAMP = "%Y%m%dT%H%M%S"
 ENVIRONMENT = Environment(
     loader=PackageLoader("connectors.report", "."),
     autoescape=select_autoescape(["html", "j2"]),
@@ -38,8 +40,8 @@ class Written:
     files: tuple[str, ...]
 
 
-def write(folder: Folder, findings: Findings, forecast: Forecast | None) -> Written:
-    """Writes ``report.html`` and beside it each table as CSV and as Parquet.
+def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Written:
+    """Writes ``report.html``, and beside it each table as CSV and as Parquet, into a folder of its own below ``home``.
 
     Raises:
         StoreFailed: the folder cannot be written.
@@ -53,7 +55,7 @@ def write(folder: Folder, findings: Findings, forecast: Forecast | None) -> Writ
             "compliance": forecast.compliance,
             "next-to-lapse": forecast.lapses,
         }
-    files = []
+    folder, files = home.below(name_of(findings)), []
     for name, table in tables.items():
         folder.keep(name, table)
         files += [folder.write(f"{name}.csv", _csv(table)), f"{folder.url}/{name}.parquet"]
@@ -61,6 +63,29 @@ def write(folder: Folder, findings: Findings, forecast: Forecast | None) -> Writ
         "report.html", render(findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]).encode()
     )
     return Written(page, tuple(files))
+
+
+def name_of(findings: Findings) -> str:
+    """The folder of a report: the day that was asked about, the process, and when."""
+    return f"{findings.inquiry.as_of:%Y-%m-%d}-{findings.spec.name}-{findings.ended:{STAMP}}"
+
+
+def prune_reports(home: Folder, edge: datetime) -> int:
+    """Removes the reports that were made before a moment, and what was read for questions that were never answered; returns
+    how many reports."""
+    removed = 0
+    for name in home.names():
+        stamp = name.rpartition("-")[2]
+        with suppress(ValueError):
+            if datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) < edge:
+                home.below(name).remove()
+                removed += 1
+    work = home.below("work")
+    for name in work.names():
+        note = work.below(name).noted("began")
+        if note is None or datetime.fromisoformat(note["at"]) < edge:
+            work.below(name).remove()
+    return removed
 
 
 def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> str:
