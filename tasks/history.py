@@ -32,7 +32,7 @@ from .steps import step
 AGAIN = "The operator must run it again: the parts that were read are kept, and are not read again."
 
 
-@step("read part")
+@step("read part", "read {name}")
 def read_part(source: Source, spec: ProcessSpec, ask: Ask, folder: Folder, name: str) -> None:
     """Reads one part of the source and keeps it.
 
@@ -46,7 +46,7 @@ def read_part(source: Source, spec: ProcessSpec, ask: Ask, folder: Folder, name:
     keep(folder, name, read, source.requests - requests)
 
 
-@step("read target")
+@step("read target", "read {name}")
 def read_target(target: Target, spec: ProcessSpec, folder: Folder, name: str) -> None:
     """Reads all rows of the target and keeps them.
 
@@ -188,7 +188,7 @@ def partition(folder: Folder, spec: ProcessSpec, view: View, rows: int) -> int:
     return number
 
 
-@step("compare")
+@step("compare", "compare partition {part}")
 def compare_partition(url: str, part: int) -> int:
     """Compares one partition, by path, and keeps its classes; returns its rows. Needs nothing but the folder."""
     folder = Folder(url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from connectors.store.hints import Figures
@@ -97,13 +99,14 @@ def publish_findings(findings: Findings, page: str) -> None:
 |---|---|---:|---|
 {causes}
 
-The report, which holds personal data, is at [{page}]({page}): whoever may read that folder can open it.
+The report, which holds personal data, is at `{page}`: whoever may read that folder can open it.
 {findings.parts:,} parts were read with {findings.requests:,} requests; {findings.resumed:,} were taken up from an interrupted run.
 """
     key = findings.spec.name.replace("_", "-")
     create_markdown_artifact(text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation")
+    link = page if "://" in page else Path(page).absolute().as_uri()
     create_link_artifact(
-        page, link_text="The report", key=f"{key}-history-report", description="Personal data: readable for whoever may read the folder"
+        link, link_text="The report", key=f"{key}-history-report", description="Personal data: readable for whoever may read the folder"
     )
 
 

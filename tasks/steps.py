@@ -39,10 +39,11 @@ def discreet(function: Callable[P, R]) -> Callable[P, R]:
     return called
 
 
-def step(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """``@step("extract")``: a task whose arguments and result stay in this process."""
+def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """``@step("extract")``: a task whose arguments and result stay in this process. run_name: of one run of it, a template
+    over the arguments; these must hold no data then."""
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(discreet(function), name=name, cache_policy=NO_CACHE, persist_result=False)
+        return task(discreet(function), name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
 
     return decorate
