@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
 
-.PHONY: run test check laws mutants chaos year hostile docs bench clean
+.PHONY: run test check laws mutants chaos history year hostile docs bench clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.run: pyproject.toml requirements.lock
@@ -23,12 +23,14 @@ $(VENV)/.bench: $(VENV)/.dev
 run: $(VENV)/.run     ## everything on this machine: sandbox, Prefect, first runs, schedules
 	$(BIN)/hrsync up $(ARGS)
 
-$(VENV)/.sshd:        ## OpenSSH's server, for the tests of files over SFTP: installed where that is possible
+$(VENV)/.apt:         ## OpenSSH's server for the tests of files over SFTP, Chromium for those of the report: installed where that is possible
 	command -v sshd >/dev/null || test -x /usr/sbin/sshd || (apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server) \
 		|| echo "no sshd, and it cannot be installed here: the tests that need it are skipped"
+	command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-liberation) \
+		|| echo "no Chromium, and it cannot be installed here: the tests that need it are skipped"
 	mkdir -p $(VENV) && touch $@
 
-test: $(VENV)/.dev $(VENV)/.sshd ## the whole suite, in two processes; the last test looks at what all of it has left
+test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in two processes; the last test looks at what all of it has left
 	rm -rf .evidence && mkdir .evidence
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 2 --dist worksteal -m "not last and not alone" $(ARGS)
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m "last or alone"
@@ -48,6 +50,9 @@ mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law noti
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, and takes a thousand random steps
 	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py --timeout 3600 $(ARGS)
 
+history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, and kills a historical reconciliation at ten points
+	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/test_history.py -k "forty or killed" --timeout 1800 $(ARGS)
+
 year: $(VENV)/.dev    ## a simulated year of 2,000 people, both directions, and 20,000 changes against the request budget
 	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/test_year.py tests/test_ownership.py -k "year or budget or rounds" --timeout 3600 $(ARGS)
 
@@ -65,6 +70,7 @@ docs: $(VENV)/.dev    ## writes docs/processes.md and the tables of docs/hr-syst
 bench: $(VENV)/.bench ## measures and prints; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.loads
+	$(BIN)/python -m benchmarks.history
 
 clean:
 	rm -rf $(VENV) .hrsync build *.egg-info

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -44,16 +44,24 @@ class Process:
         Raises:
             Misconfigured: there is no such filter, or its value does not fit.
         """
+        named = dict(text.partition("=")[::2] for text in given)
+        hints = get_type_hints(self.scoped)
+        return self.typed({name: value.split(",") if "list" in str(hints.get(name)) else value for name, value in named.items()})
+
+    def typed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Filters by name as the typed arguments of ``scoped``.
+
+        Raises:
+            Misconfigured: there is no such filter, or its value does not fit.
+        """
         hints = get_type_hints(self.scoped)
         found: dict[str, Any] = {}
-        for text in given:
-            name, _, value = text.partition("=")
+        for name, value in given.items():
             if name not in inspect.signature(self.scoped).parameters:
                 names = ", ".join(inspect.signature(self.scoped).parameters)
                 raise Misconfigured(f"There is no filter '{name}'", f"Use one of {names}, as NAME=VALUE.")
             try:
-                listed = "list" in str(hints[name])
-                found[name] = TypeAdapter(hints[name]).validate_python(value.split(",") if listed else value)
+                found[name] = TypeAdapter(hints[name]).validate_python(value)
             except ValidationError:
                 raise Misconfigured(f"The value of '{name}' does not fit", f"It is a {hints[name]}.") from None
         return found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ from connectors.report.page import Written, write
 from connectors.settings import HistorySettings, Settings
 from connectors.settings import load as load_settings
 from reconciliation.capabilities import narrowed
-from reconciliation.errors import Misconfigured, UnsafePlan
+from reconciliation.errors import Misconfigured, StoreFailed, UnsafePlan
 from reconciliation.findings import Findings, to_repair
 from reconciliation.forecast import Forecast, forecast
 from reconciliation.frame import arrow, pick, true
@@ -127,15 +127,15 @@ def reconcile(
     """The body of the flow."""
     settings = checked(load_settings())
     chosen = process(ENTITIES.get(what, what))
-    try:
-        spec = chosen.scoped(**filters)
-    except TypeError:
-        raise Misconfigured(f"{what} has no such filter", "Use those of the process's own flow, as {NAME: VALUE}.") from None
+    spec = chosen.scoped(**chosen.typed(filters))
     if mode == "repair" and known_at:
         raise Misconfigured("What was known once cannot be repaired", "Leave known_at out, or ask for a report.")
     flow_run, _ = this_run()
     with connections(settings) as opened:
-        spec = narrowed(spec, opened.system(spec.name).capabilities)
+        can = opened.system(spec.name).capabilities
+        if (spec.entity if spec.direction == "to_hr" else spec.feed) not in can.entities:
+            raise Misconfigured(f"{can.system} does not hold what {spec.name} is about", "There is nothing to reconcile with it.")
+        spec = narrowed(spec, can)
         waits = opened.store.waiting(spec.name, spec.fingerprint(), datetime.now(UTC))
         decided = bool(waits and flow_run and waits[1] == flow_run)
         if not decided:
@@ -160,14 +160,17 @@ def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: 
     """Answers a question and writes the report; the folder in which it was worked on is removed."""
     world, hr, home = World.of(opened, settings, spec), opened.system(spec.name), Folder(settings.history_folder)
     work = home.below(f"work/{inquiry.digest()}")
-    found = answer(
-        spec, inquiry, world, hr, work, _comparing(settings.history), rows=settings.history.partition_rows, progress=_progress(spec)
-    )
-    outlook = looked_ahead(spec, inquiry, world, hr, found.view)
-    written = write(home, found.findings, outlook)
-    faulty = to_repair(spec, found.findings.rows, origin_of(opened.store, spec))
-    publish_findings(found.findings, written.page)
-    work.remove()
+    # A run that was killed holds its lease for a while: the next one waits for it to expire, and takes up what it has left.
+    with opened.store.lease(f"history {inquiry.digest()}", uuid4().hex, 1.5 * settings.lease_seconds) as mine:
+        if not mine:
+            raise StoreFailed("The very same question is being answered by another run", "Wait for its report, or ask again later.")
+        compare, rows = _comparing(settings.history), settings.history.partition_rows
+        found = answer(spec, inquiry, world, hr, work, compare, rows=rows, progress=_progress(spec))
+        outlook = looked_ahead(spec, inquiry, world, hr, found.view)
+        written = write(home, found.findings, outlook)
+        faulty = to_repair(spec, found.findings.rows, origin_of(opened.store, spec))
+        publish_findings(found.findings, written.page)
+        work.remove()
     return Reported(found.findings, written, faulty)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,8 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .aligned import align
-from .classes import AMBIGUOUS, BY_ITSELF, CLASSES, CLASSIFIED, EQUAL, EXPLAINED, FAULTS, OUTSIDE, QUARANTINED, REPAIRED, UNLINKED, told
-from .frame import ARROW, arrow, concat, empty, frame, of, pick, strings, true, with_columns
+from .classes import (
+    AMBIGUOUS,
+    BY_ITSELF,
+    CLASSES,
+    CLASSIFIED,
+    EQUAL,
+    EXPLAINED,
+    FAULTS,
+    MADE,
+    ONLY,
+    OUTSIDE,
+    QUARANTINED,
+    REPAIRED,
+    UNLINKED,
+    told,
+)
+from .frame import ARROW, arrow, concat, empty, frame, is_among, of, pick, strings, true, with_columns
 from .inquiry import Inquiry
 from .spec import ProcessSpec
 from .view import View, alike_of
@@ -62,14 +77,12 @@ class Findings:
         that nobody asks for: ``waiting`` (their person is not in the target) and ``outside`` (not in scope)."""
         classes, causes = arrow(self.rows["class"]), arrow(self.rows["cause"])
 
-        def among(values: pa.Array, names: Iterable[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-            return true(pc.is_in(values, value_set=pa.array(sorted(names), pa.string())))
-
-        fault = among(classes, FAULTS)
-        time, repair = fault & among(causes, BY_ITSELF), fault & among(causes, REPAIRED - BY_ITSELF)
+        fault = is_among(classes, pa.array(FAULTS))
+        time = fault & is_among(causes, pa.array(sorted(BY_ITSELF)))
+        repair = repairable(self.spec, self.rows) & ~time
         waiting = self._waiting
-        person = (fault & ~time & ~repair) | (among(classes, (AMBIGUOUS, QUARANTINED)) & ~waiting)
-        equal, outside = among(classes, (EQUAL,)), among(classes, (OUTSIDE,))
+        person = (fault & ~time & ~repair) | (is_among(classes, pa.array([AMBIGUOUS, QUARANTINED])) & ~waiting)
+        equal, outside = (is_among(classes, pa.array([name])) for name in (EQUAL, OUTSIDE))
         found = {"nothing": equal, "time": time, "repair": repair, "person": person, "waiting": waiting, "outside": outside}
         return {name: int(mask.sum()) for name, mask in found.items()}
 
@@ -156,13 +169,20 @@ def differences(spec: ProcessSpec, view: View, faults: pd.DataFrame, written: pd
     return concat(parts).sort_values(["key", "field"]).reset_index(drop=True)
 
 
+def repairable(spec: ProcessSpec, rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows (``classes.EXPLAINED``) a repair takes in hand: of those that are only in the target the ones that it would close."""
+    classes, causes = arrow(rows["class"]), arrow(rows["cause"])
+    mask = is_among(classes, pa.array(FAULTS)) & is_among(causes, pa.array(sorted(REPAIRED)))
+    only, made = true(pc.equal(classes, ONLY)), true(pc.equal(causes, MADE))
+    return mask & ~(only & (spec.scope.gone != "close")) & ~(made & bool(spec.match))
+
+
 def to_repair(spec: ProcessSpec, rows: pd.DataFrame, origin: Mapping[str, str]) -> tuple[str, ...]:
     """Keys of the source's records that a repair reads again; where records are rows by their keys, those of rows without one too.
 
     origin: the target's key -> the record that it comes from.
     """
-    asked = pick(rows, true(pc.is_in(arrow(rows["class"]), value_set=pa.array(FAULTS))))
-    asked = pick(asked, true(pc.is_in(arrow(asked["cause"]), value_set=pa.array(sorted(REPAIRED)))))
+    asked = pick(rows, repairable(spec, rows))
     found = []
     for record, key in zip(strings(asked["source_key"]), strings(asked["key"]), strict=True):
         name = record or origin.get(str(key)) or (None if spec.match else key)

@@ -79,6 +79,12 @@ def true(condition: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
+def is_among(values: pd.Series[Any] | pa.Array, of: pd.Series[Any] | pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Where a value is there and is one of others; a null never is."""
+    left, right = (arrow(each) if isinstance(each, pd.Series) else each for each in (values, of))
+    return true(pc.is_in(left, value_set=right.drop_null()))
+
+
 def strings(column: pd.Series[Any] | pa.Array) -> list[str | None]:
     """A text column as Python values."""
     array = arrow(column) if isinstance(column, pd.Series) else column

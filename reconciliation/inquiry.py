@@ -8,9 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from .ask import Ask, Range
+from .frame import is_among, true
 from .spec import Clause, Frozen, ProcessSpec
 from .sweep import parts
 
@@ -116,3 +121,35 @@ def windows(first: date | None, last: date) -> list[tuple[date | None, date]]:
 
 def _begins(day: date | None, zone: str) -> datetime | None:
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) if day else None
+
+
+def holder_of(spec: ProcessSpec) -> str:
+    """The target's column with the person a row is about."""
+    return spec.holder if spec.person else spec.entity_key
+
+
+def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
+    """(column of the feed, column of the target) with the ID of the award, if the process is about awards."""
+    return next(((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None)
+
+
+def asked_about(spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pa.Array | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows of the target are of the people (``chosen``, all if ``None``) and awards that were asked about."""
+    mask = np.ones(len(rows), dtype=bool)
+    if chosen is not None:
+        mask &= is_among(rows[holder_of(spec)], chosen)
+    award = award_of(spec)
+    if inquiry.awards and award:
+        mask &= is_among(rows[award[1]], pa.array(inquiry.awards, pa.string()))
+    return mask
+
+
+def in_period(inquiry: Inquiry, days: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which days, or days of moments, lie in the period; none does not."""
+    days = days.cast(pa.date32())
+    inside = np.asarray(pc.is_valid(days))
+    if inquiry.first:
+        inside = inside & true(pc.greater_equal(days, pa.scalar(inquiry.first)))
+    if inquiry.last:
+        inside = inside & true(pc.less_equal(days, pa.scalar(inquiry.last)))
+    return inside

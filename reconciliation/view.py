@@ -16,8 +16,8 @@ from .aligned import Alike, align
 from .awards import states
 from .classes import AMBIGUOUS, BOTH, DIFFERS, EQUAL, EXPLAINED, MISSING, OUTSIDE, QUARANTINED, REMEDIES, UNLINKED, for_a_reason
 from .desired import WAITS
-from .frame import ARROW, arrow, concat, empty, folded, frame, pick, take, true, with_columns
-from .inquiry import Inquiry, business_day
+from .frame import ARROW, arrow, concat, empty, folded, frame, is_among, pick, take, true, with_columns
+from .inquiry import Inquiry, asked_about, award_of, business_day, holder_of, in_period
 from .match import linked, normalised
 from .ownership import CONFLICT, Decided, canonical
 from .plan import is_closed
@@ -122,16 +122,16 @@ class _Viewing:
         truth, there, later = self._later(truth, there)
         settled.append(later)
         taken = concat([_none(), *settled])
-        truth = pick(truth, ~_among(truth["source_key"], taken["source_key"]))
+        truth = pick(truth, ~is_among(truth["source_key"], taken["source_key"]))
         settled.append(self._candidates())
         claimed = concat([_none(), *settled])
         # What is unreadable or held now, or was not asked about, still stands beside the others of its group, as the target knows it.
-        stays = _among(there[key], waiting["key"])
+        stays = is_among(there[key], waiting["key"])
         day = business_day(spec)
         if self.inquiry.period and day:
-            stays |= ~_among(there[key], truth[key]) & ~in_period(self.inquiry, arrow(there[day[1]]))
+            stays |= ~is_among(there[key], truth[key]) & ~in_period(self.inquiry, arrow(there[day[1]]))
         beside = pick(there, stays)
-        there = pick(there, ~_among(there[key], claimed["key"]))
+        there = pick(there, ~is_among(there[key], claimed["key"]))
         if spec.award_states:
             truth, there = self._as_of_the_day(truth, there, beside)
         there, closed = self._closed(truth, there)
@@ -165,7 +165,7 @@ class _Viewing:
         keys = arrow(waits["key"])
         rows = self._rows(keys)
         # What a run has met waits in quarantine; the target may have a row of somebody whose link was undone since.
-        aside = _among(keys, self.back.open["key"]) | np.asarray(pc.is_valid(rows))
+        aside = is_among(keys, self.back.open["key"]) | np.asarray(pc.is_valid(rows))
         for there, name in ((aside, QUARANTINED), (~aside, MISSING)):
             mask = pa.array(there)
             found.append(_settled(keys.filter(mask), rows.filter(mask), name, UNLINKED, REMEDIES[UNLINKED]))
@@ -195,12 +195,12 @@ class _Viewing:
     def _candidates(self) -> pd.DataFrame:
         """Rows of the target that an ambiguous record may be."""
         seen, found = self.seen, np.zeros(len(self.there), dtype=bool)
-        who = pick(seen.data, _among(seen.data[self.spec.key], seen.ambiguous["key"]))
+        who = pick(seen.data, is_among(seen.data[self.spec.key], seen.ambiguous["key"]))
         for rule in self.spec.match:
             if rule.source and len(who):
                 values = normalised(arrow(who[rule.source])).drop_null()
                 found |= true(pc.is_in(normalised(arrow(self.there[rule.target])), value_set=values))
-        linked_ = _among(self.there[self.key], self.known["key"])
+        linked_ = is_among(self.there[self.key], self.known["key"])
         keys = arrow(self.there[self.key]).filter(pa.array(found & ~linked_))
         return _settled(pa.nulls(len(keys), pa.string()), keys, AMBIGUOUS, "several records may be this row", DECIDE)
 
@@ -212,8 +212,8 @@ class _Viewing:
         if self.back.then is None or updated not in data:
             return truth, there
         changed = true(pc.greater_equal(arrow(data[updated]), pa.scalar(self.end, ARROW["moment"])))
-        keys = arrow(truth[self.key]).filter(pa.array(_among(truth["source_key"], pick(data, changed)[self.spec.key])))
-        then = pick(self.back.then, _among(self.back.then["key"], keys))
+        keys = arrow(truth[self.key]).filter(pa.array(is_among(truth["source_key"], pick(data, changed)[self.spec.key])))
+        then = pick(self.back.then, is_among(self.back.then["key"], keys))
         truth = _replaced(truth, then, self.key, self.spec)
         return truth, there if self.inquiry.known_at else _replaced(there, then, self.key, self.spec)
 
@@ -226,7 +226,7 @@ class _Viewing:
         alone = np.asarray(pc.is_null(place))
         both = ours & (alone | _at(theirs, place))
         back = pc.index_in(arrow(there[self.key]), value_set=arrow(truth[self.key]))
-        only = theirs & np.asarray(pc.is_null(back)) & ~_among(there[self.key], self.known["key"])
+        only = theirs & np.asarray(pc.is_null(back)) & ~is_among(there[self.key], self.known["key"])
         why = self._why_later(pick(truth, both), pick(truth, ~ours))
         gone = concat(
             [
@@ -277,7 +277,7 @@ class _Viewing:
     def _closed(self, truth: pd.DataFrame, there: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """``there`` without the rows that are closed and whose record is no more: so it should be."""
         closed = {name: self.inquiry.as_of if value == "today" else value for name, value in self.spec.scope.closed}
-        alone = ~_among(there[self.key], truth[self.key])
+        alone = ~is_among(there[self.key], truth[self.key])
         right = alone & is_closed(there, closed, alike_of(self.spec))
         keys = arrow(there[self.key]).filter(pa.array(right))
         return pick(there, ~right), _settled(
@@ -288,7 +288,7 @@ class _Viewing:
         """``there`` without what accessplanit has and HR never had: it has training data of its own."""
         if self.spec.direction == "to_hr":
             return there, _none()
-        foreign = ~_among(there[self.key], truth[self.key]) & ~_among(there[self.key], self.known["key"])
+        foreign = ~is_among(there[self.key], truth[self.key]) & ~is_among(there[self.key], self.known["key"])
         keys = arrow(there[self.key]).filter(pa.array(foreign))
         return pick(there, ~foreign), _settled(pa.nulls(len(keys), pa.string()), keys, OUTSIDE, "not from the source", NOTHING)
 
@@ -312,18 +312,18 @@ class _Viewing:
             whose = arrow(self.there[holder_of(self.spec)]).take(rows)
             if self.spec.person:
                 whose = pc.coalesce(linked(arrow(data[self.spec.person]).take(place), self.back.people), whose)
-            keep["settled"] &= _among(whose, chosen) | np.asarray(pc.is_null(whose))
+            keep["settled"] &= is_among(whose, chosen) | np.asarray(pc.is_null(whose))
         award = award_of(self.spec)
         if inquiry.awards and award:
             of = pc.coalesce(arrow(data[award[0]]).take(place), arrow(self.there[award[1]]).take(rows))
-            keep["settled"] &= _among(of, pa.array(inquiry.awards, pa.string())) | np.asarray(pc.is_null(of))
+            keep["settled"] &= is_among(of, pa.array(inquiry.awards, pa.string())) | np.asarray(pc.is_null(of))
         day = business_day(self.spec)
         if inquiry.period and day:
             inside = {name: in_period(inquiry, arrow(each[day[1]])) for name, each in frames.items()}
             # A record whose sides disagree about the very day is in the period if one of them is.
             keys = pa.concat_arrays([arrow(each[self.key]).filter(pa.array(inside[name])) for name, each in frames.items()])
             for name, each in frames.items():
-                keep[name] &= _among(each[self.key], keys)
+                keep[name] &= is_among(each[self.key], keys)
             when = arrow(data[day[0]]).take(place)
             when = pc.coalesce(when, arrow(self.there[day[1]]).cast(when.type).take(rows))
             keep["settled"] &= in_period(inquiry, when) | np.asarray(pc.and_(pc.is_null(place), pc.is_null(rows)))
@@ -341,45 +341,13 @@ class _Viewing:
         """The target's key of records, where the target has the row."""
         place = pc.index_in(source_keys, value_set=arrow(self.known["source_key"]))
         keys = arrow(self.known["key"]).take(place)
-        there = _among(keys, pa.concat_arrays([arrow(self.there[self.key]), arrow(self.seen.current.rejected["key"]).cast(pa.string())]))
+        there = is_among(keys, pa.concat_arrays([arrow(self.there[self.key]), arrow(self.seen.current.rejected["key"]).cast(pa.string())]))
         return pc.if_else(pa.array(there), keys, pa.scalar(None, pa.string()))
-
-
-def holder_of(spec: ProcessSpec) -> str:
-    """The target's column with the person a row is about."""
-    return spec.holder if spec.person else spec.entity_key
-
-
-def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
-    """(column of the feed, column of the target) with the ID of the award, if the process is about awards."""
-    return next(((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None)
-
-
-def asked_about(spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pa.Array | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which rows of the target are of the people (``chosen``, all if ``None``) and awards that were asked about."""
-    mask = np.ones(len(rows), dtype=bool)
-    if chosen is not None:
-        mask &= _among(rows[holder_of(spec)], chosen)
-    award = award_of(spec)
-    if inquiry.awards and award:
-        mask &= _among(rows[award[1]], pa.array(inquiry.awards, pa.string()))
-    return mask
-
-
-def in_period(inquiry: Inquiry, days: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which days, or days of moments, lie in the period; none does not."""
-    days = days.cast(pa.date32())
-    inside = np.asarray(pc.is_valid(days))
-    if inquiry.first:
-        inside = inside & true(pc.greater_equal(days, pa.scalar(inquiry.first)))
-    if inquiry.last:
-        inside = inside & true(pc.less_equal(days, pa.scalar(inquiry.last)))
-    return inside
 
 
 def _by_the_source(spec: ProcessSpec, wanted: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
     """``wanted`` where the source has a say; a value that it does not have, and that erases nothing, is the target's."""
-    wanted = pick(wanted, _among(wanted["source_key"], decided["source_key"]))
+    wanted = pick(wanted, is_among(wanted["source_key"], decided["source_key"]))
     place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(decided["source_key"]))
     silent = [f for f in spec.fields if f.owner == "target" or not f.erases]
     filled = {f.target: pc.coalesce(arrow(wanted[f.target]), arrow(decided[f.target]).take(place)) for f in silent}
@@ -411,12 +379,6 @@ def _why(problems: pd.DataFrame) -> pa.Array:
 
 def _none() -> pd.DataFrame:
     return empty(EXPLAINED)
-
-
-def _among(values: pd.Series[Any] | pa.Array, of: pd.Series[Any] | pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Where a value is there and among others; a null never is."""
-    left, right = (arrow(each) if isinstance(each, pd.Series) else each for each in (values, of))
-    return true(pc.is_in(left, value_set=right.drop_null()))
 
 
 def _at(flags: np.ndarray[Any, Any], place: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -16,7 +16,7 @@ from reconciliation.ask import Ask, columns, custom
 from reconciliation.classes import Evidence, classify, explain
 from reconciliation.errors import Misconfigured, SourceFailed, TargetFailed
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
-from reconciliation.inquiry import Inquiry, business_day
+from reconciliation.inquiry import Inquiry, asked_about, business_day, in_period
 from reconciliation.job_roles import assigned
 from reconciliation.match import LINKS, linked
 from reconciliation.ports import HrSystem, Source, Store, Target
@@ -24,7 +24,7 @@ from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import seen, verified
 from reconciliation.versions import latest
-from reconciliation.view import View, alike_of, asked_about, in_period
+from reconciliation.view import View, alike_of
 
 from .extract import NOTHING, with_joined
 from .steps import step

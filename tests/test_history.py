@@ -291,6 +291,25 @@ def test_what_hr_refuses_and_what_a_person_has_discarded_is_quarantined(side: Si
     assert found[keys[0]][0] == c.QUARANTINED
 
 
+def test_what_is_unreadable_now_still_stands_beside_the_others_of_its_group(side: Side) -> None:
+    """The record that superseded another one was read well once: that it cannot be read now brings nothing back to life."""
+    both(side)
+    old, new = next((r["award_record_id"], r["superseded_by"]) for r in side.rows("awards") if r["state"] == "superseded")
+    sandbox_sql(side, 'UPDATE "UserAward" SET "Passed" = \'never\' WHERE "ID" = ?', new)
+    assert verdicts(ask(side)) == {new: (c.QUARANTINED, "completed_on is not an ISO date")}, old
+
+
+def test_only_what_a_repair_would_close_is_to_be_repaired(side: Side) -> None:
+    both(side)
+    hr_sql(side, "INSERT INTO employees (employee_id, surname) VALUES ('BY-HAND', 'Doe')")
+    person = side.rows("employees")[0]
+    sandbox_sql(side, 'DELETE FROM "User" WHERE "ID" = ?', person["accessplanit_id"])
+    found = ask(side, "users_to_hr")
+    assert verdicts(found) == {"BY-HAND": ("only in HR", "made in HR"), person["employee_id"]: ("only in HR", "gone from accessplanit")}
+    assert (found.findings.needs()["repair"], found.findings.needs()["person"]) == (0, 2)
+    assert to_repair(spec_of(side, "users_to_hr"), found.findings.rows, origin_of(side.store, spec_of(side, "users_to_hr"))) == ()
+
+
 # -- the day, and what was known -----------------------------------------------------------------------------------------
 
 

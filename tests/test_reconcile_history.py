@@ -205,7 +205,8 @@ def test_the_command_leaves_a_repair_to_be_decided(configured: Side) -> None:
 @pytest.mark.parametrize(
     ("question", "says"),
     [
-        ({"what": "employees", "filters": {"nonsense": 1}}, "no such filter"),
+        ({"what": "employees", "filters": {"nonsense": 1}}, "no filter 'nonsense'"),
+        ({"what": "employees", "filters": {"companies": "C1"}}, "does not fit"),
         ({"mode": "repair", "known_at": datetime(2026, 1, 1)}, "cannot be repaired"),
         ({"period_from": date(2026, 2, 1), "period_to": date(2026, 1, 1)}, "ends before it begins"),
     ],

@@ -212,8 +212,10 @@ def test_somebody_who_is_forgotten_has_no_history(store: SyncStore) -> None:
     ledger.write(START, "A2", "Elm", START)
     store.prune(START + timedelta(days=100), START - timedelta(days=1))
     ledger.see(START + timedelta(days=101), {"A1": "Oak"})
-    erased = store.forget("uA1", [], START + timedelta(days=102))
-    assert erased["versions"] == 2
+    # … and some of it is still in a plan.
+    ledger.write(START + timedelta(days=102), "A1", "Yew", START)
+    erased = store.forget("uA1", [], START + timedelta(days=103))
+    assert (erased["versions"], erased["plans"]) == (2, 1)
     left = store.versions(AWARDS)
     assert left["key"].tolist() == ["A2"]
     assert "uA1" not in str(left.to_dict("records"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
-from reconciliation.frame import ARROW, arrow, empty, frame, pick, strings, take
+from reconciliation.frame import ARROW, arrow, empty, frame, is_among, pick, strings, take
 from reconciliation.spec import ProcessSpec
-from reconciliation.versions import VERSIONS, news, surviving, valid_from
+from reconciliation.versions import VERSIONS, known, news, surviving, valid_from
 
 from . import schema as t
 from .base import Part, aware, failing, naive, packed, unpacked
@@ -25,8 +25,8 @@ SHOWN = {"created": "written", "updated": "written", "closed": "closed"}
 class History(Part):
     """Versions of rows.
 
-    Those of the last weeks are in the plans that were carried out and in the ledger, which says what became of each
-    change; ``segment`` keeps the older ones, and what was seen without having been written.
+    The latest are in the plans that were carried out and in the ledger, which says what became of each change; ``segment``
+    keeps those that ``compact`` has taken from there, and what was seen without having been written.
     """
 
     def versions(self, spec: ProcessSpec, until: datetime | None = None) -> pd.DataFrame:
@@ -55,12 +55,14 @@ class History(Part):
             row = {"process": process, "until": naive(known[len(known) - 1].as_py()), "rows": len(versions), "data": packed(versions)}
             connection.execute(t.segment.insert().values(row))
 
-    def compact(self, connection: sa.Connection, digests: Sequence[str], edge: datetime) -> int:
-        """Turns plans that are about to be pruned into segments, and drops the versions that were replaced before ``edge``."""
-        p, s, dropped = t.plan.c, t.segment.c, 0
-        for process in connection.execute(sa.select(p.process).distinct()).scalars().all():
-            mine = [d for d in connection.execute(sa.select(p.digest).where(p.process == process)).scalars() if d in set(digests)]
-            self.append(connection, process, _sorted(self._of_plans(connection, process, None, mine)))
+    def compact(self, connection: sa.Connection, edge: datetime) -> int:
+        """Turns what plans say of rows into segments, so that the plans may be pruned, and drops the versions that were replaced
+        before ``edge``; returns how many."""
+        i, s, dropped = t.intent.c, t.segment.c, 0
+        fresh = i.closed.is_not(None) & ~i.segmented
+        for process in connection.execute(sa.select(i.process).where(fresh).distinct()).scalars().all():
+            self.append(connection, process, _sorted(self._of_plans(connection, process)))
+            connection.execute(t.intent.update().where(fresh, i.process == process).values(segmented=True))
         for process in connection.execute(sa.select(s.process).distinct()).scalars().all():
             whole = _sorted(self._of_segments(connection, process))
             kept = surviving(whole, edge)
@@ -83,42 +85,39 @@ class History(Part):
         return found
 
     def _versions(self, connection: sa.Connection, process: str, until: datetime | None) -> pd.DataFrame:
-        whole = [*self._of_segments(connection, process), *self._of_plans(connection, process, until)]
-        found = _sorted(whole)
-        if until is None:
-            return found
-        return pick(found, (found["known_from"] <= pd.Timestamp(until)).to_numpy(dtype=bool))
+        return known(_sorted([*self._of_segments(connection, process), *self._of_plans(connection, process)]), until)
 
     def _of_segments(self, connection: sa.Connection, process: str) -> list[pd.DataFrame]:
         s = t.segment.c
         return [unpacked(data) for data in connection.execute(sa.select(s.data).where(s.process == process).order_by(s.id)).scalars()]
 
-    def _of_plans(
-        self, connection: sa.Connection, process: str, until: datetime | None, digests: Sequence[str] | None = None
-    ) -> list[pd.DataFrame]:
-        """The versions in kept plans: what rows were like when a plan was made, and what became of them."""
+    def _of_plans(self, connection: sa.Connection, process: str) -> list[pd.DataFrame]:
+        """The versions in plans that are in no segment yet: what rows were like when a plan was made, and what became of them."""
         e, i, p = t.ledger.c, t.intent.c, t.plan.c
-        query = sa.select(i.id, i.digest, i.start, i.stop, i.run, i.closed, i.entity, p.made)
-        query = query.join_from(t.intent, t.plan, i.digest == p.digest).where(i.process == process, i.closed.is_not(None))
-        query = query.where(i.closed <= naive(until)) if until else query
-        query = query.where(i.digest.in_(digests)) if digests is not None else query
+        mine = (i.process == process) & i.closed.is_not(None) & ~i.segmented
+        query = sa.select(i.id, i.digest, i.start, i.stop, i.run, i.closed, i.entity, p.made).join_from(
+            t.intent, t.plan, i.digest == p.digest
+        )
+        entries = sa.select(e.intent, e.place, e.key, e.person, e.outcome).join_from(t.ledger, t.intent, e.intent == i.id)
+        told: dict[int, list[Any]] = defaultdict(list)
+        for number, *entry in connection.execute(entries.where(mine, e.key.is_not(None)).order_by(e.seq)).tuples():
+            told[number].append(entry)
         found: list[pd.DataFrame] = []
         plans: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
-        for row in connection.execute(query.order_by(i.closed, i.id)).all():
+        for row in connection.execute(query.where(mine).order_by(i.closed, i.id)).all():
             if row.digest not in plans:
-                # One at a time: a first load is one plan, and so is a whole year of runs that found little each.
+                # One at a time: a first load is one plan, and so is a run that found little.
                 kept = connection.execute(sa.select(p.changes, p.before).where(p.digest == row.digest)).one()
                 plans = {row.digest: (unpacked(kept.changes), unpacked(kept.before))}
             changes, before = plans[row.digest]
-            entries = sa.select(e.place, e.key, e.person, e.outcome).where(e.intent == row.id, e.key.is_not(None)).order_by(e.seq)
-            told = list(connection.execute(entries).tuples())
-            old = before["key"].isin(changes["key"].iloc[row.start : row.stop]).to_numpy(dtype=bool)
+            # Whoever was forgotten has no key any more.
+            old = is_among(before["key"], changes["key"].iloc[row.start : row.stop])
             if old.any():
                 rows = pick(before, old)
-                people = {key: person for _, key, person, _ in told}
+                people = {key: person for _, key, person, _ in told[row.id]}
                 head = {"person": pa.array([people.get(k) for k in strings(rows["key"])], pa.string()), "how": _texts("seen", len(rows))}
                 found.append(_ordered(rows, head | _since(rows, row.entity, row.made, process, row.run)))
-            done = [(place, key, person, SHOWN[outcome]) for place, key, person, outcome in told if outcome in SHOWN]
+            done = [(place, key, person, SHOWN[outcome]) for place, key, person, outcome in told[row.id] if outcome in SHOWN]
             if done:
                 places, keys, persons, how = (list(column) for column in zip(*done, strict=True))
                 rows = frame({name: take(arrow(changes[name]), np.array(places, dtype=np.int64)) for name in before.columns})

@@ -101,7 +101,7 @@ class Privacy(History):
             old = list(connection.execute(sa.select(p.digest).where(p.made < edge, p.digest.not_in(needed))).scalars())
             closed = t.quarantine.delete().where(q.status.in_(("replayed", "vanished")), q.last_seen < edge)
             raw = t.quarantine.update().where(q.status == "discarded", q.last_seen < edge, q.raw.is_not(None))
-            replaced = self.compact(connection, old, history)
+            replaced = self.compact(connection, history)
             return {
                 "versions": replaced,
                 "plans": _delete(connection, t.plan, p.digest, old),

@@ -124,9 +124,12 @@ intent = sa.Table(
     sa.Column("stop", sa.Integer, nullable=False),
     sa.Column("at", sa.DateTime, nullable=False),
     sa.Column("closed", sa.DateTime),
+    sa.Column("segmented", sa.Boolean, nullable=False, server_default=sa.false()),
 )
-"""Changes ``start`` to ``stop`` of a plan, written down before they are sent; ``closed`` when their receipts were."""
+"""Changes ``start`` to ``stop`` of a plan, written down before they are sent; ``closed`` when their receipts were. segmented: what
+they say of rows is in ``segment``."""
 sa.Index("ix_intent_process", intent.c.process, intent.c.at)
+sa.Index("ix_intent_segmented", intent.c.process, intent.c.segmented)
 
 ledger = sa.Table(
     "ledger",
