@@ -98,7 +98,7 @@ def hrsync(url: str, folder: Path, process: str, full: bool) -> None:
     from connectors.settings import AccessplanitSettings
     from connectors.store.sql import SyncStore
     from flows import awards_to_hr, users_to_hr
-    from flows._process import Order, World, plainly, run_process
+    from flows._run import Order, World, plainly, run_process
 
     store, target = SyncStore(f"sqlite:///{folder / 'store.db'}"), SqlHr(f"sqlite:///{folder / 'hr.db'}")
     settings = AccessplanitSettings(base_url=url, api_key="sandbox-key", requests_per_hour=10**6)  # type: ignore[call-arg,arg-type]

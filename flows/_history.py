@@ -42,7 +42,7 @@ from tasks.history import (
 )
 from tasks.reconcile import Sides, sight
 
-from ._process import Caller, World, in_prefect
+from ._run import Caller, World, in_prefect
 
 FRESH = timedelta(hours=24)
 """An interrupted reconciliation that began longer ago is begun anew."""

@@ -9,7 +9,8 @@ from prefect import State, flow
 from reconciliation.spec import Clause, MatchRule, ProcessSpec, Scope
 
 from ._declared import AWARD_TARGETS, to_hr
-from ._process import Mode, Order, run_flow
+from ._process import run_flow
+from ._run import Mode, Order
 
 TARGET = Clause(column="status", values=("Target",))
 

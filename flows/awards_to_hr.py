@@ -9,7 +9,8 @@ from prefect import State, flow
 from reconciliation.spec import Clause, ProcessSpec, Scope
 
 from ._declared import AWARDS, to_hr
-from ._process import Mode, Order, run_flow
+from ._process import run_flow
+from ._run import Mode, Order
 
 STATUSES = ("In Progress", "Completed", "On Hold")
 

@@ -27,7 +27,7 @@ from . import (
     users_from_hr,
     users_to_hr,
 )
-from ._process import World
+from ._run import World
 
 
 @dataclass(frozen=True)

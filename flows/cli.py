@@ -21,7 +21,7 @@ from tasks.blocks import accessplanit_settings
 from tasks.connections import connections, hr_system
 
 from . import up as quick_start
-from ._process import Order, World, plainly, run_process
+from ._run import Order, World, plainly, run_process
 from .catalogue import PROCESSES, checked, process
 from .desk import app as desk
 from .mapping import app as mapping

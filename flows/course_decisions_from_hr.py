@@ -9,7 +9,8 @@ from prefect import State, flow
 
 from reconciliation.spec import Clause, FieldMap, Guard, Limit, ProcessSpec, Scope
 
-from ._process import Mode, Order, run_flow
+from ._process import run_flow
+from ._run import Mode, Order
 
 APPROVED, REJECTED = ("Approved", "Approve", "Yes"), ("Rejected", "Reject", "Declined", "No")
 """HR's words for its decisions."""

@@ -9,7 +9,8 @@ from prefect import State, flow
 from reconciliation.spec import Clause, FieldMap, Join, ProcessSpec, Scope
 
 from ._declared import COURSE_REQUESTS, to_hr
-from ._process import Mode, Order, run_flow
+from ._process import run_flow
+from ._run import Mode, Order
 
 REQUESTED = (Clause(column="status", values=("Provisional",)), Clause(column="starts_at", op="future"))
 

@@ -9,7 +9,8 @@ from prefect import State, flow
 from reconciliation.spec import Clause, MatchRule, ProcessSpec, Reference, Scope
 
 from ._declared import ASSIGNMENTS, JOB_ROLES, to_hr
-from ._process import Mode, Order, run_flow
+from ._process import run_flow
+from ._run import Mode, Order
 
 ROLES = ProcessSpec(
     name="job_roles_to_hr",

@@ -40,7 +40,8 @@ from tasks.publish import publish_findings
 from tasks.steps import discreet
 
 from ._history import answer
-from ._process import Order, World, run_flow
+from ._process import run_flow
+from ._run import Order, World
 from .catalogue import checked, process
 from .users_from_hr import LEAVERS
 

@@ -13,7 +13,8 @@ from reconciliation.spec import FieldMap, Guard, Limit, ProcessSpec, Scope
 from tasks.compliance import FEED, ComplianceSource
 from tasks.publish import table
 
-from ._process import Mode, Order, World, run_flow
+from ._process import run_flow
+from ._run import Mode, Order, World
 from .users_from_hr import LEAVERS
 
 SPEC = ProcessSpec(

@@ -10,7 +10,8 @@ from prefect import State, flow
 from reconciliation.spec import Clause, Guard, Limit, MatchRule, ProcessSpec, Scope
 
 from ._declared import PEOPLE, from_hr
-from ._process import Mode, Order, run_flow
+from ._process import run_flow
+from ._run import Mode, Order
 
 LEAVERS = ("Inactive", "Left", "Leaver", "Terminated", "Deleted")
 

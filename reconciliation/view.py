@@ -346,10 +346,11 @@ class _Viewing:
 
 
 def _by_the_source(spec: ProcessSpec, wanted: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
-    """``wanted`` where the source has a say; a value that it does not have, and that erases nothing, is the target's."""
+    """``wanted`` by the source alone, whoever's value counts; but where it owns a field and no value erases nothing, none is the
+    target's."""
     wanted = pick(wanted, is_among(wanted["source_key"], decided["source_key"]))
     place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(decided["source_key"]))
-    silent = [f for f in spec.fields if f.owner == "target" or not f.erases]
+    silent = [f for f in spec.fields if f.owner == "source" and not f.erases]
     filled = {f.target: pc.coalesce(arrow(wanted[f.target]), arrow(decided[f.target]).take(place)) for f in silent}
     return with_columns(wanted, filled)
 

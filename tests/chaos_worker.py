@@ -26,7 +26,7 @@ from connectors.settings import AccessplanitSettings
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._history import answer
-from flows._process import Order, World, plainly, run_process
+from flows._run import Order, World, plainly, run_process
 from reconciliation.capabilities import narrowed
 from reconciliation.inquiry import Inquiry
 from tasks.history import compare_partition

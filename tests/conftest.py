@@ -30,7 +30,7 @@ from connectors.hr.sql import SqlHr
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
-from flows._process import Order, World, plainly, run_process
+from flows._run import Order, World, plainly, run_process
 from reconciliation import errors
 from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport

@@ -125,7 +125,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     (
         7,
         "the fate of open intents is not asked for",
-        "flows/_process.py",
+        "flows/_run.py",
         "for intent, plan in self.store.open_intents(self.spec.name):",
         "for intent, plan in []:",
     ),

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from flows import users_to_hr
-from flows._process import Order, plainly, run_process
+from flows._run import Order, plainly, run_process
 
 from .conftest import Side
 

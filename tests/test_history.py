@@ -18,7 +18,7 @@ from connectors.checkpoints import Folder
 from connectors.store import schema as t
 from flows import awards_to_hr
 from flows._history import Answer, answer
-from flows._process import Order, plainly, run_process
+from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
 from reconciliation import classes as c
 from reconciliation.capabilities import narrowed
@@ -275,6 +275,19 @@ def test_a_value_of_hr_that_counts_is_no_fault_of_hr(side: Side) -> None:
     assert (phone["source"], phone["target"], phone["ledger"]) == (row["phone"], "+44 1", row["phone"])
     (changed,) = found.findings.faults[found.findings.faults["key"] == row["employee_id"]].to_dict("records")
     assert str(changed["changed_by"]).startswith("users_to_hr "), "who wrote it last"
+
+
+def test_no_value_is_a_difference_only_where_somebody_would_write_one(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    both(side)
+    row = next(r for r in side.rows("employees") if r["employee_number"] is None)
+    hr_sql(side, "UPDATE employees SET employee_number = 'N1' WHERE employee_id = ?", row["employee_id"])
+    assert verdicts(ask(side, "users_to_hr")) == {row["employee_id"]: (c.DIFFERS, "HR's value counts")}
+    award = next(r for r in side.rows("awards") if r["target_date"] is None)
+    hr_sql(side, "UPDATE awards SET target_date = '2030-01-01' WHERE award_record_id = ?", award["award_record_id"])
+    assert verdicts(ask(side)) == {award["award_record_id"]: (c.DIFFERS, "edited in HR")}
+    kept = tuple(f.model_copy(update={"erases": f.target != "target_date"}) for f in awards_to_hr.SPEC.fields)
+    monkeypatch.setattr(awards_to_hr, "SPEC", awards_to_hr.SPEC.model_copy(update={"fields": kept}))
+    assert verdicts(ask(side)) == {}, "by this mapping no value erases nothing"
 
 
 def test_what_hr_refuses_and_what_a_person_has_discarded_is_quarantined(side: Side) -> None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from connectors.hr.sql import SqlHr
 from connectors.store.schema import quarantine
-from flows._process import Order, World, plainly, run_process
+from flows._run import Order, World, plainly, run_process
 from reconciliation import awards
 from reconciliation.errors import HrsyncError, StalePlan
 from reconciliation.frame import arrow, empty, of, strings, utc, wall

@@ -201,7 +201,7 @@ def test_a_user_made_from_hr_is_made_once_though_the_answer_was_lost(side: Side)
         raise KeyboardInterrupt
 
     world.target.apply = dies  # type: ignore[method-assign]
-    from flows._process import Order, plainly, run_process
+    from flows._run import Order, plainly, run_process
 
     with pytest.raises(KeyboardInterrupt):
         run_process(of_this, world, Order(), call=plainly)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows import award_targets_to_hr, awards_to_hr, users_to_hr
-from flows._process import Order, plainly, run_process
+from flows._run import Order, plainly, run_process
 from reconciliation.errors import Defect, SourceFailed, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.frame import of
 from reconciliation.receipts import RECEIPTS

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flows import awards_to_hr, users_to_hr
-from flows._process import Order, World, plainly, run_process
+from flows._run import Order, World, plainly, run_process
 from reconciliation.errors import HrsyncError
 from sandbox.faults import Faults
 

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.store import schema as t
 from flows import awards_to_hr, users_to_hr
-from flows._process import Order, plainly, run_process
+from flows._run import Order, plainly, run_process
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, SourceFailed, UnsafePlan
 from reconciliation.plan import EDITED, FOLLOWS, GONE, NEW

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
-from flows._process import Order, World, plainly, run_process
+from flows._run import Order, World, plainly, run_process
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, Skipped, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.plan import CHANGED, LEFT, NEW

@@ -449,7 +449,7 @@ def test_what_the_source_filters_and_the_rest_is_the_whole_filter(side: Side, na
 
 def test_a_kept_plan_of_a_flow_of_several_processes_is_applied_by_its_own(configured: Side) -> None:
     """The flow of job roles runs two processes; a plan of either is applied and the other one left alone."""
-    from flows._process import Order, plainly, run_process
+    from flows._run import Order, plainly, run_process
 
     side = configured
     run("users_to_hr")

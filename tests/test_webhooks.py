@@ -20,7 +20,7 @@ from connectors.hr.bamboohr.webhook import BamboohrWebhooks
 from connectors.settings import Settings, WebhookSettings
 from connectors.webhooks import Arrival, Delivery, Forged, Unreadable
 from flows import award_targets_to_hr, awards_to_hr, course_requests_to_hr, delegates_to_hr, job_roles_to_hr, users_from_hr, users_to_hr
-from flows._process import Order
+from flows._run import Order
 from flows.receiver import make_app
 from flows.subscriptions import SPECS, subscriptions
 from reconciliation.capabilities import narrowed

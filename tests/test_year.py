@@ -113,7 +113,7 @@ def test_after_a_year_of_both_directions_both_systems_agree(make_side: Callable[
         return side.sandbox.now().replace(tzinfo=ZoneInfo("Europe/London")).astimezone(UTC)
 
     def everything(sweep: bool) -> int:
-        from flows._process import Order
+        from flows._run import Order
 
         written = 0
         for name, spec in specs.items():

@@ -17,7 +17,7 @@ from connectors.accessplanit.feeds import FEEDS, kinds
 from connectors.hr.schema import metadata as hr_metadata
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
-from flows._process import Order, World, plainly, run_process
+from flows._run import Order, World, plainly, run_process
 from reconciliation.ask import Ask, Range
 from reconciliation.errors import Refused
 from reconciliation.frame import ARROW, arrow, concat, empty, of, pick
