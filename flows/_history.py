@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,12 +16,14 @@ import pyarrow as pa
 
 from connectors.checkpoints import Folder
 from reconciliation.ask import Ask
+from reconciliation.errors import StoreFailed
 from reconciliation.findings import Findings, differences, gathered
-from reconciliation.frame import arrow, frame
+from reconciliation.frame import arrow, frame, pick
 from reconciliation.inquiry import Inquiry, asks
 from reconciliation.ports import HrSystem
-from reconciliation.snapshot import Snapshot
+from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
+from reconciliation.sweep import verified
 from reconciliation.versions import DATED, known, shown, true_on
 from reconciliation.view import Background, View, view
 from tasks.history import (
@@ -31,14 +33,12 @@ from tasks.history import (
     classes,
     doubted,
     explained,
-    gone_among,
     kept,
     last_written,
     partition,
     read_part,
     read_target,
     rows_from,
-    whole,
 )
 from tasks.reconcile import Sides, sight
 
@@ -46,6 +46,8 @@ from ._run import Caller, World, in_prefect
 
 FRESH = timedelta(hours=24)
 """An interrupted reconciliation that began longer ago is begun anew."""
+VERIFIED = "verified"
+"""The part with the records that were in no other and were asked for by key."""
 Compare = Callable[[str, int], None]
 """Compares the partitions of a folder, by its address and their number."""
 Progress = Callable[[int, int], None]
@@ -76,80 +78,117 @@ def answer(
     Raises:
         HrsyncError: it cannot be answered (now); what was read is kept for a day.
     """
-    now = world.clock()
-    zone = ZoneInfo(world.zone)
-    began = _begun(folder, now)
-    today = began.astimezone(zone).date()
-    parts = asks(spec, inquiry, today, world.zone, world.source.kinds(spec.feed))
-    steps, done, resumed = len(parts) + 4, 0, 0
-
-    def step() -> None:
-        nonlocal done
-        done += 1
-        progress(done, steps)
-
-    reads: list[Snapshot] = []
-    for number, ask in enumerate(parts):
-        name = f"part-{number:03}"
-        resumed += folder.noted(name) is not None
-        reads.append(_once(folder, name, lambda ask=ask, name=name: call(read_part, world.source, spec, ask, folder, name)))  # type: ignore[misc]
-        step()
-    updated = world.source.updated_column(spec.feed, spec.updated) if spec.updated else None
-    read = whole(spec, reads, updated)
-    current = _once(folder, "target", lambda: call(read_target, world.target, spec, folder, "target"))
-    step()
-    versions = world.store.versions(spec)
-    if inquiry.known_at:
-        current = as_known(spec, shown(versions, inquiry.known_at), dict(spec.columns()))
-    people, origin = world.store.links("employees"), world.store.origin(spec)
-    chosen = chosen_people(spec, inquiry, hr, people)
-    read, gone = _verified(spec, inquiry, world, folder, read, updated, (current.frame, origin, chosen), call)
-    step()
-    remembered = Remembered(world.target, spec.entity, spec.entity_key, current)
-    seen = sight(spec, read, Sides(remembered, world.store, inquiry.as_of, inquiry.end(world.zone)))  # type: ignore[arg-type]
-    of_knowledge = (inquiry.known_at or began).astimezone(zone).date()
-    links = people if spec.direction == "to_hr" else people.rename(columns={"source_key": "target_key", "target_key": "source_key"})
-    then = None
-    if inquiry.as_of < of_knowledge and spec.entity not in DATED:
-        then = true_on(versions, inquiry.end(world.zone), None)
-    back = Background(of_knowledge, origin, world.store.open_entries(spec.name), links, chosen, then)
-    looked = view(spec, inquiry, seen, back, world.zone)
-    number = partition(folder, spec, looked, rows)
-    compare(folder.url, number)
-    step()
-    classified = classes(folder, number)
-    written = last_written(known(versions, inquiry.known_at))
-    present = None
-    if inquiry.known_at:
-        present = as_known(spec, shown(versions, None), dict(spec.columns())).frame
-    mark = world.store.watermark(spec.name, spec.fingerprint()).moment
-    causes = explained(spec, looked, classified, written, present, rows_from(gone, origin, spec), mark)
-    found = gathered(spec, looked, classified, causes)
-    notes = [folder.noted(name) or {} for name in folder_parts(len(parts))]
-    requests = sum(int(note.get("requests", 0)) for note in notes)
-    if inquiry.whole and inquiry.as_of == today:
-        world.store.observe(spec, _as_seen(spec, current.frame), uuid.uuid4().hex, began)
-    step()
-    findings = Findings(
-        spec,
-        inquiry,
-        found,
-        differences(spec, looked, causes, written),
-        world.source.name,
-        world.target.name,
-        began,
-        world.clock(),
-        mark,
-        len(parts),
-        resumed,
-        requests,
-    )
-    return Answer(findings, looked)
+    return _Answering(spec, inquiry, world, hr, folder, call, progress).answer(compare, rows)
 
 
-def folder_parts(number: int) -> list[str]:
-    """The names of the parts of which requests are counted."""
-    return [*(f"part-{n:03}" for n in range(number)), "verified"]
+class _Answering:
+    """One question on its way."""
+
+    def __init__(
+        self, spec: ProcessSpec, inquiry: Inquiry, world: World, hr: HrSystem, folder: Folder, call: Caller, progress: Progress
+    ) -> None:
+        self.spec, self.inquiry, self.world, self.hr, self.folder, self.call = spec, inquiry, world, hr, folder, call
+        self.source, self.store = world.source, world.store
+        self.began = _begun(folder, world.clock())
+        zone = ZoneInfo(world.zone)
+        self.today = self.began.astimezone(zone).date()
+        self.known_on = (inquiry.known_at or self.began).astimezone(zone).date()
+        self.updated = self.source.updated_column(spec.feed, spec.updated) if spec.updated else None
+        self.parts = {
+            f"part-{number:03}": ask for number, ask in enumerate(asks(spec, inquiry, self.today, world.zone, self.source.kinds(spec.feed)))
+        }
+        self.resumed, self._done, self._progress = 0, 0, progress
+
+    def answer(self, compare: Compare, rows: int) -> Answer:
+        """All of it, one step after the other."""
+        spec, inquiry, store = self.spec, self.inquiry, self.store
+        read = self._read()
+        there = self._kept("target", lambda: self.call(read_target, self.world.target, spec, self.folder, "target"))
+        versions, origin = store.versions(spec), store.origin(spec)
+        current = as_known(spec, shown(versions, inquiry.known_at)) if inquiry.known_at else there
+        people = store.links("employees")
+        chosen = chosen_people(spec, inquiry, self.hr, people)
+        read, gone = self._verified(read, current.frame, origin, chosen)
+        looked = self._viewed(read, current, Background(self.known_on, origin, store.open_entries(spec.name), people, chosen), versions)
+        number = partition(self.folder, spec, looked, rows)
+        compare(self.folder.url, number)
+        self._step()
+        classified = classes(self.folder, number)
+        written = last_written(known(versions, inquiry.known_at))
+        # Of another time, what has been put right since is told apart.
+        present = as_known(spec, shown(versions, None)).frame if inquiry.known_at else None
+        mark = store.watermark(spec.name, spec.fingerprint()).moment
+        causes = explained(spec, looked, classified, written, present, rows_from(gone, origin, spec), mark)
+        if inquiry.whole and inquiry.as_of == self.today:
+            store.observe(spec, _as_seen(spec, there.frame), uuid.uuid4().hex, self.began)
+        notes = [self.folder.noted(name) or {} for name in (*self.parts, VERIFIED)]
+        findings = Findings(
+            spec=spec,
+            inquiry=inquiry,
+            rows=gathered(spec, looked, classified, causes),
+            differences=differences(spec, looked, causes, written),
+            source=self.source.name,
+            target=self.world.target.name,
+            began=self.began,
+            ended=self.world.clock(),
+            mark=mark,
+            parts=len(self.parts),
+            resumed=self.resumed,
+            requests=sum(int(note.get("requests", 0)) for note in notes),
+        )
+        self._step()
+        return Answer(findings, looked)
+
+    def _read(self) -> Snapshot:
+        """The source, part by part; a record that has moved from one part to another between two reads is there once."""
+        reads = []
+        for name, ask in self.parts.items():
+            self.resumed += self.folder.noted(name) is not None
+            reads.append(self._part(name, ask))
+        return merge(reads, self.spec.key, self.updated)
+
+    def _part(self, name: str, ask: Ask) -> Snapshot:
+        return self._kept(name, lambda: self.call(read_part, self.source, self.spec, ask, self.folder, name))
+
+    def _kept(self, name: str, read: Callable[[], None]) -> Snapshot:
+        """A part as it was kept; it is read if it was not."""
+        found = kept(self.folder, name)
+        if found is None:
+            read()
+            found = kept(self.folder, name)
+        if found is None:
+            raise StoreFailed(f"The part {name} is not in the folder of reconciliations", "Another process has removed it; run again.")
+        self._step()
+        return found
+
+    def _verified(self, read: Snapshot, rows: pd.DataFrame, origin: pd.DataFrame, chosen: pa.Array | None) -> tuple[Snapshot, pa.Array]:
+        """``read`` with the records that were in no part and answered when they were asked for by key; and those that did not."""
+        suspects = doubted(self.spec, self.inquiry, read, rows, origin, chosen)
+        if not suspects:
+            self._step()
+            return read, pa.array([], pa.string())
+        answered = self._part(VERIFIED, Ask(keys=suspects, skip_known=False))
+        keyed = answered.rejected["key"].notna().to_numpy(dtype=bool)
+        # What has no key came with the parts already, and cannot be told from it.
+        answered = replace(answered, rejected=pick(answered.rejected, keyed), read=answered.read - int((~keyed).sum()))
+        gone = verified(pa.array(suspects, pa.string()), answered, read, self.spec.key)
+        return merge([read, answered], self.spec.key, self.updated), gone
+
+    def _viewed(self, read: Snapshot, current: Snapshot, back: Background, versions: pd.DataFrame) -> View:
+        """Both sides as of the day."""
+        spec, inquiry, end = self.spec, self.inquiry, self.inquiry.end(self.world.zone)
+        remembered = Remembered(self.world.target, spec.entity, spec.entity_key, current)
+        now = end if inquiry.as_of < self.today else self.began
+        seen = sight(spec, read, Sides(remembered, self.store, inquiry.as_of, now))  # type: ignore[arg-type]
+        if spec.direction == "from_hr":
+            back = replace(back, people=back.people.rename(columns={"source_key": "target_key", "target_key": "source_key"}))
+        if inquiry.as_of < self.known_on and spec.entity not in DATED:
+            back = replace(back, then=true_on(versions, end, None))
+        return view(spec, inquiry, seen, back, self.world.zone)
+
+    def _step(self) -> None:
+        self._done += 1
+        self._progress(self._done, len(self.parts) + 4)
 
 
 def _begun(folder: Folder, now: datetime) -> datetime:
@@ -160,38 +199,6 @@ def _begun(folder: Folder, now: datetime) -> datetime:
     folder.remove()
     folder.note("began", {"at": now.astimezone(UTC).isoformat()})
     return now.astimezone(UTC)
-
-
-def _once(folder: Folder, name: str, read: Callable[[], None]) -> Snapshot:
-    found = kept(folder, name)
-    if found is None:
-        read()
-        found = kept(folder, name)
-    assert found is not None  # noqa: S101
-    return found
-
-
-def _verified(
-    spec: ProcessSpec,
-    inquiry: Inquiry,
-    world: World,
-    folder: Folder,
-    read: Snapshot,
-    updated: str | None,
-    sides: tuple[pd.DataFrame, pd.DataFrame, pa.Array | None],
-    call: Caller,
-) -> tuple[Snapshot, pa.Array]:
-    """``read`` with the records that were not in the parts and answered when they were asked for by key; and those that did not."""
-    rows, origin, chosen = sides
-    suspects = doubted(spec, inquiry, read, rows, origin, chosen)
-    if not suspects:
-        return read, pa.array([], pa.string())
-    ask = Ask(keys=suspects, skip_known=False)
-    again = _once(folder, "verified", lambda: call(read_part, world.source, spec, ask, folder, "verified"))
-    keyed = again.rejected["key"].notna().to_numpy(dtype=bool)
-    again = Snapshot(again.frame, True, again.rejected[keyed].reset_index(drop=True), again.read - int((~keyed).sum()))
-    gone = gone_among(suspects, again, read, spec.key)
-    return whole(spec, [read, again], updated), gone
 
 
 def _as_seen(spec: ProcessSpec, rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,14 +15,14 @@ from connectors.hr.sql import columns_of
 from reconciliation.ask import Ask, columns, custom
 from reconciliation.classes import Evidence, classify, explain
 from reconciliation.errors import Misconfigured, SourceFailed, TargetFailed
-from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
+from reconciliation.frame import ARROW, arrow, concat, empty, frame, pick, strings, true
 from reconciliation.inquiry import Inquiry, asked_about, business_day, in_period
 from reconciliation.job_roles import assigned
 from reconciliation.match import LINKS, linked
 from reconciliation.ports import HrSystem, Source, Store, Target
-from reconciliation.snapshot import Snapshot, merge
+from reconciliation.snapshot import Snapshot
 from reconciliation.spec import ProcessSpec
-from reconciliation.sweep import seen, verified
+from reconciliation.sweep import seen
 from reconciliation.versions import latest
 from reconciliation.view import View, alike_of
 
@@ -75,11 +75,6 @@ def kept(folder: Folder, name: str) -> Snapshot | None:
     return Snapshot(folder.frame(f"{name}.rows"), True, folder.frame(f"{name}.rejected"), note["read"], 0, note["duplicates"])
 
 
-def whole(spec: ProcessSpec, reads: list[Snapshot], updated: str | None) -> Snapshot:
-    """All parts as one; a record that has moved from one part to another between two reads is there once."""
-    return merge(reads, spec.key, updated)
-
-
 def doubted(
     spec: ProcessSpec, inquiry: Inquiry, read: Snapshot, rows: pd.DataFrame, origin: pd.DataFrame, chosen: pa.Array | None
 ) -> tuple[str, ...]:
@@ -94,11 +89,6 @@ def doubted(
     records = pc.coalesce(records, keys) if not spec.match else records.drop_null()
     unseen = records.filter(pa.array(~true(pc.is_in(records, value_set=seen(read, spec.key)))))
     return tuple(sorted({str(key) for key in unseen.to_pylist()}))
-
-
-def gone_among(suspects: tuple[str, ...], answer: Snapshot, read: Snapshot, key: str) -> pa.Array:
-    """Those that did not answer when they were asked for by key."""
-    return verified(pa.array(suspects, pa.string()), answer, read, key)
 
 
 class Remembered:
@@ -125,11 +115,10 @@ class Remembered:
         return replace(self._rows, frame=data)
 
 
-def as_known(spec: ProcessSpec, versions: pd.DataFrame, kinds: dict[str, str]) -> Snapshot:
+def as_known(spec: ProcessSpec, versions: pd.DataFrame) -> Snapshot:
     """Versions, one per key, as rows of the target; a column that the ledger never wrote is null."""
-    known = {name: arrow(versions[name]) for name in spec.columns() if name in versions}
-    known |= {n: pa.nulls(len(versions), arrow(empty({n: k})[n]).type) for n, k in kinds.items() if n not in known}
-    return Snapshot(frame({spec.entity_key: arrow(versions["key"]), **known}))
+    columns = {n: arrow(versions[n]) if n in versions else pa.nulls(len(versions), ARROW[kind]) for n, kind in spec.columns().items()}
+    return Snapshot(frame({spec.entity_key: arrow(versions["key"]), **columns}))
 
 
 def chosen_people(spec: ProcessSpec, inquiry: Inquiry, hr: HrSystem, people: pd.DataFrame) -> pa.Array | None:
