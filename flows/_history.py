@@ -55,10 +55,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """findings, and the view that they came from."""
+    """findings, the view that they came from, and the people that were asked about, as the target names them (``None``: all)."""
 
     findings: Findings
     view: View
+    chosen: pa.Array | None
 
 
 def answer(
@@ -137,7 +138,7 @@ class _Answering:
             requests=sum(int(note.get("requests", 0)) for note in notes),
         )
         self._step()
-        return Answer(findings, looked)
+        return Answer(findings, looked, chosen)
 
     def _read(self) -> Snapshot:
         """The source, part by part; a record that has moved from one part to another between two reads is there once."""

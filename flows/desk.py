@@ -112,6 +112,7 @@ def forget(
                 further += rows[spec.entity_key].tolist()
         erased = opened.forget(person, further, datetime.now(UTC))
     out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in erased.items()) + ".", highlight=False)
+    out.print("Reports of historical reconciliations are files of yours: delete those that name the person.")
     out.print("If accessplanit still has the person in scope, the next run sees somebody new. Prefect keeps no personal data.")
 
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
-import pyarrow.compute as pc
 from prefect import State, flow
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import wait
@@ -26,12 +25,11 @@ from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, StoreFailed, UnsafePlan
 from reconciliation.findings import Findings, to_repair
 from reconciliation.forecast import Forecast, forecast
-from reconciliation.frame import arrow, pick, true
+from reconciliation.frame import is_among, pick
 from reconciliation.inquiry import Inquiry
 from reconciliation.job_roles import AWARDS
 from reconciliation.ports import HrSystem
 from reconciliation.spec import ProcessSpec
-from reconciliation.view import View
 from tasks.approval import this_run
 from tasks.compliance import needs
 from tasks.connections import Connections, connections
@@ -39,7 +37,7 @@ from tasks.history import compare_partition, origin_of
 from tasks.publish import publish_findings
 from tasks.steps import discreet
 
-from ._history import answer
+from ._history import Answer, answer
 from ._process import run_flow
 from ._run import Order, World
 from .catalogue import checked, process
@@ -167,7 +165,7 @@ def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: 
             raise StoreFailed("The very same question is being answered by another run", "Wait for its report, or ask again later.")
         compare, rows = _comparing(settings.history), settings.history.partition_rows
         found = answer(spec, inquiry, world, hr, work, compare, rows=rows, progress=_progress(spec))
-        outlook = looked_ahead(spec, inquiry, world, hr, found.view)
+        outlook = looked_ahead(inquiry, found, world, hr)
         written = write(home, found.findings, outlook)
         faulty = to_repair(spec, found.findings.rows, origin_of(opened.store, spec))
         publish_findings(found.findings, written.page)
@@ -175,18 +173,16 @@ def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: 
     return Reported(found.findings, written, faulty)
 
 
-def looked_ahead(spec: ProcessSpec, inquiry: Inquiry, world: World, hr: HrSystem, view: View) -> Forecast | None:
-    """Expiry and compliance as of the day, where it is awards that were asked about and HR holds who has which job role."""
-    held = hr.capabilities.entities
-    if spec.entity != "awards" or not spec.award_states or not {"employees", "assignments", "award_targets", "job_roles"} <= set(held):
+def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) -> Forecast | None:
+    """Expiry and compliance as of the day, where all awards of the people were asked about and HR holds who has which job role."""
+    spec, held = found.findings.spec, {"employees", "assignments", "award_targets", "job_roles"}
+    if spec.entity != "awards" or not spec.award_states or inquiry.period or inquiry.awards or not held <= set(hr.capabilities.entities):
         return None
-    found = needs(world.source, hr, [text.lower() for text in LEAVERS])
+    need = needs(world.source, hr, [text.lower() for text in LEAVERS])
+    people = need.people if found.chosen is None else pick(need.people, is_among(need.people["employee_id"], found.chosen))
     labels = hr.read("job_roles", {"label": "text"}, None).frame
-    awards = view.truth[[*AWARDS, "award_label"]]
-    mine = found.people
-    if inquiry.companies or inquiry.roles or inquiry.people:
-        mine = pick(mine, true(pc.is_in(arrow(mine["employee_id"]), value_set=arrow(awards["employee_id"]))))
-    return forecast(awards, found.requirements, found.assignments, found.targets, mine, labels, inquiry.as_of)
+    awards = found.view.truth[[*AWARDS, "award_label"]]
+    return forecast(awards, need.requirements, need.assignments, need.targets, people, labels, inquiry.as_of)
 
 
 # -- on threads or on a cluster ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, frame, pick, true, with_columns
+from .frame import arrow, frame, is_among, pick, true, with_columns
 from .job_roles import ASSIGNMENTS, COMPLIANT, assigned, compliance
 
 BACK, AHEAD = 12, 12
@@ -43,12 +43,13 @@ def forecast(
     labels: pd.DataFrame,
     day: date,
 ) -> Forecast:
-    """All of it, of the people who have not left.
+    """All of it, of ``people`` alone: those who have not left and were asked about.
 
     awards: as the source has them, ``job_roles.AWARDS`` and ``award_label``. people: ``employee_id`` · ``company_name`` ·
     ``forenames`` · ``surname``. labels: ``job_role_id`` · ``label``. The others are those of ``job_roles.compliance``.
     """
-    awards = pick(awards, true(pc.is_in(arrow(awards["employee_id"]), value_set=arrow(people["employee_id"]))))
+    awards = pick(awards, is_among(awards["employee_id"], people["employee_id"]))
+    assignments = pick(assignments, is_among(assignments["employee_id"], people["employee_id"]))
     companies = frame({"employee_id": arrow(people["employee_id"]), "name": arrow(people["company_name"])})
     kinds = frame({"award_id": arrow(awards["award_id"]), "name": arrow(awards["award_label"])}).drop_duplicates("award_id")
     lapses = next_lapses(compliance(requirements, assignments, awards, targets, day, HORIZONS[-1]))

@@ -411,6 +411,19 @@ def test_only_what_was_asked_about(side: Side) -> None:
     )
 
 
+def test_a_day_that_the_sides_disagree_about_hides_nothing(side: Side) -> None:
+    both(side)
+    inside, outside = (
+        next(r["award_record_id"] for r in side.rows("awards") if str(r["completed_on"]).startswith(f"{TODAY.year - back}-0"))
+        for back in (1, 2)
+    )
+    hr_sql(side, "UPDATE awards SET completed_on = '2001-01-01' WHERE award_record_id = ?", inside)
+    hr_sql(side, f"UPDATE awards SET completed_on = '{TODAY.year - 1}-02-02' WHERE award_record_id = ?", outside)
+    found = verdicts(ask(side, first=date(TODAY.year - 1, 1, 1), last=date(TODAY.year - 1, 12, 31)))
+    assert (found[inside], found[outside]) == ((c.DIFFERS, "edited in HR"), (c.DIFFERS, "edited in HR"))
+    assert {name for name, _ in found.values()} <= {c.DIFFERS, c.SUPERSEDED}, "and neither is missing"
+
+
 def test_people_of_a_job_role(side: Side) -> None:
     for name in ("users_to_hr", "job_roles_to_hr", "assignments_to_hr", "awards_to_hr"):
         side.run(PROCESSES[name].scoped())

@@ -189,6 +189,12 @@ def test_the_command_asks_about_a_user_without_telling_prefect(configured: Side,
         run = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
     assert person not in str(run.parameters)
     assert (tmp_path / "reconciliations" / "lists" / f"{run.parameters['people']}.txt").read_text() == person
+    (folder,) = reports(configured, tmp_path)
+    assert (folder / "compliance.csv").exists()
+    period = reconcile_history(period_from=date(2026, 1, 1), return_state=True)
+    assert period.is_completed()
+    (other,) = set(reports(configured, tmp_path)) - {folder}
+    assert not (other / "compliance.csv").exists(), "awards of a period say nothing of who is compliant"
     missing = reconcile_history(people="nobodys", return_state=True)
     assert "There is no list nobodys.txt" in str(missing.message)
 

@@ -120,6 +120,16 @@ def test_expiry_is_counted_by_name_and_each_number_holds_those_before_it() -> No
     assert len(expiring(awards, by, date(2024, 1, 1))) == 0
 
 
+def test_of_chosen_people_only_they_count() -> None:
+    awards, requirements, assignments, targets, people, labels = company()
+    two = people.iloc[[0, 9]].reset_index(drop=True)
+    found = forecast(awards, requirements, assignments, targets, two, labels, DAY)
+    now = found.compliance[found.compliance["day"] == DAY].to_dict("records")
+    assert [(row["required"], row["compliant"]) for row in now] == [(4, 3)]
+    assert set(found.lapses["employee_id"]) == {"E0", "E9"}
+    assert found.by_award.to_dict("records") == [{"name": "Award A1", "30": 2, "60": 2, "90": 2}]
+
+
 def test_compliance_over_time_goes_down_if_nothing_happens() -> None:
     awards, requirements, assignments, targets, *_ = company()
     found = over_time(requirements, assignments, awards, targets, [date(2025, 3, 1), DAY, date(2026, 4, 15), date(2027, 2, 1)])
