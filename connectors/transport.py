@@ -7,9 +7,11 @@ A retry is a request like any other and is paid from the budget.
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import httpx
 from httpx_retries import Retry, RetryTransport
@@ -19,6 +21,16 @@ log = logging.getLogger("hrsync.http")
 logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 RETRIED = (429, 500, 502, 503, 504)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def network(**options: Any) -> httpx.HTTPTransport:
+    """A transport of httpx. Reading all certificate authorities takes longer than many a run: a process does it once."""
+    return httpx.HTTPTransport(verify=_tls(), **options)
 
 
 class Budget(Protocol):

@@ -34,6 +34,8 @@ from .test_chaos import Worker
 from .test_chaos import worker as worker
 from .test_trust import both, hr_sql, rows, sandbox_sql
 
+PLAIN = pytest.mark.parametrize("dialect_name", ["standard"])
+"""For what does not depend on how the tenant speaks."""
 WHOLE = os.environ.get("HRSYNC_HISTORY_TESTS") == "whole"
 TODAY = datetime.now(UTC).date()
 
@@ -245,6 +247,7 @@ def test_every_process_of_a_healthy_system_is_right(side: Side) -> None:
 # -- people: whose value counts, who is who -----------------------------------------------------------------------------
 
 
+@PLAIN
 def test_people_that_nobody_can_tell_apart_are_ambiguous_and_so_is_the_row(side: Side) -> None:
     with side.sandbox.engine.begin() as connection:
         one, two = connection.exec_driver_sql(
@@ -261,6 +264,7 @@ def test_people_that_nobody_can_tell_apart_are_ambiguous_and_so_is_the_row(side:
     }
 
 
+@PLAIN
 def test_a_value_of_hr_that_counts_is_no_fault_of_hr(side: Side) -> None:
     both(side)
     row = side.rows("employees")[4]
@@ -277,6 +281,7 @@ def test_a_value_of_hr_that_counts_is_no_fault_of_hr(side: Side) -> None:
     assert str(changed["changed_by"]).startswith("users_to_hr "), "who wrote it last"
 
 
+@PLAIN
 def test_no_value_is_a_difference_only_where_somebody_would_write_one(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     both(side)
     row = next(r for r in side.rows("employees") if r["employee_number"] is None)
@@ -290,6 +295,7 @@ def test_no_value_is_a_difference_only_where_somebody_would_write_one(side: Side
     assert verdicts(ask(side)) == {}, "by this mapping no value erases nothing"
 
 
+@PLAIN
 def test_what_hr_refuses_and_what_a_person_has_discarded_is_quarantined(side: Side) -> None:
     both(side)
     keys = [r["award_record_id"] for r in side.rows("awards")][:2]
@@ -304,6 +310,7 @@ def test_what_hr_refuses_and_what_a_person_has_discarded_is_quarantined(side: Si
     assert found[keys[0]][0] == c.QUARANTINED
 
 
+@PLAIN
 def test_what_is_unreadable_now_still_stands_beside_the_others_of_its_group(side: Side) -> None:
     """The record that superseded another one was read well once: that it cannot be read now brings nothing back to life."""
     both(side)
@@ -312,6 +319,7 @@ def test_what_is_unreadable_now_still_stands_beside_the_others_of_its_group(side
     assert verdicts(ask(side)) == {new: (c.QUARANTINED, "completed_on is not an ISO date")}, old
 
 
+@PLAIN
 def test_only_what_a_repair_would_close_is_to_be_repaired(side: Side) -> None:
     both(side)
     hr_sql(side, "INSERT INTO employees (employee_id, surname) VALUES ('BY-HAND', 'Doe')")
@@ -358,6 +366,7 @@ def test_as_of_a_day_and_as_known_at_a_moment(make_side: Callable[..., Side]) ->
     assert state(key, as_of=after, known_at=first - timedelta(days=1))[:2] == (c.MISSING, "arrived after that moment")
 
 
+@PLAIN
 def test_a_look_is_remembered(side: Side) -> None:
     """What somebody did in HR is known from the day on which it was seen, and what was known before stays."""
     both(side)
@@ -424,6 +433,7 @@ def test_a_day_that_the_sides_disagree_about_hides_nothing(side: Side) -> None:
     assert {name for name, _ in found.values()} <= {c.DIFFERS, c.SUPERSEDED}, "and neither is missing"
 
 
+@PLAIN
 def test_people_of_a_job_role(side: Side) -> None:
     for name in ("users_to_hr", "job_roles_to_hr", "assignments_to_hr", "awards_to_hr"):
         side.run(PROCESSES[name].scoped())
@@ -439,6 +449,7 @@ def test_people_of_a_job_role(side: Side) -> None:
     assert mine == {r["award_record_id"] for r in side.rows("awards") if r["employee_id"] in who}
 
 
+@PLAIN
 def test_a_period_is_read_in_months_and_no_more(side: Side) -> None:
     both(side)
     side.sandbox.requests.clear()
@@ -478,7 +489,7 @@ def test_killed_at_random_points_it_is_taken_up_and_reads_nothing_twice(
     undisturbed = sum(side.sandbox.requests.values())
     points = len(calm["names"])
     dice = random.Random(5)
-    for number in range(10 if WHOLE else 4):
+    for number in range(10 if WHOLE else 3):
         side.sandbox.requests.clear()
         work = f"killed{number}"
         at = dice.randrange(3, points)
@@ -505,6 +516,7 @@ def test_a_part_that_cannot_be_read_is_no_absence(side: Side) -> None:
     assert verdicts(found) == {}
 
 
+@PLAIN
 def test_it_moves_no_watermark_and_writes_nothing_but_what_it_has_seen(side: Side) -> None:
     both(side)
     with sqlite3.connect(side.folder / "store.db") as store:

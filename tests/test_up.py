@@ -93,7 +93,7 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
         assert f"http://127.0.0.1:{prefect}" in told
         api = f"http://127.0.0.1:{prefect}/api"
         names = {f"{d['name']}" for d in httpx.post(f"{api}/deployments/filter", json={}).json()}
-        assert names == {name.replace("_", "-") for name in FLOWS} | {"retention"}
+        assert names == {name.replace("_", "-") for name in FLOWS} | {"retention", "reconcile-history"}
         deadline = time.monotonic() + 60
         scheduled: list[str] = []
         while (len(scheduled) <= len(FLOWS) or not changed(sandbox)) and time.monotonic() < deadline:

@@ -22,7 +22,7 @@ from reconciliation.snapshot import Snapshot, among, merge
 from reconciliation.spec import Clause
 
 from ..settings import AccessplanitSettings
-from ..transport import Budget, BudgetTransport, posting, retrying
+from ..transport import Budget, BudgetTransport, network, posting, retrying
 from . import odata
 from .auth import ApiKey, PasswordGrant
 from .decode import Envelope, Shape, decode, first_object, hashes, holds_escapes
@@ -85,17 +85,15 @@ class AccessplanitSource:
         self._envelope = Envelope(dialect)
         self.concurrency = settings.concurrency
         self.posting = posting(settings.attempts, settings.backoff, safe=dialect.upsert is not None)
-        network = httpx.HTTPTransport(limits=httpx.Limits(max_connections=settings.concurrency + 1))
-        self._network = BudgetTransport(network, budget, self._endpoint)
+        wire = network(limits=httpx.Limits(max_connections=settings.concurrency + 1))
+        self._network = BudgetTransport(wire, budget, self._endpoint)
         self.http = httpx.Client(
             transport=retrying(self._network, settings.attempts, settings.backoff),
             timeout=settings.timeout,
             headers={"Accept": "application/json"},
             event_hooks={"response": [self._log]},
         )
-        self._tokens = httpx.Client(
-            transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff, post=True), timeout=settings.timeout
-        )
+        self._tokens = httpx.Client(transport=retrying(network(), settings.attempts, settings.backoff, post=True), timeout=settings.timeout)
         if settings.api_key:
             self.http.auth = ApiKey(settings.api_key)
         elif settings.username and settings.password:

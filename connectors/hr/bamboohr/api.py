@@ -10,7 +10,7 @@ import httpx
 
 from reconciliation.errors import CredentialsRefused, TargetFailed
 
-from ...transport import posting, retrying
+from ...transport import network, posting, retrying
 from . import BamboohrSettings
 
 PAGE = 1000
@@ -39,7 +39,7 @@ class Api:
             auth=(key, "x"),
             headers={"Accept": "application/json"},
             timeout=settings.timeout,
-            transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff),
+            transport=retrying(network(), settings.attempts, settings.backoff),
         )
 
     def close(self) -> None:

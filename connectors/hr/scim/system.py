@@ -19,7 +19,7 @@ from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
 
-from ...transport import posting, retrying
+from ...transport import network, posting, retrying
 from . import ScimSettings, capabilities
 from .user import CORE, ENTERPRISE, Resource, attributes, fitted, operations, row, with_values
 
@@ -70,7 +70,7 @@ class ScimHr:
             base_url=self.name + "/",
             headers={"Authorization": f"Bearer {token}", "Accept": "application/scim+json, application/json"},
             timeout=settings.timeout,
-            transport=retrying(httpx.HTTPTransport(), settings.attempts, settings.backoff),
+            transport=retrying(network(), settings.attempts, settings.backoff),
         )
         self._seen: dict[str, Resource] = {}
         self._parts: dict[str, frozenset[str]] = {}
