@@ -59,11 +59,6 @@ class Inquiry(Frozen):
         return self
 
     @property
-    def whole(self) -> bool:
-        """All records of the process are looked at, as they are now."""
-        return not (self.period or self.companies or self.awards or self.roles or self.people or self.known_at)
-
-    @property
     def period(self) -> bool:
         """Whether a period is named."""
         return self.first is not None or self.last is not None

@@ -8,14 +8,15 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connectors.accessplanit.client import AccessplanitSource
 from connectors.checkpoints import Folder
-from connectors.store import schema as t
 from flows import awards_to_hr
 from flows._history import Answer, answer
 from flows._run import Order, plainly, run_process
@@ -25,6 +26,7 @@ from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, SourceFailed, UnsafePlan
 from reconciliation.findings import to_repair
 from reconciliation.inquiry import Inquiry, asks
+from reconciliation.snapshot import Snapshot
 from reconciliation.spec import ProcessSpec
 from sandbox.faults import Faults
 from tasks.history import compare_partition, origin_of
@@ -32,7 +34,7 @@ from tasks.history import compare_partition, origin_of
 from .conftest import Side
 from .test_chaos import Worker
 from .test_chaos import worker as worker
-from .test_trust import both, hr_sql, rows, sandbox_sql
+from .test_trust import both, hr_sql, sandbox_sql
 
 PLAIN = pytest.mark.parametrize("dialect_name", ["standard"])
 """For what does not depend on how the tenant speaks."""
@@ -215,8 +217,9 @@ def test_forty_discrepancies_of_twelve_kinds_are_found_explained_and_repaired(ma
         assert len(found.findings.rows) >= 200_000
     digest = repair(side, found)
     assert ask(side).findings.counts() == found.findings.counts(), "nothing is written before somebody has approved"
-    mark = rows(side, t.watermark)
     spec = spec_of(side, "awards_to_hr")
+    mark = side.store.watermark(spec.name, spec.fingerprint())
+    assert mark.moment or side.dialect.date_updated is None
     run_process(spec, side.world(spec), Order(approve=digest), call=plainly)
     left = verdicts(ask(side))
     assert set(left.values()) <= {("missing in HR", c.UNLINKED), (c.QUARANTINED, "completed_on is not an ISO date")}, "these are for people"
@@ -227,7 +230,7 @@ def test_forty_discrepancies_of_twelve_kinds_are_found_explained_and_repaired(ma
     again = ask(side)
     run_process(spec, side.world(spec), Order(approve=repair(side, again)), call=plainly)
     assert verdicts(ask(side)) == {}, "the second report is clean"
-    assert rows(side, t.watermark) == mark
+    assert side.store.watermark(spec.name, spec.fingerprint()) == mark
     assert side.awards(Order(sweep=True)).written == 0, "and a sweep agrees"
 
 
@@ -517,6 +520,22 @@ def test_a_part_that_cannot_be_read_is_no_absence(side: Side) -> None:
 
 
 @PLAIN
+def test_a_part_that_was_read_in_part_is_not_kept(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed that moves while it is read, or counts more than it gives: what is missing is not gone."""
+    both(side)
+    read = AccessplanitSource.read
+
+    def short(self: AccessplanitSource, *args: Any) -> Snapshot:
+        return replace(read(self, *args), complete=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AccessplanitSource, "read", short)
+        with pytest.raises(SourceFailed, match="could not be read in full"):
+            ask(side)
+    assert not list((side.folder / "work").rglob("part-*"))
+    assert verdicts(ask(side)) == {}
+
+
 def test_it_moves_no_watermark_and_writes_nothing_but_what_it_has_seen(side: Side) -> None:
     both(side)
     with sqlite3.connect(side.folder / "store.db") as store:
