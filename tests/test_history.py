@@ -323,6 +323,25 @@ def test_what_is_unreadable_now_still_stands_beside_the_others_of_its_group(side
 
 
 @PLAIN
+def test_a_repair_reads_what_was_found_and_leaves_hints_to_others(side: Side) -> None:
+    both(side)
+    keys = [r["award_record_id"] for r in side.rows("awards")]
+    hr_sql(side, "UPDATE awards SET award_label = 'x' WHERE award_record_id IN (?, ?)", *keys[:2])
+    found = ask(side, people=(side.rows("awards")[0]["accessplanit_user_id"],))
+    told = {k for k, v in verdicts(found).items() if v[1] == "edited in HR"}
+    arrival = Arrival("awards", "PUT", (("UserAward", keys[-1]),), "d1", True)
+    side.store.accept([arrival], {("awards", "UserAward"): ["awards_to_hr"]}, datetime.now(UTC))
+    digest = repair(side, found)
+    plan = side.store.plan(digest)
+    assert plan is not None
+    assert set(plan.changes["key"]) == told
+    spec = spec_of(side, "awards_to_hr")
+    report, _ = run_process(spec, side.world(spec), Order(approve=digest), call=plainly)
+    assert report.outcomes["updated"] == len(told)
+    assert [hint.key for hint in side.store.hints("awards_to_hr")] == [keys[-1]]
+
+
+@PLAIN
 def test_only_what_a_repair_would_close_is_to_be_repaired(side: Side) -> None:
     both(side)
     hr_sql(side, "INSERT INTO employees (employee_id, surname) VALUES ('BY-HAND', 'Doe')")
