@@ -17,6 +17,7 @@ import pytest
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.checkpoints import Folder
+from connectors.webhooks import Arrival
 from flows import awards_to_hr
 from flows._history import Answer, answer
 from flows._run import Order, plainly, run_process
@@ -326,9 +327,10 @@ def test_what_is_unreadable_now_still_stands_beside_the_others_of_its_group(side
 def test_a_repair_reads_what_was_found_and_leaves_hints_to_others(side: Side) -> None:
     both(side)
     keys = [r["award_record_id"] for r in side.rows("awards")]
-    hr_sql(side, "UPDATE awards SET award_label = 'x' WHERE award_record_id IN (?, ?)", *keys[:2])
+    hr_sql(side, "UPDATE awards SET award_label = 'x' WHERE award_record_id IN (?, ?, ?)", *keys[:2], keys[-1])
     found = ask(side, people=(side.rows("awards")[0]["accessplanit_user_id"],))
     told = {k for k, v in verdicts(found).items() if v[1] == "edited in HR"}
+    assert keys[-1] not in told
     arrival = Arrival("awards", "PUT", (("UserAward", keys[-1]),), "d1", True)
     side.store.accept([arrival], {("awards", "UserAward"): ["awards_to_hr"]}, datetime.now(UTC))
     digest = repair(side, found)
