@@ -16,7 +16,7 @@ from reconciliation.spec import ProcessSpec
 from reconciliation.versions import VERSIONS, known, news, surviving, valid_from
 
 from . import schema as t
-from .base import Part, aware, failing, naive, packed, unpacked
+from .base import IN, Part, aware, failing, naive, packed, unpacked
 
 SHOWN = {"created": "written", "updated": "written", "closed": "closed"}
 """Outcomes of changes that the target shows, and how their versions came about."""
@@ -61,8 +61,11 @@ class History(Part):
         i, s, dropped = t.intent.c, t.segment.c, 0
         fresh = i.closed.is_not(None) & ~i.segmented
         for process in connection.execute(sa.select(i.process).where(fresh).distinct()).scalars().all():
-            self.append(connection, process, _sorted(self._of_plans(connection, process)))
-            connection.execute(t.intent.update().where(fresh, i.process == process).values(segmented=True))
+            found, intents = self._of_plans(connection, process)
+            self.append(connection, process, _sorted(found))
+            # Just those that were read: a run may close others meanwhile.
+            for start in range(0, len(intents), IN):
+                connection.execute(t.intent.update().where(i.id.in_(intents[start : start + IN])).values(segmented=True))
         for process in connection.execute(sa.select(s.process).distinct()).scalars().all():
             whole = _sorted(self._of_segments(connection, process))
             kept = surviving(whole, edge)
@@ -85,26 +88,29 @@ class History(Part):
         return found
 
     def _versions(self, connection: sa.Connection, process: str, until: datetime | None) -> pd.DataFrame:
-        return known(_sorted([*self._of_segments(connection, process), *self._of_plans(connection, process)]), until)
+        return known(_sorted([*self._of_segments(connection, process), *self._of_plans(connection, process)[0]]), until)
 
     def _of_segments(self, connection: sa.Connection, process: str) -> list[pd.DataFrame]:
         s = t.segment.c
         return [unpacked(data) for data in connection.execute(sa.select(s.data).where(s.process == process).order_by(s.id)).scalars()]
 
-    def _of_plans(self, connection: sa.Connection, process: str) -> list[pd.DataFrame]:
-        """The versions in plans that are in no segment yet: what rows were like when a plan was made, and what became of them."""
+    def _of_plans(self, connection: sa.Connection, process: str) -> tuple[list[pd.DataFrame], list[int]]:
+        """The versions in plans that are in no segment yet: what rows were like when a plan was made, and what became of them;
+        and the intents that they are from."""
         e, i, p = t.ledger.c, t.intent.c, t.plan.c
         mine = (i.process == process) & i.closed.is_not(None) & ~i.segmented
         query = sa.select(i.id, i.digest, i.start, i.stop, i.run, i.closed, i.entity, p.made).join_from(
             t.intent, t.plan, i.digest == p.digest
         )
+        intents = connection.execute(query.where(mine).order_by(i.closed, i.id)).all()
+        # After the intents: an entry is there before its intent is closed.
         entries = sa.select(e.intent, e.place, e.key, e.person, e.outcome).join_from(t.ledger, t.intent, e.intent == i.id)
         told: dict[int, list[Any]] = defaultdict(list)
         for number, *entry in connection.execute(entries.where(mine, e.key.is_not(None)).order_by(e.seq)).tuples():
             told[number].append(entry)
         found: list[pd.DataFrame] = []
         plans: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
-        for row in connection.execute(query.where(mine).order_by(i.closed, i.id)).all():
+        for row in intents:
             if row.digest not in plans:
                 # One at a time: a first load is one plan, and so is a run that found little.
                 kept = connection.execute(sa.select(p.changes, p.before).where(p.digest == row.digest)).one()
@@ -123,7 +129,7 @@ class History(Part):
                 rows = frame({name: take(arrow(changes[name]), np.array(places, dtype=np.int64)) for name in before.columns})
                 head = {"key": pa.array(keys, pa.string()), "person": pa.array(persons, pa.string()), "how": pa.array(how, pa.string())}
                 found.append(_ordered(rows, head | _since(rows, row.entity, row.closed, process, row.run)))
-        return found
+        return found, [row.id for row in intents]
 
 
 def _since(rows: pd.DataFrame, entity: str, moment: datetime, process: str, run: str) -> dict[str, pa.Array]:
