@@ -119,7 +119,7 @@ class _Answering:
         # Of another time, what has been put right since is told apart.
         present = as_known(spec, shown(versions, None)).frame if inquiry.known_at else None
         mark = store.watermark(spec.name, spec.fingerprint()).moment
-        causes = explained(spec, looked, classified, written, present, rows_from(gone, origin, spec), mark)
+        causes = explained(spec, looked, classified, written, present, rows_from(gone, origin, spec), mark, self.began)
         # Whatever was asked, all rows of the target were seen.
         store.observe(spec, _as_seen(spec, there.frame), uuid.uuid4().hex, self.began)
         notes = [self.folder.noted(name) or {} for name in (*self.parts, VERIFIED)]

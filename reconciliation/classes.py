@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .aligned import Alike, align
-from .frame import ARROW, arrow, concat, frame, pick, true, with_columns
+from .frame import ARROW, arrow, concat, frame, is_among, pick, true, with_columns
 from .plan import DERIVED
 
 EQUAL, DIFFERS, SUPERSEDED, EXPIRED = "equal", "differs", "superseded", "expired in one, valid in the other"
@@ -58,7 +58,7 @@ REPAIRED = frozenset({LATE, EDITED, REMOVED, MADE, GONE, UNNOTICED, NEVER, BEFOR
 """Causes whose faults a repair takes in hand."""
 BY_ITSELF = frozenset({LATE, SINCE, ARRIVED, THEIRS})
 """Causes that the next runs settle."""
-_VALID, _OVER = ("achieved", "expiring"), ("expired",)
+_VALID, _OVER, _REPLACED = pa.array(["achieved", "expiring"]), pa.array(["expired"]), pa.array(["superseded"])
 
 
 def classify(truth: pd.DataFrame, there: pd.DataFrame, key: str, compared: Sequence[str], alike: Alike | None = None) -> pd.DataFrame:
@@ -72,9 +72,9 @@ def classify(truth: pd.DataFrame, there: pd.DataFrame, key: str, compared: Seque
     names = found.fields(compared)
     if "state" in compared and len(touched):
         ours, theirs = _at(truth, "state", touched), _at(there, "state", found.theirs[found.touched])
-        over = (_in(ours, _OVER) & _in(theirs, _VALID)) | (_in(ours, _VALID) & _in(theirs, _OVER))
+        over = (is_among(ours, _OVER) & is_among(theirs, _VALID)) | (is_among(ours, _VALID) & is_among(theirs, _OVER))
         derived = np.array([set(text.split(",")) <= DERIVED for text in names], dtype=bool)
-        replaced = derived & (_in(ours, ("superseded",)) | _in(theirs, ("superseded",)))
+        replaced = derived & (is_among(ours, _REPLACED) | is_among(theirs, _REPLACED))
         codes[touched] = np.select([over, replaced], [CLASSES.index(EXPIRED), CLASSES.index(SUPERSEDED)], CLASSES.index(DIFFERS))
     else:
         codes[touched] = CLASSES.index(DIFFERS)
@@ -100,23 +100,21 @@ def _at(rows: pd.DataFrame, name: str, places: np.ndarray[Any, Any]) -> pa.Array
     return arrow(rows[name]).take(pa.array(places))
 
 
-def _in(values: pa.Array, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return true(pc.is_in(values, value_set=pa.array(names, pa.string())))
-
-
 @dataclass(frozen=True)
 class Evidence:
     """What is known of the faults beside their values.
 
     mark: as far as the process has read (UTC). updated: ``source_key`` and ``moment`` of the records' last change. written: the
     last version that the ledger has of each key as a run wrote it (``versions.VERSIONS`` and the entity's columns). later: keys
-    whose row has been right since a moment that was not asked about. gone: keys of the target whose record is no more. theirs:
+    whose row has been right since a moment that was not asked about. began: when reading began; what a run has written since is
+    on its way, whichever side was read first. gone: keys of the target whose record is no more. theirs:
     keys whose difference is one in which the target's value counts.
     """
 
     mark: datetime | None
     updated: pd.DataFrame
     written: pd.DataFrame
+    began: datetime
     later: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     gone: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     theirs: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
@@ -130,7 +128,7 @@ def explain(
     ``truth`` and ``there`` hold at least the rows of the faults. A fault is explained by the last version that a run wrote: what
     the target has otherwise was done there; what the source has otherwise is late, or was not noticed.
     """
-    faults = pick(found, true(pc.is_in(arrow(found["class"]), value_set=pa.array(FAULTS))))
+    faults = pick(found, is_among(found["class"], pa.array(FAULTS)))
     keys, classes = arrow(faults["key"]), arrow(faults["class"])
     written = evidence.written
     place = pc.index_in(keys, value_set=arrow(written["key"]))
@@ -142,19 +140,21 @@ def explain(
     late = ~true(pc.less(moment, pa.scalar(evidence.mark, ARROW["moment"]))) if evidence.mark else np.ones(len(faults), dtype=bool)
     same_there = _agrees(faults, written, there, key, compared)
     same_here = _agrees(faults, written, truth, key, compared)
+    moved = true(pc.greater_equal(arrow(written["known_from"]).take(place), pa.scalar(evidence.began, ARROW["moment"])))
     missing, only = true(pc.equal(classes, MISSING)), true(pc.equal(classes, ONLY))
     both = ~missing & ~only
     derived = np.array([bool(text) and set(str(text).split(",")) <= DERIVED for text in faults["fields"].fillna("")], dtype=bool)
     chosen = np.select(
         [
-            _member(keys, evidence.later),
-            only & _member(keys, evidence.gone) & ever,
+            is_among(keys, evidence.later),
+            moved,
+            only & is_among(keys, evidence.gone) & ever,
             only & ~ever,
             only,
             missing & ever,
             missing & late,
             missing,
-            _member(keys, evidence.theirs),
+            is_among(keys, evidence.theirs),
             both & ever & same_here & ~same_there,
             both & ever & same_there & late & ~derived,
             both & ever & same_there & true(pc.equal(classes, SUPERSEDED)),
@@ -163,7 +163,7 @@ def explain(
             both & ~ever & late,
             both & ~ever,
         ],
-        [ARRIVED, GONE, MADE, GONE, REMOVED, LATE, NEVER, THEIRS, EDITED, LATE, RELATED, SINCE, UNNOTICED, LATE, BEFORE],
+        [ARRIVED, LATE, GONE, MADE, GONE, REMOVED, LATE, NEVER, THEIRS, EDITED, LATE, RELATED, SINCE, UNNOTICED, LATE, BEFORE],
         EDITED,
     )
     added = {
@@ -175,16 +175,12 @@ def explain(
     return with_columns(faults, added)
 
 
-def _member(keys: pa.Array, of: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return true(pc.is_in(keys, value_set=of))
-
-
 def _agrees(
     faults: pd.DataFrame, written: pd.DataFrame, rows: pd.DataFrame, key: str, compared: Sequence[str]
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which faults have in ``rows``, in the columns that they differ in, what was written last."""
     names = [name for name in compared if name in written]
-    ours = pick(rows, _member(arrow(rows[key]), arrow(faults["key"])))
+    ours = pick(rows, is_among(arrow(rows[key]), arrow(faults["key"])))
     found = align(ours.rename(columns={key: "key"}), written, "key", names)
     other: dict[str, set[str]] = {}
     for at, text in zip(found.ours[found.touched].tolist(), found.fields(names), strict=True):

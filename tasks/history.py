@@ -203,15 +203,16 @@ def explained(
     now: pd.DataFrame | None,
     gone: pa.Array,
     mark: datetime | None,
+    began: datetime,
 ) -> pd.DataFrame:
     """The faults with their causes. written: versions that runs have written; now: the target's rows as they are, where
-    another time was asked about. gone: keys of the target's rows whose record is no more."""
+    another time was asked about. gone: keys of the target's rows whose record is no more. began: when reading began."""
     key, compared = spec.entity_key, spec.compared()
     later = pa.array([], pa.string())
     if now is not None:
         since = classify(view.truth, now, key, [n for n in compared if n not in ("state", "superseded_by")], alike_of(spec))
         later = arrow(since["key"]).filter(pc.equal(arrow(since["class"]), "equal"))
-    evidence = Evidence(mark, view.truth[["source_key", "moment"]], written, later, gone, view.theirs)
+    evidence = Evidence(mark, view.truth[["source_key", "moment"]], written, began, later, gone, view.theirs)
     return explain(classified, view.truth, view.there, key, compared, evidence)
 
 

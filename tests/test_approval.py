@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -51,19 +52,19 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(users_to_hr, "SPEC", tight)
 
 
-def begin(client: SyncPrefectClient, *, scheduled: datetime | None = None, **parameters: Any) -> UUID:
-    """A run of the deployment, as a worker gets it."""
-    deployment = client.create_deployment(client.create_flow(FLOW), name="users-to-hr")
+def begin(client: SyncPrefectClient, flow: Flow[..., Any] = FLOW, *, scheduled: datetime | None = None, **parameters: Any) -> UUID:
+    """A run of the flow's deployment, as a worker gets it."""
+    deployment = client.create_deployment(client.create_flow(flow), name=flow.name.replace("_", "-"))
     run = client.create_flow_run_from_deployment(deployment, parameters=parameters, state=Scheduled(scheduled_time=scheduled))
     return run.id
 
 
-def work(client: SyncPrefectClient, run: UUID) -> State[Any]:
+def work(client: SyncPrefectClient, run: UUID, flow: Flow[..., Any] = FLOW) -> State[Any]:
     """Does what a worker does with a run that is due; returns the state it ends in."""
     client.set_flow_run_state(run, Pending())
     found = client.read_flow_run(run)
     with suppress(Pause):
-        run_flow(FLOW, flow_run=found, parameters=FLOW.validate_parameters(found.parameters), return_type="state")
+        run_flow(flow, flow_run=found, parameters=flow.validate_parameters(found.parameters), return_type="state")
     state = client.read_flow_run(run).state
     assert state is not None
     return state

@@ -541,6 +541,28 @@ def test_a_part_that_cannot_be_read_is_no_absence(side: Side) -> None:
 
 
 @PLAIN
+def test_what_a_run_writes_while_it_is_read_is_on_its_way(side: Side) -> None:
+    """accessplanit was read before, HR after it: neither is wrong."""
+    both(side)
+    spec = spec_of(side, "awards_to_hr")
+    plants = Plants(side, seed=4)
+    world = side.world(spec)
+    parts = len(asks(spec, Inquiry(process=spec.name, as_of=TODAY), TODAY, world.zone, {}))
+
+    def meanwhile(done: int, _all: int) -> None:
+        if done == parts:
+            plants.changed()
+            plants.new()
+            side.awards()
+
+    folder = Folder(str(side.folder / "work"))
+    inquiry = Inquiry(process=spec.name, as_of=TODAY)
+    found = answer(spec, inquiry, world, side.target, folder, in_process, call=plainly, progress=meanwhile)
+    assert {cause for _, cause in verdicts(found).values()} == {"late by watermark"}
+    assert found.findings.needs()["repair"] == 0
+
+
+@PLAIN
 def test_a_part_that_was_read_in_part_is_not_kept(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """A feed that moves while it is read, or counts more than it gives: what is missing is not gone."""
     both(side)

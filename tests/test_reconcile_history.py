@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pandas as pd
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import State
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import Pause
-from prefect.flow_engine import run_flow
-from prefect.states import Pending, Scheduled
 
 from connectors.settings import HistorySettings
 from connectors.store import schema as t
@@ -25,7 +19,7 @@ from flows.reconcile_history import ENTITIES, reconcile_history, runner
 from reconciliation.errors import Misconfigured
 
 from .conftest import Side
-from .test_approval import form
+from .test_approval import begin, form, work
 from .test_cli import hrsync
 from .test_flows import artifacts
 from .test_history import Plants
@@ -58,22 +52,6 @@ def planted(side: Side) -> Plants:
     return plants
 
 
-def work(client: SyncPrefectClient, run: UUID) -> State[Any]:
-    """Does what a worker does with a run that is due; returns the state it ends in."""
-    client.set_flow_run_state(run, Pending())
-    found = client.read_flow_run(run)
-    with suppress(Pause):
-        run_flow(reconcile_history, flow_run=found, parameters=reconcile_history.validate_parameters(found.parameters), return_type="state")
-    state = client.read_flow_run(run).state
-    assert state is not None
-    return state
-
-
-def begin(client: SyncPrefectClient, **parameters: Any) -> UUID:
-    deployment = client.create_deployment(client.create_flow(reconcile_history), name="reconcile-history")
-    return client.create_flow_run_from_deployment(deployment, parameters=parameters, state=Scheduled()).id
-
-
 def test_a_report_counts_in_prefect_and_names_people_in_its_file_only(configured: Side, tmp_path: Path) -> None:
     plants = planted(configured)
     state = reconcile_history(return_state=True)
@@ -100,8 +78,8 @@ def test_a_report_counts_in_prefect_and_names_people_in_its_file_only(configured
 def test_a_repair_waits_for_its_approval_and_is_a_run_like_any_other(client: SyncPrefectClient, configured: Side, tmp_path: Path) -> None:
     plants = planted(configured)
     marks = configured.store.watermark("awards_to_hr", next(iter(_fingerprints(configured))))
-    run = begin(client, mode="repair")
-    state = work(client, run)
+    run = begin(client, reconcile_history, mode="repair")
+    state = work(client, run, reconcile_history)
     assert (state.name, state.is_paused()) == ("Suspended", True)
     (draft,) = configured.store.drafts()
     schema, text = form(client, run)
@@ -110,7 +88,7 @@ def test_a_repair_waits_for_its_approval_and_is_a_run_like_any_other(client: Syn
     assert len(reports(configured, tmp_path)) == 1
     asked = sum(configured.sandbox.requests.values())
     client.resume_flow_run(run, run_input={"decision": "approve", "digest": draft["digest"]})
-    state = work(client, run)
+    state = work(client, run, reconcile_history)
     assert state.is_completed(), state
     assert "1 created" in str(state.message)
     assert len(reports(configured, tmp_path)) == 1, "the flow has begun again, the report was not made again"
@@ -130,24 +108,24 @@ def _fingerprints(side: Side) -> set[str]:
 def test_a_rejected_repair_writes_nothing(client: SyncPrefectClient, configured: Side) -> None:
     planted(configured)
     before = configured.dump()
-    run = begin(client, mode="repair")
-    work(client, run)
+    run = begin(client, reconcile_history, mode="repair")
+    work(client, run, reconcile_history)
     (draft,) = configured.store.drafts()
     client.resume_flow_run(run, run_input={"decision": "reject", "digest": draft["digest"]})
-    state = work(client, run)
+    state = work(client, run, reconcile_history)
     assert state.name == "Rejected"
     assert configured.dump() == before
 
 
 def test_a_repair_that_is_out_of_date_says_so(client: SyncPrefectClient, configured: Side) -> None:
     plants = planted(configured)
-    run = begin(client, mode="repair")
-    work(client, run)
+    run = begin(client, reconcile_history, mode="repair")
+    work(client, run, reconcile_history)
     (draft,) = configured.store.drafts()
     key = next(k for k, v in plants.expected.items() if v == ("differs", "edited in HR"))
     hr_sql(configured, "UPDATE awards SET award_label = 'again' WHERE award_record_id = ?", key)
     client.resume_flow_run(run, run_input={"decision": "approve", "digest": draft["digest"]})
-    state = work(client, run)
+    state = work(client, run, reconcile_history)
     assert state.is_failed()
     assert "Reconcile again" in str(state.message)
 
