@@ -11,7 +11,6 @@ from prefect.states import Cancelled, Completed
 
 from connectors.settings import load as load_settings
 from reconciliation.errors import Skipped, StalePlan, UnsafePlan
-from reconciliation.guard import breaches
 from reconciliation.report import RunReport, sentence
 from reconciliation.spec import ProcessSpec
 from tasks.approval import approval, this_run
@@ -19,7 +18,7 @@ from tasks.connections import connections
 from tasks.publish import publish, publish_webhooks
 from tasks.steps import discreet
 
-from ._run import REPAIR, Order, World, run_process
+from ._run import REPAIR, Order, World, guarded, run_process
 
 
 @discreet
@@ -88,8 +87,9 @@ def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> Stat
     """Suspends the run for a decision on a kept plan, or, once it was taken, does what was decided."""
     draft = world.store.draft(digest)
     compared = draft.compared
-    found = breaches(compared.plan.counts(), compared.population, spec.guard) or [REPAIR]
-    decision = approval(draft.report, compared.plan.counts(), compared.population, digest, found, order.patience)
+    found = guarded(draft) or [REPAIR]
+    figures = f"{spec.target_side}, rows of this process", compared.figures.get("answered_for", compared.population)
+    decision = approval(draft.report, compared.plan.counts(), figures, digest, found, order.patience)
     if decision != "approve":
         world.store.close_plan(digest, "rejected")
         return Cancelled(name="Rejected", message=f"The plan {digest} was rejected. Nothing was written.")

@@ -22,10 +22,11 @@ from connectors.settings import Settings
 from reconciliation.ask import Ask, Moment, questions
 from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
-from reconciliation.frame import strings
+from reconciliation.frame import concat, strings
 from reconciliation.guard import breaches
 from reconciliation.hints import asks as hinted
 from reconciliation.hints import suspects
+from reconciliation.match import PROVISIONAL
 from reconciliation.plan import EDITED, Plan, moved
 from reconciliation.ports import Batch, Outcome, Source, Store, Target
 from reconciliation.receipts import done, found_out, of_landed
@@ -38,9 +39,9 @@ from reconciliation.watermark import Window, advance, window
 from tasks.connections import Connections
 from tasks.extract import extract
 from tasks.load import load
-from tasks.reconcile import Sides, compare, compare_all
+from tasks.reconcile import Sides, already_made, compare, compare_all
 from tasks.steps import discreet
-from tasks.sweep import sweep_part, verify
+from tasks.sweep import of_visible_people, sweep_part, verify
 
 Mode = Literal["apply", "plan"]
 PATIENCE = 600.0
@@ -91,6 +92,20 @@ class Order:
     scheduled: datetime | None = None
     flow_run: str | None = None
     patience: timedelta = timedelta(hours=24)
+
+
+def guarded(draft: Draft) -> list[str]:
+    """Why a person has to decide on a draft; empty if nobody has to."""
+    compared, figures = draft.compared, draft.compared.figures
+    return breaches(
+        compared.plan.counts(),
+        compared.population,
+        draft.spec.guard,
+        answered_for=figures.get("answered_for"),
+        vanished=len(compared.gone),
+        loaded=figures.get("loaded", 0),
+        side=draft.spec.target_side,
+    )
 
 
 def in_prefect(step: Any, *args: Any) -> Any:
@@ -210,17 +225,42 @@ class _Run:
         if draft.spec.name != self.spec.name:
             raise Misconfigured(f"The plan {digest} is one of {draft.spec.name}", f"Apply it with that flow, not with {self.spec.name}.")
         spec, plan = draft.spec, draft.compared.plan
-        current = self.target.read(spec.entity, spec.columns(), {spec.entity_key: strings(plan.changes["key"])})
+        current, others, complete = self._as_it_is(spec, plan, spec.columns())
+        if not complete:
+            raise TargetFailed(
+                f"{spec.target_side} could not be read in full, so it is not known whether it is still as the plan {digest} saw it",
+                "Run again; nothing was written, and the plan still waits.",
+            )
         # What an interrupted application has done already is as the plan wants it: that is not HR moving.
-        landed = of_landed(plan, current.frame, spec.entity_key, spec.columns())
-        changed = set(moved(plan, current.frame, spec.entity_key, spec.columns())) - set(strings(landed["key"]))
-        if changed or not current.complete:
+        landed = of_landed(plan, current, spec.entity_key, spec.columns())
+        changed = {*moved(plan, current, spec.entity_key, spec.columns()), *others} - set(strings(landed["key"]))
+        if changed:
             self.store.close_plan(digest, "stale")
             raise StalePlan(
                 f"{spec.target_side} has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", ""
             )
         draft.report.mode, draft.report.started, draft.report.settled = "approved", self.now, settled
         return self._carry_out(draft, landed)
+
+    def _as_it_is(self, spec: ProcessSpec, plan: Plan, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str], bool]:
+        """The target's rows that a plan is about, keys of creates that another row makes needless, and whether all could be read.
+
+        A row that the target was asked to make, and has given a key of its own, stands under the key that it was asked for by,
+        with its own in the column ``given``: it is found by the rules by which any other row is found.
+        """
+        key = spec.entity_key
+        creates = plan.changes[plan.changes["kind"] == "create"].reset_index(drop=True)
+        current = self.target.read(spec.entity, columns, {key: strings(plan.changes["key"])})
+        made, whole = already_made(spec, creates, self.target, self.store)
+        rows = current.frame
+        provisional = made[made["key"].str.startswith(PROVISIONAL).fillna(False) & ~made["key"].isin(rows[key])]
+        if len(provisional):
+            there = self.target.read(spec.entity, columns, {key: strings(provisional["given"])}).frame
+            standing = there.merge(provisional, left_on=key, right_on="given", suffixes=("", "_asked"))
+            standing = standing.assign(**{key: standing["key"]})[[key, *columns, "given"]]
+            rows = concat([rows.assign(given=pd.Series(pd.NA, rows.index, standing["given"].dtype)), standing])
+        others = made[~made["key"].isin(provisional["key"]) & (made["key"] != made["given"])]
+        return rows, [str(name) for name in others["key"]], current.complete and whole
 
     # -- the steps -------------------------------------------------------------------------------------------------
 
@@ -230,10 +270,10 @@ class _Run:
         for intent, plan in self.store.open_intents(self.spec.name):
             columns = [name for name in plan.before.columns if name != "key"]
             kinds = {name: kind for name, kind in self.spec.columns().items() if name in columns}
-            current = self.target.read(self.spec.entity, kinds, {self.spec.entity_key: strings(plan.changes["key"])})
-            if not current.complete:
+            current, _, complete = self._as_it_is(self.spec, plan, kinds)
+            if not complete:
                 continue
-            receipts = found_out(plan, current.frame, self.spec.entity_key, kinds)
+            receipts = found_out(plan, current, self.spec.entity_key, kinds)
             self.store.receive(self.id, self.spec, Batch(intent, plan.changes, receipts), self.world.clock())
             rows += len(plan.changes)
         return rows
@@ -277,6 +317,7 @@ class _Run:
             self._needs(read)
             doubted = suspects(spec, hints) if order.named is None else order.named
             gone = verified(pa.array(doubted, pa.string()), read, read, spec.key)
+            gone = gone if sweep else of_visible_people(self.source, store, self.target, spec, gone)
         with _timed(report, "reconcile"):
             inputs = (known, marks, Sides(self.target, store, self.today, self.now))
             compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs, gone)
@@ -320,6 +361,7 @@ class _Run:
             reads.append(read)
         whole = merge(reads, spec.key, updated)
         whole, gone = self.call(verify, self.source, store, spec, whole)
+        gone = of_visible_people(self.source, store, self.target, spec, gone)
         return began, Swept(whole, gone, len(reads), resumed)
 
     def _needs(self, read: Snapshot) -> None:
@@ -338,7 +380,7 @@ class _Run:
 
     def _guard(self, draft: Draft) -> None:
         plan = draft.compared.plan
-        found = breaches(plan.counts(), draft.compared.population, self.spec.guard)
+        found = guarded(draft)
         if self.order.confirm and len(plan.changes):
             found = [*found, REPAIR]
         if not found:

@@ -18,6 +18,7 @@ SPEC = ProcessSpec(
     name="award_targets_from_hr",
     title="Award targets from HR",
     direction="from_hr",
+    opposite="award_targets_to_hr",
     pair="award_targets",
     **AWARD_TARGETS.ownership("from_hr"),
     feed="award_targets",

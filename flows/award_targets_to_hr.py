@@ -17,6 +17,7 @@ TARGET = Clause(column="status", values=("Target",))
 SPEC = ProcessSpec(
     name="award_targets_to_hr",
     title="Award targets to HR",
+    opposite="award_targets_from_hr",
     pair="award_targets",
     **AWARD_TARGETS.ownership("to_hr"),
     feed="UserAward",

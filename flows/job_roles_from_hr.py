@@ -17,6 +17,7 @@ SPEC = ProcessSpec(
     name="assignments_from_hr",
     title="Job role assignments from HR",
     direction="from_hr",
+    opposite="assignments_to_hr",
     pair="assignments",
     **ASSIGNMENTS.ownership("from_hr"),
     feed="assignments",

@@ -25,6 +25,7 @@ ROLES = ProcessSpec(
 SPEC = ProcessSpec(
     name="assignments_to_hr",
     title="Job role assignments to HR",
+    opposite="assignments_from_hr",
     pair="assignments",
     **ASSIGNMENTS.ownership("to_hr"),
     feed="UserUserType",

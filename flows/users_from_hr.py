@@ -19,6 +19,7 @@ SPEC = ProcessSpec(
     name="users_from_hr",
     title="Users from HR",
     direction="from_hr",
+    opposite="users_to_hr",
     pair="people",
     **PEOPLE.ownership("from_hr"),
     feed="employees",
@@ -34,7 +35,7 @@ SPEC = ProcessSpec(
         MatchRule(source="accessplanit_id", target="id"),
         MatchRule(source="employee_number", target="external_id"),
         MatchRule(source="employee_id", target="external_id"),
-        MatchRule(source="email", target="email"),
+        MatchRule(source="email", target="email", weak=True),
     ),
     scope=Scope(
         clauses=(Clause(column="status", op="not_in", values=LEAVERS),),

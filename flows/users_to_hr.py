@@ -19,6 +19,7 @@ SPEC = ProcessSpec(
     feed="User",
     entity="employees",
     entity_key="employee_id",
+    opposite="users_from_hr",
     pair="people",
     **PEOPLE.ownership("to_hr"),
     fields=to_hr(PEOPLE),
@@ -29,7 +30,7 @@ SPEC = ProcessSpec(
         MatchRule(source="id", target="accessplanit_id"),
         MatchRule(source="external_id", target="employee_id"),
         MatchRule(source="external_id", target="employee_number"),
-        MatchRule(source="email", target="email"),
+        MatchRule(source="email", target="email", weak=True),
     ),
     scope=Scope(clauses=(Clause(column="status", values=("Enabled", "New")),), closed=(("status", "Inactive"),)),
 )
@@ -46,7 +47,9 @@ def scoped(
     clauses = [Clause(column="status", values=tuple(statuses or ("Enabled", "New")))]
     if companies:
         clauses.append(Clause(column="company_id", values=tuple(companies)))
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers, "gone": gone})
+    # Somebody who has changed company has not left: only a status outside those in scope closes.
+    closes = clauses[0].model_copy(update={"op": "not_in"})
+    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers, "closes": closes, "gone": gone})
     return SPEC.model_copy(update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))})
 
 

@@ -6,20 +6,47 @@ from collections.abc import Mapping
 
 from .spec import Guard
 
+FEW = 3
+"""Closes of fewer rows are no sign of a feed that lies, however few rows there are."""
 
-def breaches(counts: Mapping[str, int], population: int, guard: Guard) -> list[str]:
+
+def breaches(
+    counts: Mapping[str, int],
+    population: int,
+    guard: Guard,
+    *,
+    answered_for: int | None = None,
+    vanished: int = 0,
+    loaded: int = 0,
+    side: str,
+) -> list[str]:
     """Why the plan is too large; empty if it is not. ``counts`` is kind of change -> rows.
 
-    A share of a small population says little: below ``guard.population`` rows creates are unlimited (a first load),
-    and for the others the absolute limit counts alone.
+    Creates are measured against all that the entity holds (``population``); below ``guard.population`` rows they are
+    unlimited: a first load. Updates and closes are measured against the rows that the process answers for
+    (``answered_for``; ``None``: all). A share of few rows says little about updates; of closes half of them is too much,
+    however few they are, from :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all.
     """
+    ours = population if answered_for is None else answered_for
     found = []
-    small = population < guard.population
-    for kind, limit in (("create", guard.create), ("update", guard.update), ("close", guard.close)):
+    for kind, limit, whole in (("create", guard.create, population), ("update", guard.update, ours), ("close", guard.close, ours)):
         rows = counts.get(kind, 0)
-        if limit is None or rows <= limit.absolute:
+        if limit is None or not rows:
             continue
-        if (kind != "create") if small else (rows * 100 > limit.percent * population):
-            share = "" if small else f"more than {limit.percent:g} % and "
-            found.append(f"{rows} rows to {kind} of {population} in HR: {share}more than {limit.absolute}")
+        if kind == "close" and rows >= FEW and rows * 2 >= whole:
+            found.append(f"{rows} of {whole} rows to close in {side}: half or more of them")
+        elif rows > limit.absolute and _too_large(kind, rows, whole, limit.percent, guard.population):
+            share = f"more than {limit.percent:g} % and " if whole >= guard.population else ""
+            found.append(f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}")
+    if (
+        guard.close is not None
+        and counts.get("close", 0)
+        and (vanished == loaded or (vanished >= FEW and vanished * 2 >= loaded))
+        and vanished
+    ):
+        found.append(f"{vanished} of the {loaded} records that were loaded are missing from the source")
     return found
+
+
+def _too_large(kind: str, rows: int, whole: int, percent: float, enough: int) -> bool:
+    return kind != "create" if whole < enough else rows * 100 > percent * whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .frame import arrow, empty, fold, folded, frame, pick, true
+from .identifiers import identifiers
 from .spec import MatchRule, ProcessSpec
 
 HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text"}
@@ -22,11 +23,16 @@ LINKS = {"source_key": "text", "target_key": "text"}
 
 @dataclass(frozen=True)
 class Matched:
-    """keys: the target key of each source row, null where held. links: those found or proposed now. held: the rest."""
+    """Which target row each source row is."""
 
     keys: pa.Array
+    """The target key of each source row, null where it is held."""
     links: pd.DataFrame
+    """:data:`LINKS` that were found or proposed now."""
     held: pd.DataFrame
+    """:data:`HELD`: the rows that were not decided."""
+    contested: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    """Keys of target rows that a held row may be: somebody has a claim to them."""
 
 
 def held(keys: pa.Array, field: str, reason: str, waits_for: pa.Array | None = None) -> pd.DataFrame:
@@ -40,11 +46,6 @@ def held(keys: pa.Array, field: str, reason: str, waits_for: pa.Array | None = N
             "waits_for": waits_for if waits_for is not None else pa.nulls(count, pa.string()),
         }
     )
-
-
-def normalised(values: pa.Array) -> pa.Array:
-    """Values of matching rules: no surrounding space, no case."""
-    return pc.utf8_lower(pc.utf8_trim_whitespace(values))
 
 
 def linked(source_keys: pa.Array, links: pd.DataFrame) -> pa.Array:
@@ -73,73 +74,249 @@ def _one_to_many(values: pa.Array) -> np.ndarray[Any, Any]:
     return np.asarray(twice.to_numpy() & ~np.asarray(pc.is_null(values)))
 
 
-def side_by_side(rule: MatchRule, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame) -> tuple[str, pa.Array, pa.Array]:
-    """What a rule compares: its name for people, the value of each source row and that of each target row."""
-    if not rule.together:
-        return rule.source, normalised(arrow(data[rule.source])), normalised(arrow(target[rule.target]))
-    ours, theirs = (pc.binary_join_element_wise(*(arrow(side[name]) for name in rule.together), "\0") for side in (wanted, target))
-    for name, value in rule.only:
-        theirs = pc.if_else(pc.fill_null(pc.equal(folded(arrow(target[name])), fold(value)), False), theirs, None)
-    return " and ".join(rule.together), ours, theirs
+def pairs(ours: pa.Array, theirs: pa.Array, rule: int) -> pd.DataFrame:
+    """Every pair of positions whose values are the same; a null matches nothing. Columns as in :class:`Candidates`."""
+    left = frame({"value": ours, "source": pa.array(np.arange(len(ours)))}).dropna(subset="value")
+    right = frame({"value": theirs, "target": pa.array(np.arange(len(theirs)))}).dropna(subset="value")
+    found = left.merge(right, on="value")[["source", "target"]].astype("int64")
+    return found.assign(rule=rule)
 
 
-def by_rules(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame, links: pd.DataFrame) -> Matched:
-    """Links first, then the rules in order; an ambiguity is held, never decided.
+def contradictions(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame, *, own: bool) -> np.ndarray[Any, Any]:
+    """Which of the pairs ``found`` have an identifier, such as the employee number, on both sides and not the same.
+
+    own: accessplanit's own ID counts as well. That another user stands in the row does not make two people of one.
+    Strong rules that share accessplanit's column are one identifier: it may stand in any of HR's columns. Where HR has a
+    column for it beside the key, a key alone contradicts nothing.
+    """
+    clash = np.zeros(len(found), dtype=bool)
+    source, there = found["source"].to_numpy(), found["target"].to_numpy()
+    to_hr = spec.direction == "to_hr"
+    strong = [rule for rule in spec.match if rule.source and not rule.weak]
+    accessplanit_key = spec.key if to_hr else spec.entity_key
+    columns = dict.fromkeys(rule.source if to_hr else rule.target for rule in strong)
+    for column in (name for name in columns if own or name != accessplanit_key):
+        group = [rule for rule in strong if (rule.source if to_hr else rule.target) == column]
+        hr_key = spec.entity_key if to_hr else spec.key
+        named = [rule for rule in group if (rule.target if to_hr else rule.source) != hr_key]
+        same, told = np.zeros(len(found), dtype=bool), np.zeros(len(found), dtype=bool)
+        for rule in group:
+            ours = identifiers(arrow(data[rule.source])).take(pa.array(source))
+            theirs = identifiers(arrow(target[rule.target])).take(pa.array(there))
+            same |= true(pc.equal(ours, theirs))
+            if rule in named or not named:
+                told |= np.asarray(pc.is_valid(ours)) & np.asarray(pc.is_valid(theirs))
+        clash |= told & ~same
+    return clash
+
+
+def by_rules(
+    spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame, links: pd.DataFrame, gone: pa.Array | None = None
+) -> Matched:
+    """Links first, then all rules together: candidates that disagree are held, whatever the order of the rules.
+
+    A weak rule (the e-mail address) never overrules a strong one that contradicts it: that is another person. Rows that
+    match together (two targets of one award) are paired in the order of their keys, those that are alike first.
 
     ``wanted`` has the entity's columns for each row of ``data``. ``target`` holds at least every target row that shares a
     rule's value with a source row or has a proposed key; ``links`` at least those of the source rows, of these target rows
-    and of the proposed keys.
+    and of the proposed keys. gone: source keys whose records are verified to be gone; their rows may be taken over.
     """
-    key, target_key = spec.key, spec.entity_key
-    source, other = ("users", "employees") if spec.links == "employees" and spec.direction == "to_hr" else ("records", "rows")
-    source_keys = arrow(data[key])
+    source_keys = arrow(data[spec.key])
+    target_keys = arrow(target[spec.entity_key])
     keys = linked(source_keys, links)
-    taken = true(pc.is_in(arrow(target[target_key]), value_set=arrow(links["target_key"])))
-    problems: list[pd.DataFrame] = []
     undecided = np.asarray(pc.is_null(keys))
-    for rule in spec.match:
-        if not undecided.any():
-            break
-        name, ours, offered = side_by_side(rule, data, wanted, target)
-        if rule.together:
-            # What is linked already is another of its kind, not a clash: somebody may have the same thing twice.
-            offered = pc.if_else(pa.array(taken), None, offered)
-        many_here = _one_to_many(pc.if_else(pa.array(undecided), ours, pa.scalar(None, pa.string())))
-        place = pc.index_in(ours, value_set=pc.fill_null(offered, "\0"))
-        found = undecided & ~np.asarray(pc.is_null(place)) & ~np.asarray(pc.is_null(ours))
-        many_there = _at(_one_to_many(offered), place)
-        elsewhere = _at(taken, place)
-        column = rule.target or name
-        clashes = [
-            (undecided & many_here, f"several {source} have the same {name}"),
-            (found & many_there, f"several {other} have the same {column}"),
-            (found & elsewhere, f"the {other[:-1]} with this {column} is linked to another {source[:-1]}"),
-        ]
-        for clash, reason in clashes:
-            mask = clash & undecided
-            if mask.any():
-                problems.append(held(source_keys.filter(pa.array(mask)), name, reason))
-                undecided &= ~mask
-        found &= undecided
-        keys = pc.if_else(pa.array(found), arrow(target[target_key]).take(place), keys)
-        undecided &= ~found
+    free = _free(spec, target, links, gone)
+    problems: list[pd.DataFrame] = []
+    contested = pd.Series([], dtype="int64")
+
+    def hold(mask: np.ndarray[Any, Any], field: str, reason: str) -> None:
+        nonlocal undecided
+        mask = mask & undecided
+        if mask.any():
+            problems.append(held(source_keys.filter(pa.array(mask)), field, reason))
+            undecided = undecided & ~mask
+
+    words = _Words.of(spec)
+    by_value = [rule for rule in spec.match if rule.source]
+    if by_value and undecided.any():
+        known = _without_gone(spec, target, gone)
+        found = _candidates(spec, data, known, undecided)
+        several, chosen = _agreed(found, len(data))
+        hold(several, by_value[0].source, f"leads to different {words.others}: {_disagreement(spec)}")
+        contradicting = chosen[contradictions(spec, data, known, chosen, own=True)]
+        hold(_at(contradicting["source"], len(data)), by_value[0].source, f"an identifier of the {words.other} found says otherwise")
+        taken = chosen[~free[chosen["target"].to_numpy()]]
+        hold(_at(taken["source"], len(data)), by_value[0].source, f"the {words.other} found is linked to another {words.one}")
+        chosen = chosen[undecided[chosen["source"].to_numpy()]]
+        shared = chosen[chosen["target"].duplicated(keep=False)]
+        hold(_at(shared["source"], len(data)), by_value[0].source, f"several {words.ones} lead to the same {words.other}")
+        chosen = chosen[undecided[chosen["source"].to_numpy()]]
+        contested = found.loc[~found["source"].isin(chosen["source"]), "target"]
+        keys = _taken_from(target_keys, chosen, keys)
+        undecided = undecided & np.asarray(pc.is_null(keys))
+    for rule in (rule for rule in spec.match if rule.together):
+        chosen, ambiguous = _twins(spec, rule, wanted, target, undecided, free)
+        hold(ambiguous, " and ".join(rule.together), f"several {words.others} have the same {' and '.join(rule.together)}")
+        keys = _taken_from(target_keys, chosen, keys)
+        undecided = undecided & np.asarray(pc.is_null(keys))
     suggestion = proposed(data, spec)
-    occupied = undecided & true(pc.is_in(suggestion, value_set=pa.concat_arrays([arrow(target[target_key]), arrow(links["target_key"])])))
-    if occupied.any():
-        problems.append(held(source_keys.filter(pa.array(occupied)), key, f"{spec.target_side} has this key for somebody else"))
-        undecided &= ~occupied
+    known = identifiers(pa.concat_arrays([target_keys, arrow(links["target_key"])]))
+    hold(true(pc.is_in(identifiers(suggestion), value_set=known)), spec.key, f"{spec.target_side} has this key for somebody else")
     keys = pc.if_else(pa.array(undecided), suggestion, keys)
-    twice = _one_to_many(keys)
+    twice = _one_to_many(identifiers(keys))
     if twice.any():
-        problems.append(held(source_keys.filter(pa.array(twice)), key, f"several {source} lead to the same {other[:-1]}"))
+        problems.append(held(source_keys.filter(pa.array(twice)), spec.key, f"several {words.ones} lead to the same {words.other}"))
         keys = pc.if_else(pa.array(twice), pa.scalar(None, pa.string()), keys)
     new = ~np.asarray(pc.is_null(keys)) & np.asarray(pc.is_null(linked(source_keys, links)))
     fresh = pick(frame({"source_key": source_keys, "target_key": keys}), new)
-    return Matched(keys, fresh, pd.concat(problems, ignore_index=True) if problems else empty(HELD))
+    claims = target_keys.take(pa.array(contested.to_numpy()))
+    return Matched(keys, fresh, pd.concat(problems, ignore_index=True) if problems else empty(HELD), claims)
 
 
-def _at(flags: np.ndarray[Any, Any], place: pa.Array) -> np.ndarray[Any, Any]:
-    """``flags`` at the places found, false where none was."""
-    if not len(flags):
-        return np.zeros(len(place), dtype=bool)
-    return np.asarray(flags[pc.fill_null(place, 0).to_numpy()] & ~np.asarray(pc.is_null(place)))
+@dataclass(frozen=True)
+class _Words:
+    """What the two sides' rows are called in reasons."""
+
+    one: str
+    ones: str
+    other: str
+    others: str
+
+    @classmethod
+    def of(cls, spec: ProcessSpec) -> _Words:
+        if spec.links != "employees":
+            return cls("record", "records", "row", "rows")
+        user, employee = ("user", "users"), ("employee", "employees")
+        return cls(*user, *employee) if spec.direction == "to_hr" else cls(*employee, *user)
+
+
+def _disagreement(spec: ProcessSpec) -> str:
+    names = dict.fromkeys(rule.source for rule in spec.match if rule.source)
+    return " and ".join([", ".join(list(names)[:-1]), list(names)[-1]] if len(names) > 1 else names) + " do not agree"
+
+
+def _free(spec: ProcessSpec, target: pd.DataFrame, links: pd.DataFrame, gone: pa.Array | None) -> np.ndarray[Any, Any]:
+    """The target rows that a source row may be matched with: not linked, or linked to a record that is gone, or closed
+    because the record that they were linked to has left."""
+    holding = links if gone is None else pick(links, ~true(pc.is_in(arrow(links["source_key"]), value_set=gone)))
+    taken = true(pc.is_in(arrow(target[spec.entity_key]), value_set=arrow(holding["target_key"])))
+    return ~taken | _ended(spec, target)
+
+
+def _ended(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Which rows of people are closed: somebody who comes back may have a new record."""
+    closed = dict(spec.scope.closed)
+    if spec.links != "employees" or not closed or any(name not in target for name in closed):
+        return np.zeros(len(target), dtype=bool)
+    done = np.ones(len(target), dtype=bool)
+    fields = {field.target: field for field in spec.fields}
+    for name, value in closed.items():
+        alike = [value, *(other for other, meant in fields[name].alike if fold(meant) == fold(value))] if name in fields else [value]
+        done &= true(pc.is_in(folded(arrow(target[name])), pa.array([fold(each) for each in alike], pa.string())))
+    return done
+
+
+def _without_gone(spec: ProcessSpec, target: pd.DataFrame, gone: pa.Array | None) -> pd.DataFrame:
+    """``target`` without what the column that names the source's record says of records that are gone or have left."""
+    named = [rule.target for rule in spec.match if rule.source == spec.key and rule.target != spec.entity_key]
+    if not named:
+        return target
+    past = _ended(spec, target)
+    if gone is not None:
+        past |= np.logical_or.reduce([true(pc.is_in(arrow(target[name]), value_set=gone)) for name in named])
+    return target.assign(**{name: target[name].mask(past) for name in named}) if past.any() else target
+
+
+def _candidates(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, undecided: np.ndarray[Any, Any]) -> pd.DataFrame:
+    """Every pair that a rule finds and that no stronger identifier contradicts: ``source``, ``target``, ``rule``."""
+    none = pa.scalar(None, pa.string())
+    found = []
+    for number, rule in enumerate(spec.match):
+        if rule.source:
+            ours = pc.if_else(pa.array(undecided), identifiers(arrow(data[rule.source])), none)
+            each = pairs(ours, identifiers(arrow(target[rule.target])), number)
+            found.append(each[~contradictions(spec, data, target, each, own=False)] if rule.weak else each)
+    return pd.concat(found, ignore_index=True)
+
+
+def _agreed(found: pd.DataFrame, rows: int) -> tuple[np.ndarray[Any, Any], pd.DataFrame]:
+    """Which source rows have candidates of which not exactly one is found by all rules that find any; and the one of each
+    other row (``source``, ``target``)."""
+    rules = found.groupby("source")["rule"].nunique()
+    votes = found.drop_duplicates().groupby(["source", "target"], as_index=False)["rule"].nunique()
+    unanimous = votes[votes["rule"] == votes["source"].map(rules)]
+    single = unanimous[~unanimous["source"].duplicated(keep=False)][["source", "target"]]
+    several = _at(found["source"], rows) & ~_at(single["source"], rows)
+    return several, single.reset_index(drop=True)
+
+
+def _twins(
+    spec: ProcessSpec,
+    rule: MatchRule,
+    wanted: pd.DataFrame,
+    target: pd.DataFrame,
+    undecided: np.ndarray[Any, Any],
+    free: np.ndarray[Any, Any],
+) -> tuple[pd.DataFrame, np.ndarray[Any, Any]]:
+    """Pairs (``source``, ``target``) of rows that have the same values in the rule's columns, and rows that cannot be told apart.
+
+    What is linked already is another of its kind, not a clash: somebody may have the same thing twice. Rows that are alike
+    in every compared column belong together; of the rest the first of the source is the first of the target, as if they had
+    come one after the other.
+    """
+    none = pa.scalar(None, pa.string())
+    ours, theirs = (pc.binary_join_element_wise(*(arrow(side[name]) for name in rule.together), "\0") for side in (wanted, target))
+    for name, value in rule.only:
+        theirs = pc.if_else(pc.fill_null(pc.equal(folded(arrow(target[name])), fold(value)), False), theirs, None)
+    found = pairs(pc.if_else(pa.array(undecided), ours, none), pc.if_else(pa.array(free), theirs, none), 0)
+    nothing = np.zeros(len(wanted), dtype=bool)
+    if not len(found):
+        return found[["source", "target"]], nothing
+    source_key, target_key = wanted["source_key"].to_numpy(dtype=object), target[spec.entity_key].to_numpy(dtype=object)
+    alike = _alike(spec, wanted, target, found)
+    ordered = found.assign(
+        alike=alike, first=source_key[found["source"].to_numpy()], second=target_key[found["target"].to_numpy()], group=_group(ours, found)
+    ).sort_values(["alike", "first", "second"], ascending=[False, True, True], kind="stable")
+    chosen: dict[int, int] = {}
+    used: set[int] = set()
+    sources, targets = ordered.groupby("group")["source"].nunique(), ordered.groupby("group")["target"].nunique()
+    ambiguous = nothing.copy()
+    for source, there, same, group in ordered[["source", "target", "alike", "group"]].itertuples(index=False):
+        if source in chosen or there in used:
+            continue
+        if not same and targets[group] > sources[group]:
+            ambiguous[source] = True
+            continue
+        chosen[source] = there
+        used.add(there)
+    return pd.DataFrame({"source": list(chosen), "target": list(chosen.values())}, dtype="int64"), ambiguous
+
+
+def _group(values: pa.Array, found: pd.DataFrame) -> np.ndarray[Any, Any]:
+    return np.asarray(values.dictionary_encode().indices.fill_null(-1).take(pa.array(found["source"].to_numpy())).to_numpy())
+
+
+def _alike(spec: ProcessSpec, wanted: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Which pairs have the same values in every compared column that both sides show."""
+    same = np.ones(len(found), dtype=bool)
+    for name in (n for n in spec.compared() if n in wanted and n in target):
+        ours, theirs = arrow(wanted[name]).take(pa.array(found["source"])), arrow(target[name]).take(pa.array(found["target"]))
+        same &= true(pc.equal(ours, theirs)) | (np.asarray(pc.is_null(ours)) & np.asarray(pc.is_null(theirs)))
+    return same
+
+
+def _taken_from(target_keys: pa.Array, chosen: pd.DataFrame, keys: pa.Array) -> pa.Array:
+    """``keys`` with those of the chosen pairs in their places."""
+    if not len(chosen):
+        return keys
+    place = np.full(len(keys), -1, dtype=np.int64)
+    place[chosen["source"].to_numpy()] = chosen["target"].to_numpy()
+    return pc.coalesce(keys, target_keys.take(pa.array(place, mask=place < 0)))
+
+
+def _at(places: pd.Series[int], rows: int) -> np.ndarray[Any, Any]:
+    """A mask of ``rows`` with true at ``places``."""
+    mask = np.zeros(rows, dtype=bool)
+    mask[places.to_numpy()] = True
+    return mask

@@ -12,7 +12,7 @@ newest     only S has changed since the agreement: written; only T: left alone; 
 =========  ==========================================================================================================
 
 Where nothing was agreed yet, a value fills the place where the other side has none, and of two values that of the side
-counts that ``first`` names. A conflict is decided by the later change (``conflict="newest"``) or held with both values
+counts that ``first`` names; but whether somebody has left is HR's to say. A conflict is decided by the later change (``conflict="newest"``) or held with both values
 for a person, as it is where one of the moments is not known.
 """
 
@@ -102,6 +102,8 @@ def decide(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: 
         keep = (differ & np.where(known, ~we_moved, empty_here)) | (settled & ~ours_newer) | (first & (spec.first == "target"))
         if not f.erases:
             keep |= there & empty_here
+        first_closed = first & _ended(spec, f, ours, theirs)
+        both, keep = both & ~first_closed, (keep & ~first_closed) | (first_closed & (spec.direction == "to_hr"))
         open_ = both & ~settled & ~keep
         if open_.any():
             of_these = open_ & ~undecided
@@ -120,6 +122,17 @@ def decide(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: 
     if undecided.any():
         agreed_rows = pick(agreed_rows, ~true(pc.is_in(arrow(agreed_rows["row"]), value_set=keys.filter(pa.array(undecided)))))
     return Decided(pick(wanted, free), concat(problems) if problems else empty(HELD), agreed_rows)
+
+
+def _ended(spec: ProcessSpec, field: FieldMap, ours: pa.Array, theirs: pa.Array) -> np.ndarray:
+    """Where a field says on one side only that somebody has left. Whether a person is employed is HR's to say at first contact: an
+    account that is still enabled brings no leaver back, and a disabled one keeps nobody out who has come back."""
+    closed = dict(spec.scope.closed).get(field.target)
+    if closed is None or not pa.types.is_string(ours.type):
+        return np.zeros(len(ours), dtype=bool)
+    value = canonical(field, pa.array([closed], pa.string()))[0]
+    here, there = (true(pc.equal(folded(canonical(field, side)), fold(value.as_py()))) for side in (ours, theirs))
+    return here != there
 
 
 def _newer(

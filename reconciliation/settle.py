@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from .frame import arrow, concat, frame, pick, true
 from .match import held
 from .plan import Plan
+from .receipts import PAST_TENSE
 from .spec import ProcessSpec
 
 QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text", "hash": "hash"}
@@ -31,7 +32,8 @@ class Compared:
     and ``key`` of HR rows whose record is gone and that are closed, now or already. reported: of those that are left to
     a person. unfit: receipts (``receipts.RECEIPTS``) of changes that the target cannot take and that are not in the plan.
     agreed: of ``ownership.Decided``. plan: the changes. population: rows of the entity. figures: rows read, skipped,
-    duplicates, held and resting (in quarantine and not due), discarded, and only_in_target after a sweep.
+    duplicates, held and resting (in quarantine and not due), discarded, only_in_target after a sweep, answered_for (rows of
+    the target that are this process's) and loaded (records that it has loaded or linked; 0 in a window).
     """
 
     rejected: pd.DataFrame
@@ -63,6 +65,8 @@ class Settled:
     forgotten: pa.Array
     agreed: pd.DataFrame
     reasons: list[tuple[str, str, str, int]]
+    written: list[str] = field(default_factory=list)
+    """Keys of the target's rows that this run has written, as the target names them."""
 
 
 def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
@@ -116,7 +120,9 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     quarantine, reasons = _quarantine(spec, compared, held_rows, pick(receipts, refused))
     of_none = Counter(str(reason) for reason in receipts["reason"][unsupported])
     reasons += [("unsupported", "(row)", reason, rows) for reason, rows in of_none.most_common()]
-    return Settled(dict(counts), reexamined, landed, links, quarantine, arrow(forgotten["source_key"]), agreed, reasons)
+    done = pick(receipts, receipts["outcome"].isin(list(PAST_TENSE.values())).to_numpy(dtype=bool))
+    written = [str(key) for key in done["given"].fillna(done["key"])]
+    return Settled(dict(counts), reexamined, landed, links, quarantine, arrow(forgotten["source_key"]), agreed, reasons, written)
 
 
 def _with_given(rows: pd.DataFrame, column: str, given: pd.DataFrame) -> pd.DataFrame:

@@ -85,6 +85,8 @@ class MatchRule(Frozen):
     target: str = ""
     together: tuple[str, ...] = ()
     only: tuple[tuple[str, str], ...] = ()
+    weak: bool = False
+    """The value may be shared or passed on (an e-mail address): it never overrules a stronger identifier that differs."""
 
     @model_validator(mode="after")
     def _either(self) -> MatchRule:
@@ -120,7 +122,7 @@ class Limit(Frozen):
 
 
 class Guard(Frozen):
-    """Limits per kind of change; ``None``: unlimited. ``population``: rows in the target from which on a share says something."""
+    """Limits per kind of change (``guard.breaches``); ``None``: unlimited. ``population``: rows from which on a share says something."""
 
     create: Limit | None = None
     update: Limit | None = Limit(percent=40, absolute=500)
@@ -140,6 +142,8 @@ class ProcessSpec(Frozen):
     direction: Literal["to_hr", "from_hr"] = "to_hr"
     system: str = ""
     """The HR system that the process was narrowed to (``capabilities.narrowed``)."""
+    opposite: str | None = None
+    """The process of the other direction: what this one writes, that one looks at again."""
     pair: str | None = None
     """Names what the two directions have agreed on, and keeps them from running at the same time."""
     conflict: Literal["newest", "hold"] = "newest"

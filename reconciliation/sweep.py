@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from .ask import Range
 from .frame import arrow, empty, frame, pick, true
+from .identifiers import identifiers
 from .snapshot import Snapshot
 
 ORIGIN = {"source_key": "text", "key": "text"}
@@ -61,7 +62,7 @@ def seen(read: Snapshot, key: str) -> pa.Array:
 def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pa.Array:
     """Source keys of ``origin`` (:data:`ORIGIN`) that were not seen in a whole read: to be verified before they count."""
     keys = arrow(origin["source_key"])
-    return keys.filter(pa.array(~true(pc.is_in(keys, value_set=seen(read, key)))))
+    return keys.filter(pa.array(~true(pc.is_in(identifiers(keys), value_set=identifiers(seen(read, key))))))
 
 
 def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot, key: str) -> pa.Array:
@@ -72,7 +73,7 @@ def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot, key: str) ->
     keyless = any(bool(s.rejected["key"].isna().any()) for s in (answer, whole))
     if not (answer.complete and whole.complete) or keyless:
         return suspects[:0]
-    return suspects.filter(pa.array(~true(pc.is_in(suspects, value_set=seen(answer, key)))))
+    return suspects.filter(pa.array(~true(pc.is_in(identifiers(suspects), value_set=identifiers(seen(answer, key))))))
 
 
 def rows_of(gone: pa.Array, origin: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:

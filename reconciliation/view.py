@@ -18,7 +18,8 @@ from .classes import AMBIGUOUS, BOTH, DIFFERS, EQUAL, EXPLAINED, MISSING, OUTSID
 from .desired import WAITS
 from .frame import ARROW, arrow, concat, empty, folded, frame, is_among, pick, take, true, with_columns
 from .inquiry import Inquiry, asked_about, award_of, business_day, holder_of, in_period
-from .match import linked, normalised
+from .identifiers import identifiers
+from .match import linked
 from .ownership import CONFLICT, Decided, canonical
 from .plan import is_closed
 from .snapshot import Snapshot
@@ -56,6 +57,8 @@ class Sighted:
     held: pd.DataFrame
     ambiguous: pd.DataFrame
     figures: dict[str, int]
+    contested: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    """Keys of target rows that an ambiguous record may be."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,8 @@ class _Viewing:
         who = pick(seen.data, is_among(seen.data[self.spec.key], seen.ambiguous["key"]))
         for rule in self.spec.match:
             if rule.source and len(who):
-                values = normalised(arrow(who[rule.source])).drop_null()
-                found |= true(pc.is_in(normalised(arrow(self.there[rule.target])), value_set=values))
+                values = identifiers(arrow(who[rule.source])).drop_null()
+                found |= true(pc.is_in(identifiers(arrow(self.there[rule.target])), value_set=values))
         linked_ = is_among(self.there[self.key], self.known["key"])
         keys = arrow(self.there[self.key]).filter(pa.array(found & ~linked_))
         return _settled(pa.nulls(len(keys), pa.string()), keys, AMBIGUOUS, "several records may be this row", DECIDE)

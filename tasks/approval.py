@@ -34,8 +34,8 @@ def this_run() -> tuple[str | None, datetime | None]:
     return str(run.id), due.astimezone(UTC) if due else None
 
 
-def question(report: RunReport, counts: Mapping[str, int], population: int, digest: str, found: Sequence[str]) -> str:
-    """What the form says, as Markdown: counts and the digest, never a person."""
+def question(report: RunReport, counts: Mapping[str, int], whole: tuple[str, int], digest: str, found: Sequence[str]) -> str:
+    """What the form says, as Markdown: counts and the digest, never a person. whole: a name, and the rows that it has."""
     rows = "\n".join(f"| {kind} | {number:,} |" for kind, number in counts.items())
     why = "\n".join(f"- {line}" for line in found)
     return f"""**{report.process}** was stopped by its guard:
@@ -45,14 +45,14 @@ def question(report: RunReport, counts: Mapping[str, int], population: int, dige
 | change | rows |
 |---|---:|
 {rows}
-| rows in HR now | {population:,} |
+| {whole[0]} | {whole[1]:,} |
 
 Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {report.read:,} records of {report.source}.
 `hrsync show {digest}` shows it field by field, `hrsync why KEY` what happened to a row before."""
 
 
 def approval(
-    report: RunReport, counts: Mapping[str, int], population: int, digest: str, found: Sequence[str], patience: timedelta
+    report: RunReport, counts: Mapping[str, int], whole: tuple[str, int], digest: str, found: Sequence[str], patience: timedelta
 ) -> Decision:
     """Suspends this flow run until somebody has decided; when it runs again, returns what they decided.
 
@@ -61,7 +61,7 @@ def approval(
     Raises:
         StalePlan: what was approved is not the digest that was asked about.
     """
-    form = Approval.with_initial_data(description=question(report, counts, population, digest, found), digest=digest)
+    form = Approval.with_initial_data(description=question(report, counts, whole, digest, found), digest=digest)
     given = suspend_flow_run(wait_for_input=form, timeout=int(patience.total_seconds()), key=digest)
     if given.decision == "approve" and given.digest != digest:
         raise StalePlan(f"The plan {given.digest} was approved, but {digest} was asked about", "")

@@ -15,6 +15,7 @@ from reconciliation.awards import without_contradictions
 from reconciliation.decisions import COURSE_DATES, undecidable
 from reconciliation.desired import desired, for_new, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
+from reconciliation.identifiers import identifiers
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
 from reconciliation.ownership import AGREED, Decided, closed_as, decide
 from reconciliation.plan import GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
@@ -93,7 +94,21 @@ class _Comparison:
         current = current if current is not None else self._current(wanted)
         wanted = for_new(spec, wanted, data, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(current.frame[key]))))
         decided = self._decided(data, wanted, current)
-        return Sighted(read, everything, outside, data, wanted, decided, current, matched.keys, matched.links, waits, matched.held, figures)
+        return Sighted(
+            read,
+            everything,
+            outside,
+            data,
+            wanted,
+            decided,
+            current,
+            matched.keys,
+            matched.links,
+            waits,
+            matched.held,
+            figures,
+            matched.contested,
+        )
 
     def of(self, read: Snapshot, marks: Marks) -> Compared:
         """The whole: from what was read to the plan."""
@@ -111,8 +126,12 @@ class _Comparison:
             figures["only_in_target"] = _only_there(there, key, self.origin, seen.keys)
         if len(self.gone):
             gone = rows_of(self.gone, self.origin, there, key) if current.complete else gone
+            # Of two records that were merged one is gone: the row is that of the other one now.
+            claimed = pa.concat_arrays([seen.keys.drop_null(), seen.contested])
+            gone = gone[~gone["key"].isin(claimed.to_pylist())].reset_index(drop=True)
             if spec.award_states and spec.scope.gone == "close":
                 there = revoked(there, key, gone)
+        agreed = seen.decided.agreed[seen.decided.agreed["row"].isin(wanted[key])].reset_index(drop=True)
         wanted = with_siblings(spec, wanted, there, self.today, self.ended)
         wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
         doubtful = self._doubtful(current, data, wanted)
@@ -120,7 +139,7 @@ class _Comparison:
         pairs = positions(data, spec.key, concat([wanted, ended]), key)
         unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), self.known)))
         plan = because(plan, unchanged_records, arrow(pairs["key"]))
-        plan, links, agreed = self._leavers(plan, outside, seen.decided.agreed)
+        plan, links, agreed = self._leavers(plan, outside, agreed)
         if len(gone) and spec.scope.gone == "close":
             rows = pick(current.frame, true(pc.is_in(arrow(current.frame[key]), value_set=arrow(gone["key"]))))
             plan = closing(plan, rows, key, self.columns, self.closed, GONE, self.alike)
@@ -136,6 +155,8 @@ class _Comparison:
         )
         sorted_out = (gone, empty(ORIGIN)) if spec.scope.gone == "close" else (empty(ORIGIN), gone)
         held_rows = _with_hash(spec, concat([empty(HELD), *problems]), seen.everything)
+        figures["answered_for"] = self._answered_for(plan, current, arrow(pairs["key"]))
+        figures["loaded"] = len(self.origin)
         return Compared(seen.read.rejected, left, pairs, held_rows, seen.links, *sorted_out, unfit, agreed, plan, self.population, figures)
 
     # -- the source's rows -----------------------------------------------------------------------------------------
@@ -160,6 +181,7 @@ class _Comparison:
         if self.spec.person:
             users = _values(arrow(data[self.spec.person]))
             people = self._links(users if len(users) < SOME else None, "employees")
+            data, people = self._spelled(data, str(self.spec.person), people)
             persons, waiting = waiting_for_person(self.spec, data, people)
             problems.append(waiting)
         wanted, unmapped = desired(self.spec, data, persons)
@@ -175,6 +197,18 @@ class _Comparison:
         ready = ~true(pc.is_in(arrow(data[self.spec.key]), value_set=arrow(waits["key"])))
         return pick(data, ready), pick(wanted, ready), waits
 
+    def _spelled(self, data: pd.DataFrame, column: str, links: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """``data`` with keys of people in ``column`` as the links spell them (``ALBIRT`` is ``albirt``), and links that cover them."""
+        unknown = (data[column].notna() & ~data[column].isin(links["source_key"])).to_numpy(dtype=bool)
+        if not unknown.any():
+            return data, links
+        every = self._links(None, "employees")
+        spelt = every.assign(plain=frame({"plain": identifiers(arrow(every["source_key"]))})["plain"]).drop_duplicates("plain", keep=False)
+        place = pc.index_in(identifiers(arrow(data[column])), value_set=arrow(spelt["plain"]))
+        known = pc.coalesce(arrow(spelt["source_key"]).take(place), arrow(data[column]))
+        spelled = pc.if_else(pa.array(unknown), known, arrow(data[column]))
+        return data.assign(**{column: frame({column: spelled})[column]}), every
+
     # -- the target's rows -----------------------------------------------------------------------------------------
 
     def _matched(self, data: pd.DataFrame, wanted: pd.DataFrame) -> tuple[Matched, Snapshot | None]:
@@ -182,20 +216,18 @@ class _Comparison:
         if not spec.match:
             return by_identity(data, spec.key), None
         links = self._links(strings(data[spec.key]))
-        asked: dict[str, pa.Array] = {}
-        for rule in spec.match:
-            # Of columns that match together one narrows it down enough: that with the most values.
-            name = max(rule.together, key=lambda c: len(pc.unique(arrow(wanted[c])))) if rule.together else rule.target
-            asked[name] = arrow(wanted[name]) if rule.together else arrow(data[rule.source])
-        # A key that the target is yet to give is none that it could have.
-        suggested = proposed(data, spec) if spec.new_key != PROVISIONAL else pa.array([], pa.string())
-        by_key = [asked[spec.entity_key]] if spec.entity_key in asked else []
-        asked[spec.entity_key] = pa.concat_arrays([suggested, arrow(links["target_key"]), *by_key, arrow(self.ended[spec.entity_key])])
+        # Whoever is linked is known: only the others are looked for.
+        unknown = ~true(pc.is_in(arrow(data[spec.key]), value_set=arrow(links["source_key"])))
+        fresh = pick(data, unknown)
+        suggested = proposed(fresh, spec) if spec.new_key != PROVISIONAL else pa.array([], pa.string())
+        asked = asked_by_rules(spec, fresh, pick(wanted, unknown))
+        known = [suggested, arrow(links["target_key"]), arrow(self.ended[spec.entity_key])]
+        asked[spec.entity_key] = pa.concat_arrays([*known, *([asked[spec.entity_key]] if spec.entity_key in asked else [])])
         current = self._look_up(asked, self.columns, len(data) + len(self.ended))
         taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
         others = self._links(target_keys=_values(taken))
         every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
-        return by_rules(spec, data, wanted, current.frame, every), current
+        return by_rules(spec, data, wanted, current.frame, every, self.gone), current
 
     def _current(self, wanted: pd.DataFrame) -> Snapshot:
         """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""
@@ -228,11 +260,7 @@ class _Comparison:
     ) -> pd.DataFrame:
         """Links from the source's side of this process."""
         ours = None if source_keys is None else [str(k) for k in source_keys if k is not None]
-        name = name or self.spec.links
-        if self.spec.direction == "to_hr":
-            return self.store.links(name, source_keys=ours, target_keys=target_keys)
-        found = self.store.links(name, source_keys=target_keys, target_keys=ours)
-        return found.rename(columns={"source_key": "target_key", "target_key": "source_key"})[list(LINKS)]
+        return _links_of(self.store, self.spec, ours, target_keys, name)
 
     # -- what is to become of them ---------------------------------------------------------------------------------
 
@@ -283,6 +311,23 @@ class _Comparison:
         hit = [any(v is not None and str(v).lower() in unreadable for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
         return keys.filter(pa.array(hit, pa.bool_()))
 
+    def _answered_for(self, plan: Plan, current: Snapshot, matched: pa.Array) -> int:
+        """How many rows of the target are this process's: linked or loaded by it, or matched now, and not closed yet.
+
+        What else the other system happens to hold says nothing about how much of ours a plan would change.
+        """
+        if not len(plan.before):
+            return 0
+        key = self.spec.entity_key
+        origin = self.origin if self.whole else self.store.origin(self.spec)
+        ours = pc.unique(pa.concat_arrays([arrow(origin["key"]), matched, arrow(plan.before["key"])]))
+        if not self.closed:
+            return len(ours)
+        columns = {name: self.columns[name] for name in self.closed}
+        rows = current.frame if self.whole else self.target.read(self.spec.entity, columns, {key: _values(ours)}).frame
+        rows = pick(rows, true(pc.is_in(arrow(rows[key]), value_set=ours)))
+        return int((~is_closed(rows, self.closed, self.alike)).sum())
+
     def _leavers(self, plan: Plan, outside: pd.DataFrame, agreed: pd.DataFrame) -> tuple[Plan, pd.DataFrame, pd.DataFrame]:
         """``plan`` with the rows closed whose records have left the scope, the links of these, and what is agreed then."""
         spec = self.spec
@@ -298,6 +343,58 @@ class _Comparison:
         if spec.pair is None:
             return plan, links, agreed
         return plan, links, concat([agreed, closed_as(spec, outside, links, self.closed)])
+
+
+def asked_by_rules(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame) -> dict[str, pa.Array]:
+    """What to look up to find every row that a rule of ``spec`` could match: column of the entity -> values.
+
+    Several rules may ask for one column. Of columns that match together the one with the most values narrows it down enough.
+    """
+    asked: dict[str, list[pa.Array]] = {}
+    for rule in spec.match:
+        if rule.together:
+            name = max(rule.together, key=lambda column: wanted[column].nunique())
+            asked.setdefault(name, []).append(arrow(wanted[name]))
+        else:
+            asked.setdefault(rule.target, []).append(arrow(data[rule.source]))
+    return {name: pa.concat_arrays(values) for name, values in asked.items()}
+
+
+def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store: Store) -> tuple[pd.DataFrame, bool]:
+    """Rows of the target that these creates (changes of a plan) would make a second time, and whether all could be read.
+
+    By the process's own rules, over what the creates would write: ``key`` (of the create) and ``given`` (of the row).
+    """
+    rules = [
+        r
+        for r in spec.match
+        if (r.target in creates if r.source else set(r.together) <= set(creates.columns)) or r.target == spec.entity_key
+    ]
+    if not len(creates) or not rules:
+        return empty({"key": "text", "given": "text"}), True
+    spec = spec.model_copy(update={"match": tuple(rules)})
+    key = arrow(creates["key"])
+    nothing = pa.nulls(len(creates), pa.string())
+    said = {rule.source: arrow(creates[rule.target]) if rule.target in creates else nothing for rule in rules if rule.source}
+    natural = {spec.natural_key: said.get(spec.natural_key, nothing)} if spec.natural_key else {}
+    data = frame({**said, **natural, spec.key: key})
+    wanted = frame({"source_key": key, **{name: arrow(creates[name]) for name in spec.columns() if name in creates}})
+    found = target.read(spec.entity, spec.columns(), {n: _values(v) for n, v in asked_by_rules(spec, data, wanted).items()})
+    linked_there = _links_of(store, spec, None, _values(arrow(found.frame[spec.entity_key])))
+    matched = by_rules(spec, data, wanted, found.frame, linked_there)
+    there = true(pc.is_in(matched.keys, value_set=arrow(found.frame[spec.entity_key])))
+    return pick(frame({"key": key, "given": matched.keys}), there), found.complete
+
+
+def _links_of(
+    store: Store, spec: ProcessSpec, source_keys: Sequence[str] | None, target_keys: Sequence[str] | None, name: str | None = None
+) -> pd.DataFrame:
+    """Links from the source's side of a process."""
+    name = name or spec.links
+    if spec.direction == "to_hr":
+        return store.links(name, source_keys=source_keys, target_keys=target_keys)
+    found = store.links(name, source_keys=target_keys, target_keys=source_keys)
+    return found.rename(columns={"source_key": "target_key", "target_key": "source_key"})[list(LINKS)]
 
 
 def _with_hash(spec: ProcessSpec, held: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:

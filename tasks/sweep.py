@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reconciliation.ask import Ask, Range, columns, custom
-from reconciliation.frame import pick, strings
-from reconciliation.ports import Source, Store
+from reconciliation.frame import arrow, pick, strings, true
+from reconciliation.ports import Source, Store, Target
 from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import missing, verified
@@ -22,6 +23,34 @@ def sweep_part(source: Source, spec: ProcessSpec, part: Range | None) -> Snapsho
     """The records of one part, known ones too and whatever their scope."""
     read = source.read(spec.feed, columns(spec), custom(spec), Ask(range=part, skip_known=False), NOTHING, spec.fingerprint())
     return with_joined(source, spec, read)
+
+
+PEOPLE = {"to_hr": ("User", "id"), "from_hr": ("employees", "employee_id")}
+"""The feed of people on each side that is read, and its key."""
+
+
+def of_visible_people(source: Source, store: Store, target: Target, spec: ProcessSpec, gone: pa.Array) -> pa.Array:
+    """Those of ``gone`` whose person the source still shows, or whose row belongs to nobody.
+
+    Somebody who cannot be seen (out of the service user's sight, deleted, unreadable) has not lost everything: what is said of
+    them stays as it is until they can be seen.
+    """
+    if not spec.person or not len(gone):
+        return gone
+    origin = store.origin(spec)
+    rows = origin[origin["source_key"].isin(gone.to_pylist())]
+    held = target.read(spec.entity, {spec.holder: "text"}, {spec.entity_key: [str(key) for key in rows["key"]]}).frame
+    people = [str(key) for key in held[spec.holder].dropna().unique()]
+    feed, key = PEOPLE[spec.direction]
+    to_hr = spec.direction == "to_hr"
+    links = store.links("employees", target_keys=people) if to_hr else store.links("employees", source_keys=people)
+    ours, theirs = ("source_key", "target_key") if to_hr else ("target_key", "source_key")
+    asked = tuple(str(name) for name in links[ours])
+    seen = source.read(feed, [key], (), Ask(keys=asked, skip_known=False), NOTHING, spec.fingerprint()) if asked else None
+    there = links[links[ours].isin(seen.frame[key])][theirs] if seen is not None else links[theirs]
+    unseen = held[held[spec.holder].isin(people) & ~held[spec.holder].isin(there)]
+    kept = rows[rows["key"].isin(unseen[spec.entity_key])]["source_key"]
+    return gone.filter(pa.array(~true(pc.is_in(gone, value_set=arrow(kept)))))
 
 
 @step("verify")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from reconciliation.ask import Ask
 from reconciliation.errors import CredentialsRefused, HrsyncError, Misconfigured, SourceFailed, TargetFailed
 from reconciliation.frame import arrow, concat, empty, frame, of, pick, true
+from reconciliation.identifiers import spellings
 from reconciliation.match import PROVISIONAL
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS
@@ -67,7 +68,7 @@ class AccessplanitTarget:
                 found = [
                     self.source.read(entity, names, custom, Ask(keys=keys, by=by, skip_known=False), NOTHING, SEED)
                     for by, values in lookups.items()
-                    if (keys := tuple(v for v in values if not v.startswith(PROVISIONAL)))
+                    if (keys := _spelled(by, values))
                 ]
                 asked = [v for v in lookups.get("id", ()) if v.startswith(PROVISIONAL)]
                 if asked:
@@ -175,6 +176,12 @@ class AccessplanitTarget:
         if isinstance(value, date):
             return f"{value.isoformat()}T00:00:00"
         return value
+
+
+def _spelled(column: str, values: Sequence[str]) -> tuple[str, ...]:
+    """What to ask for: of e-mail addresses and numbers every spelling, for a server that compares to the letter; keys as they are."""
+    real = [value for value in values if not value.startswith(PROVISIONAL)]
+    return tuple(real) if column == "id" else tuple(dict.fromkeys(way for value in real for way in spellings(value)))
 
 
 def _with(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -14,9 +14,18 @@ _TYPES: dict[str, type[sa.types.TypeEngine[object]]] = {
 
 
 def _entity(
-    name: str, key: str, columns: str, *, mandatory: str = "", folded: str = "", indexed: str = "", defaults: dict[str, str] | None = None
+    name: str,
+    key: str,
+    columns: str,
+    *,
+    mandatory: str = "",
+    folded: str = "",
+    indexed: str = "",
+    identifier: bool = False,
+    defaults: dict[str, str] | None = None,
 ) -> sa.Table:
-    """``columns``: names, with ``:kind`` where it is not text. folded: looked up without regard to case."""
+    """``columns``: names, with ``:kind`` where it is not text. folded: looked up as identifiers, whatever their spelling; the key too
+    if it is an ``identifier`` that people type."""
     parts = [part.partition(":") for part in columns.split()]
     table = sa.Table(
         name,
@@ -28,7 +37,7 @@ def _entity(
         ),
         sa.Column("custom", sa.Text),
         sa.Column("written_at", sa.DateTime, server_default=sa.func.current_timestamp(), nullable=False),
-        info={"folded": frozenset(folded.split())},
+        info={"folded": frozenset([*folded.split(), *([key] if identifier else [])])},
     )
     for column in folded.split():
         sa.Index(f"ix_{name}_{column}", sa.func.lower(table.c[column]))
@@ -45,6 +54,7 @@ _entity(
     " address town county postcode country custom_for_accessplanit",
     mandatory="surname",
     folded="accessplanit_id employee_number email",
+    identifier=True,
 )
 _entity(
     "awards",

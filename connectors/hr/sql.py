@@ -24,6 +24,7 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
 from reconciliation.frame import ARROW, Kind, arrow, empty, frame, of, pick, strings
+from reconciliation.identifiers import identifier
 from reconciliation.plan import managed
 from reconciliation.receipts import RECEIPTS, as_found
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -110,17 +111,16 @@ class SqlHr:
             # SQLite's own moments are texts of whole seconds, which sort before the same second with a fraction.
             low = since.astimezone(UTC).replace(tzinfo=None) - timedelta(seconds=1)
             statement = statement.where(table.c["written_at"] >= low)
-        statements = [statement]
-        if lookups is not None:
-            statements = [
-                statement.where(_one_of(table, name, values[i : i + LOOKUP]))
-                for name, values in lookups.items()
-                for i in range(0, len(values), LOOKUP)
-            ]
-        found = [row for each in statements for row in connection.execute(each)]
-        if len(statements) > 1:
-            found = list({row[0]: row for row in found}.values())
-        return _read(kinds, found)
+        if lookups is None:
+            return _read(kinds, connection.execute(statement).all())
+        statement = statement.add_columns(*(sa.cast(table.c[n], sa.Text) for n in lookups))
+        statements = [
+            statement.where(_one_of(table, name, values[i : i + LOOKUP], connection.dialect.name))
+            for name, values in lookups.items()
+            for i in range(0, len(values), LOOKUP)
+        ]
+        rows = list({row[0]: row for each in statements for row in connection.execute(each)}.values())
+        return _read(kinds, _found(table, list(kinds), lookups, rows))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """None: the database says itself what it refuses."""
@@ -290,10 +290,30 @@ def _key(table: sa.Table) -> sa.Column[Any]:
     return next(iter(table.primary_key.columns))
 
 
-def _one_of(table: sa.Table, name: str, values: Sequence[str]) -> sa.ColumnElement[bool]:
-    if name in table.info["folded"]:
-        return sa.func.lower(table.c[name]).in_([value.lower() for value in values])
-    return table.c[name].in_(values)
+def _one_of(table: sa.Table, name: str, values: Sequence[str], dialect: str) -> sa.ColumnElement[bool]:
+    """Rows that may have one of ``values`` in a column: for an identifier also those whose value the database cannot compare
+    itself, because it is not plain ASCII or has space around it (:func:`_found` decides)."""
+    column = table.c[name]
+    if name not in table.info["folded"]:
+        return column.in_(values)
+    odd = column.op("GLOB")("*[^ -~]*") if dialect == "sqlite" else column.op("~")("[^ -~]")
+    plain = sorted({identifier(value) for value in values})
+    return sa.func.lower(column).in_(plain) | odd | (column != sa.func.trim(column))
+
+
+def _found(table: sa.Table, names: Sequence[str], lookups: Mapping[str, Sequence[str]], rows: Sequence[Any]) -> list[Any]:
+    """The rows that have one of the values asked for in one of the columns, by the normalisation that matching uses.
+
+    A row ends with the values of the look-up columns.
+    """
+    wanted = {n: {identifier(v) if n in table.info["folded"] else v for v in values} for n, values in lookups.items()}
+    start = len(names)
+    found = []
+    for row in rows:
+        told = zip(lookups, row[start:], strict=True)
+        if any(v is not None and (identifier(str(v)) if n in table.info["folded"] else v) in wanted[n] for n, v in told):
+            found.append(row[:start])
+    return found
 
 
 @contextmanager

@@ -73,6 +73,12 @@ class Links(Part):
         since = naive(now)
         values = [{"entity": spec.links, "source_key": s, "target_key": k, "since": since, "origin": "matched"} for s, k in rows]
         if values:
+            # Matching has found these rows free: whoever was linked to one of them is gone or has left.
+            c = t.link.c
+            theirs = t.link.delete().where(c.entity == spec.links, c.origin != "set", c.target_key == sa.bindparam("k"))
+            connection.execute(
+                theirs.where(c.source_key != sa.bindparam("s")), [{"k": v["target_key"], "s": v["source_key"]} for v in values]
+            )
             statement = upsert(
                 self.engine,
                 t.link,

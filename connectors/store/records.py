@@ -80,6 +80,16 @@ class Records(Part):
         for i in range(0, len(keys), IN):
             connection.execute(t.record.delete().where(r.process == process, r.key.in_(keys[i : i + IN])))
 
+    def show_opposite(self, connection: sa.Connection, spec: ProcessSpec, written: Sequence[str], now: datetime) -> None:
+        """What this process has written is looked at again by the process of the other direction, whatever that one knows of it."""
+        if spec.opposite is None or not written:
+            return
+        q = t.quarantine.c
+        self.unland(connection, spec.opposite, written)
+        for i in range(0, len(written), IN):
+            rests = t.quarantine.update().where(q.process == spec.opposite, q.status == "open", q.key.in_(written[i : i + IN]))
+            connection.execute(rests.where(q.stage != "gone").values(next_attempt=naive(now)))
+
     def move(self, connection: sa.Connection, spec: ProcessSpec, before: Watermark, after: Watermark) -> None:
         """Moves the watermark from ``before`` to ``after``; leaves it where another run has moved it meanwhile."""
         fingerprint = spec.fingerprint()

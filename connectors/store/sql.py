@@ -98,6 +98,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy, Hist
             self.agree(connection, spec.pair, settled.agreed)
             self.quarantine(connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now)
             self.arrive(connection, spec, settled.links, now)
+            self.show_opposite(connection, spec, settled.written, now)
             report.drift = self.news(connection, spec.name, draft.drift, now)
             if failure is None:
                 self.release(connection, run, spec.name, draft.retried, now, looked_again=draft.looked_again, whole=draft.whole)

@@ -24,8 +24,8 @@ class Sweeps(Part):
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
         """When the sweep began that is under way and can be taken up; ``None`` if there is none.
 
-        It cannot if it is too old, if runs have tried too often, or if the process has written to HR since: what its
-        parts hold may be older than what HR holds by now.
+        It cannot if it is too old, if runs have tried too often, or if the process or that of the other direction has written
+        since: what its parts hold may be older than what both sides hold by now.
         """
         fingerprint, i, r = spec.fingerprint(), t.intent.c, t.run.c
         with failing(), self.engine.begin() as connection:
@@ -35,7 +35,7 @@ class Sweeps(Part):
             tries = sa.select(sa.func.count()).where(
                 r.process == spec.name, r.fingerprint == fingerprint, r.mode == "sweep", r.started >= began
             )
-            wrote = sa.select(i.id).where(i.process == spec.name, i.at > began).limit(1)
+            wrote = sa.select(i.id).where(i.process.in_([spec.name, spec.opposite or spec.name]), i.at > began).limit(1)
             old = aware(began) < now - FRESH
             if old or connection.execute(tries).scalar_one() >= ATTEMPTS or connection.execute(wrote).first():
                 self.drop_parts(connection, spec)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reconciliation.errors import Misconfigured
 from reconciliation.frame import arrow, of
+from reconciliation.identifiers import identifier
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -102,12 +103,12 @@ class BambooHr:
         found: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
         self._ids = {}
-        folded = {name: {v.lower() for v in values} for name, values in (lookups or {}).items()}
+        plain = {name: {identifier(v) for v in values} for name, values in (lookups or {}).items()}
         for raw in rows:
             row = {n: str(raw.get(names[n]) or "").strip() or None for n in wanted}
             if "status" in row:
                 row["status"] = "Inactive" if str(row["status"]).lower() == "inactive" else "Active"
-            asked = lookups is None or any(str(row[n]).lower() in values for n, values in folded.items() if row[n] is not None)
+            asked = lookups is None or any(identifier(str(row[n])) in values for n, values in plain.items() if row[n] is not None)
             key = row["employee_id"]
             if key is None or row["id"] is None:
                 if asked:

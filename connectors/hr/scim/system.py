@@ -15,6 +15,7 @@ from scim2_models import ListResponse, Schema, SCIMException, SearchRequest, Use
 
 from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 from reconciliation.frame import arrow, of
+from reconciliation.identifiers import identifier, spellings
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -209,7 +210,7 @@ class ScimHr:
         found = []
         for column, values in lookups.items():
             path = self._path(column)
-            tests = [f"{path} eq {json.dumps(value)}" for value in values]
+            tests = [f"{path} eq {json.dumps(spelling)}" for value in values for spelling in spellings(value)]
             found += [" or ".join(tests[i : i + IN_ONE]) for i in range(0, len(tests), IN_ONE)]
         return found
 
@@ -381,4 +382,5 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _meets(found: Mapping[str, Any], lookups: Mapping[str, Sequence[str]]) -> bool:
-    return any(found.get(name) is not None and str(found[name]).lower() in {v.lower() for v in values} for name, values in lookups.items())
+    wanted = ((found.get(name), {identifier(v) for v in values}) for name, values in lookups.items())
+    return any(value is not None and identifier(str(value)) in values for value, values in wanted)
