@@ -32,7 +32,11 @@ SPEC = ProcessSpec(
         MatchRule(source="external_id", target="employee_number"),
         MatchRule(source="email", target="email", weak=True),
     ),
-    scope=Scope(clauses=(Clause(column="status", values=("Enabled", "New")),), closed=(("status", "Inactive"),)),
+    scope=Scope(
+        clauses=(Clause(column="status", values=("Enabled", "New")),),
+        closes=Clause(column="status", op="not_in", values=("Enabled", "New")),
+        closed=(("status", "Inactive"),),
+    ),
 )
 
 

@@ -87,7 +87,7 @@ def contradictions(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, 
 
     own: accessplanit's own ID counts as well. That another user stands in the row does not make two people of one.
     Strong rules that share accessplanit's column are one identifier: it may stand in any of HR's columns. Where HR has a
-    column for it beside the key, a key alone contradicts nothing.
+    column for it beside its own key, that column alone tells whether two are different.
     """
     clash = np.zeros(len(found), dtype=bool)
     source, there = found["source"].to_numpy(), found["target"].to_numpy()
@@ -100,12 +100,11 @@ def contradictions(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, 
         hr_key = spec.entity_key if to_hr else spec.key
         named = [rule for rule in group if (rule.target if to_hr else rule.source) != hr_key]
         same, told = np.zeros(len(found), dtype=bool), np.zeros(len(found), dtype=bool)
-        for rule in group:
+        for rule in named or group:
             ours = identifiers(arrow(data[rule.source])).take(pa.array(source))
             theirs = identifiers(arrow(target[rule.target])).take(pa.array(there))
             same |= true(pc.equal(ours, theirs))
-            if rule in named or not named:
-                told |= np.asarray(pc.is_valid(ours)) & np.asarray(pc.is_valid(theirs))
+            told |= np.asarray(pc.is_valid(ours)) & np.asarray(pc.is_valid(theirs))
         clash |= told & ~same
     return clash
 
@@ -193,7 +192,7 @@ class _Words:
 
 def _disagreement(spec: ProcessSpec) -> str:
     names = dict.fromkeys(rule.source for rule in spec.match if rule.source)
-    return " and ".join([", ".join(list(names)[:-1]), list(names)[-1]] if len(names) > 1 else names) + " do not agree"
+    return f"{', '.join(names)} do not agree"
 
 
 def _free(spec: ProcessSpec, target: pd.DataFrame, links: pd.DataFrame, gone: pa.Array | None) -> np.ndarray[Any, Any]:
@@ -201,7 +200,7 @@ def _free(spec: ProcessSpec, target: pd.DataFrame, links: pd.DataFrame, gone: pa
     because the record that they were linked to has left."""
     holding = links if gone is None else pick(links, ~true(pc.is_in(arrow(links["source_key"]), value_set=gone)))
     taken = true(pc.is_in(arrow(target[spec.entity_key]), value_set=arrow(holding["target_key"])))
-    return ~taken | _ended(spec, target)
+    return np.asarray(~taken | _ended(spec, target))
 
 
 def _ended(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
@@ -218,9 +217,9 @@ def _ended(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 
 def _without_gone(spec: ProcessSpec, target: pd.DataFrame, gone: pa.Array | None) -> pd.DataFrame:
-    """``target`` without what the column that names the source's record says of records that are gone or have left."""
+    """``target`` without what HR's column for accessplanit's ID says of users who are gone or have left."""
     named = [rule.target for rule in spec.match if rule.source == spec.key and rule.target != spec.entity_key]
-    if not named:
+    if spec.direction != "to_hr" or not named:
         return target
     past = _ended(spec, target)
     if gone is not None:
@@ -243,9 +242,10 @@ def _candidates(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, und
 def _agreed(found: pd.DataFrame, rows: int) -> tuple[np.ndarray[Any, Any], pd.DataFrame]:
     """Which source rows have candidates of which not exactly one is found by all rules that find any; and the one of each
     other row (``source``, ``target``)."""
-    rules = found.groupby("source")["rule"].nunique()
-    votes = found.drop_duplicates().groupby(["source", "target"], as_index=False)["rule"].nunique()
-    unanimous = votes[votes["rule"] == votes["source"].map(rules)]
+    votes = found.groupby(["source", "target"])["rule"].nunique().rename("votes").reset_index()
+    voters = found.groupby("source")["rule"].nunique().rename("voters").reset_index()
+    counted = votes.merge(voters, on="source")
+    unanimous = counted[counted["votes"] == counted["voters"]]
     single = unanimous[~unanimous["source"].duplicated(keep=False)][["source", "target"]]
     several = _at(found["source"], rows) & ~_at(single["source"], rows)
     return several, single.reset_index(drop=True)

@@ -12,8 +12,8 @@ newest     only S has changed since the agreement: written; only T: left alone; 
 =========  ==========================================================================================================
 
 Where nothing was agreed yet, a value fills the place where the other side has none, and of two values that of the side
-counts that ``first`` names; but whether somebody has left is HR's to say. A conflict is decided by the later change (``conflict="newest"``) or held with both values
-for a person, as it is where one of the moments is not known.
+counts that ``first`` names; but whether somebody has left is HR's to say. A conflict is decided by the later change
+(``conflict="newest"``) or held with both values for a person, as it is where one of the moments is not known.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _ended(spec: ProcessSpec, field: FieldMap, ours: pa.Array, theirs: pa.Array)
         return np.zeros(len(ours), dtype=bool)
     value = canonical(field, pa.array([closed], pa.string()))[0]
     here, there = (true(pc.equal(folded(canonical(field, side)), fold(value.as_py()))) for side in (ours, theirs))
-    return here != there
+    return np.asarray(here != there)
 
 
 def _newer(

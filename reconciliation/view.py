@@ -17,8 +17,8 @@ from .awards import states
 from .classes import AMBIGUOUS, BOTH, DIFFERS, EQUAL, EXPLAINED, MISSING, OUTSIDE, QUARANTINED, REMEDIES, UNLINKED, for_a_reason
 from .desired import WAITS
 from .frame import ARROW, arrow, concat, empty, folded, frame, is_among, pick, take, true, with_columns
-from .inquiry import Inquiry, asked_about, award_of, business_day, holder_of, in_period
 from .identifiers import identifiers
+from .inquiry import Inquiry, asked_about, award_of, business_day, holder_of, in_period
 from .match import linked
 from .ownership import CONFLICT, Decided, canonical
 from .plan import is_closed

@@ -234,10 +234,10 @@ def match(
     )
 
 
-def test_rules_apply_in_order_and_links_come_first() -> None:
+def test_all_rules_count_and_links_come_first() -> None:
     employees = [("1", None, "E1", "a@x.example"), ("2", None, None, "B@x.example "), ("3", "u3", "E3", None), ("4", None, "E4", None)]
     people = [
-        ("u1", "E1", "b@x.example"),
+        ("u1", "E1", "elsewhere@x.example"),
         ("u2", None, "b@x.example"),
         ("u3", None, None),
         ("u4", "E1", None),
@@ -413,5 +413,5 @@ def test_match_rules_are_the_guides() -> None:
         MatchRule(source="id", target="accessplanit_id"),
         MatchRule(source="external_id", target="employee_id"),
         MatchRule(source="external_id", target="employee_number"),
-        MatchRule(source="email", target="email"),
+        MatchRule(source="email", target="email", weak=True),
     )
