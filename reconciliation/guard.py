@@ -38,14 +38,14 @@ def breaches(
         elif rows > limit.absolute and _too_large(kind, rows, whole, limit.percent, guard.population):
             share = f"more than {limit.percent:g} % and " if whole >= guard.population else ""
             found.append(f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}")
-    if (
-        guard.close is not None
-        and counts.get("close", 0)
-        and (vanished == loaded or (vanished >= FEW and vanished * 2 >= loaded))
-        and vanished
-    ):
+    if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
         found.append(f"{vanished} of the {loaded} records that were loaded are missing from the source")
     return found
+
+
+def _lost(vanished: int, loaded: int) -> bool:
+    """Whether the source has lost all that was loaded, or half of more than a few."""
+    return 0 < vanished == loaded or (vanished >= FEW and vanished * 2 >= loaded)
 
 
 def _too_large(kind: str, rows: int, whole: int, percent: float, enough: int) -> bool:

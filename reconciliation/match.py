@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +15,9 @@ from .frame import arrow, empty, fold, folded, frame, pick, true
 from .identifiers import identifiers
 from .spec import MatchRule, ProcessSpec
 
-HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text"}
-"""A held row: nothing is wrong with it, but loading it now would be a guess."""
+HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text"}
+"""A held row: nothing is wrong with it, but loading it now would be a guess. raw: for whoever decides, such as the rows that
+it may be, as JSON (field -> keys): personal data, for the store only."""
 PROVISIONAL = "new:"
 """What the key of a row begins with that the target will give a key of its own (``ProcessSpec.new_key``)."""
 LINKS = {"source_key": "text", "target_key": "text"}
@@ -35,7 +37,7 @@ class Matched:
     """Keys of target rows that a held row may be: somebody has a claim to them."""
 
 
-def held(keys: pa.Array, field: str, reason: str, waits_for: pa.Array | None = None) -> pd.DataFrame:
+def held(keys: pa.Array, field: str, reason: str, waits_for: pa.Array | None = None, raw: pa.Array | None = None) -> pd.DataFrame:
     """Rows of :data:`HELD` that share a reason."""
     count = len(keys)
     return frame(
@@ -44,6 +46,7 @@ def held(keys: pa.Array, field: str, reason: str, waits_for: pa.Array | None = N
             "field": pa.array([field] * count, pa.string()),
             "reason": pa.array([reason] * count, pa.string()),
             "waits_for": waits_for if waits_for is not None else pa.nulls(count, pa.string()),
+            "raw": raw if raw is not None else pa.nulls(count, pa.string()),
         }
     )
 
@@ -128,12 +131,14 @@ def by_rules(
     free = _free(spec, target, links, gone)
     problems: list[pd.DataFrame] = []
     contested = pd.Series([], dtype="int64")
+    candidates: dict[int, str] = {}
 
     def hold(mask: np.ndarray[Any, Any], field: str, reason: str) -> None:
         nonlocal undecided
         mask = mask & undecided
         if mask.any():
-            problems.append(held(source_keys.filter(pa.array(mask)), field, reason))
+            raw = pa.array([candidates.get(place) for place in np.flatnonzero(mask).tolist()], pa.string())
+            problems.append(held(source_keys.filter(pa.array(mask)), field, reason, raw=raw))
             undecided = undecided & ~mask
 
     words = _Words.of(spec)
@@ -142,6 +147,7 @@ def by_rules(
         known = _without_gone(spec, target, gone)
         found = _candidates(spec, data, known, undecided)
         several, chosen = _agreed(found, len(data))
+        candidates = _named(spec, found, target_keys)
         hold(several, by_value[0].source, f"leads to different {words.others}: {_disagreement(spec)}")
         contradicting = chosen[contradictions(spec, data, known, chosen, own=True)]
         hold(_at(contradicting["source"], len(data)), by_value[0].source, f"an identifier of the {words.other} found says otherwise")
@@ -249,6 +255,15 @@ def _agreed(found: pd.DataFrame, rows: int) -> tuple[np.ndarray[Any, Any], pd.Da
     single = unanimous[~unanimous["source"].duplicated(keep=False)][["source", "target"]]
     several = _at(found["source"], rows) & ~_at(single["source"], rows)
     return several, single.reset_index(drop=True)
+
+
+def _named(spec: ProcessSpec, found: pd.DataFrame, target_keys: pa.Array) -> dict[int, str]:
+    """Position of a source row -> the keys of the rows that it may be, by the field that says so, as JSON."""
+    doubtful = found[found["source"].duplicated(keep=False) | found["target"].duplicated(keep=False)]
+    named: dict[int, dict[str, list[str]]] = {}
+    for source, target, rule in doubtful[["source", "target", "rule"]].itertuples(index=False):
+        named.setdefault(source, {}).setdefault(spec.match[rule].source, []).append(target_keys[target].as_py())
+    return {source: json.dumps(by_field) for source, by_field in named.items()}
 
 
 def _twins(

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconciliation.ask import Ask, Range, columns, custom
+from reconciliation.errors import SourceFailed
 from reconciliation.frame import arrow, pick, strings, true
+from reconciliation.guard import FEW
 from reconciliation.ports import Source, Store, Target
 from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
@@ -34,6 +36,9 @@ def of_visible_people(source: Source, store: Store, target: Target, spec: Proces
 
     Somebody who cannot be seen (out of the service user's sight, deleted, unreadable) has not lost everything: what is said of
     them stays as it is until they can be seen.
+
+    Raises:
+        SourceFailed: not one of several people can be seen: the feed of people is not to be believed.
     """
     if not spec.person or not len(gone):
         return gone
@@ -47,6 +52,11 @@ def of_visible_people(source: Source, store: Store, target: Target, spec: Proces
     ours, theirs = ("source_key", "target_key") if to_hr else ("target_key", "source_key")
     asked = tuple(str(name) for name in links[ours])
     seen = source.read(feed, [key], (), Ask(keys=asked, skip_known=False), NOTHING, spec.fingerprint()) if asked else None
+    if seen is not None and len(asked) >= FEW and not len(seen.frame) and not len(seen.rejected):
+        raise SourceFailed(
+            f"{spec.source_side} shows none of the {len(asked)} people whose records are missing",
+            f"Check what the service user may see in {spec.source_side}, then run again. Nothing was closed.",
+        )
     there = links[links[ours].isin(seen.frame[key])][theirs] if seen is not None else links[theirs]
     unseen = held[held[spec.holder].isin(people) & ~held[spec.holder].isin(there)]
     kept = rows[rows["key"].isin(unseen[spec.entity_key])]["source_key"]

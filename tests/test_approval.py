@@ -112,7 +112,7 @@ def test_the_form_shows_counts_and_digest_and_approving_applies_exactly_that_pla
     assert schema["properties"]["decision"]["enum"] == ["approve", "reject"]
     assert schema["properties"]["digest"]["default"] == digest
     employees = len(configured.rows("employees"))
-    for said in (digest, f"update | {employees:,}", "more than 10 %", f"rows in HR now | {employees:,}"):
+    for said in (digest, f"update | {employees:,}", "more than 10 %", f"HR, rows of this process | {employees:,}"):
         assert said in text, said
     assert "Renamed" not in companies(configured)
     assert f"an approval in the Prefect run {run}" in hrsync("status")

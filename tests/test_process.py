@@ -166,7 +166,7 @@ def test_two_users_with_one_number_are_held_and_their_neighbours_load(side: Side
     report = side.users()
     assert report.outcomes["held"] == 2
     assert report.outcomes["created"] == report.read - 2
-    assert "several users have the same external_id" in str(report.reasons)
+    assert "several users lead to the same employee" in str(report.reasons)
     with side.sandbox.engine.connect() as connection:
         one = connection.exec_driver_sql("SELECT min(ID) FROM \"User\" WHERE ExternalID = 'SAME'").scalar_one()
     sql(side, 'UPDATE "User" SET ExternalID = ?, DateUpdated = ? WHERE ID = ?', "OTHER", touch(side), one)
@@ -217,7 +217,7 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
     sql(side, "UPDATE \"User\" SET MainCompanyName = 'Renamed', DateUpdated = ?", touch(side))
     before = side.dump()
     strict = users_to_hr.SPEC.model_copy(update={"guard": Guard(update=Limit(percent=10, absolute=5))})
-    with pytest.raises(UnsafePlan, match=r"rows to update of .* more than 10 %") as stopped:
+    with pytest.raises(UnsafePlan, match=r"rows to update in HR: more than 10 %") as stopped:
         side.run(strict)
     assert side.dump() == before
     with pytest.raises(StalePlan, match="No plan 0000000000000000"):

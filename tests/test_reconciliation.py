@@ -350,7 +350,29 @@ def test_a_guard_needs_percent_and_absolute_and_a_population(rows: int, populati
     limit = Limit(percent=percent, absolute=absolute)
     chosen = Guard(create=limit, update=limit, close=limit, population=50)
     share = kind != "create" if population < 50 else rows * 100 > percent * population
-    assert bool(guard.breaches({kind: rows}, population, chosen)) == (rows > absolute and share)
+    half = kind == "close" and rows >= guard.FEW and rows * 2 >= population
+    assert bool(guard.breaches({kind: rows}, population, chosen, side="HR")) == (half or (rows > absolute and share))
+
+
+@pytest.mark.parametrize(
+    ("counts", "answered_for", "vanished", "loaded", "stopped"),
+    [
+        ({"update": 35}, 35, 0, 35, "35 of 35 rows to update in HR: more than 20"),
+        ({"close": 21}, 21, 21, 21, "21 of 21 rows to close in HR: half or more of them"),
+        ({"close": 8}, 2000, 8, 8, "8 of the 8 records that were loaded are missing from the source"),
+        ({"close": 2}, 4, 2, 4, None),
+        ({"close": 5}, 100, 5, 100, None),
+        ({"close": 1}, 1, 1, 1, "1 of the 1 records that were loaded are missing from the source"),
+    ],
+)
+def test_law_16_a_guard_counts_what_the_process_answers_for(
+    counts: dict[str, int], answered_for: int, vanished: int, loaded: int, stopped: str | None
+) -> None:
+    limit = Limit(percent=10, absolute=20)
+    chosen = Guard(create=limit, update=limit, close=limit, population=50)
+    reasons = guard.breaches(counts, 100_000, chosen, answered_for=answered_for, vanished=vanished, loaded=loaded, side="HR")
+    assert bool(reasons) == bool(stopped)
+    assert stopped is None or stopped in reasons
 
 
 @given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), st.integers(0, 7200 * 10))

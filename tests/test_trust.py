@@ -332,7 +332,11 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     )
     both(side)
     (held,) = side.store.quarantined(USERS.name)
-    assert (held["key"], held["stage"], held["reason"]) == (key, "held", "several employees have the same email")
+    assert (held["key"], held["stage"], held["reason"]) == (
+        key,
+        "held",
+        "leads to different employees: id, external_id, email do not agree",
+    )
     now = datetime.now(UTC)
     side.store.set_link("employees", key, "H2", now)
     side.store.look_again([USERS, AWARDS], key, None, "linked by hand", now)
