@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated
@@ -181,6 +182,11 @@ def _no_entry(entry: int) -> Misconfigured:
     return Misconfigured(f"The quarantine has no open entry {entry}", "Look it up with 'hrsync quarantine list'.")
 
 
+def _candidates(raw: str | None) -> str:
+    """The rows that a held record may be, by the field that says so (``match.HELD``)."""
+    return "; ".join(f"{field}: {', '.join(keys)}" for field, keys in json.loads(raw or "{}").items())
+
+
 @links.command("list")
 @plain_errors
 def links_list(
@@ -197,9 +203,9 @@ def links_list(
                 for e in opened.quarantined(stage="held", limit=ALL)
                 if e["process"] in matching and not e["waits_for"] and e["field"] != "(link)" and e["reason"] != CONFLICT
             ][:limit]
-            table = Table("process", "record", "why it is not linked")
+            table = Table("process", "record", "why it is not linked", "what it may be")
             for e in rows:
-                table.add_row(e["process"], e["key"], f"{e['field']}: {e['reason']}")
+                table.add_row(e["process"], e["key"], f"{e['field']}: {e['reason']}", _candidates(e["raw"]))
             out.print(unbroken(table, 2) if rows else "Nothing waits to be linked.")
             return
         rows = opened.listed(None, key, limit)

@@ -148,7 +148,7 @@ def by_rules(
         found = _candidates(spec, data, known, undecided)
         several, chosen = _agreed(found, len(data))
         candidates = _named(spec, found, target_keys)
-        hold(several, by_value[0].source, f"leads to different {words.others}: {_disagreement(spec)}")
+        hold(several, by_value[0].source, f"may be one of several {words.others}, by {_identifiers(spec)}")
         contradicting = chosen[contradictions(spec, data, known, chosen, own=True)]
         hold(_at(contradicting["source"], len(data)), by_value[0].source, f"an identifier of the {words.other} found says otherwise")
         taken = chosen[~free[chosen["target"].to_numpy()]]
@@ -196,9 +196,9 @@ class _Words:
         return cls(*user, *employee) if spec.direction == "to_hr" else cls(*employee, *user)
 
 
-def _disagreement(spec: ProcessSpec) -> str:
-    names = dict.fromkeys(rule.source for rule in spec.match if rule.source)
-    return f"{', '.join(names)} do not agree"
+def _identifiers(spec: ProcessSpec) -> str:
+    *names, last = dict.fromkeys(rule.source for rule in spec.match if rule.source)
+    return f"{', '.join(names)} or {last}" if names else last
 
 
 def _free(spec: ProcessSpec, target: pd.DataFrame, links: pd.DataFrame, gone: pa.Array | None) -> np.ndarray[Any, Any]:

@@ -94,7 +94,8 @@ def test_links_are_listed_set_and_undone(configured: Side) -> None:
             "INSERT INTO employees (employee_id, surname, email) VALUES ('H1', 'a', 'shared@x.example'), ('H2', 'b', 'shared@x.example')"
         )
     hrsync("run", "users_to_hr")
-    assert re.search(rf"{key} │ email: several employees have the same email", hrsync("links", "list", "--held"))
+    why = "id: may be one of several employees, by id, external_id or email"
+    assert re.search(rf"{key} │ {why} │ email: H1, H2", hrsync("links", "list", "--held"))
     assert "HR has no employee_id 'H3'" in hrsync("links", "set", "employees", key, "H3", code=1)
     assert "not linked to awards. Use one of employees" in hrsync("links", "set", "awards", key, "H1", code=1)
     assert f"{key} is H1" in hrsync("links", "set", "employees", key, "H1")

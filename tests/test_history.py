@@ -262,8 +262,8 @@ def test_people_that_nobody_can_tell_apart_are_ambiguous_and_so_is_the_row(side:
     side.users()
     found = verdicts(ask(side, "users_to_hr"))
     assert found == {
-        one: (c.AMBIGUOUS, "several users have the same email"),
-        two: (c.AMBIGUOUS, "several users have the same email"),
+        one: (c.AMBIGUOUS, "several users lead to the same employee"),
+        two: (c.AMBIGUOUS, "several users lead to the same employee"),
         "E-SHARED": (c.AMBIGUOUS, "several records may be this row"),
     }
 

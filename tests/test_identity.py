@@ -63,7 +63,7 @@ def from_hr(
     return found.keys.to_pylist(), dict(zip(found.held["key"], found.held["reason"], strict=True))
 
 
-AGREE = "do not agree"
+AGREE = "may be one of several"
 TO_HR = [
     ("the number says so", user("u", "E1"), [employee("E1", "E1")], "E1", None),
     ("the number is not HR's key", user("u", "900"), [employee("ROW7", "900")], "ROW7", None),

@@ -335,7 +335,7 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     assert (held["key"], held["stage"], held["reason"]) == (
         key,
         "held",
-        "leads to different employees: id, external_id, email do not agree",
+        "may be one of several employees, by id, external_id or email",
     )
     now = datetime.now(UTC)
     side.store.set_link("employees", key, "H2", now)
