@@ -41,7 +41,7 @@ from tasks.extract import extract
 from tasks.load import load
 from tasks.reconcile import Sides, already_made, compare, compare_all
 from tasks.steps import discreet
-from tasks.sweep import of_visible_people, sweep_part, verify
+from tasks.sweep import believed, of_visible_people, sweep_part, verify
 
 Mode = Literal["apply", "plan"]
 PATIENCE = 600.0
@@ -361,7 +361,7 @@ class _Run:
             reads.append(read)
         whole = merge(reads, spec.key, updated)
         whole, gone = self.call(verify, self.source, store, spec, whole)
-        gone = of_visible_people(self.source, store, self.target, spec, gone)
+        gone = believed(spec, whole, gone, of_visible_people(self.source, store, self.target, spec, gone))
         return began, Swept(whole, gone, len(reads), resumed)
 
     def _needs(self, read: Snapshot) -> None:

@@ -31,14 +31,25 @@ PEOPLE = {"to_hr": ("User", "id"), "from_hr": ("employees", "employee_id")}
 """The feed of people on each side that is read, and its key."""
 
 
+def believed(spec: ProcessSpec, whole: Snapshot, gone: pa.Array, visible: pa.Array) -> pa.Array:
+    """``visible``, the records that are gone although their people are there, unless the source shows nothing at all.
+
+    Raises:
+        SourceFailed: the feed is empty, and so are the people whose records it had.
+    """
+    if len(gone) >= FEW and not len(visible) and not whole.read:
+        raise SourceFailed(
+            f"{spec.source_side} shows no {spec.feed} at all, nor any of the people who had one",
+            f"Check what the service user may see in {spec.source_side}, then run again. Nothing was closed.",
+        )
+    return visible
+
+
 def of_visible_people(source: Source, store: Store, target: Target, spec: ProcessSpec, gone: pa.Array) -> pa.Array:
     """Those of ``gone`` whose person the source still shows, or whose row belongs to nobody.
 
     Somebody who cannot be seen (out of the service user's sight, deleted, unreadable) has not lost everything: what is said of
     them stays as it is until they can be seen.
-
-    Raises:
-        SourceFailed: not one of several people can be seen: the feed of people is not to be believed.
     """
     if not spec.person or not len(gone):
         return gone
@@ -52,11 +63,6 @@ def of_visible_people(source: Source, store: Store, target: Target, spec: Proces
     ours, theirs = ("source_key", "target_key") if to_hr else ("target_key", "source_key")
     asked = tuple(str(name) for name in links[ours])
     seen = source.read(feed, [key], (), Ask(keys=asked, skip_known=False), NOTHING, spec.fingerprint()) if asked else None
-    if seen is not None and len(asked) >= FEW and not len(seen.frame) and not len(seen.rejected):
-        raise SourceFailed(
-            f"{spec.source_side} shows none of the {len(asked)} people whose records are missing",
-            f"Check what the service user may see in {spec.source_side}, then run again. Nothing was closed.",
-        )
     there = links[links[ours].isin(seen.frame[key])][theirs] if seen is not None else links[theirs]
     unseen = held[held[spec.holder].isin(people) & ~held[spec.holder].isin(there)]
     kept = rows[rows["key"].isin(unseen[spec.entity_key])]["source_key"]

@@ -84,7 +84,7 @@ TO_HR = [
 
 
 @pytest.mark.parametrize(("who", "staff", "row", "reason"), [case[1:] for case in TO_HR], ids=[case[0] for case in TO_HR])
-def test_a_user_is_the_employee_on_whom_all_rules_agree(
+def test_law_12_a_user_is_the_employee_on_whom_all_rules_agree(
     who: tuple[object, ...], staff: list[tuple[object, ...]], row: str | None, reason: str | None
 ) -> None:
     for order in itertools.permutations(staff):
@@ -105,7 +105,7 @@ FROM_HR = [
 
 
 @pytest.mark.parametrize(("who", "people", "row", "reason"), [case[1:] for case in FROM_HR], ids=[case[0] for case in FROM_HR])
-def test_an_employee_is_the_user_on_whom_all_rules_agree(
+def test_law_12_an_employee_is_the_user_on_whom_all_rules_agree(
     who: tuple[object, ...], people: list[tuple[object, ...]], row: str | None, reason: str | None
 ) -> None:
     for order in itertools.permutations(people):
@@ -206,7 +206,7 @@ def test_an_identifier_has_one_spelling(text: str) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_look_up_finds_whatever_the_match_accepts(database: str, request: pytest.FixtureRequest) -> None:
+def test_law_12_a_look_up_finds_whatever_the_match_accepts(database: str, request: pytest.FixtureRequest) -> None:
     url = "sqlite://" if database == "sqlite" else request.getfixturevalue("postgresql")()
     hr = SqlHr(url)
     with hr.engine.begin() as connection:
@@ -221,7 +221,7 @@ def test_a_look_up_finds_whatever_the_match_accepts(database: str, request: pyte
     hr.close()
 
 
-def test_every_rule_is_asked_for_though_several_ask_for_one_column() -> None:
+def test_law_12_every_rule_is_asked_for_though_several_ask_for_one_column() -> None:
     data = of(EMPLOYEES, [employee("ROW1", "900", "a@x")])
     asked = asked_by_rules(users_from_hr.SPEC, data, data)
     assert set(asked["external_id"].to_pylist()) == {"900", "ROW1"}

@@ -1,4 +1,4 @@
-"""The ten laws, each as a property. docs/laws.md names the deliberate mistakes that each of them has caught.
+"""The laws of one run, each as a property. docs/laws.md names the deliberate mistakes that each of them has caught.
 
 ``make laws`` tries 10,000 examples of each, every run of the suite some; ``make mutants`` breaks the code on purpose.
 """
@@ -40,14 +40,15 @@ from tasks.sweep import NOTHING, sweep_part, verify
 
 from .worlds import KEYLESS, NOW, STORES, UNREADABLE, Deaths, Feed, Hr, entries, mortal, run, user
 
-LONG = os.environ.get("HRSYNC_LAWS") == "long"
+MANY = int(os.environ.get("HRSYNC_LAWS", "0"))
+"""Examples of each law in ``make laws``."""
 LONDON = ZoneInfo("Europe/London")
 
 
 def examples(quick: int) -> Any:
-    """So many examples in an ordinary run, 10,000 in ``make laws``."""
+    """``quick`` examples in an ordinary run, 10,000 in ``make laws``, or as many as it is told."""
     return settings(
-        max_examples=10_000 if LONG else quick,
+        max_examples=MANY or quick,
         deadline=None,
         # What takes a second an example is not worth an hour of making it smaller.
         phases=[Phase.explicit, Phase.generate],
