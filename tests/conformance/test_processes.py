@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_a_change_in_hr_reaches_accessplanit_from_every_system(stand: Stand, mak
     (user,) = side.store.links("employees", target_keys=[employee])["source_key"]
     with side.sandbox.engine.connect() as connection:
         assert connection.exec_driver_sql('SELECT "Town" FROM "User" WHERE "ID" = ?', (user,)).scalar_one() == "Kirkby Lonsdale"
+    # accessplanit puts the old value back, and then HR its own: neither is taken for known.
+    moment = (side.sandbox.now() + timedelta(seconds=2)).isoformat(timespec="milliseconds")
+    with side.sandbox.engine.begin() as connection:
+        connection.exec_driver_sql('UPDATE "User" SET "Town" = \'Kendal\', "DateUpdated" = ? WHERE "ID" = ?', (moment, user))
+    assert side.run(PROCESSES["users_to_hr"].scoped()).outcomes["updated"] == 1
+    side.target = stand.open()  # type: ignore[assignment]
+    towns = side.target.read("employees", {"town": "text"}).frame.set_index("employee_id")["town"]
+    assert towns[employee] == "Kendal"
+    stand.edit(employee, "town", "Kirkby Lonsdale")
+    side.target = stand.open()  # type: ignore[assignment]
+    assert side.run(PROCESSES["users_from_hr"].scoped()).outcomes["updated"] == 1
     stand.edit(employee, "status", "Inactive")
     side.target = stand.open()  # type: ignore[assignment]
     assert side.run(PROCESSES["users_from_hr"].scoped()).outcomes["closed"] == 1
