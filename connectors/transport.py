@@ -39,6 +39,9 @@ class Budget(Protocol):
     def take(self, endpoint: str) -> float:
         """0 if a request may be made now, else the seconds until the next one may."""
 
+    def close(self) -> None:
+        """Gives back what was taken from the others and not used."""
+
 
 class BudgetTransport(httpx.BaseTransport):
     """Answers 429 with Retry-After itself when the budget is used up, so that the retry around it waits.
@@ -63,6 +66,7 @@ class BudgetTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+        self._budget.close()
 
 
 def _whole(response: httpx.Response) -> None:

@@ -300,7 +300,7 @@ class _Run:
         mark = store.watermark(spec.name, spec.fingerprint())
         since = order.since.replace(tzinfo=UTC) if order.since and order.since.tzinfo is None else order.since
         asked = Window(None) if sweep else window(mark, spec.overlap, since=since, full=order.full)
-        known, marks = store.known(spec.name), store.marks(spec.name, self.now)
+        known, marks = store.known(spec.name), store.marks(spec.name, self.now, whole=sweep or order.full)
         retried = () if sweep or only else tuple(store.retryable(spec.name, self.now))
         began = self.now
         with _timed(report, "fetch"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -224,7 +225,8 @@ def doctor() -> None:
             tenant = accessplanit_settings(settings)
             share = budget.budget(tenant.requests_per_hour, tenant.hour_seconds)
             out.print(f"Tenant: {tenant.base_url}", highlight=False)
-            findings += probe(AccessplanitSource(tenant, settings.dialect, share))
+            with closing(AccessplanitSource(tenant, settings.dialect, share)) as source:
+                findings += probe(source)
         except HrsyncError as error:
             findings.append(Finding("accessplanit", "refuted", error.what, error.remedy))
     table = unbroken(Table("check", "verdict", "found", "who must do what"), 2)

@@ -19,9 +19,17 @@ Messages never hold personal data.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 class HrsyncError(Exception):
     """``what`` happened and ``remedy``: who must do what."""
+
+    answered: pd.DataFrame | None = None
+    """Receipts (``receipts.RECEIPTS``) of the changes that a target had answered before this ended it."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}. {remedy}")

@@ -70,8 +70,14 @@ class Target(Protocol):
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Carries out ``changes`` (of a Plan); a frame of ``receipts.RECEIPTS``, one row per change, in their order.
 
+        A row that the system refuses is a receipt. A fault of the system (credentials, rights, no answer, too many
+        requests, 5xx, an answer that is not its own, a locked or full database) is no fault of a row: it ends the call.
+
         Raises:
             Refused: none of them was carried out, because of at least one; they are tried again in halves.
+            CredentialsRefused, TargetFailed, Misconfigured: the system cannot be written to. ``answered`` of the error has
+                the receipts of what was surely answered (``receipts.after``). The fate of the others is unknown: their
+                intent stays open, and the next run reads what became of them.
         """
 
 
@@ -162,8 +168,11 @@ class Store(Protocol):
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""
 
-    def marks(self, process: str, now: datetime) -> Marks:
-        """Hashes of the records in quarantine that are not to be looked at now."""
+    def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
+        """Hashes of the records in quarantine that are not to be looked at now.
+
+        ``whole``: the run reads everything, and looks again at records that were refused too often to be tried by themselves.
+        """
 
     def known_bad(self, process: str) -> set[int]:
         """Hashes of the rejected records that are open in quarantine."""
@@ -183,8 +192,11 @@ class Store(Protocol):
     def intend(self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime) -> Intent:
         """Notes changes that are about to be sent."""
 
-    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
-        """Writes the receipts of an intent to the ledger and closes it."""
+    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True) -> None:
+        """Writes the receipts of an intent to the ledger and closes it, unless some of its changes have none yet.
+
+        A change that has a receipt keeps it.
+        """
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
         """Intents without receipts, each with the part of the plan that it names."""

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, frame, of, pick, true
+from .errors import HrsyncError
+from .frame import arrow, concat, frame, of, pick, true
 from .plan import Plan, already, reconcile
 
 RECEIPTS = {"key": "text", "outcome": "text", "reason": "text", "given": "text"}
@@ -40,6 +41,12 @@ def as_found(changes: pd.DataFrame, there: pa.Array) -> pd.DataFrame:
 def all_of(changes: pd.DataFrame, outcome: str, reason: str) -> pd.DataFrame:
     """Receipts of one outcome for all ``changes``."""
     return of(RECEIPTS, [(key, outcome, reason, None) for key in changes["key"]])
+
+
+def after(receipts: pd.DataFrame, fault: HrsyncError) -> HrsyncError:
+    """``fault``, which carries ``receipts`` of what was answered before it, and those that it has itself."""
+    fault.answered = receipts if fault.answered is None else concat([receipts, fault.answered])
+    return fault
 
 
 def of_landed(plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pd.DataFrame:

@@ -151,7 +151,10 @@ class Sandbox:
             if method == "GET":
                 return self._read(table, path[1:], query, user, fault)
             with self.lock, self.engine.begin() as connection:
-                return self._write(connection, method, table, path[1:], query, user, body)
+                lost = self.faults.write()
+                if lost is None or self.faults.done:
+                    answer = self._write(connection, method, table, path[1:], query, user, body)
+                return answer if lost is None else _page() if lost == "html" else _error(int(lost), "the sandbox was asked to refuse this")
         except BadQuery as bad:
             return _error(400, str(bad))
         except Refused as refused:
@@ -163,7 +166,7 @@ class Sandbox:
             hidden = sa.text("rowid % 2 = 0" if fault == "half" else "1 = 0")
             visible = hidden if visible is None else sa.and_(visible, hidden)
         if fault == "html":
-            return Response("<html><body>Please sign in</body></html>", 200, media_type="text/html")
+            return _page()
         if fault == "error":
             return _json({"error": {"code": "General", "message": "Something went wrong"}})
         if item:
@@ -240,6 +243,11 @@ class Sandbox:
                 ],
             },
         )
+
+
+def _page() -> Response:
+    """A page for people, where a program expects JSON."""
+    return Response("<html><body>Please sign in</body></html>", 200, media_type="text/html")
 
 
 def _cut(body: bytes) -> Response:

@@ -30,6 +30,13 @@ class Faults:
     delay: float = 3.0
     retry_after: int = 0
     drawn: Counter[str] = field(default_factory=Counter)
+    writes: str | None = None
+    """What every write is answered with while this is set: a status such as ``403`` or ``503``, or ``html``, a page for people
+    with status 200."""
+    done: bool = False
+    """Whether such a write is carried out before it is answered so: then only its answer is lost."""
+    spared: int = 0
+    """Number of writes that are answered as usual before that."""
 
     def __post_init__(self) -> None:
         unknown = set(self.kinds) - {*KINDS, *LIES}
@@ -44,6 +51,16 @@ class Faults:
         if kind:
             self.drawn[kind] += 1
         return kind
+
+    def write(self) -> str | None:
+        """What becomes of the answer to a write; ``None``: nothing."""
+        if self.writes is None:
+            return None
+        if self.spared > 0:
+            self.spared -= 1
+            return None
+        self.drawn[self.writes] += 1
+        return self.writes
 
     def spoil(self, rows: list[object]) -> None:
         """Makes one record of a page something that no client can take for that record."""

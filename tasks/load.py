@@ -13,7 +13,7 @@ from reconciliation.errors import HrsyncError, Refused
 from reconciliation.frame import arrow, concat, empty, pick, true
 from reconciliation.plan import Plan
 from reconciliation.ports import Batch, Store, Target
-from reconciliation.receipts import RECEIPTS, all_of, failures_at_the_end
+from reconciliation.receipts import RECEIPTS, after, all_of, failures_at_the_end
 from reconciliation.spec import ProcessSpec
 
 from .steps import step
@@ -32,7 +32,11 @@ class Loading:
         return self.failures >= self.spec.breaker
 
     def batch(self, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of ``changes``; a batch that is refused is halved until the bad row stands alone."""
+        """Receipts of ``changes``; a batch that is refused is halved until the bad row stands alone.
+
+        Raises:
+            HrsyncError: the system failed; ``answered`` has the receipts of what it had answered.
+        """
         if not len(changes):
             return empty(RECEIPTS)
         if self.open:
@@ -48,7 +52,11 @@ class Loading:
             )
             if len(changes) > 1:
                 middle = len(changes) // 2
-                return concat([self.batch(changes.iloc[:middle]), self.batch(changes.iloc[middle:])])
+                first = self.batch(changes.iloc[:middle])
+                try:
+                    return concat([first, self.batch(changes.iloc[middle:])])
+                except HrsyncError as fault:
+                    raise after(first, fault) from None
             receipts = all_of(changes, "failed", reason)
         self.failures = failures_at_the_end(receipts["outcome"].tolist(), self.failures)
         return receipts
@@ -63,6 +71,9 @@ def load(
 
     The receipts of every batch but the last are written here; those of the last one belong into the transaction that
     moves the watermark.
+
+    Raises:
+        HrsyncError: the target failed. What it had answered is written; the fate of the rest of the batch stays open.
     """
     loading = Loading(target, spec)
     receipts: list[pd.DataFrame] = []
@@ -80,6 +91,11 @@ def load(
             receipts.append(loading.batch(send))
             continue
         intent = store.intend(run, spec, plan.digest, start, start + len(changes), clock())
-        last = Batch(intent, changes, loading.batch(send))
+        try:
+            last = Batch(intent, changes, loading.batch(send))
+        except HrsyncError as fault:
+            if fault.answered is not None and len(fault.answered):
+                store.receive(run, spec, Batch(intent, changes, fault.answered), clock(), closes=False)
+            raise
         receipts.append(last.receipts)
     return concat(receipts) if receipts else empty(RECEIPTS), last

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from connectors.accessplanit.dialect import Dialect
-from connectors.store.sql import StoredBudget
 from reconciliation.ask import Ask, Range
 from reconciliation.errors import CredentialsRefused, HrsyncError, Misconfigured, SourceFailed
 from reconciliation.ports import Hashes
@@ -207,17 +206,6 @@ def test_the_server_s_own_limit_is_waited_for(make_side: Callable[..., Side]) ->
     began = time.monotonic()
     assert everyone(side, dialect=side.dialect.model_copy(update={"page_size": 50}), concurrency=2).complete
     assert time.monotonic() - began > 0.5
-
-
-def test_two_runs_share_one_budget(side: Side) -> None:
-    moment = [10_000.0]
-    one, other = (StoredBudget(side.store.engine, 50, 3600.0, clock=lambda: moment[0]) for _ in range(2))
-    given = sum((one if i % 2 else other).take("user") == 0 for i in range(200))
-    assert given == 50
-    assert 0 < one.take("user") <= 3600
-    assert one.take("useraward") == 0, "each endpoint has its own"
-    moment[0] += 3600
-    assert one.take("user") == 0
 
 
 def test_nothing_of_a_person_reaches_the_log(side: Side, caplog: pytest.LogCaptureFixture) -> None:

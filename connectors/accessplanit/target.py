@@ -22,18 +22,18 @@ from reconciliation.frame import arrow, concat, empty, frame, of, pick, true
 from reconciliation.identifiers import spellings
 from reconciliation.match import PROVISIONAL
 from reconciliation.plan import managed
-from reconciliation.receipts import PAST_TENSE, RECEIPTS
+from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import Snapshot
 
 from .client import AccessplanitSource
 from .decode import wire_name
 from .feeds import FEEDS, kinds
+from .refusals import AGAIN, refusal
 from .rules import MODULES, broken
 
 NOTHING = np.empty(0, dtype=np.int64)
 SEED = "0"
-REASON = 160
-"""Characters of accessplanit's own words that become a reason."""
+Receipt = tuple[str, str, str | None, str | None]
 
 
 class AccessplanitTarget:
@@ -113,38 +113,56 @@ class AccessplanitTarget:
         """One request for each change, several at a time; the receipts stand in their order.
 
         Raises:
-            CredentialsRefused: accessplanit does not accept the credentials; what was sent before is found out later.
+            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written to, which is no fault of a row.
+                No further change is sent; the error carries the receipts of those that were answered.
         """
         columns = managed(changes)
         rows = [
             dict(zip(changes.columns, row, strict=True))
             for row in zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
         ]
-        with ThreadPoolExecutor(self.source.concurrency, thread_name_prefix="accessplanit") as pool:
-            receipts = list(pool.map(lambda row: self._one(entity, columns, row), rows))
-        return of(RECEIPTS, receipts)
+        faults: list[HrsyncError] = []
 
-    def _one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> tuple[str, str, str | None, str | None]:
+        def sent(row: Mapping[str, Any]) -> Receipt | None:
+            if faults:
+                return None
+            try:
+                return self._one(entity, columns, row)
+            except HrsyncError as fault:
+                faults.append(fault)
+                return None
+
+        with ThreadPoolExecutor(self.source.concurrency, thread_name_prefix="accessplanit") as pool:
+            receipts = of(RECEIPTS, [receipt for receipt in pool.map(sent, rows) if receipt is not None])
+        if faults:
+            raise after(receipts, faults[0])
+        return receipts
+
+    def _one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> Receipt:
         key, kind = str(row["key"]), str(row["kind"])
         names = [c for c in columns if row[c] is not None] if kind == "create" else str(row["fields"]).split(",")
         body = {self._wire(entity, name): self._value(row[name]) for name in names}
-        url = f"{self.source.root}/api/v2/{entity}"
-        try:
-            if kind == "create":
-                query = {self.dialect.upsert: "true"} if self.dialect.upsert and MODULES[entity].alternate else None
-                response = self.source.http.post(url, params=query, json=body, extensions={"retry": self.source.posting})
-            else:
-                response = self.source.http.put(f"{url}/{quote(key, safe='~')}", json=body)
-        except httpx.HTTPError as error:
-            return key, "failed", f"accessplanit did not answer ({type(error).__name__})", None
-        if not response.is_success:
-            return key, "failed", _reason(response, body), None
+        response = self._send(entity, None if kind == "create" else key, body)
+        reason = refusal(response, entity, body)
+        if reason is not None:
+            return key, "failed", reason, None
         if kind != "create":
             return key, PAST_TENSE[kind], None, None
         given = _id(response) or self._made(entity, row)
         if given is None:
             return key, "failed", "was sent, and accessplanit does not show it; the next run looks for it", None
         return key, PAST_TENSE[kind], None, given
+
+    def _send(self, entity: str, key: str | None, body: Mapping[str, Any]) -> httpx.Response:
+        """PUT of the record ``key``, or POST of a new one."""
+        url = f"{self.source.root}/api/v2/{entity}"
+        try:
+            if key is not None:
+                return self.source.http.put(f"{url}/{quote(key, safe='~')}", json=body)
+            query = {self.dialect.upsert: "true"} if self.dialect.upsert and MODULES[entity].alternate else None
+            return self.source.http.post(url, params=query, json=body, extensions={"retry": self.source.posting})
+        except httpx.HTTPError as error:
+            raise TargetFailed(f"accessplanit does not answer when {entity} is written ({type(error).__name__})", AGAIN) from None
 
     def _made(self, entity: str, row: Mapping[str, Any]) -> str | None:
         """The ID of a record that was just made, where the answer does not tell it."""
@@ -153,8 +171,8 @@ class AccessplanitTarget:
             read = self.source.read(
                 entity, ["id", *natural], (), Ask(keys=(str(row[natural[0]]),), by=natural[0], skip_known=False), NOTHING, SEED
             )
-        except HrsyncError:
-            return None
+        except SourceFailed as error:
+            raise TargetFailed(error.what, error.remedy) from None
         mask = np.ones(len(read.frame), dtype=bool)
         for name in natural:
             column = arrow(read.frame[name])
@@ -202,21 +220,3 @@ def _id(response: httpx.Response) -> str | None:
             if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
                 return str(found)
     return None
-
-
-def _reason(response: httpx.Response, body: Mapping[str, Any]) -> str:
-    """Why accessplanit refused a record, in its words as far as they repeat nothing of the record."""
-    status = response.status_code
-    if status == 403:
-        return "accessplanit refuses this to the service user (403)"
-    if status == 404:
-        return "accessplanit has no such record (404)"
-    try:
-        errors = response.json().get("errors") or []
-        said = "; ".join(f"{e.get('field', '')} {e.get('message', '')}".strip() for e in errors if isinstance(e, dict))
-    except (json.JSONDecodeError, AttributeError, TypeError):
-        said = ""
-    values = {str(value).lower() for value in body.values() if isinstance(value, str) and len(value) > 2}
-    if not said or any(value in said.lower() for value in values):
-        return f"accessplanit refused it ({status})"
-    return f"accessplanit refused it ({status}): {said[:REASON]}"

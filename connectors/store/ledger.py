@@ -38,22 +38,24 @@ class Ledger(Plans, Runs):
             key = connection.execute(t.intent.insert().values(row)).inserted_primary_key
         return Intent(int(key[0]) if key else 0, digest, start, stop)
 
-    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
-        """Writes the receipts of an intent and closes it."""
+    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True) -> None:
+        """Writes the receipts of an intent and closes it, unless some of its changes have none yet."""
         with failing(), self.engine.begin() as connection:
             self.hold_lease(connection, spec, run)
-            self.enter(connection, spec, batch, now)
+            self.enter(connection, spec, batch, now, closes=closes)
 
-    def enter(self, connection: sa.Connection, spec: ProcessSpec, batch: Batch, now: datetime) -> None:
-        """:meth:`receive` within a transaction. What was not tried is no entry."""
-        rows = self._entries(spec, batch)
+    def enter(self, connection: sa.Connection, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True) -> None:
+        """:meth:`receive` within a transaction. What was not tried is no entry; what has an entry keeps it."""
+        told = set(connection.execute(sa.select(t.ledger.c.place).where(t.ledger.c.intent == batch.intent.id)).scalars())
+        rows = [row for row in self._entries(spec, batch) if row[1] not in told]
         if rows and self.engine.dialect.name == "sqlite":
             # At driver speed: there is a row for every change.
             names, marks = ", ".join(f'"{name}"' for name in WRITTEN), ", ".join("?" * len(WRITTEN))
             connection.exec_driver_sql(f"INSERT INTO ledger ({names}) VALUES ({marks})", rows)
         elif rows:
             connection.execute(t.ledger.insert(), [dict(zip(WRITTEN, row, strict=True)) for row in rows])
-        connection.execute(t.intent.update().where(t.intent.c.id == batch.intent.id).values(closed=naive(now)))
+        if closes:
+            connection.execute(t.intent.update().where(t.intent.c.id == batch.intent.id).values(closed=naive(now)))
 
     def _entries(self, spec: ProcessSpec, batch: Batch) -> list[tuple[Any, ...]]:
         changes, receipts = batch.changes, batch.receipts

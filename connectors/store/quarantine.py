@@ -24,7 +24,7 @@ RETRIES_AT_ONCE = 2000
 EAGER_ATTEMPTS = 3
 """So many runs look at a quarantined record again at once; then the pause doubles, from an hour."""
 REFUSALS = 8
-"""A record that HR has refused so often is not tried again before it changes or somebody asks for it."""
+"""Refusals after which a record waits until it changes, somebody asks for it, or a sweep or a full run comes by."""
 
 
 class Quarantine(Part):
@@ -38,13 +38,17 @@ class Quarantine(Part):
             keys = connection.execute(query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)).scalars()
             return list(dict.fromkeys(str(key) for key in keys))
 
-    def marks(self, process: str, now: datetime) -> Marks:
-        """Hashes of the records in quarantine that are not to be looked at now."""
+    def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
+        """Hashes of the records in quarantine that are not to be looked at now.
+
+        ``whole``: the run reads everything, and looks again at records that were refused :data:`REFUSALS` times.
+        """
         q = t.quarantine.c
         mine = sa.select(q.hash).where(q.process == process, q.hash.is_not(None))
         with failing(), self.engine.connect() as connection:
             # A record without a key cannot be asked for; it is looked at whenever it comes by.
             rests = mine.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))
+            rests = rests.where(sa.or_(q.stage != "failed", q.next_attempt.is_not(None))) if whole else rests
             queries = rests.where(q.stage == "held"), rests.where(q.stage != "held"), mine.where(q.status == "discarded")
             return Marks(*(np.unique(np.fromiter(connection.execute(query).scalars(), np.int64)) for query in queries))
 
@@ -188,7 +192,7 @@ def _due(now: datetime) -> sa.ColumnElement[bool]:
 
 
 def _next(stage: str, attempts: int, moment: datetime) -> datetime | None:
-    """When a record is tried again; ``None``: not before it changes or somebody asks for it."""
+    """When a record is tried again; ``None``: not before it changes, somebody asks for it or everything is read."""
     if stage == "gone" or (stage == "failed" and attempts >= REFUSALS):
         return None
     return moment + (timedelta(hours=2.0 ** min(attempts - EAGER_ATTEMPTS, 8)) if attempts > EAGER_ATTEMPTS else timedelta(0))
