@@ -91,7 +91,8 @@ def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> Stat
     figures = f"{spec.target_side}, rows of this process", compared.figures.get("answered_for", compared.population)
     decision = approval(draft.report, compared.plan.counts(), figures, digest, found, order.patience)
     if decision != "approve":
-        world.store.close_plan(digest, "rejected")
+        if not world.store.close_plan(digest, "rejected"):
+            return Completed(name="Skipped", message=f"The plan {digest} is being applied by another run: it was not rejected.")
         return Cancelled(name="Rejected", message=f"The plan {digest} was rejected. Nothing was written.")
     try:
         return _told(run_process(spec, world, replace(order, approve=digest))[0], order)

@@ -214,7 +214,7 @@ class _Run:
         draft.report.settled = settled
         with _timed(draft.report, "guard"):
             self._guard(draft)
-            self.store.keep_plan(draft.compared.plan, self.spec, self.now)
+            self.store.keep_plan(draft.compared.plan, self.spec, self.now, self.id)
         return self._carry_out(draft)
 
     def approved(self) -> tuple[RunReport, Plan]:
@@ -224,6 +224,7 @@ class _Run:
         draft = self.store.draft(digest)
         if draft.spec.name != self.spec.name:
             raise Misconfigured(f"The plan {digest} is one of {draft.spec.name}", f"Apply it with that flow, not with {self.spec.name}.")
+        self.store.take_plan(digest, self.spec, self.id)
         spec, plan = draft.spec, draft.compared.plan
         current, others, complete = self._as_it_is(spec, plan, spec.columns())
         if not complete:
@@ -235,7 +236,7 @@ class _Run:
         landed = of_landed(plan, current, spec.entity_key, spec.columns())
         changed = {*moved(plan, current, spec.entity_key, spec.columns()), *others} - set(strings(landed["key"]))
         if changed:
-            self.store.close_plan(digest, "stale")
+            self.store.close_plan(digest, "stale", self.id)
             raise StalePlan(
                 f"{spec.target_side} has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", ""
             )
@@ -357,7 +358,7 @@ class _Run:
             if read is None:
                 read = self.call(sweep_part, self.source, spec, part)
                 if part and keep and read.complete and not read.vanished:
-                    store.keep_part(spec, part, read, began)
+                    store.keep_part(spec, part, read, began, self.id)
             reads.append(read)
         whole = merge(reads, spec.key, updated)
         whole, gone = self.call(verify, self.source, store, spec, whole)
@@ -391,7 +392,7 @@ class _Run:
                 f"Nothing was done: the plan {waits[0]} waits for an approval in the Prefect run {waits[1]}",
                 "Whoever answers for the HR data must decide on it there, or with 'hrsync apply' or 'hrsync reject' and the digest.",
             )
-        self.store.keep_draft(draft, "waiting", self.now, self.order.flow_run, self.now + self.order.patience)
+        self.store.keep_draft(draft, "waiting", self.now, self.order.flow_run, self.now + self.order.patience, self.id)
         raise UnsafePlan(
             f"The plan {plan.digest} was stopped by its guard: {'; '.join(found)}",
             "Nothing was written. Whoever answers for the HR data must look at it ('hrsync plan'); if it is right:"

@@ -16,7 +16,7 @@ from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.probe import Finding, probe
 from connectors.settings import load
 from connectors.store.sql import SyncStore
-from reconciliation.errors import HrsyncError
+from reconciliation.errors import HrsyncError, StalePlan
 from reconciliation.ports import HrSystem
 from tasks.blocks import accessplanit_settings
 from tasks.connections import connections, hr_system
@@ -193,7 +193,8 @@ def reject(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, o
     """Decide that a plan is not to be carried out. Nothing is written to HR."""
     with store() as opened:
         opened.draft(digest)
-        opened.close_plan(digest, "rejected")
+        if not opened.close_plan(digest, "rejected"):
+            raise StalePlan(f"The plan {digest} is being applied and cannot be rejected", "Wait for its run to end: hrsync status.")
     out.print(f"The plan {digest} is rejected.", highlight=False)
 
 

@@ -64,8 +64,9 @@ def questions(
     also = tuple(Range(clause.column, lows[clause.op]) for clause in pushed if clause.op in lows)
     found = [Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None, also)]
     if spec.award_states:
-        ranges = awards.due(mark.as_of, when.day, spec.expiring_within_days)
-        found += [Ask(clauses, Range("expires_on", low, high), also, skip_known=False) for low, high in ranges]
+        ranges = [Range("expires_on", *due) for due in awards.due(mark.as_of, when.day, spec.expiring_within_days)]
+        ranges += [Range("completed_on", *begun) for begun in awards.begun(mark.as_of, when.day)]
+        found += [Ask(clauses, due, also, skip_known=False) for due in ranges]
     if keys:
         found.append(Ask(keys=tuple(keys), skip_known=False))
     return found

@@ -2,7 +2,7 @@
 
 ======================  ===========================================================================================
 targeted                status Target: to be achieved by the target date
-in_progress, on_hold    as the status says
+in_progress, on_hold    as the status says; a completion that lies in the future is in_progress until its day
 achieved                completed, and valid on the day (an award without expiry date is valid for ever)
 expiring                achieved, and expires within the next days (90 by default)
 expired                 the expiry date lies before the day; the last valid day is the expiry date itself
@@ -50,7 +50,7 @@ def states(rows: pd.DataFrame, key: str, today: date, expiring_within_days: int)
     count = len(rows)
     status = folded(arrow(rows["status"]))
     revoked = true(pc.equal(arrow(rows["state"]), "revoked"))
-    completed = true(pc.equal(status, "completed")) & ~revoked
+    completed = counts(rows, today)
     expires = arrow(rows["expires_on"])
     expired = true(pc.less(expires, pa.scalar(today)))
     expiring = true(pc.less_equal(expires, pa.scalar(today + timedelta(days=expiring_within_days))))
@@ -66,6 +66,23 @@ def states(rows: pd.DataFrame, key: str, today: date, expiring_within_days: int)
     keys = arrow(rows[key])
     superseded_by = keys.take(pa.array(successor, mask=successor < 0)) if count else pa.array([], pa.string())
     return pa.array(choices, pa.string()), superseded_by
+
+
+def counts(rows: pd.DataFrame, day: date) -> np.ndarray[Any, Any]:
+    """Which award rows (:data:`FACTS`) are completions that count on a day: not revoked, and not of a later day."""
+    completed = true(pc.equal(folded(arrow(rows["status"])), "completed"))
+    revoked = true(pc.equal(arrow(rows["state"]), "revoked"))
+    future = true(pc.greater(arrow(rows["completed_on"]), pa.scalar(day)))
+    counting: np.ndarray[Any, Any] = completed & ~revoked & ~future
+    return counting
+
+
+def current(rows: pd.DataFrame, day: date) -> pd.DataFrame:
+    """The completion of each person and award that counts on a day: the latest; of several of one day, the one that is valid longest."""
+    held = pick(rows, counts(rows, day))
+    until = held["expires_on"].fillna(date.max)
+    ordered = held.assign(until=until).sort_values(["completed_on", "until"], na_position="first")
+    return ordered.drop_duplicates(["employee_id", "award_id"], keep="last", ignore_index=True).drop(columns="until")
 
 
 def _successors(rows: pd.DataFrame, key: str, completed: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -115,6 +132,12 @@ def due(previous: date | None, today: date, expiring_within_days: int) -> list[t
         return []
     soon = timedelta(days=expiring_within_days + 1)
     return [(previous, today), (previous + soon, today + soon)]
+
+
+def begun(previous: date | None, today: date) -> list[tuple[date, date]]:
+    """The ranges ``low <= completed_on < high`` of completions whose day has come since ``previous``."""
+    day = timedelta(days=1)
+    return [] if previous is None or previous >= today else [(previous + day, today + day)]
 
 
 def siblings(desired: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:

@@ -1,9 +1,9 @@
 """Who lacks what of the awards that their job roles require, as of a day.
 
 =============  ====================================================================================================
-held           completed, and valid on the day (the expiry date itself is the last valid day)
+held           the latest completion is valid on the day (the expiry date itself is the last valid day)
 expiring       held, and expires within the next days (90 by default)
-expired        was held; the latest expiry date lies before the day
+expired        the latest completion has expired before the day
 targeted       not held, but to be achieved
 missing        none of these
 not required   the role, the requirement or the person has gone since it was published
@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .awards import current
 from .frame import arrow, folded, frame, pick, true
 
 REQUIREMENTS: Mapping[str, str] = {"award_id": "text", "award_label": "text", "user_type_id": "text", "user_type_label": "text"}
@@ -70,13 +71,10 @@ def compliance(
     needed = requirements.drop_duplicates(["user_type_id", "award_id"])
     who = assigned(assignments, day).drop_duplicates(["employee_id", "job_role_id"])
     rows = who.merge(needed, left_on="job_role_id", right_on="user_type_id")
-    completed = true(pc.equal(folded(arrow(awards["status"])), "completed")) & ~true(pc.equal(arrow(awards["state"]), "revoked"))
-    completed &= ~true(pc.greater(arrow(awards["completed_on"]), pa.scalar(day)))
     # No expiry date is the latest of all.
     never = pa.scalar(date.max, pa.date32())
-    held = pick(awards, completed)
-    held = held.assign(until=frame({"until": pc.coalesce(arrow(held["expires_on"]), never)})["until"])
-    latest = held.groupby(["employee_id", "award_id"], as_index=False)["until"].max()
+    held = current(awards, day)[["employee_id", "award_id", "expires_on"]]
+    latest = held.assign(until=frame({"until": pc.coalesce(arrow(held["expires_on"]), never)})["until"]).drop(columns="expires_on")
     open_ = pick(targets, true(pc.equal(folded(arrow(targets["status"])), "target")))
     aimed = open_.assign(aimed=True).groupby(["employee_id", "award_id"], as_index=False).agg({"target_date": "min", "aimed": "first"})
     rows = rows.merge(latest, on=["employee_id", "award_id"], how="left").merge(aimed, on=["employee_id", "award_id"], how="left")

@@ -180,14 +180,14 @@ class Store(Protocol):
     def part(self, spec: ProcessSpec, part: Range) -> Snapshot | None:
         """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
 
-    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime) -> None:
-        """Keeps a part of a sweep that was read to its end. began: when the sweep did."""
+    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime, run: str | None = None) -> None:
+        """Keeps a part of a sweep that was read to its end. began: when the sweep did. run: whose lease is checked."""
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
         """When the sweep began that is under way and can be taken up; ``None`` if there is none."""
 
-    def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime) -> None:
-        """Keeps the plan under its digest; one without changes is not kept."""
+    def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime, run: str | None = None) -> None:
+        """Keeps the plan under its digest; one without changes is not kept. run: whose lease is checked."""
 
     def intend(self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime) -> Intent:
         """Notes changes that are about to be sent."""
@@ -210,8 +210,16 @@ class Store(Protocol):
         feed's fields.
         """
 
-    def keep_draft(self, draft: Draft, status: Literal["made", "waiting"], now: datetime, flow_run: str | None, until: datetime) -> None:
-        """Keeps a draft to be applied by the digest of its plan."""
+    def keep_draft(
+        self,
+        draft: Draft,
+        status: Literal["made", "waiting"],
+        now: datetime,
+        flow_run: str | None,
+        until: datetime,
+        run: str | None = None,
+    ) -> None:
+        """Keeps a draft to be applied by the digest of its plan. run: whose lease is checked."""
 
     def waiting(self, process: str, fingerprint: str, now: datetime) -> tuple[str, str] | None:
         """(digest, flow run) of the plan of this process that waits for an approval in Prefect."""
@@ -223,5 +231,15 @@ class Store(Protocol):
             StalePlan: there is none, it has been applied, rejected or redacted, or it does not have this digest.
         """
 
-    def close_plan(self, digest: str, status: Literal["rejected", "stale"]) -> None:
-        """Notes that a draft is not to be applied; :meth:`settle` notes that it was."""
+    def take_plan(self, digest: str, spec: ProcessSpec, run: str) -> None:
+        """Notes that a run begins to apply a draft: until it ends, nobody rejects the plan.
+
+        Raises:
+            StalePlan: somebody has decided otherwise since the draft was read.
+        """
+
+    def close_plan(self, digest: str, status: Literal["rejected", "stale"], run: str | None = None) -> bool:
+        """Notes that a draft is not to be applied; :meth:`settle` notes that it was. run: the run that applies it, if it says so.
+
+        Returns whether it was closed: not if another run is applying it, or if somebody has decided on it before.
+        """

@@ -351,7 +351,7 @@ def test_a_lease_is_one_run_s_and_expires(store: SyncStore, store_url: str) -> N
     other.clock = lambda: datetime.now(UTC) + timedelta(seconds=121)  # type: ignore[method-assign]
     with other.lease("p", "r3") as taken_over:
         assert taken_over
-        with pytest.raises(StoreFailed, match="Another run of this process has taken over"):
+        with pytest.raises(StoreFailed, match="has lost its lease"):
             store.intend("killed", SPEC.model_copy(update={"name": "p"}), "d", 0, 1, NOW)
     other.close()
 
@@ -364,6 +364,32 @@ def test_a_lease_is_renewed_while_its_run_lives(store_url: str) -> None:
             assert not theirs
     store.close()
     other.close()
+
+
+def test_a_lapsed_lease_is_lost_for_good(store: SyncStore) -> None:
+    spec = SPEC.model_copy(update={"name": "p", "pair": None})
+    now = datetime.now(UTC)
+    store.clock = lambda: now  # type: ignore[method-assign]
+    assert store._take("p", "r1")
+    store.intend("r1", spec, "d", 0, 1, NOW)
+    now += timedelta(seconds=121)
+    assert not store._renew("p", "r1")
+    assert not store._take("p", "r1")
+    with pytest.raises(StoreFailed, match="has lost its lease"):
+        store.keep_plan(make_plan([employee("A", "a")]), spec, NOW, "r1")
+    assert store._take("p", "r2")
+    assert store._take("q", "r1")
+    store._give_back("q", "r1")
+    assert not store._renew("q", "r1"), "its renewing thread does not bring it back"
+    assert store._take("q", "r2")
+
+
+def test_a_lease_of_a_wrong_clock_locks_nobody_out(store: SyncStore) -> None:
+    store.clock = lambda: datetime.now(UTC) + timedelta(days=30)  # type: ignore[method-assign]
+    assert store._take("p", "ahead")
+    store.clock = lambda: datetime.now(UTC)  # type: ignore[method-assign]
+    assert store._take("p", "right")
+    assert not store._renew("p", "ahead")
 
 
 def test_of_many_that_want_a_lease_at_once_one_has_it(store_url: str) -> None:
@@ -395,6 +421,23 @@ def test_a_run_that_began_later_covers_an_earlier_schedule(store: SyncStore) -> 
     assert not store.covered("awards_to_hr", fingerprint, NOW, False)
     store.start("r2", SPEC, "apply", NOW + timedelta(hours=1))
     assert not store.covered(SPEC.name, fingerprint, NOW + timedelta(minutes=30), False), "it has not ended"
+
+
+def test_nobody_rejects_or_forgets_while_a_plan_is_applied(store: SyncStore) -> None:
+    draft = make_draft(make_plan([employee("A", "a")]))
+    digest, later = draft.compared.plan.digest, NOW + timedelta(hours=1)
+    store.keep_draft(draft, "made", NOW, None, later)
+    with leased(store, "r1"):
+        store.take_plan(digest, SPEC, "r1")
+        assert not store.close_plan(digest, "rejected")
+        with pytest.raises(StalePlan, match="is being applied"):
+            store.forget("a", [], NOW)
+        assert store.draft(digest).compared.plan.digest == digest
+    with leased(store, "r2"):
+        store.take_plan(digest, SPEC, "r2")
+    assert store.close_plan(digest, "rejected"), "the run that was applying it has ended without having done so"
+    with leased(store, "r3"), pytest.raises(StalePlan, match="was rejected"):
+        store.take_plan(digest, SPEC, "r3")
 
 
 # -- ledger ------------------------------------------------------------------------------------------------------------
@@ -643,7 +686,17 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     store.keep_plan(young, SPEC, later)
     long_ago = later - timedelta(days=900)
     pruned = store.prune(later - timedelta(days=90), long_ago)
-    assert pruned == {"versions": 0, "plans": 1, "plan parts": 0, "quarantine": 1, "runs": 4, "sweeps": 0, "hints": 0, "deliveries": 0}
+    assert pruned == {
+        "versions": 0,
+        "plans": 1,
+        "plan parts": 0,
+        "quarantine": 1,
+        "runs": 4,
+        "sweeps": 0,
+        "hints": 0,
+        "leases": 0,
+        "deliveries": 0,
+    }
     assert store.plan(old.digest) is None
     assert store.plan(open_.digest) is not None, "an open intent needs it"
     assert store.plan(young.digest) is not None

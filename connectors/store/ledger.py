@@ -20,14 +20,13 @@ from reconciliation.spec import ProcessSpec
 from . import schema as t
 from .base import failing, naive
 from .plans import Plans
-from .runs import Runs
 
 WRITTEN = ("intent", "place", "key", "person", "kind", "fields", "reason", "outcome", "note")
 STORY = 1000
 """Entries of one story, the latest."""
 
 
-class Ledger(Plans, Runs):
+class Ledger(Plans):
     """Intents and receipts."""
 
     def intend(self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime) -> Intent:

@@ -21,9 +21,12 @@ from reconciliation.spec import ProcessSpec
 from reconciliation.watermark import Watermark
 
 from . import schema as t
-from .base import Part, failing, naive, packed, unpacked, upsert
+from .base import failing, naive, packed, unpacked, upsert
+from .runs import Runs
 
 FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported", "unfit", "agreed")
+OPEN = ("made", "waiting")
+"""The statuses of a plan that somebody may still decide on."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,18 @@ class _Rest:
 REST = TypeAdapter(_Rest)
 
 
-class Plans(Part):
+class Plans(Runs):
     """Kept plans."""
 
-    def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime) -> None:
-        """Keeps the plan under its digest; the same plan twice is kept once, one without changes not at all."""
+    def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime, run: str | None = None) -> None:
+        """Keeps the plan under its digest; the same plan twice is kept once, one without changes not at all.
+
+        run: the run that keeps it, whose lease is checked.
+        """
         if len(plan.changes):
             with failing(), self.engine.begin() as connection:
+                if run:
+                    self.hold_lease(connection, spec, run)
                 self._keep(connection, plan, spec, now, {})
 
     def _keep(self, connection: sa.Connection, plan: Plan, spec: ProcessSpec, now: datetime, more: dict[str, Any]) -> None:
@@ -77,10 +85,18 @@ class Plans(Part):
         nothing = pa.array([], pa.string())
         return Plan(unpacked(row.changes), unpacked(row.before), nothing, nothing, digest_)
 
-    def keep_draft(self, draft: Draft, status: Literal["made", "waiting"], now: datetime, flow_run: str | None, until: datetime) -> None:
+    def keep_draft(
+        self,
+        draft: Draft,
+        status: Literal["made", "waiting"],
+        now: datetime,
+        flow_run: str | None,
+        until: datetime,
+        run: str | None = None,
+    ) -> None:
         """Keeps a draft to be applied by the digest of its plan; it takes the place of an older one that waits.
 
-        A sweep ends with it: what its parts were read for is in the draft.
+        A sweep ends with it: what its parts were read for is in the draft. run: the run that keeps it, whose lease is checked.
         """
         compared, p = draft.compared, t.plan.c
         rest = _Rest(
@@ -99,6 +115,8 @@ class Plans(Part):
         more = {"status": status, "flow_run": flow_run, "until": naive(until), "draft": REST.dump_python(rest, mode="json")}
         older = (p.process == draft.spec.name) & (p.fingerprint == draft.spec.fingerprint()) & (p.status == "waiting")
         with failing(), self.engine.begin() as connection:
+            if run:
+                self.hold_lease(connection, draft.spec, run)
             if status == "waiting":
                 self.end_drafts(connection, older, "stale")
             self._keep(connection, compared.plan, draft.spec, now, more)
@@ -120,7 +138,7 @@ class Plans(Part):
     def drafts(self) -> list[dict[str, Any]]:
         """Plans that somebody may apply or reject, oldest first: digest, process, status, made, until, changes per kind."""
         p = t.plan.c
-        query = sa.select(p.digest, p.process, p.status, p.made, p.until, p.flow_run).where(p.status.in_(("made", "waiting")))
+        query = sa.select(p.digest, p.process, p.status, p.made, p.until, p.flow_run).where(p.status.in_(OPEN))
         with failing(), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query.order_by(p.made)).mappings()]
 
@@ -138,7 +156,7 @@ class Plans(Part):
             frames: dict[str, pd.DataFrame] = {name: unpacked(data) for name, data in parts.tuples()}
         if plan is None or row is None or row["status"] == "carried":
             raise StalePlan(f"No plan {digest_} is kept to be applied", f"Look it up with 'hrsync status'. {remedy}")
-        if row["status"] not in ("made", "waiting"):
+        if row["status"] not in OPEN:
             raise StalePlan(f"The plan {digest_} is {row['status']} already", remedy)
         if row["redacted"]:
             raise StalePlan(f"The plan {digest_} concerned somebody who has been forgotten since", remedy)
@@ -152,18 +170,41 @@ class Plans(Part):
         compared = Compared(**{name: frames[name] for name in FRAMES}, plan=plan, population=rest.population, figures=rest.figures)
         return Draft(rest.spec, compared, rest.before, rest.after, rest.report, rest.retried, rest.looked_again, rest.whole, rest.drift)
 
-    def close_plan(self, digest_: str, status: Literal["rejected", "stale"]) -> None:
-        """Notes what became of a draft; what applying it would have needed is dropped."""
-        with failing(), self.engine.begin() as connection:
-            self.end_drafts(connection, t.plan.c.digest == digest_, status)
+    def take_plan(self, digest_: str, spec: ProcessSpec, run: str) -> None:
+        """Notes that a run begins to apply a draft: from now on until it ends nobody rejects the plan.
 
-    def end_drafts(self, connection: sa.Connection, which: sa.ColumnElement[bool], status: str) -> None:
-        """:meth:`close_plan` within a transaction, for the drafts among some plans."""
-        still = which & t.plan.c.status.in_(("made", "waiting"))
-        digests = list(connection.execute(sa.select(t.plan.c.digest).where(still)).scalars())
+        Raises:
+            StalePlan: somebody has decided otherwise since the draft was read.
+            StoreFailed: the run has lost its lease.
+        """
+        which = (t.plan.c.digest == digest_) & t.plan.c.status.in_(OPEN)
+        with failing(), self.engine.begin() as connection:
+            self.hold_lease(connection, spec, run)
+            taken = connection.execute(t.plan.update().where(which).values(run=run)).rowcount
+        if not taken:
+            raise StalePlan(f"The plan {digest_} was rejected or has become stale meanwhile", "Make a new one: hrsync plan PROCESS --out.")
+
+    def close_plan(self, digest_: str, status: Literal["rejected", "stale"], run: str | None = None) -> bool:
+        """Notes what became of a draft; what applying it would have needed is dropped. run: the run that applies it, if it says so.
+
+        Returns whether it was closed: not if another run is applying it, or if somebody has decided on it before.
+        """
+        with failing(), self.engine.begin() as connection:
+            mine = t.plan.c.run == run if run else ~self.applying()
+            return self.end_drafts(connection, (t.plan.c.digest == digest_) & mine, status) == 1
+
+    def applying(self) -> sa.ColumnElement[bool]:
+        """Whether a run that holds its lease is applying a plan (a row of ``plan``)."""
+        lease, now = t.lease.c, naive(self.clock())
+        return sa.exists().where(lease.process == t.plan.c.process, lease.run == t.plan.c.run, lease.until >= now).correlate(t.plan)
+
+    def end_drafts(self, connection: sa.Connection, which: sa.ColumnElement[bool], status: str) -> int:
+        """:meth:`close_plan` within a transaction, for the drafts among some plans; how many they were."""
+        ending = t.plan.update().where(which & t.plan.c.status.in_(OPEN)).values(status=status, draft=None)
+        digests = list(connection.execute(ending.returning(t.plan.c.digest)).scalars())
         if digests:
             connection.execute(t.plan_part.delete().where(t.plan_part.c.digest.in_(digests)))
-            connection.execute(t.plan.update().where(t.plan.c.digest.in_(digests)).values(status=status, draft=None))
+        return len(digests)
 
 
 def _fits(plan: Plan, digest_: str) -> bool:

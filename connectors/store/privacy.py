@@ -10,12 +10,15 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from reconciliation.errors import StalePlan
+
 from . import schema as t
 from .base import IN, failing, naive, packed, unpacked
 from .history import History
+from .plans import OPEN, Plans
 
 
-class Privacy(History):
+class Privacy(History, Plans):
     """What the store forgets."""
 
     def forget(self, person: str, further: Sequence[str], now: datetime) -> dict[str, int]:
@@ -24,8 +27,16 @@ class Privacy(History):
         ``person``: the user's ID. ``further``: other keys that are that person's, such as of their employee and of
         their awards in HR. Plans lose the person's rows. What remains is a tombstone that says when and how much, not
         who; it prevents nothing: if accessplanit still has the person, the next run sees a new one.
+
+        Raises:
+            StalePlan: a plan is being applied, which would write down again what is to be forgotten.
         """
         with failing(), self.engine.begin() as connection:
+            open_ = t.plan.c.status.in_(OPEN) & self.applying()
+            if connection.execute(sa.select(t.plan.c.digest).where(open_).limit(1)).first():
+                raise StalePlan(
+                    "Nothing was forgotten: a plan is being applied", "Wait for its run to end (hrsync status), then run again."
+                )
             e, link = t.ledger.c, t.link.c
             own = set(connection.execute(sa.select(e.key).where(e.person == person, e.key.is_not(None))).scalars())
             linked = set(connection.execute(sa.select(link.target_key).where(link.source_key == person)).scalars())
@@ -73,7 +84,7 @@ class Privacy(History):
         """Takes the person's rows out of every kept plan; returns of how many."""
         found = 0
         # A draft holds records, links and reasons beside its changes: it is given up rather than searched.
-        waits = t.plan.c.status.in_(("made", "waiting"))
+        waits = t.plan.c.status.in_(OPEN)
         connection.execute(t.plan_part.delete())
         connection.execute(t.plan.update().where(waits).values(status="stale", draft=None))
         for digest in list(connection.execute(sa.select(t.plan.c.digest)).scalars()):
@@ -98,7 +109,7 @@ class Privacy(History):
         edge, p, q = naive(before), t.plan.c, t.quarantine.c
         needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
         with failing(), self.engine.begin() as connection:
-            old = list(connection.execute(sa.select(p.digest).where(p.made < edge, p.digest.not_in(needed))).scalars())
+            old = list(connection.execute(sa.select(p.digest).where(p.made < edge, p.digest.not_in(needed), ~self.applying())).scalars())
             closed = t.quarantine.delete().where(q.status.in_(("replayed", "vanished")), q.last_seen < edge)
             raw = t.quarantine.update().where(q.status == "discarded", q.last_seen < edge, q.raw.is_not(None))
             replaced = self.compact(connection, history)
@@ -110,6 +121,7 @@ class Privacy(History):
                 "runs": int(connection.execute(t.run.delete().where(t.run.c.started < edge)).rowcount),
                 "sweeps": int(connection.execute(t.sweep_part.delete().where(t.sweep_part.c.began < edge)).rowcount),
                 "hints": int(connection.execute(t.hint.delete().where(t.hint.c.received < edge)).rowcount),
+                "leases": int(connection.execute(t.lease.delete().where(t.lease.c.until < edge)).rowcount),
                 "deliveries": int(connection.execute(t.delivery.delete().where(t.delivery.c.received < edge)).rowcount),
             }
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from reconciliation.errors import StoreFailed
 from reconciliation.ports import Outcome
@@ -19,25 +20,29 @@ from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 
 from . import schema as t
-from .base import Part, aware, failing, naive, upsert
+from .base import Part, aware, failing, naive
 
 LOOK_AGAIN = 0.5
 """Seconds after which somebody who waits for a lease looks again."""
 
 
 class Runs(Part):
-    """Runs and leases. ``lease_seconds``: how long a run that does not renew its lease keeps others waiting."""
+    """Runs and leases."""
 
     lease_seconds: float = 120.0
+    """How long a run that does not renew its lease keeps others waiting. All processes on a store use the same value."""
     clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
+    _tokens: dict[tuple[str, str], int]
+    """(process, run) -> the fencing number of a lease that was taken here and has not been given back."""
 
     @contextmanager
     def lease(self, process: str, run: str, patience: float = 0.0) -> Iterator[bool]:
         """Within it no other run of the process writes; false if another run holds it, and for ``patience`` seconds on.
 
-        It is renewed three times in its length by a thread of its own, and given back at the end. A run that was
-        killed holds it until it expires. Every write of a run checks it in its own transaction, so that a run whose
-        lease has expired (a machine that slept) cannot write beside the next.
+        A thread renews it three times in its length; it is given back at the end. A run that was killed holds it until it
+        lapses. A lapsed lease is lost for good: its run neither renews it nor takes it again. Every taking draws the next
+        fencing number, and every write of a run checks its number in the same transaction, so that a run which has lost
+        its lease (a machine that slept) cannot write beside the next.
         """
         deadline = time.monotonic() + patience
         while not self._take(process, run):
@@ -47,40 +52,69 @@ class Runs(Part):
             time.sleep(LOOK_AGAIN)
         ended = threading.Event()
 
-        def renew() -> None:
+        def keep() -> None:
             while not ended.wait(self.lease_seconds / 3):
                 with suppress(StoreFailed):
-                    self._take(process, run)
+                    if not self._renew(process, run):
+                        return
 
-        threading.Thread(target=renew, daemon=True, name=f"lease {process}").start()
+        renewing = threading.Thread(target=keep, daemon=True, name=f"lease {process}")
+        renewing.start()
         try:
             yield True
         finally:
             ended.set()
-            with suppress(StoreFailed), failing(), self.engine.begin() as connection:
-                connection.execute(t.lease.delete().where(t.lease.c.process == process, t.lease.c.run == run))
+            renewing.join()
+            with suppress(StoreFailed):
+                self._give_back(process, run)
 
     def _take(self, process: str, run: str) -> bool:
-        now = self.clock()
-        values = {"process": process, "run": run, "until": naive(now + timedelta(seconds=self.lease_seconds))}
-        free = (t.lease.c.until < naive(now)) | (t.lease.c.run == run)
-        statement = upsert(self.engine, t.lease, list(values), ["process"], where=lambda _: free).returning(t.lease.c.run)
+        """Takes a lease that nobody holds. One that ends later than twice its length from now was written by a clock that was wrong:
+        it counts as lapsed, and its number fences its holder off."""
+        if (process, run) in self._tokens:
+            return False
+        now, length = self.clock(), timedelta(seconds=self.lease_seconds)
+        lease = t.lease.c
+        free = (lease.until < naive(now)) | (lease.run == "") | (lease.until > naive(now + 2 * length))
+        insert = (sqlite.insert if self.engine.dialect.name == "sqlite" else postgresql.insert)(t.lease)
+        values = {"run": run, "until": naive(now + length)}
+        taking = insert.values(process=process, token=1, **values).on_conflict_do_update(
+            index_elements=["process"], set_={**values, "token": t.lease.c.token + 1}, where=free & (lease.run != run)
+        )
         with failing(), self.engine.begin() as connection:
-            return connection.execute(statement, values).first() is not None
+            token = connection.execute(taking.returning(t.lease.c.token)).scalar()
+        if token is not None:
+            self._tokens[process, run] = token
+        return token is not None
+
+    def _held(self, process: str, run: str) -> sa.ColumnElement[bool]:
+        """The row of a lease that this run has taken and that has neither lapsed nor been taken by another run."""
+        lease, token = t.lease.c, self._tokens.get((process, run), 0)
+        return (lease.process == process) & (lease.run == run) & (lease.token == token) & (lease.until >= naive(self.clock()))
+
+    def _renew(self, process: str, run: str) -> bool:
+        until = naive(self.clock() + timedelta(seconds=self.lease_seconds))
+        with failing(), self.engine.begin() as connection:
+            return connection.execute(t.lease.update().where(self._held(process, run)).values(until=until)).rowcount == 1
+
+    def _give_back(self, process: str, run: str) -> None:
+        held = self._held(process, run)
+        del self._tokens[process, run]
+        with failing(), self.engine.begin() as connection:
+            connection.execute(t.lease.update().where(held).values(run="", until=naive(self.clock())))
 
     def hold_lease(self, connection: sa.Connection, spec: ProcessSpec, run: str) -> None:
         """The first statement of every transaction in which a run writes: nobody takes the lease until it ends.
 
         Raises:
-            StoreFailed: the lease is not this run's any more.
+            StoreFailed: the run has lost its lease.
         """
-        names = [spec.name, *([spec.pair] if spec.pair else [])]
-        mine = t.lease.c.process.in_(names) & (t.lease.c.run == run)
-        if connection.execute(t.lease.update().where(mine).values(run=run)).rowcount != len(names):
-            raise StoreFailed(
-                "Another run of this process has taken over, because this one has not renewed its lease in time",
-                "Nobody must act: the other run does the work. If it happens often, the operator must look for a machine that stalls.",
-            )
+        for name in (spec.name, spec.pair):
+            if name and connection.execute(t.lease.update().where(self._held(name, run)).values(run=run)).rowcount != 1:
+                raise StoreFailed(
+                    "This run has lost its lease, because it was not renewed in time; another run of this process may have taken over",
+                    "No action needed: the next run does the work. If it happens often, look for a stalled machine or a wrong clock.",
+                )
 
     def start(self, run: str, spec: ProcessSpec, mode: str, now: datetime, flow_run: str | None = None) -> None:
         """Notes that a run has begun."""

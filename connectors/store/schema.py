@@ -94,12 +94,14 @@ plan = sa.Table(
     sa.Column("until", sa.DateTime),
     sa.Column("draft", sa.JSON),
     sa.Column("redacted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("run", sa.Text),
 )
 """Whole plans as Arrow IPC files, lz4-compressed.
 
 status: carried (a run has carried it out, or tried), made (by hand, to be applied), waiting (for approval until
 ``until`` in the Prefect run ``flow_run``), applied, rejected, stale. draft: what applying it needs beside the frames.
-redacted: rows of somebody who was forgotten are no longer in it, and its digest no longer fits.
+redacted: rows of somebody who was forgotten are no longer in it, and its digest no longer fits. run: the run that has begun to
+apply it; while that run holds its lease, nobody else decides on the plan.
 """
 sa.Index("ix_plan_status", plan.c.process, plan.c.status)
 
@@ -188,8 +190,10 @@ lease = sa.Table(
     sa.Column("process", sa.Text, primary_key=True),
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("until", sa.DateTime, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""Which run of a process may write, and until when unless it renews the lease."""
+"""Which run of a process may write, and until when unless it renews the lease. run: empty after the lease was given back. token:
+a number that grows each time the lease is taken."""
 
 sweep_part = sa.Table(
     "sweep_part",

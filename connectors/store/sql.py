@@ -19,7 +19,6 @@ from . import schema as t
 from .base import failing
 from .budget import StoredBudget
 from .hints import Hints
-from .history import History
 from .ledger import Ledger
 from .links import Links
 from .privacy import Privacy
@@ -28,7 +27,7 @@ from .records import Records
 from .sweeps import Sweeps
 
 
-class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy, History):
+class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
     """Implements :class:`reconciliation.ports.Store`, and answers what people ask of it. Each part has a file.
 
     Raises:
@@ -37,6 +36,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy, Hist
 
     def __init__(self, url: str, lease_seconds: float = 120.0) -> None:
         self.lease_seconds = lease_seconds
+        self._tokens = {}
         with failing():
             self.engine = connect(url)
             migrate(self.engine, Path(__file__).parent / "migrations")

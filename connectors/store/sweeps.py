@@ -12,13 +12,14 @@ from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import FRESH
 
 from . import schema as t
-from .base import Part, aware, failing, naive, packed, unpacked, upsert
+from .base import aware, failing, naive, packed, unpacked, upsert
+from .runs import Runs
 
 ATTEMPTS = 5
 """A sweep that so many runs have not finished is given up; the next one begins anew."""
 
 
-class Sweeps(Part):
+class Sweeps(Runs):
     """Parts of sweeps."""
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
@@ -61,8 +62,8 @@ class Sweeps(Part):
             tuple(figures["vanished"]),
         )
 
-    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime) -> None:
-        """Keeps a part that was read to its end."""
+    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime, run: str | None = None) -> None:
+        """Keeps a part that was read to its end. run: the run that keeps it, whose lease is checked."""
         figures = {"read": read.read, "duplicates": read.duplicates, "appeared": read.appeared, "vanished": read.vanished}
         row = {
             "process": spec.name,
@@ -74,6 +75,8 @@ class Sweeps(Part):
             "figures": figures,
         }
         with failing(), self.engine.begin() as connection:
+            if run:
+                self.hold_lease(connection, spec, run)
             connection.execute(upsert(self.engine, t.sweep_part, list(row), ["process", "fingerprint", "part"]), row)
 
     def drop_parts(self, connection: sa.Connection, spec: ProcessSpec) -> None:
