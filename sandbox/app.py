@@ -22,7 +22,7 @@ from .accounts import Accounts, ServiceUser
 from .faults import Faults
 from .people import ZONE, Organisation
 from .query import BadQuery, Names, Page
-from .schema import DATES, FLAGS, MODULES, NUMBERS, changes, metadata, open_database, state
+from .schema import DATES, FLAGS, MODULES, NUMBERS, changes, metadata, open_database, orphans, state
 from .tenant import STANDARD, Tenant
 from .tick import EVENTS, Ticker
 from .webhooks import Webhooks
@@ -65,6 +65,7 @@ class Sandbox:
         with self.engine.begin() as connection:
             kept: dict[str, str] = dict(connection.execute(sa.select(state)).all())
             self.offset = timedelta(seconds=float(kept.get("offset", 0)))
+            self.orphaned = self._orphaned(connection)
             if "seed" not in kept:
                 for module, rows in Organisation(seed, size, self.now()).modules():
                     self._fill(connection, module, rows)
@@ -88,11 +89,18 @@ class Sandbox:
         return datetime.now(ZONE).replace(tzinfo=None) + self.offset
 
     def tick(self, events: int = 20, days: float = 0.0, kinds: tuple[str, ...] = EVENTS) -> dict[str, int]:
-        """Moves the clock by ``days`` and applies ``events``; returns how many of each kind."""
+        """Moves the clock by ``days`` and applies ``events``; returns how many of each kind. kinds: also of ``tick.RARE``."""
         with self.lock, self.engine.begin() as connection:
             self.offset += timedelta(days=days)
             connection.execute(state.update().where(state.c.name == "offset").values(value=str(self.offset.total_seconds())))
-            return Ticker(connection, self.seed, self.now()).run(events, kinds)
+            done = Ticker(connection, self.seed, self.now()).run(events, kinds)
+            self.orphaned = self._orphaned(connection)
+            return done
+
+    @staticmethod
+    def _orphaned(connection: sa.Connection) -> bool:
+        """Whether there are users whom no service user sees."""
+        return connection.execute(sa.select(orphans).limit(1)).first() is not None
 
     def changes_since(self, seq: int) -> list[dict[str, object]]:
         """The sandbox's own log after ``seq``, oldest first."""
@@ -102,10 +110,12 @@ class Sandbox:
 
     def _visible(self, table: sa.Table, user: ServiceUser) -> Any:
         """What the service user may see: the result set depends on its role [14]."""
-        if user.companies is None:
+        if user.companies is None and not self.orphaned:
             return None
         people = metadata.tables["User"]
-        own = people.c.MainCompanyID.in_(sorted(user.companies))
+        own = people.c.ID.not_in(sa.select(orphans.c.ID))
+        if user.companies is not None:
+            own &= people.c.MainCompanyID.in_(sorted(user.companies))
         if table is people:
             return own
         if "UserID" in table.c:
@@ -126,7 +136,7 @@ class Sandbox:
     def answer(self, method: str, path: list[str], query: dict[str, str], headers: dict[str, str], body: bytes) -> Response:
         """The answer to a request below ``/api/v2/`` or ``/apihelp/v2/modules/``."""
         authorization = headers.get("authorization", "")
-        fault = self.faults.draw(headers.get("x-sandbox-fault"))
+        fault = self.faults.draw(headers.get("x-sandbox-fault"), path[0])
         if fault == "expired":
             self.accounts.forget(authorization)
             return _error(401, "the token has expired")
@@ -149,12 +159,15 @@ class Sandbox:
             return _error(404, f"there is no module '{path[0]}'")
         try:
             if method == "GET":
+                refusing = self.faults.read(path[0])
+                if refusing is not None:
+                    return _lost(refusing)
                 return self._read(table, path[1:], query, user, fault)
             with self.lock, self.engine.begin() as connection:
-                lost = self.faults.write()
+                lost = self.faults.write(path[0])
                 if lost is None or self.faults.done:
                     answer = self._write(connection, method, table, path[1:], query, user, body)
-                return answer if lost is None else _page() if lost == "html" else _error(int(lost), "the sandbox was asked to refuse this")
+                return answer if lost is None else _lost(lost)
         except BadQuery as bad:
             return _error(400, str(bad))
         except Refused as refused:
@@ -250,6 +263,13 @@ def _page() -> Response:
     return Response("<html><body>Please sign in</body></html>", 200, media_type="text/html")
 
 
+def _lost(kind: str) -> Response:
+    """What comes instead of the answer."""
+    if kind == "html":
+        return _page()
+    return _cut(b"{}") if kind == "cut" else _error(int(kind), "the sandbox was asked to answer so")
+
+
 def _cut(body: bytes) -> Response:
     """Promises the whole body and closes the connection in the middle of it."""
 
@@ -292,7 +312,7 @@ def make_app(sandbox: Sandbox) -> Starlette:
         if verb == "changes":
             return _json(sandbox.changes_since(int(request.query_params.get("since", 0))))
         if verb == "faults":
-            sandbox.faults = Faults(**{**body, "kinds": tuple(body["kinds"])} if "kinds" in body else body)
+            sandbox.faults = Faults(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})
             return _json({"rate": sandbox.faults.rate, "kinds": sandbox.faults.kinds})
         if verb == "requests":
             return _json(dict(sandbox.requests))

@@ -31,12 +31,16 @@ class Faults:
     retry_after: int = 0
     drawn: Counter[str] = field(default_factory=Counter)
     writes: str | None = None
-    """What every write is answered with while this is set: a status such as ``403`` or ``503``, or ``html``, a page for people
-    with status 200."""
+    """What every write is answered with while this is set: a status such as ``403`` or ``503``, ``html``, a page for people
+    with status 200, or ``cut``, a connection that ends in mid-answer."""
     done: bool = False
     """Whether such a write is carried out before it is answered so: then only its answer is lost."""
     spared: int = 0
     """Number of writes that are answered as usual before that."""
+    reads: str | None = None
+    """What every read is answered with while this is set; as ``writes``."""
+    modules: tuple[str, ...] = ()
+    """The modules that have these faults; none given: all."""
 
     def __post_init__(self) -> None:
         unknown = set(self.kinds) - {*KINDS, *LIES}
@@ -44,17 +48,28 @@ class Faults:
             raise ValueError(f"unknown faults {sorted(unknown)}; known: {', '.join((*KINDS, *LIES))}")
         self._random = random.Random(self.seed)
 
-    def draw(self, asked: str | None) -> str | None:
+    def draw(self, asked: str | None, module: str = "") -> str | None:
+        """The fault of a request for a module, if it has one; ``asked``: what the request itself asks for."""
         kind = asked if asked in (*KINDS, *LIES) else None
-        if kind is None and self.rate and self._random.random() < self.rate:
+        if kind is None and self.rate and self._of(module) and self._random.random() < self.rate:
             kind = self._random.choice(self.kinds)
         if kind:
             self.drawn[kind] += 1
         return kind
 
-    def write(self) -> str | None:
-        """What becomes of the answer to a write; ``None``: nothing."""
-        if self.writes is None:
+    def _of(self, module: str) -> bool:
+        return not self.modules or module.lower() in {name.lower() for name in self.modules}
+
+    def read(self, module: str) -> str | None:
+        """What a read of a module is answered with instead; ``None``: nothing."""
+        if self.reads is None or not self._of(module):
+            return None
+        self.drawn[self.reads] += 1
+        return self.reads
+
+    def write(self, module: str) -> str | None:
+        """What becomes of the answer to a write to a module; ``None``: nothing."""
+        if self.writes is None or not self._of(module):
             return None
         if self.spared > 0:
             self.spared -= 1

@@ -119,6 +119,9 @@ changes = sa.Table(
 state = sa.Table("sandbox_state", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text))
 """Seed, size and the clock's offset, so that a restart continues the same organisation."""
 
+orphans = sa.Table("sandbox_orphans", metadata, sa.Column("ID", sa.Text, primary_key=True))
+"""Users whom no service user sees."""
+
 
 def open_database(path: str) -> sa.Engine:
     """The engine over ``path`` (a file, or ``:memory:``), tables created."""

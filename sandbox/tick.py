@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from .people import Organisation, Row, add_months, day, full_address, stamp
-from .schema import changes, metadata
+from .schema import changes, metadata, orphans
 from .webhooks import triggered
 
 EVENTS = (
@@ -27,6 +27,12 @@ EVENTS = (
     "schedule",
 )
 WEIGHTS = (10, 20, 6, 14, 20, 20, 10, 4, 6, 6, 4, 1, 4)
+RARE = ("merge", "orphan", "second_target")
+"""Happen only when they are asked for by name.
+
+merge: two accounts of one person become one; the other is deleted, and what it had belongs to the one that stays · orphan: no
+service user sees this user any more, nor what they have · second_target: somebody has two targets of one award.
+"""
 
 
 class Ticker:
@@ -46,7 +52,7 @@ class Ticker:
     def run(self, count: int, kinds: tuple[str, ...] = EVENTS) -> dict[str, int]:
         """Applies ``count`` events, spread over ``kinds``, and returns how many there were of each."""
         done: dict[str, int] = {}
-        weights = [WEIGHTS[EVENTS.index(kind)] for kind in kinds]
+        weights = [WEIGHTS[EVENTS.index(kind)] if kind in EVENTS else 1 for kind in kinds]
         for _ in range(count):
             kind = self.random.choices(kinds, weights)[0]
             getattr(self, f"_{kind}")()
@@ -60,7 +66,7 @@ class Ticker:
 
     def _some_user(self) -> Row:
         user = metadata.tables["User"]
-        active = user.c.Status.in_(("Enabled", "New"))
+        active = user.c.Status.in_(("Enabled", "New")) & user.c.ID.not_in(sa.select(orphans.c.ID))
         span = self.connection.execute(sa.text('SELECT max(rowid) FROM "User"')).scalar_one()
         for _ in range(200):
             place = self.random.randint(1, span)
@@ -197,6 +203,30 @@ class Ticker:
             "SpacesLeft": self.random.randint(2, 20),
         }
         self._put("CourseDate", row, "schedule")
+
+    def _merge(self) -> None:
+        stays = self._some_user()
+        gone = self._some_user()
+        if gone["ID"] == stays["ID"]:
+            return
+        for module in ("UserAward", "UserCourseDate", "UserUserType"):
+            table = metadata.tables[module]
+            for row in self.connection.execute(sa.select(table).where(table.c.UserID == gone["ID"])).mappings().all():
+                self._put(module, {**row, "UserID": stays["ID"]}, "merge")
+        people = metadata.tables["User"]
+        self.connection.execute(people.delete().where(people.c.ID == gone["ID"]))
+        log(self.connection, self.now, "User", str(gone["ID"]), "merge")
+        self._put("User", {**stays, "ExternalID": stays["ExternalID"] or gone["ExternalID"]}, "merge")
+
+    def _orphan(self) -> None:
+        user = self._some_user()
+        self.connection.execute(orphans.insert().values(ID=user["ID"]))
+        log(self.connection, self.now, "User", str(user["ID"]), "orphan")
+
+    def _second_target(self) -> None:
+        user, award = self._some_user(), self.random.choice(self.made.awards)
+        for _ in range(2):
+            self._award(user, award, "Target", "second_target")
 
     def _target(self) -> None:
         self._award(self._some_user(), self.random.choice(self.made.awards), "Target", "target")

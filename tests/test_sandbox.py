@@ -163,6 +163,49 @@ def test_faults_per_call_and_at_a_rate(side: Side) -> None:
     assert len(httpx.get(f"{control}/changes").json()) == 3
 
 
+@pytest.mark.parametrize("lost", ["503", "html", "cut"])
+def test_an_answer_is_lost_though_the_write_was_done_in_one_module(api: Callable[..., httpx.Response], side: Side, lost: str) -> None:
+    key = ids(api("GET", "api/v2/User", {"$top": "1"}))[0]
+    for done in (False, True):
+        side.sandbox.faults = Faults(writes=lost, done=done, modules=("user",))
+        if lost == "cut":
+            with pytest.raises(httpx.RemoteProtocolError):
+                api("PUT", f"api/v2/User/{key}", json={"Town": "Kendal"})
+        else:
+            answer = api("PUT", f"api/v2/User/{key}", json={"Town": "Kendal"})
+            assert answer.status_code == (503 if lost == "503" else 200)
+        with side.sandbox.engine.connect() as connection:
+            town = connection.exec_driver_sql('SELECT "Town" FROM "User" WHERE "ID" = ?', (key,)).scalar_one()
+        assert (town == "Kendal") == done
+    side.sandbox.faults = Faults(reads="403", modules=("UserAward",))
+    assert (api("GET", "api/v2/UserAward").status_code, api("GET", "api/v2/User").status_code) == (403, 200)
+    side.sandbox.faults = Faults(rate=1.0, kinds=("empty",), modules=("UserType",))
+    assert ids(api("GET", "api/v2/UserType")) == []
+    assert ids(api("GET", "api/v2/User"))
+
+
+def test_what_happens_only_when_it_is_asked_for(api: Callable[..., httpx.Response], side: Side) -> None:
+    assert side.sandbox.tick(1, kinds=("orphan",)) == {"orphan": 1}
+    (hidden,) = [str(c["record"]) for c in side.sandbox.changes_since(0) if c["event"] == "orphan"]
+    assert ids(api("GET", "api/v2/User", {"$filter": f"ID eq '{hidden}'"})) == []
+    assert ids(api("GET", "api/v2/UserAward", {"$filter": f"UserID eq '{hidden}'"})) == []
+    with side.sandbox.engine.connect() as connection:
+        before = connection.exec_driver_sql('SELECT count(*) FROM "User"').scalar_one()
+    side.sandbox.tick(1, kinds=("merge",))
+    with side.sandbox.engine.connect() as connection:
+        assert connection.exec_driver_sql('SELECT count(*) FROM "User"').scalar_one() == before - 1
+        adrift = 'SELECT count(*) FROM "UserAward" WHERE "UserID" NOT IN (SELECT "ID" FROM "User")'
+        assert connection.exec_driver_sql(adrift).scalar_one() == 0, "what the merged account had belongs to the other one"
+    side.sandbox.tick(1, kinds=("second_target",))
+    made = [c["record"] for c in side.sandbox.changes_since(0) if c["event"] == "second_target"]
+    with side.sandbox.engine.connect() as connection:
+        marks = ", ".join("?" * len(made))
+        rows = connection.exec_driver_sql(
+            f'SELECT DISTINCT "UserID", "AwardID" FROM "UserAward" WHERE "ID" IN ({marks})', tuple(made)
+        ).all()
+    assert (len(made), len(rows)) == (2, 1)
+
+
 def test_the_same_seed_is_the_same_organisation(tmp_path: Path) -> None:
     contents = []
     for name in ("a.db", "b.db"):

@@ -1,4 +1,4 @@
-"""Random edits of people on both sides, with kills on the way; then it settles, and every person is there once and the same.
+"""Random edits of people on both sides, with kills and lost answers on the way; then every person is there once and the same.
 
 Every run of the suite takes some rounds; ``make chaos`` takes 2,000.
 """
@@ -19,6 +19,7 @@ from flows import users_from_hr, users_to_hr
 from flows._run import Order, World, plainly, run_process
 from reconciliation.errors import HrsyncError
 from reconciliation.spec import ProcessSpec
+from sandbox.faults import Faults
 from tasks.connections import ways
 
 from .conftest import Side
@@ -107,11 +108,14 @@ class People:
             connection.exec_driver_sql("DELETE FROM lease")
 
     def runs(self) -> None:
-        """Both ways, in either order; one run in three is killed somewhere."""
+        """Both ways, in either order; one run in three is killed somewhere, one in four loses an answer or is refused."""
         for spec in self.dice.sample(SPECS, 2):
+            lost = self.dice.choice([None, None, None, self.dice.choice(["403", "502", "503", "html", "cut"])])
+            self.side.sandbox.faults = Faults(writes=lost, done=lost != "403", spared=self.dice.randrange(3))
             place = self.dice.choice([None, None, self.dice.randrange(45)])
             with suppress(HrsyncError):
                 self.run(spec, self.dice.choice([Order(), Order(), Order(full=True), Order(sweep=True)]), Deaths(place))
+        self.side.sandbox.faults = Faults()
         self.touched.clear()
 
     def settle(self) -> None:
