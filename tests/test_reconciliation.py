@@ -325,7 +325,7 @@ def test_windows_overlap_and_a_watermark_never_passes_what_was_not_read() -> Non
 def test_questions_cover_the_window_the_due_and_the_quarantined() -> None:
     mark = watermark.Watermark(datetime(2026, 3, 1, tzinfo=UTC), TODAY - timedelta(1))
     asks = questions(awards_to_hr.SPEC, watermark.window(mark, timedelta(0)), mark, Moment(TODAY, NOW), ["a"], "updated_at", False)
-    assert [a.skip_known for a in asks] == [True, False, False, False, False], "window, expiry (two), completion, quarantined"
+    assert [a.skip_known for a in asks] == [True, False, False, False, False], "window, expiry (2), completion, quarantined"
     assert asks[-1].keys == ("a",)
     (whole,) = questions(users_to_hr.SPEC, watermark.window(mark, timedelta(0)), mark, Moment(TODAY, NOW), [], None, False)
     assert whole.range is None
