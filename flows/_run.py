@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,20 +24,20 @@ from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
 from reconciliation.frame import concat, strings
 from reconciliation.guard import breaches
+from reconciliation.hints import Hint, suspects
 from reconciliation.hints import asks as hinted
-from reconciliation.hints import suspects
 from reconciliation.match import PROVISIONAL
 from reconciliation.plan import EDITED, Plan, moved
 from reconciliation.ports import Batch, Outcome, Source, Store, Target
 from reconciliation.receipts import done, found_out, of_landed
 from reconciliation.report import RunReport
 from reconciliation.settle import Compared, settle
-from reconciliation.snapshot import Snapshot, merge
+from reconciliation.snapshot import Snapshot, merge, renewed
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import Swept, parts, verified
 from reconciliation.watermark import Window, advance, window
 from tasks.connections import Connections
-from tasks.extract import extract
+from tasks.extract import NOTHING, extract
 from tasks.load import load
 from tasks.reconcile import Sides, already_made, compare, compare_all
 from tasks.steps import discreet
@@ -281,7 +281,7 @@ class _Run:
 
     def _draft(self, sweep: bool) -> Draft:
         spec, store, order = self.spec, self.store, self.order
-        hints = store.hints(spec.name) if order.named is None else ()
+        hints = store.hints(spec.name, self.now if order.mode == "apply" else None) if order.named is None else ()
         if order.hinted and not hints and not sweep:
             raise Skipped("Nothing was done: no hint waits that a run has not heard", "Nobody must act.")
         # A hint without a key says that something has changed, so that the window is read.
@@ -306,7 +306,7 @@ class _Run:
         began = self.now
         with _timed(report, "fetch"):
             if sweep:
-                began, swept = self._swept(updated)
+                began, swept = self._swept(updated, hints)
                 read = swept.read
             else:
                 asks = [] if only else questions(spec, asked, mark, Moment(self.today, self.now), retried, updated, first=not len(known))
@@ -345,8 +345,8 @@ class _Run:
         heard = hints if read.complete else ()
         return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, seen, heard)
 
-    def _swept(self, updated: str | None) -> tuple[datetime, Swept]:
-        """The whole feed, part by part; parts that an interrupted sweep has read are not read again."""
+    def _swept(self, updated: str | None, hints: Sequence[Hint]) -> tuple[datetime, Swept]:
+        """The whole feed, part by part; parts that an interrupted sweep has read are not read again, except what hints name."""
         spec, store, keep = self.spec, self.store, self.order.mode == "apply"
         earlier = store.sweeping_since(spec, self.now) if keep else None
         began = earlier or self.now
@@ -361,6 +361,10 @@ class _Run:
                     store.keep_part(spec, part, read, began, self.id)
             reads.append(read)
         whole = merge(reads, spec.key, updated)
+        if resumed and hints:
+            fresh = self.call(extract, self.source, spec, hinted(spec, hints), NOTHING)
+            named = {*(hint.key for hint in hints if hint.feed == spec.feed and hint.key), *strings(fresh.frame[spec.key])}
+            whole = renewed(whole, spec.key, named, fresh, updated)
         whole, gone = self.call(verify, self.source, store, spec, whole)
         gone = believed(spec, whole, gone, of_visible_people(self.source, store, self.target, spec, gone))
         return began, Swept(whole, gone, len(reads), resumed)

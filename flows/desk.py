@@ -21,6 +21,7 @@ from tasks.connections import hr_system
 from . import up as quick_start
 from .catalogue import PROCESSES, process
 from .conflicts import app as conflicts
+from .replay import replay
 from .terminal import end, out, plain_errors, settings, store, unbroken
 
 app = typer.Typer()
@@ -151,18 +152,22 @@ def quarantine_show(entry: int, raw: Annotated[bool, typer.Option(help="Show the
 def quarantine_replay(
     name: ProcessName, keys: Annotated[list[str] | None, typer.Argument(help="Keys; all open ones of the process if none is given.")] = None
 ) -> None:
-    """Run the process now, and let it read these records again."""
-    chosen = process(name)
+    """Read these records again now, with the filters of the run that has put them into the quarantine, and no others."""
+    process(name)
     found = settings()
     with store() as opened:
-        count = opened.retry_now(name, keys or None)
-    if not count:
+        waiting = opened.to_replay(name, keys or None)
+    if not waiting:
         out.print("Nothing to replay.")
         return
-    with quick_start.in_running_server(found):
-        state = chosen.flow(return_state=True)
-    out.print(f"{count:,} records of the quarantine were looked at again.")
-    end(state)
+    for fingerprint, of_this in waiting.items():
+        with store() as opened:
+            opened.retry_now(name, of_this)
+            opened.hint(name, opened.scope(name, fingerprint).feed, of_this, datetime.now(UTC))
+        with quick_start.in_running_server(found):
+            state = replay(name, fingerprint, return_state=True)
+        out.print(f"{len(of_this):,} records of the quarantine were looked at again.")
+        end(state)
 
 
 @quarantine.command("discard")

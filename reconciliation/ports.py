@@ -162,8 +162,11 @@ class Store(Protocol):
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
         """``sweep.ORIGIN``: which record each row of the target comes from that this process has loaded or linked."""
 
-    def hints(self, process: str) -> tuple[Hint, ...]:
-        """Hints that no run of this process has heard, one for each record."""
+    def hints(self, process: str, taken: datetime | None = None) -> tuple[Hint, ...]:
+        """Hints that no run of this process has heard, one for each record.
+
+        taken: when a run begins to read what they name; what is said from then on is a hint of its own.
+        """
 
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,14 @@ def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
     keep = np.zeros(len(order), dtype=bool)
     keep[order[last]] = True
     return pick(data, keep)
+
+
+def renewed(read: Snapshot, key: str, keys: Collection[str], fresh: Snapshot, updated: str | None) -> Snapshot:
+    """``read`` with what it says of the records ``keys`` replaced by what ``fresh`` says of them, even if that is nothing."""
+    kept, sound = ~read.frame[key].isin(keys), ~read.rejected["key"].isin(keys)
+    dropped = int((~kept).sum()) + int((~sound).sum())
+    rest = replace(read, frame=pick(read.frame, kept.to_numpy(dtype=bool)), rejected=pick(read.rejected, sound.to_numpy(dtype=bool)))
+    return merge([replace(rest, read=read.read - dropped), fresh], key, updated)
 
 
 def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snapshot:

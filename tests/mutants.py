@@ -261,6 +261,32 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     ),
     (16, "a small process may close everything", "reconciliation/guard.py", "rows >= FEW and rows * 2 >= whole", "False"),
     (16, "an empty feed is believed", "reconciliation/guard.py", "return 0 < vanished == loaded or (", "return ("),
+    (
+        11,
+        "an outage is a refusal of the row",
+        "connectors/accessplanit/refusals.py",
+        "if status in LATER or status >= 500:",
+        "if status in LATER:",
+    ),
+    (
+        11,
+        "a login page counts as done",
+        "connectors/accessplanit/refusals.py",
+        "if not response.is_success or not isinstance(said, dict | list):",
+        "if not response.is_success:",
+    ),
+    (11, "a missing right is a refusal of the row", "connectors/accessplanit/refusals.py", "    if status == 403:", "    if status == 0:"),
+    (
+        11,
+        "what was answered before a fault is not receipted",
+        "tasks/load.py",
+        "if fault.answered is not None and len(fault.answered):",
+        "if False:",
+    ),
+    (11, "an intent with open changes is closed", "connectors/store/ledger.py", "        if closes:\n", "        if True:\n"),
+    (14, "an old holder takes a lapsed lease again", "connectors/store/runs.py", "if (process, run) in self._tokens:", "if False:"),
+    (14, "a lapsed lease is renewed", "connectors/store/runs.py", " & (lease.until >= naive(self.clock()))", ""),
+    (14, "a wrong clock locks everybody out", "connectors/store/runs.py", " | (lease.until > naive(now + 2 * length))", ""),
 ]
 
 

@@ -83,7 +83,8 @@ class Hints(Part):
     def _known(self, connection: sa.Connection, arrivals: Sequence[Arrival]) -> dict[str, int]:
         """Identity -> number of the delivery that one of ``arrivals`` repeats."""
         d, h = t.delivery.c, t.hint.c
-        unheard = sa.exists().where(h.delivery == d.id, h.heard.is_(None))
+        # Once a run has begun to read the record, the same words tell of another change.
+        unheard = sa.exists().where(h.delivery == d.id, h.heard.is_(None), h.taken.is_(None))
         found: dict[str, int] = {}
         for once in (True, False):
             mine = list({a.identity for a in arrivals if a.once is once})
@@ -105,14 +106,28 @@ class Hints(Part):
         if said:
             connection.execute(t.hint.insert(), said)
 
-    def hints(self, process: str) -> tuple[Hint, ...]:
-        """Hints that no run of this process has heard, one for each record."""
+    def hint(self, process: str, feed: str, keys: Sequence[str], now: datetime) -> None:
+        """Gives hints for records, as a person does who wants them read again."""
+        said = [_said(process, feed, key, naive(now)) for key in keys]
+        if said:
+            with failing(), self.engine.begin() as connection:
+                connection.execute(t.hint.insert(), said)
+
+    def hints(self, process: str, taken: datetime | None = None) -> tuple[Hint, ...]:
+        """Hints that no run of this process has heard, one for each record.
+
+        taken: when a run begins to read what they name; what is said from then on is a hint of its own.
+        """
         h = t.hint.c
         deleted = sa.func.max(sa.cast(h.deleted, sa.Integer))
         query = sa.select(h.feed, h.key, deleted, sa.func.max(h.seq)).where(h.heard.is_(None), h.process == process)
-        with failing(), self.engine.connect() as connection:
-            found = connection.execute(query.group_by(h.feed, h.key).order_by(sa.func.min(h.seq))).tuples()
-            return tuple(Hint(feed, key, bool(gone), int(last)) for feed, key, gone, last in found)
+        with failing(), self.engine.begin() as connection:
+            rows = connection.execute(query.group_by(h.feed, h.key).order_by(sa.func.min(h.seq))).tuples()
+            found = tuple(Hint(feed, key, bool(gone), int(last)) for feed, key, gone, last in rows)
+            if taken is not None and found:
+                waits = h.heard.is_(None) & (h.process == process) & (h.seq <= max(hint.last for hint in found))
+                connection.execute(t.hint.update().where(waits).values(taken=naive(taken)))
+            return found
 
     def hear(self, connection: sa.Connection, run: str, process: str, hints: Sequence[Hint], now: datetime) -> None:
         """Notes that a run has done what there was to do for these hints; later ones of the same records still wait."""

@@ -23,6 +23,8 @@ RETRIES_AT_ONCE = 2000
 """Quarantined records that one run looks at again, the longest waiting first."""
 EAGER_ATTEMPTS = 3
 """So many runs look at a quarantined record again at once; then the pause doubles, from an hour."""
+BY_HAND = "by hand"
+"""Instead of a run, where a person has entered a record."""
 REFUSALS = 8
 """Refusals after which a record waits until it changes, somebody asks for it, or a sweep or a full run comes by."""
 
@@ -65,6 +67,8 @@ class Quarantine(Part):
         """Enters ``rows`` (``settle.QUARANTINE``) and releases the keys that have ``landed``."""
         q = t.quarantine.c
         moment = naive(now)
+        # Whoever enters a record by hand says nothing of the scope that it belongs to.
+        scope = {} if run == BY_HAND else {"fingerprint": spec.fingerprint()}
         mine = (q.process == spec.name) & (q.status == "open")
         self._leave(connection, spec.name, landed, "replayed", moment)
         came = [str(key) for key in strings(rows["key"]) if key is not None]
@@ -85,7 +89,13 @@ class Quarantine(Part):
             if before is not None and before.status == "discarded":
                 continue
             attempts = before.attempts + 1 if before else 1
-            values |= {"attempts": attempts, "last_seen": moment, "next_attempt": _next(values["stage"], attempts, moment), "run": run}
+            values |= {
+                "attempts": attempts,
+                "last_seen": moment,
+                "next_attempt": _next(values["stage"], attempts, moment),
+                "run": run,
+                **scope,
+            }
             if before is not None:
                 again.append({**values, "row": before.id})
             else:
@@ -130,6 +140,17 @@ class Quarantine(Part):
             query = query.where(q.key.in_(keys))
         with failing(), self.engine.begin() as connection:
             return int(connection.execute(query.values(next_attempt=q.first_seen, waits_for=None)).rowcount)
+
+    def to_replay(self, process: str, keys: Sequence[str] | None) -> dict[str | None, list[str]]:
+        """Fingerprint -> keys of the open entries, all or those named, that it was read with."""
+        q = t.quarantine.c
+        query = sa.select(q.fingerprint, q.key).where(q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone")
+        query = query if keys is None else query.where(q.key.in_(keys))
+        found: dict[str | None, list[str]] = {}
+        with failing(), self.engine.connect() as connection:
+            for fingerprint, key in connection.execute(query.order_by(q.first_seen, q.id)).tuples():
+                found.setdefault(fingerprint, []).append(key)
+        return found
 
     def discard(self, entry: int, reason: str) -> bool:
         """A person decides that this record, as it is, is not to be loaded; false if there is no such open entry.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from reconciliation.errors import Misconfigured
 from reconciliation.frame import arrow, of, strings
 from reconciliation.ports import Hashes
 from reconciliation.spec import ProcessSpec
@@ -79,6 +80,29 @@ class Records(Part):
         r = t.record.c
         for i in range(0, len(keys), IN):
             connection.execute(t.record.delete().where(r.process == process, r.key.in_(keys[i : i + IN])))
+
+    def note_scope(self, connection: sa.Connection, spec: ProcessSpec, now: datetime) -> None:
+        """Keeps what a process is, with its filters, so that what it leaves behind can be read again in the same way."""
+        row = {"process": spec.name, "fingerprint": spec.fingerprint(), "spec": spec.model_dump_json(), "used": naive(now)}
+        connection.execute(upsert(self.engine, t.scope, list(row), ["process", "fingerprint"]), row)
+
+    def scope(self, process: str, fingerprint: str | None) -> ProcessSpec:
+        """A process as it was when it was known by ``fingerprint``; as its latest run had it, if none is given.
+
+        Raises:
+            Misconfigured: no run has left it.
+        """
+        s = t.scope.c
+        query = sa.select(s.spec).where(s.process == process).order_by(s.used.desc()).limit(1)
+        query = query if fingerprint is None else query.where(s.fingerprint == fingerprint)
+        with failing(), self.engine.connect() as connection:
+            found = connection.execute(query).scalar()
+        if found is None:
+            raise Misconfigured(
+                f"It is not known with which filters {process} has read these records",
+                "Run its deployment once: it looks at them again, and what stays can be replayed.",
+            )
+        return ProcessSpec.model_validate_json(found)
 
     def show_opposite(self, connection: sa.Connection, spec: ProcessSpec, written: Sequence[str], now: datetime) -> None:
         """What this process has written is looked at again by the process of the other direction, whatever that one knows of it."""

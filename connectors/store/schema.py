@@ -72,12 +72,24 @@ quarantine = sa.Table(
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("note", sa.Text),
+    sa.Column("fingerprint", sa.Text),
 )
 """Records that did not go through, by stage (``settle.QUARANTINE``).
 
 status: open, replayed (went through later), vanished (the source has it no more) or discarded (by a person; ``note``
-says why). An open entry without ``next_attempt`` waits for a person, or for its record to change.
+says why). An open entry without ``next_attempt`` waits for a person, or for its record to change. fingerprint: the scope
+that it was read with; null if a person has entered it.
 """
+
+scope = sa.Table(
+    "scope",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, primary_key=True),
+    sa.Column("spec", sa.Text, nullable=False),
+    sa.Column("used", sa.DateTime, nullable=False),
+)
+"""What a process was each time that its filters or mapping were others (``ProcessSpec`` as JSON), and when it was last so."""
 sa.Index("ix_quarantine_open", quarantine.c.process, quarantine.c.status, quarantine.c.key)
 
 plan = sa.Table(
@@ -266,9 +278,11 @@ hint = sa.Table(
     sa.Column("times", sa.Integer, nullable=False, server_default="0"),
     sa.Column("heard", sa.DateTime),
     sa.Column("run", sa.Text),
+    sa.Column("taken", sa.DateTime),
 )
 """What was said of a record to a process (``reconciliation/hints.py``), and when a ``run`` has ``heard`` it: has read the
-record and loaded what there was to load. announced: when Prefect was last told, ``times``: how often."""
+record and loaded what there was to load. taken: when a run began to read the record because of it: what is said of the record
+from then on is news. announced: when Prefect was last told, ``times``: how often."""
 sa.Index("ix_hint_waiting", hint.c.heard, hint.c.process, hint.c.key)
 sa.Index("ix_hint_delivery", hint.c.delivery)
 

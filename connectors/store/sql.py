@@ -22,7 +22,7 @@ from .hints import Hints
 from .ledger import Ledger
 from .links import Links
 from .privacy import Privacy
-from .quarantine import Quarantine
+from .quarantine import BY_HAND, Quarantine
 from .records import Records
 from .sweeps import Sweeps
 
@@ -76,7 +76,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         with failing(), self.engine.begin() as connection:
             self.unland(connection, spec.name, keys)
             held = [(key, "held", "(link)", reason, None, None, None) for key in keys]
-            self.quarantine(connection, "by hand", spec, of(QUARANTINE, held), [], now)
+            self.quarantine(connection, BY_HAND, spec, of(QUARANTINE, held), [], now)
         return len(keys)
 
     def settle(
@@ -97,6 +97,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
             self.tie(connection, spec, settled.links, now)
             self.agree(connection, spec.pair, settled.agreed)
             self.quarantine(connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now)
+            self.note_scope(connection, spec, now)
             self.arrive(connection, spec, settled.links, now)
             self.show_opposite(connection, spec, settled.written, now)
             report.drift = self.news(connection, spec.name, draft.drift, now)
