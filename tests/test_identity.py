@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -66,6 +67,7 @@ def from_hr(
 AGREE = "may be one of several"
 TO_HR = [
     ("the number says so", user("u", "E1"), [employee("E1", "E1")], "E1", None),
+    ("the number says so, whatever the address", user("u", "E1", "a@x"), [employee("E1", "E1", "b@x")], "E1", None),
     ("the number is not HR's key", user("u", "900"), [employee("ROW7", "900")], "ROW7", None),
     ("HR's key is the number in other letters", user("u", "E77"), [employee("e77")], "e77", None),
     ("the e-mail address alone", user("u", None, "A@x"), [employee("E1", "E1", "a@x")], "E1", None),
@@ -112,6 +114,17 @@ def test_law_12_an_employee_is_the_user_on_whom_all_rules_agree(
         (key,), held = from_hr([who], order)
         assert key == row
         assert [reason in why for why in held.values() if reason] == ([True] if reason else [])
+
+
+def test_a_held_record_has_a_claim_to_the_rows_that_it_may_be() -> None:
+    data = of(USERS, [user("u1", "E1", "b@x"), user("u2", "E3")])
+    staff = of(EMPLOYEES, [employee("E1", "E1"), employee("E2", None, "b@x"), employee("E3", "E3"), employee("E4", "E4")])
+    found = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, []))
+    assert set(found.contested.to_pylist()) == {"E1", "E2"}
+    assert [(row.key, json.loads(row.raw)) for row in found.held.itertuples()] == [("u1", {"external_id": ["E1"], "email": ["E2"]})]
+    assert found.links.values.tolist() == [["u2", "E3"]]
+    again = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, [("u2", "E3")]))
+    assert (again.keys.to_pylist(), len(again.links)) == ([None, "E3"], 0), "a link that is known is no news"
 
 
 def test_people_who_share_a_mailbox_that_nobody_in_hr_has_are_several_new_people() -> None:

@@ -195,17 +195,21 @@ def test_a_refused_row_rests_between_attempts_and_then_waits_for_a_person(side: 
         report, _ = run_process(
             USERS,
             World(world.source, world.target, world.store, world.zone, lambda n=number: now + timedelta(hours=n * 8)),
-            Order(full=True),
+            Order(),
             call=plainly,
         )
         assert report.adds_up()
-        assert report.outcomes["failed"] + report.outcomes["quarantined"] == 1
         if calls > before:
             tried.append(number)
     assert tried[:4] == [0, 1, 2, 3], "eagerly"
     assert len(tried) == 8, "eight times in all, ever more seldom"
+    world = refusing(side, is_bad)
+    later = World(world.source, world.target, world.store, world.zone, lambda: now + timedelta(days=30))
+    before = calls
+    run_process(USERS, later, Order(sweep=True), call=plainly)
+    assert calls > before, "and once more in each sweep"
     (entry,) = side.store.quarantined(USERS.name)
-    assert (entry["attempts"], entry["next_attempt"]) == (8, None)
+    assert (entry["attempts"], entry["next_attempt"]) == (9, None)
     side.store.retry_now(USERS.name, None)
     assert side.users().outcomes["created"] == 1
     assert side.store.quarantined(USERS.name) == []
