@@ -262,7 +262,9 @@ def _named(spec: ProcessSpec, found: pd.DataFrame, target_keys: pa.Array) -> dic
     doubtful = found[found["source"].duplicated(keep=False) | found["target"].duplicated(keep=False)]
     named: dict[int, dict[str, list[str]]] = {}
     for source, target, rule in doubtful[["source", "target", "rule"]].itertuples(index=False):
-        named.setdefault(source, {}).setdefault(spec.match[rule].source, []).append(target_keys[target].as_py())
+        keys = named.setdefault(source, {}).setdefault(spec.match[rule].source, [])
+        if target_keys[target].as_py() not in keys:
+            keys.append(target_keys[target].as_py())
     return {source: json.dumps(by_field) for source, by_field in named.items()}
 
 
