@@ -48,8 +48,8 @@ laws: $(VENV)/.dev    ## 10,000 examples of each law: more than two hours; EXAMP
 mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law notices; writes docs/laws.md
 	$(BIN)/python tests/mutants.py
 
-chaos: $(VENV)/.dev   ## kills processes at hundreds of points, and takes a thousand random steps
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py --timeout 3600 $(ARGS)
+chaos: $(VENV)/.dev   ## kills processes at hundreds of points, takes a thousand random steps and two thousand rounds of edits on both sides
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py tests/test_two_way_edits.py --timeout 3600 $(ARGS)
 
 history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, and kills a historical reconciliation at ten points
 	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/test_history.py -k "forty or killed" --timeout 1800 $(ARGS)

@@ -81,6 +81,7 @@ TO_HR = [
     ("the row found has another number", user("u", "E1"), [employee("E2", "E2", None, "u")], None, "says otherwise"),
     ("several rows have the address", user("u", None, "a@x"), [employee("E1", None, "a@x"), employee("E2", None, "a@x")], None, AGREE),
     ("nobody", user("u", None, "a@x"), [employee("E1", "E1", "b@x")], "AP-u", None),
+    ("HR says it is another user", user("u", None, "a@x"), [employee("E1", None, "a@x", "v")], None, "says otherwise"),
     ("somebody else has the key", user("u", "E1"), [employee("E1", "E9")], None, "says otherwise"),
 ]
 
