@@ -303,6 +303,9 @@ class _Run:
         asked = Window(None) if sweep else window(mark, spec.overlap, since=since, full=order.full)
         known, marks = store.known(spec.name), store.marks(spec.name, self.now, whole=sweep or order.full)
         retried = () if sweep or only else tuple(store.retryable(spec.name, self.now))
+        # No decision rests: a place that has become free goes to the earliest one that waits.
+        waiting = () if sweep or not spec.decisions else tuple(store.waiting_keys(spec.name))
+        marks = replace(marks, held=marks.held[:0]) if spec.decisions else marks
         began = self.now
         with _timed(report, "fetch"):
             if sweep:
@@ -312,6 +315,7 @@ class _Run:
                 asks = [] if only else questions(spec, asked, mark, Moment(self.today, self.now), retried, updated, first=not len(known))
                 asks += hinted(spec, hints) if hints else []
                 asks += [Ask(keys=order.named, skip_known=False)] if order.named is not None else []
+                asks += [Ask(keys=waiting, skip_known=False)] if waiting else []
                 read = self.call(extract, self.source, spec, asks, known)
             # A few chosen records say nothing about what fields the feed has.
             read = replace(read, appeared=(), vanished=()) if only else read
@@ -339,7 +343,7 @@ class _Run:
             }
         looked_again = (mark.waiting or asked.since is None) and read.complete and not unseen and not only
         answered = {*strings(read.frame[spec.key]), *strings(read.rejected["key"])}
-        silent = tuple(key for key in retried if key not in answered) if read.complete else ()
+        silent = tuple(key for key in dict.fromkeys((*retried, *waiting)) if key not in answered) if read.complete else ()
         drift = (*((f"{spec.feed}.{n}", "appeared") for n in read.appeared), *((f"{spec.feed}.{n}", "vanished") for n in read.vanished))
         seen = drift if read.read and not only else None
         heard = hints if read.complete else ()

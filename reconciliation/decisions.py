@@ -1,62 +1,88 @@
-"""Which decisions on course requests can still be carried out."""
+"""Which decisions on course requests can be carried out, and which have been."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from .frame import arrow, concat, empty, fold, strings, true
+from .frame import ARROW, arrow, concat, empty, fold, folded, frame
 from .match import HELD, held
 
-OPEN, BOOKED = "Provisional", "Booked"
+OPEN, BOOKED, CANCELLED = "Provisional", "Booked", "Cancelled"
 COURSE_DATES: Mapping[str, str] = {"id": "text", "starts_at": "moment", "status": "text", "spaces_left": "number"}
 """The columns of the course dates that a decision depends on (feed CourseDate)."""
 OFF = ("Cancelled", "Canceled", "Deleted", "Postponed")
 """States of a course date that is not held."""
+AFTER_BOOKING = (BOOKED, "In Progress", "Completed", "Attended", "No Attend", "Failed", "Transferred")
+"""Delegate statuses that a booking leads to: the approval has been carried out."""
 
 
-def undecidable(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str, now: datetime) -> pd.DataFrame:
-    """The decisions (rows of ``reconciliation.match.HELD``) that cannot be carried out, each with its reason.
+def judged(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str, now: datetime) -> pd.DataFrame:
+    """What is to become of each decision: ``source_key``; ``done``: it has been carried out; ``problem``: why it cannot be, or null.
 
-    wanted: ``source_key``, ``key``, ``status`` (to be), ``decided_at`` (UTC). delegates: ``id``, ``status``, ``course_date_id``
-    as accessplanit has them. course_dates: of :data:`COURSE_DATES`. A decision that accessplanit shows already is no
-    problem. Places are given in the order of the decisions.
+    The rows are in the order in which the decisions were taken, and the places of a course are given in that order. Decisions of
+    one moment go by ``source_key``; one without a moment comes last.
+
+    Args:
+        wanted: ``source_key``, ``key``, ``status`` (to be), ``decided_at`` (UTC), ``settled`` (an earlier run has settled this very
+            decision).
+        delegates: ``id``, ``status`` and ``course_date_id`` as accessplanit has them.
+        course_dates: the columns :data:`COURSE_DATES`. A course date without ``spaces_left`` has room for everybody.
+        key: the column of ``wanted`` with the delegate's ID.
+        now: the moment of the run (UTC).
     """
-    source, wish = strings(wanted["source_key"]), strings(wanted["status"])
-    place = pc.index_in(arrow(wanted[key]), value_set=arrow(delegates["id"]))
-    now_is = strings(arrow(delegates["status"]).take(place))
-    course = arrow(delegates["course_date_id"]).take(place)
-    at = pc.index_in(course, value_set=arrow(course_dates["id"]))
-    started = true(pc.less_equal(arrow(course_dates["starts_at"]).take(at), pa.scalar(now, arrow(course_dates["starts_at"]).type)))
-    off = true(pc.is_in(arrow(course_dates["status"]).take(at), pa.array(OFF)))
-    left: dict[str | None, int | None] = dict(zip(strings(course_dates["id"]), arrow(course_dates["spaces_left"]).to_pylist(), strict=True))
-    known, courses = np.asarray(pc.is_valid(place)), course.to_pylist()
-    moments = arrow(wanted["decided_at"]).to_pylist()
-    order = sorted(range(len(source)), key=lambda i: (moments[i] is None, moments[i] or now, str(source[i])))
-    problems: dict[str, list[str | None]] = {}
-    for i in order:
-        why = None
-        same = fold(now_is[i] or "") == fold(wish[i] or "")
-        free = left.get(courses[i])
-        if not known[i]:
-            why = "is no course request in accessplanit"
-        elif same:
-            continue
-        elif fold(now_is[i] or "") != fold(OPEN):
-            why = f"was decided in accessplanit already: {now_is[i]}"
-        elif off[i]:
-            why = "is for a course that is not held any more"
-        elif started[i]:
-            why = "is for a course that has started"
-        elif wish[i] == BOOKED and free is not None and free <= 0:
-            why = "is for a course that is full"
-        if why:
-            problems.setdefault(why, []).append(source[i])
-        elif wish[i] == BOOKED and free is not None:
-            left[courses[i]] = free - 1
-    return concat([empty(HELD), *(held(pa.array(keys, pa.string()), "decision", why) for why, keys in problems.items())])
+    cases = _with_course(wanted, delegates, course_dates, key)
+    is_open = _among(cases["is_now"], (OPEN,))
+    done = _follows(cases["status"], cases["is_now"]) | (cases["settled"] & ~is_open)
+    problem = _text(cases, None).case_when(
+        [
+            (cases["known"].isna(), _text(cases, "is no course request in accessplanit")),
+            (~is_open, "was decided in accessplanit already: " + cases["is_now"].fillna("Unknown")),
+            (cases["dated"].isna(), _text(cases, "is for a course date that cannot be read in accessplanit")),
+            (_among(cases["course_status"], OFF), _text(cases, "is for a course that is not held any more")),
+            ((cases["starts_at"] <= now).fillna(False).astype(bool), _text(cases, "is for a course that has started")),
+        ]
+    )
+    asks = problem.isna() & ~done & _among(cases["status"], (BOOKED,))
+    turn = asks.astype("int64").groupby(cases["course"]).cumsum()
+    full = asks & (turn > cases["spaces_left"]).fillna(False).astype(bool)
+    problem = problem.mask(full, "is for a course that is full").mask(done, None)
+    return pd.DataFrame({"source_key": cases["source_key"], "done": done, "problem": problem})
+
+
+def undecidable(cases: pd.DataFrame) -> pd.DataFrame:
+    """The cases of :func:`judged` with a problem, as rows of :data:`reconciliation.match.HELD`."""
+    with_problem = cases[cases["problem"].notna()].groupby("problem", sort=False)["source_key"]
+    return concat([empty(HELD), *(held(arrow(keys), "decision", str(why)) for why, keys in with_problem)])
+
+
+def _with_course(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str) -> pd.DataFrame:
+    """The decisions in the order in which they were taken, each with its delegate and course date."""
+    theirs = delegates[["id", "status", "course_date_id"]].set_axis([key, "is_now", "course"], axis=1).assign(known=True)
+    dates = course_dates.rename(columns={"id": "course", "status": "course_status"}).assign(dated=True)
+    decisions = wanted[["source_key", key, "status", "decided_at", "settled"]]
+    cases = decisions.merge(theirs, on=key, how="left").merge(dates, on="course", how="left")
+    return cases.sort_values(["decided_at", "source_key"], na_position="last", ignore_index=True)
+
+
+def _follows(wish: pd.Series[Any], is_now: pd.Series[Any]) -> pd.Series[Any]:
+    """Whether a delegate has the status that was wished for, or one that follows from it."""
+    booking = _among(wish, (BOOKED,))
+    same = _plain(wish).eq(_plain(is_now)).fillna(False).astype(bool)
+    return same | (booking & _among(is_now, AFTER_BOOKING)) | (~booking & _among(is_now, (CANCELLED,)))
+
+
+def _among(values: pd.Series[Any], names: tuple[str, ...]) -> pd.Series[Any]:
+    return _plain(values).isin([fold(name) for name in names])
+
+
+def _plain(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Text without case and spaces."""
+    return frame({"text": folded(arrow(values))})["text"]
+
+
+def _text(cases: pd.DataFrame, value: str | None) -> pd.Series[Any]:
+    return pd.Series([value] * len(cases), cases.index, dtype=pd.ArrowDtype(ARROW["text"]))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconciliation.awards import without_contradictions
-from reconciliation.decisions import COURSE_DATES, undecidable
+from reconciliation.decisions import COURSE_DATES, judged, undecidable
 from reconciliation.desired import desired, for_new, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
 from reconciliation.identifiers import identifiers
@@ -118,8 +118,11 @@ class _Comparison:
         problems = [seen.held, seen.ambiguous, seen.decided.held]
         wanted, ended = self._lost(seen.decided.wanted, current, problems)
         if spec.decisions:
-            problems.append(self._undecidable(data, wanted, current))
-            wanted = pick(wanted, ~true(pc.is_in(arrow(wanted["source_key"]), value_set=arrow(problems[-1]["key"]))))
+            cases = self._judged(data, wanted, current)
+            problems.append(undecidable(cases))
+            done = wanted["source_key"].isin(cases.loc[cases["done"], "source_key"])
+            ended = concat([ended, wanted[done]])
+            wanted = wanted[~done & ~wanted["source_key"].isin(problems[-1]["key"])].reset_index(drop=True)
         # A row that could not be read is no row that is gone: what the target itself has left out is not looked for.
         gone, there = empty(ORIGIN), current.frame
         if self.whole:
@@ -285,13 +288,21 @@ class _Comparison:
         problems.append(held(arrow(lost["source_key"]).filter(pa.array(~ended)), "(row)", why))
         return pick(wanted, true(known)), pick(lost, ended)
 
-    def _undecidable(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
-        place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[self.spec.key]))
-        wanted = wanted.assign(decided_at=frame({"at": arrow(data["decided_at"]).take(place)})["at"])
-        course = arrow(current.frame["course_date_id"])
+    def _judged(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
+        """``decisions.judged`` for the decisions whose request can be read; the others are withheld from the plan."""
+        key = self.spec.entity_key
+        missing = ~wanted[key].isin(current.frame[key])
+        doubtful = self._doubtful(current, data, wanted)
+        unread = missing & wanted[key].isin(doubtful.to_pylist() if doubtful is not None else [])
+        # A decision without its moment was taken, at the latest, when its row was written.
+        moments = data["decided_at"].fillna(data[self.spec.updated]) if self.spec.updated in data else data["decided_at"]
+        taken = pd.DataFrame(
+            {"source_key": data[self.spec.key], "decided_at": moments, "settled": among(data["hash"].to_numpy(), self.known)}
+        )
+        decisions = wanted[~unread].merge(taken, on="source_key", how="left")
         columns = {name: kind for name, kind in COURSE_DATES.items() if name != "id"}
-        dates = self.target.read("CourseDate", columns, {"id": _values(course)}).frame
-        return undecidable(wanted, current.frame.rename(columns={self.spec.entity_key: "id"}), dates, self.spec.entity_key, self.now)
+        dates = self.target.read("CourseDate", columns, {"id": _values(arrow(current.frame["course_date_id"]))}).frame
+        return judged(decisions, current.frame.rename(columns={key: "id"}), dates, key, self.now)
 
     def _doubtful(self, current: Snapshot, data: pd.DataFrame, wanted: pd.DataFrame) -> pa.Array | None:
         """Keys of rows that are not to be created: the target may have them, in a record that cannot be read."""
@@ -339,10 +350,18 @@ class _Comparison:
         if not len(links):
             return plan, links, agreed
         leavers = self.target.read(spec.entity, self.columns, {spec.entity_key: _values(arrow(links["target_key"]))}).frame
-        plan = closing(plan, leavers, spec.entity_key, self.columns, self.closed, LEFT, self.alike)
-        if spec.pair is None:
-            return plan, links, agreed
-        return plan, links, concat([agreed, closed_as(spec, outside, links, self.closed)])
+        if spec.pair is not None:
+            leaving = closed_as(spec, outside, links, self.closed)
+            leavers = pick(leavers, ~leavers[spec.entity_key].isin(self._left_before(leaving)))
+            agreed = concat([agreed, leaving])
+        return closing(plan, leavers, spec.entity_key, self.columns, self.closed, LEFT, self.alike), links, agreed
+
+    def _left_before(self, leaving: pd.DataFrame) -> pd.Series:
+        """Rows whose leaving was agreed earlier: if such a row is open, the other side has opened it again, and that is news."""
+        known = self.store.agreed(str(self.spec.pair), _values(arrow(leaving["key"])))
+        again = leaving.merge(known[["key", "field", "value"]], on=["key", "field", "value"])
+        fields, agreed = leaving["row"].value_counts(), again["row"].value_counts()
+        return pd.Series(agreed[agreed == fields.reindex(agreed.index)].index)
 
 
 def asked_by_rules(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame) -> dict[str, pa.Array]:

@@ -114,12 +114,18 @@ def test_law_13_what_is_held_is_not_agreed(make_side: Callable[..., Side]) -> No
     everything(side)
     key, user_id = linked(side)
     hr(side, "UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", key)
-    change(side, 'UPDATE "User" SET "Town" = \'Lancaster\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
+    change(side, 'UPDATE "User" SET "Town" = \'Lancaster\', "JobTitle" = \'Rigger\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
+    holding = [spec.model_copy(update={"conflict": "hold"}) for spec in (users_to_hr.SPEC, users_from_hr.SPEC)]
     for _ in range(3):
-        for spec in (users_to_hr.SPEC, users_from_hr.SPEC):
-            side.run(spec.model_copy(update={"conflict": "hold"}), SWEEP)
+        for spec in holding:
+            side.run(spec, SWEEP)
         assert one(side, user_id)["Town"] == "Lancaster"
         assert next(row["town"] for row in side.rows("employees") if row["employee_id"] == key) == "Kendal"
+    hr(side, "UPDATE employees SET town = 'Lancaster' WHERE employee_id = ?", key)
+    for spec in holding:
+        side.run(spec, SWEEP)
+    row = next(row for row in side.rows("employees") if row["employee_id"] == key)
+    assert (row["town"], row["job_title"], one(side, user_id)["JobTitle"]) == ("Lancaster", "Rigger", "Rigger"), "nor is the rest"
 
 
 def test_law_13_an_edit_of_somebody_out_of_sight_waits_and_is_not_taken_for_agreed(make_side: Callable[..., Side]) -> None:
@@ -136,6 +142,28 @@ def test_law_13_an_edit_of_somebody_out_of_sight_waits_and_is_not_taken_for_agre
     side.run(users_from_hr.SPEC, SWEEP)
     assert one(side, user_id)["Town"] == "Kendal"
     assert next(row["town"] for row in side.rows("employees") if row["employee_id"] == key) == "Kendal"
+
+
+@pytest.mark.parametrize("who", ["HR", "accessplanit"])
+def test_law_13_somebody_who_has_left_by_either_side_comes_back_by_hr(make_side: Callable[..., Side], who: str) -> None:
+    side = make_side(24)
+    everything(side)
+    key, user_id = linked(side)
+    specs = (users_to_hr.scoped(leavers="close"), users_from_hr.SPEC)
+    for spec in specs:
+        side.run(spec)
+    if who == "HR":
+        hr(side, "UPDATE employees SET status = 'Left' WHERE employee_id = ?", key)
+    else:
+        change(side, 'UPDATE "User" SET "Status" = \'Inactive\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
+    for spec in specs:
+        side.run(spec)
+    assert one(side, user_id)["Status"] == "Inactive"
+    assert next(row["status"] for row in side.rows("employees") if row["employee_id"] == key) in ("Left", "Inactive")
+    hr(side, "UPDATE employees SET status = 'Active' WHERE employee_id = ?", key)
+    for spec in specs:
+        side.run(spec)
+    assert one(side, user_id)["Status"] == "Enabled"
 
 
 # -- law 16 ------------------------------------------------------------------------------------------------------------

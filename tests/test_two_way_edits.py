@@ -40,6 +40,8 @@ class People:
     def __init__(self, side: Side, dice: random.Random) -> None:
         self.side, self.dice, self.number = side, dice, 0
         self.touched: set[str] = set()
+        self.employed: dict[str, bool] = {}
+        """User -> whether the last word of either office was that they are at work."""
 
     # -- what may happen -----------------------------------------------------------------------------------------------
 
@@ -66,20 +68,24 @@ class People:
     def hr_says_that_somebody_has_left(self) -> None:
         if (row := self._row()) is not None:
             hr(self.side, "UPDATE employees SET status = 'Left' WHERE employee_id = ?", row["employee_id"])
+            self.employed[row["accessplanit_id"]] = False
 
     def accessplanit_disables_somebody(self) -> None:
         if (user := self._user()) is not None:
             change(self.side, 'UPDATE "User" SET "Status" = \'Inactive\', "DateUpdated" = NOW WHERE "ID" = ?', user["ID"])
+            self.employed[user["ID"]] = False
 
     def hr_rehires_somebody_in_the_old_row(self) -> None:
         if (row := self._row(left=True)) is not None:
             hr(self.side, "UPDATE employees SET status = 'Active' WHERE employee_id = ?", row["employee_id"])
+            self.employed[row["accessplanit_id"]] = True
 
     def hr_rehires_somebody_in_a_new_row(self) -> None:
         if (row := self._row(left=True)) is not None:
             number = row["employee_number"] or row["employee_id"]
             hr(self.side, "DELETE FROM employees WHERE employee_id = ?", row["employee_id"])
             employee(self.side, self._next("ROW"), employee_number=number, email=row["email"])
+            self.employed[row["accessplanit_id"]] = True
 
     def hr_gives_somebody_another_number(self) -> None:
         if (row := self._row()) is not None:
@@ -89,6 +95,7 @@ class People:
         """Somebody had a second, new account: it is the one that stays."""
         if (user := self._user()) is not None:
             change(self.side, 'DELETE FROM "User" WHERE "ID" = ?', user["ID"])
+            self.employed.pop(user["ID"], None)
             self.touched.add(self._insert(user))
 
     def step(self) -> None:
@@ -137,6 +144,7 @@ class People:
         assert [user for user, times in at_work.items() if times > 1] == [], "two rows of one user"
         enabled = {user["ID"]: user for user in people if user["Status"] in ("Enabled", "New")}
         assert set(enabled) <= set(at_work), "everybody is in HR"
+        assert {key: key in enabled for key in self.employed} == self.employed, "who left has left, and who came back is back"
         for row in staff:
             user = next((u for u in people if u["ID"] == row["accessplanit_id"]), None)
             if row["status"] in LEFT:

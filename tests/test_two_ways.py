@@ -14,6 +14,7 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from connectors.hr.sql import capabilities
+from flows._run import Order
 from flows.catalogue import FLOWS, PROCESSES
 from reconciliation.ask import Moment, columns, questions
 from reconciliation.scope import in_scope
@@ -212,6 +213,52 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
     everything(side)
     followed = {r["course_request_id"]: r["status"] for r in side.rows("course_requests")}
     assert (followed[yes], followed[no], followed[late]) == ("Booked", "Cancelled", "Waiting List")
+
+
+def test_decisions_wait_in_their_order_and_are_done_once(configured: Side) -> None:
+    side = configured
+    for name in ("users_to_hr", "course_requests_to_hr"):
+        side.run(PROCESSES[name].scoped())
+    spec = PROCESSES["course_decisions_from_hr"].scoped()
+    first, second, third = [r["course_request_id"] for r in side.rows("course_requests") if r["status"] == "Provisional"][:3]
+    now = datetime.now(UTC)
+
+    def course(**values: Any) -> None:
+        there_are = ", ".join(f'"{name}" = ?' for name in values)
+        with side.sandbox.engine.begin() as connection:
+            connection.exec_driver_sql(f'UPDATE "CourseDate" SET {there_are} WHERE "ID" = ?', (*values.values(), shared))
+
+    def decide(key: str, decision: str, at: datetime) -> None:
+        statement = "UPDATE course_requests SET decision = ?, decided_at = ? WHERE course_request_id = ?"
+        hr(side, statement, decision, at.strftime("%Y-%m-%d %H:%M:%S"), key)
+
+    def statuses() -> list[str]:
+        found = {r["ID"]: r["Status"] for r in there(side, 'SELECT "ID", "Status" FROM "UserCourseDate"')}
+        return [found[key] for key in (first, second, third)]
+
+    shared = next(r["course_date_id"] for r in side.rows("course_requests") if r["course_request_id"] == first)
+    hr_keys = (shared, first, second, third)
+    with side.sandbox.engine.begin() as connection:
+        connection.exec_driver_sql('UPDATE "UserCourseDate" SET "CourseDateID" = ? WHERE "ID" IN (?, ?, ?)', hr_keys)
+    course(SpacesLeft=0, Status="Active", StartDate=f"{now + timedelta(days=30):%Y-%m-%dT%H:%M:%S}")
+    decide(first, "Approved", now)
+    for hour in range(6):
+        side.run(spec, now=now + timedelta(hours=3 * hour))
+    assert not side.store.retryable(spec.name, now + timedelta(hours=16)), "it rests"
+    course(SpacesLeft=1)
+    decide(second, "Approved", now + timedelta(hours=15))
+    decide(third, "Rejected", now + timedelta(hours=15))
+    side.run(spec, now=now + timedelta(hours=16))
+    assert statuses() == ["Booked", "Provisional", "Cancelled"], "the place goes to the decision that waits longest"
+    # What has been done is settled, whatever becomes of the delegate; another decision is a new one.
+    change(side, 'UPDATE "UserCourseDate" SET "Status" = \'Completed\' WHERE "ID" = ?', first)
+    change(side, 'UPDATE "UserCourseDate" SET "Status" = \'On Hold\' WHERE "ID" = ?', third)
+    side.run(spec, Order(sweep=True), now=now + timedelta(hours=17))
+    assert reasons(side, spec.name) == {second: "held: decision is for a course that is full"}
+    assert statuses() == ["Completed", "Provisional", "On Hold"]
+    decide(first, "Rejected", now + timedelta(hours=18))
+    side.run(spec, now=now + timedelta(hours=18))
+    assert reasons(side, spec.name)[first] == "held: decision was decided in accessplanit already: Completed"
 
 
 def test_registrations_follow_whatever_becomes_of_them(configured: Side) -> None:

@@ -40,6 +40,13 @@ class Quarantine(Part):
             keys = connection.execute(query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)).scalars()
             return list(dict.fromkeys(str(key) for key in keys))
 
+    def waiting_keys(self, process: str) -> list[str]:
+        """Keys of the held records in quarantine, due or not."""
+        q = t.quarantine.c
+        query = sa.select(q.key).where(q.process == process, q.status == "open", q.stage == "held", q.key.is_not(None))
+        with failing(), self.engine.connect() as connection:
+            return [str(key) for key in connection.execute(query.distinct().order_by(q.key)).scalars()]
+
     def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
         """Hashes of the records in quarantine that are not to be looked at now.
 
