@@ -113,7 +113,13 @@ def contradictions(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, 
 
 
 def by_rules(
-    spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame, links: pd.DataFrame, gone: pa.Array | None = None
+    spec: ProcessSpec,
+    data: pd.DataFrame,
+    wanted: pd.DataFrame,
+    target: pd.DataFrame,
+    links: pd.DataFrame,
+    gone: pa.Array | None = None,
+    lost: pd.DataFrame | None = None,
 ) -> Matched:
     """Links first, then all rules together: candidates that disagree are held, whatever the order of the rules.
 
@@ -123,6 +129,7 @@ def by_rules(
     ``wanted`` has the entity's columns for each row of ``data``. ``target`` holds at least every target row that shares a
     rule's value with a source row or has a proposed key; ``links`` at least those of the source rows, of these target rows
     and of the proposed keys. gone: source keys whose records are verified to be gone; their rows may be taken over.
+    lost: links whose rows the target has no more; a source row keeps such a key unless the rules find another row for it.
     """
     source_keys = arrow(data[spec.key])
     target_keys = arrow(target[spec.entity_key])
@@ -164,6 +171,9 @@ def by_rules(
         chosen, ambiguous = _twins(spec, rule, wanted, target, undecided, free)
         hold(ambiguous, " and ".join(rule.together), f"several {words.others} have the same {' and '.join(rule.together)}")
         keys = _taken_from(target_keys, chosen, keys)
+        undecided = undecided & np.asarray(pc.is_null(keys))
+    if lost is not None and len(lost):
+        keys = pc.if_else(pa.array(undecided), pc.coalesce(keys, linked(source_keys, lost)), keys)
         undecided = undecided & np.asarray(pc.is_null(keys))
     suggestion = proposed(data, spec)
     known = identifiers(pa.concat_arrays([target_keys, arrow(links["target_key"])]))

@@ -227,10 +227,28 @@ class _Comparison:
         known = [suggested, arrow(links["target_key"]), arrow(self.ended[spec.entity_key])]
         asked[spec.entity_key] = pa.concat_arrays([*known, *([asked[spec.entity_key]] if spec.entity_key in asked else [])])
         current = self._look_up(asked, self.columns, len(data) + len(self.ended))
+        links, lost = self._without_lost(links, current)
+        current = self._with_those_of(data, wanted, lost, current)
         taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
         others = self._links(target_keys=_values(taken))
         every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
-        return by_rules(spec, data, wanted, current.frame, every, self.gone), current
+        return by_rules(spec, data, wanted, current.frame, every, self.gone, lost), current
+
+    def _without_lost(self, links: pd.DataFrame, current: Snapshot) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """``links`` whose rows the target has, or may have, and those whose rows it surely has no more."""
+        if not current.complete or not any(rule.source for rule in self.spec.match):
+            return links, links.iloc[:0]
+        there = links["target_key"].isin(current.frame[self.spec.entity_key]) | links["target_key"].isin(current.rejected["key"])
+        return links[there].reset_index(drop=True), links[~there].reset_index(drop=True)
+
+    def _with_those_of(self, data: pd.DataFrame, wanted: pd.DataFrame, lost: pd.DataFrame, current: Snapshot) -> Snapshot:
+        """``current`` with the rows that may have taken the place of lost ones: HR has made a new row for the same person."""
+        again = data[self.spec.key].isin(lost["source_key"]).to_numpy(dtype=bool)
+        if not again.any() or self.whole:
+            return current
+        more = self._look_up(asked_by_rules(self.spec, pick(data, again), pick(wanted, again)), self.columns, int(again.sum()))
+        rows = concat([current.frame, more.frame]).drop_duplicates(self.spec.entity_key, ignore_index=True)
+        return Snapshot(rows, more.complete, concat([current.rejected, more.rejected]))
 
     def _current(self, wanted: pd.DataFrame) -> Snapshot:
         """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""

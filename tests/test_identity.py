@@ -128,6 +128,14 @@ def test_a_held_record_has_a_claim_to_the_rows_that_it_may_be() -> None:
     assert (again.keys.to_pylist(), len(again.links)) == ([None, "E3"], 0), "a link that is known is no news"
 
 
+def test_a_link_whose_row_is_lost_yields_to_the_row_that_the_rules_find() -> None:
+    data = of(USERS, [user("u1", "E1"), user("u2", "E2")])
+    staff = of(EMPLOYEES, [employee("ROW9", "E1")])
+    lost = of(LINKS, [("u1", "E1"), ("u2", "E2")])
+    found = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, []), lost=lost)
+    assert (found.keys.to_pylist(), found.links.values.tolist()[0]) == (["ROW9", "E2"], ["u1", "ROW9"])
+
+
 def test_people_who_share_a_mailbox_that_nobody_in_hr_has_are_several_new_people() -> None:
     keys, held = to_hr([user(f"u{n}", f"D{n}", "depot@x") for n in range(3)], [employee("E1", "E1", "other@x")])
     assert (keys, held) == (["D0", "D1", "D2"], {})

@@ -14,16 +14,18 @@ from typing import Any
 
 import pytest
 
-from flows import awards_to_hr, users_to_hr
+from flows import awards_to_hr, users_from_hr, users_to_hr
 from flows._run import Order, World, plainly, run_process
 from reconciliation.errors import HrsyncError
+from reconciliation.spec import ProcessSpec
 from sandbox.faults import Faults
+from tasks.connections import ways
 
 from .conftest import Side
 from .worlds import Deaths, Killed, Mortal
 
 STEPS = 1000 if os.environ.get("HRSYNC_CHAOS") == "whole" else 50
-SPECS = {"users": users_to_hr.SPEC, "awards": awards_to_hr.SPEC}
+SPECS = {"users": users_to_hr.SPEC, "people": users_from_hr.SPEC, "awards": awards_to_hr.SPEC}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
@@ -36,9 +38,10 @@ class Sides:
     def clock(self) -> datetime:
         return datetime.now(UTC) + self.side.sandbox.offset + self.skew
 
-    def world(self, deaths: Deaths, attempts: int) -> World:
-        source = self.side.source(attempts=attempts, requests_per_hour=10**9)
-        ports: list[Any] = [Mortal(port, deaths) for port in (source, self.side.target, self.side.store)]
+    def world(self, spec: ProcessSpec, deaths: Deaths, attempts: int) -> World:
+        self.accessplanit = self.side.source(attempts=attempts, requests_per_hour=10**9)
+        ends = ways(spec, self.accessplanit, self.side.target)
+        ports: list[Any] = [Mortal(port, deaths) for port in (*ends, self.side.store)]
         return World(*ports, "Europe/London", self.clock)
 
     # -- what may happen -----------------------------------------------------------------------------------------------
@@ -60,7 +63,8 @@ class Sides:
         table, column = self.dice.choice(
             [("employees", "job_title"), ("employees", "email"), ("awards", "award_label"), ("awards", "state")]
         )
-        value = self.dice.choice(["NULL", "'typed over'"])
+        typed = f"typed.{self.dice.randrange(10**6)}@x.example" if column == "email" else "typed over"
+        value = self.dice.choice(["NULL", f"'{typed}'"])
         with self.side.target.engine.begin() as connection:
             self._some(connection, table, f"UPDATE {table} SET {column} = {value}")
 
@@ -78,12 +82,13 @@ class Sides:
         faults = Faults(rate=self.dice.choice([0.0, 0.0, 0.15, 0.5]), seed=self.dice.randrange(999), delay=0.02)
         self.side.sandbox.faults = faults
         order = self.dice.choice([Order(), Order(), Order(), Order(full=True), Order(sweep=True)])
-        world = self.world(Deaths(self.dice.choice([None, None, self.dice.randrange(60)])), 3)
+        spec = SPECS[self.dice.choice(list(SPECS))]
+        world = self.world(spec, Deaths(self.dice.choice([None, None, self.dice.randrange(60)])), 3)
         # A process is killed, or a run fails as runs may: what counts is how it ends.
         with suppress(HrsyncError, Killed):
-            report, _ = run_process(SPECS[self.dice.choice(list(SPECS))], world, order, call=plainly)
+            report, _ = run_process(spec, world, order, call=plainly)
             assert report.adds_up(), report
-        world.source._inner.close()  # type: ignore[attr-defined]
+        self.accessplanit.close()
         with self.side.store.engine.begin() as connection:
             # The lease of a killed run expires by itself; nobody waits for that here.
             connection.exec_driver_sql("DELETE FROM lease")
@@ -105,7 +110,7 @@ class Sides:
         for _ in range(4):
             for spec in SPECS.values():
                 self.side.store.retry_now(spec.name, None)
-                run_process(spec, self.world(Deaths(), 3), Order(sweep=True), call=plainly)
+                run_process(spec, self.world(spec, Deaths(), 3), Order(sweep=True), call=plainly)
 
 
 def test_after_whatever_has_happened_both_sides_agree(make_side: Callable[..., Side]) -> None:

@@ -106,10 +106,12 @@ class People:
     # -- runs ----------------------------------------------------------------------------------------------------------
 
     def run(self, spec: ProcessSpec, order: Order, deaths: Deaths) -> None:
-        source, target = ways(spec, self.side.source(requests_per_hour=10**9), self.side.target)
+        accessplanit = self.side.source(requests_per_hour=10**9)
+        source, target = ways(spec, accessplanit, self.side.target)
         ports: list[Any] = [Mortal(port, deaths) for port in (source, target, self.side.store)]
         with suppress(Killed):
             run_process(spec, World(*ports, "Europe/London", lambda: datetime.now(UTC)), order, call=plainly)
+        accessplanit.close()
         with self.side.store.engine.begin() as connection:
             # The lease of a killed run expires by itself; nobody waits for that here.
             connection.exec_driver_sql("DELETE FROM lease")
