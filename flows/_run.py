@@ -36,7 +36,7 @@ from reconciliation.snapshot import Snapshot, merge, renewed
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import Swept, parts, verified
 from reconciliation.watermark import Window, advance, window
-from tasks.connections import Connections
+from tasks.connections import Connections, previewed
 from tasks.extract import NOTHING, extract
 from tasks.load import load
 from tasks.reconcile import Sides, already_made, compare, compare_all
@@ -128,9 +128,11 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
         HrsyncError: the run cannot go on; it says what and who must act, and the next run loses nothing.
         Skipped: another run of the process is at work or has done this one's work, or a plan waits for its approval.
     """
-    run = _Run(spec, world, order, call)
     if order.mode == "plan":
-        return run.noted("plan", run.preview)
+        with previewed(world.source, world.target) as (source, target):
+            looking = _Run(spec, replace(world, source=source, target=target), order, call)
+            return looking.noted("plan", looking.preview)
+    run = _Run(spec, world, order, call)
     # What a person has decided is not skipped for a run that happens to be at work, nor are hints that came since it began.
     patient = order.approve or order.hinted
     with world.store.lease(spec.name, run.id, PATIENCE if patient else 0.0) as mine:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -79,6 +79,14 @@ class Target(Protocol):
                 the receipts of what was surely answered (``receipts.after``). The fate of the others is unknown: their
                 intent stays open, and the next run reads what became of them.
         """
+
+
+@runtime_checkable
+class LeavesTraces(Protocol):
+    """A target whose reading changes something, such as files that are taken in."""
+
+    def untouched(self) -> AbstractContextManager[HrSystem]:
+        """The same as it would be found now, as a copy: whatever is done with it leaves the system as it is."""
 
 
 class HrSystem(Target, Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import cast
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.target import AccessplanitTarget
@@ -13,7 +14,7 @@ from connectors.hr.source import HrSource
 from connectors.settings import Settings
 from connectors.store.sql import SyncStore
 from reconciliation.capabilities import narrowed
-from reconciliation.ports import HrSystem, Source, Target
+from reconciliation.ports import HrSystem, LeavesTraces, Source, Target
 from reconciliation.spec import ProcessSpec
 
 from .blocks import accessplanit_settings, hr_settings
@@ -70,6 +71,25 @@ def ways(spec: ProcessSpec, accessplanit: AccessplanitSource, hr: HrSystem) -> t
     if spec.direction == "from_hr":
         return HrSource(hr), AccessplanitTarget(accessplanit)
     return accessplanit, hr if spec.entity in hr.capabilities.entities else NotHeld(hr)
+
+
+class ReadOnly:
+    """What a preview is given of a target: it can look, and has no means to write."""
+
+    def __init__(self, target: Target) -> None:
+        self.name, self.population, self.read, self.unfit = target.name, target.population, target.read, target.unfit
+
+
+@contextmanager
+def previewed(source: Source, target: Target) -> Iterator[tuple[Source, Target]]:
+    """The two ends of a process for a preview: whatever it does leaves both as they are."""
+    with ExitStack() as opened:
+        if isinstance(target, LeavesTraces):
+            target = opened.enter_context(target.untouched())
+        if isinstance(source, HrSource) and isinstance(source.system, LeavesTraces):
+            source = HrSource(opened.enter_context(source.system.untouched()))
+        # On purpose less than a Target: a preview that tried to write would fail.
+        yield source, cast(Target, ReadOnly(target))
 
 
 @contextmanager

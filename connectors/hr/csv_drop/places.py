@@ -46,6 +46,31 @@ class Place(Protocol):
         """Ends the connection."""
 
 
+class Looking:
+    """A place that is looked at only: what is put, moved or removed there stays as it is."""
+
+    def __init__(self, place: Place) -> None:
+        self._place, self.name = place, place.name
+
+    def files(self, folder: str) -> list[tuple[str, int, float]]:
+        return self._place.files(folder)
+
+    def get(self, path: str) -> bytes:
+        return self._place.get(path)
+
+    def put(self, path: str, content: bytes) -> None:
+        pass
+
+    def move(self, path: str, to: str) -> None:
+        pass
+
+    def remove(self, path: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class Folder:
     """A local folder."""
 
@@ -70,7 +95,8 @@ class Folder:
     def files(self, folder: str) -> list[tuple[str, int, float]]:
         with self._failing():
             place = self.root / folder
-            place.mkdir(parents=True, exist_ok=True)
+            if not place.is_dir():
+                return []
             there = [f for f in place.iterdir() if f.is_file()]
             found = [(f.name, f.stat()) for f in there if _visible(f.name)]
         return sorted((name, stat.st_size, time.time() - stat.st_mtime) for name, stat in found)

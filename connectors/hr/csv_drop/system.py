@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from reconciliation.snapshot import REJECTED, Snapshot
 from ...database import migrate
 from ..sql import SqlHr, speaking
 from . import CsvDropSettings, _can, inbox, text
-from .places import Place, place
+from .places import Looking, Place, place
 from .schema import VERSION, answer_line, delivery
 
 
@@ -52,6 +53,18 @@ class CsvDrop:
         """Closes the mirror and the connection."""
         self.place.close()
         self.mirror.close()
+
+    @contextmanager
+    def untouched(self) -> Iterator[CsvDrop]:
+        """The drop with a copy of its mirror in memory, for a preview: answer files that wait are seen and stay where they are,
+        and nothing is delivered."""
+        copy = SqlHr("sqlite://")
+        with speaking(), self.mirror.engine.connect() as here, copy.engine.connect() as there:
+            here.connection.driver_connection.backup(there.connection.driver_connection)  # type: ignore[union-attr]
+        try:
+            yield CsvDrop(copy, Looking(self.place), self.settings)
+        finally:
+            copy.close()
 
     def population(self, entity: str) -> int:
         """How many rows were delivered and are there."""
