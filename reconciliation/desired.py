@@ -34,6 +34,14 @@ def waiting_for_person(spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFra
     return persons, held(keys, str(spec.person), WAITS[spec.direction], theirs.filter(missing))
 
 
+def in_doubt(spec: ProcessSpec, data: pd.DataFrame) -> pd.DataFrame:
+    """:data:`reconciliation.match.HELD` for the records that say themselves why they are held (``ProcessSpec.doubt``)."""
+    if spec.doubt is None:
+        return empty(HELD)
+    reasons = data[data[spec.doubt].notna()].groupby(spec.doubt)[spec.key]
+    return concat([empty(HELD), *(held(arrow(keys), "(row)", str(why)) for why, keys in reasons)])
+
+
 def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of the entity, one for each of ``data``: ``source_key`` and every managed column but those that awards derive.
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from reconciliation.awards import without_contradictions
 from reconciliation.decisions import COURSE_DATES, judged, undecidable
-from reconciliation.desired import desired, for_new, waiting_for_person, with_siblings
+from reconciliation.desired import desired, for_new, in_doubt, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
 from reconciliation.identifiers import identifiers
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
@@ -189,7 +189,7 @@ class _Comparison:
             persons, waiting = waiting_for_person(self.spec, data, people)
             problems.append(waiting)
         wanted, unmapped = desired(self.spec, data, persons)
-        problems.append(unmapped)
+        problems += [unmapped, in_doubt(self.spec, data)]
         for reference in self.spec.references:
             names = arrow(wanted[reference.column])
             there = self.target.read(reference.entity, {}, {reference.key: _values(names)}).frame
