@@ -306,7 +306,7 @@ class _Run:
         known, marks = store.known(spec.name), store.marks(spec.name, self.now, whole=sweep or order.full)
         retried = () if sweep or only else tuple(store.retryable(spec.name, self.now))
         # No decision rests: a place that has become free goes to the earliest one that waits.
-        waiting = () if sweep or not spec.decisions else tuple(store.waiting_keys(spec.name))
+        waiting = () if sweep or not spec.decisions else tuple(store.open_keys(spec.name, "held"))
         marks = replace(marks, held=marks.held[:0]) if spec.decisions else marks
         began = self.now
         with _timed(report, "fetch"):

@@ -25,6 +25,7 @@ SPEC = ProcessSpec(
     entity_key="compliance_id",
     updated=None,
     created=None,
+    doubt="doubt",
     fields=(
         FieldMap(source="employee_id", target="employee_id"),
         FieldMap(source="user_id", target="accessplanit_user_id"),

@@ -76,7 +76,7 @@ def columns(spec: ProcessSpec) -> list[str]:
     """The feed's columns that the process needs, and no other: what is not mapped does not travel."""
     needed = [spec.key, spec.created, spec.updated, *(f.source for f in spec.fields), *(f.instead for f in spec.fields)]
     needed += [clause.column for given in spec.scope.clauses for clause in (given, given.when) if clause]
-    needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key]
+    needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key, spec.doubt]
     needed += [spec.scope.closes.column if spec.scope.closes else None, "decided_at" if spec.decisions else None]
     joined = [name for _, name in spec.join.columns] if spec.join else []
     needed += [ours for ours, _ in spec.join.on] if spec.join else []

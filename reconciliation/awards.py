@@ -140,14 +140,11 @@ def begun(previous: date | None, today: date) -> list[tuple[date, date]]:
     return [] if previous is None or previous >= today else [(previous + day, today + day)]
 
 
-def siblings(desired: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Target rows of the groups that ``desired`` touches and that are not in ``desired`` themselves."""
-    if not len(target):
-        return target
-    touched = pc.binary_join_element_wise(arrow(desired["employee_id"]), arrow(desired["award_id"]), "\0")
-    groups = pc.binary_join_element_wise(arrow(target["employee_id"]), arrow(target["award_id"]), "\0")
-    own = true(pc.is_in(arrow(target[key]), value_set=arrow(desired[key])))
-    return pick(target, true(pc.is_in(groups, value_set=touched)) & ~own)
+def siblings(desired: pd.DataFrame, touched: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Target rows of the groups of ``desired`` and ``touched`` that are not in ``desired`` themselves."""
+    groups = concat([rows[["employee_id", "award_id"]] for rows in (desired, touched)]).drop_duplicates()
+    looked_at = target[[key, "employee_id", "award_id"]].merge(groups.dropna(), on=["employee_id", "award_id"])[key]
+    return target[target[key].isin(looked_at) & ~target[key].isin(desired[key])].reset_index(drop=True)
 
 
 def with_states(desired: pd.DataFrame, key: str, today: date, expiring_within_days: int) -> pd.DataFrame:

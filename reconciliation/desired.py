@@ -34,6 +34,14 @@ def waiting_for_person(spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFra
     return persons, held(keys, str(spec.person), WAITS[spec.direction], theirs.filter(missing))
 
 
+def in_doubt(spec: ProcessSpec, data: pd.DataFrame) -> pd.DataFrame:
+    """:data:`reconciliation.match.HELD` for the records that say themselves why they are held (``ProcessSpec.doubt``)."""
+    if spec.doubt is None:
+        return empty(HELD)
+    reasons = data[data[spec.doubt].notna()].groupby(spec.doubt)[spec.key]
+    return concat([empty(HELD), *(held(arrow(keys), "(row)", str(why)) for why, keys in reasons)])
+
+
 def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of the entity, one for each of ``data``: ``source_key`` and every managed column but those that awards derive.
 
@@ -83,17 +91,16 @@ def _custom(data: pd.DataFrame, names: tuple[str, ...]) -> pa.Array:
     return pa.array([json.dumps(row, ensure_ascii=False) if row else None for row in filled], pa.string())
 
 
-def with_siblings(spec: ProcessSpec, wanted: pd.DataFrame, target: pd.DataFrame, today: date, ended: pd.DataFrame) -> pd.DataFrame:
+def with_siblings(spec: ProcessSpec, wanted: pd.DataFrame, target: pd.DataFrame, today: date, touched: pd.DataFrame) -> pd.DataFrame:
     """``wanted`` and the target rows of the same groups, all with their award states as of ``today``.
 
-    A sibling keeps what the target holds of it; only its state can change, because of the others or of the day. ended: further
-    rows whose groups are looked at, because their records are gone.
+    A sibling keeps what the target holds of it; only its state can change, because of the others or of the day. touched: rows of
+    the target whose groups are looked at as well.
     """
     if not spec.award_states:
         return wanted
     key = spec.entity_key
-    names = [key, spec.holder, "award_id"]
-    others = awards.siblings(concat([wanted[names], ended[names]]), target, key)
+    others = awards.siblings(wanted, touched, target, key)
     # What was revoked in HR stays revoked until the source says otherwise; what was not there yet has no state.
     fresh = wanted.assign(state=pd.Series([None] * len(wanted), dtype=pd.ArrowDtype(pa.string())))
     fresh["superseded_by"] = fresh["state"]

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .awards import current
-from .frame import arrow, folded, frame, pick, true
+from .frame import arrow, concat, folded, frame, pick, true
 
 REQUIREMENTS: Mapping[str, str] = {"award_id": "text", "award_label": "text", "user_type_id": "text", "user_type_label": "text"}
 ASSIGNMENTS: Mapping[str, str] = {
@@ -55,6 +55,16 @@ COMPLIANCE: Mapping[str, str] = {
 }
 """One row for each employee, job role and award that it requires; ``id`` names all three. user_id: accessplanit's."""
 COMPLIANT = ("held", "expiring")
+NOT_REQUIRED, UNKNOWN = "not required", "unknown"
+DOUBTED: Mapping[str, str] = {"employee_id": "text", "doubt": "text"}
+"""A person whose compliance cannot be told, and why."""
+WHY_DOUBTED: Mapping[str, str] = {
+    "employees": "is of a person whose row in HR cannot be read",
+    "assignments": "is of a person with an assignment in HR that cannot be read",
+    "award_targets": "is of a person with an award target in HR that cannot be read",
+    "awards": "is of a person with an award in HR that cannot be read",
+}
+"""Entity of HR -> why a person's compliance cannot be told when a row of theirs is unreadable."""
 
 
 def assigned(assignments: pd.DataFrame, day: date) -> pd.DataFrame:
@@ -107,6 +117,20 @@ def compliance(
     return frame(found)
 
 
+def as_published(found: pd.DataFrame, published: pd.DataFrame, doubted: pd.DataFrame) -> pd.DataFrame:
+    """``found`` (:data:`COMPLIANCE`) with the rows of people in doubt (:data:`DOUBTED`) as they were published, and ``doubt``.
+
+    What was not published of them yet is in state "unknown"; ``doubt`` is null for everybody else.
+    """
+    why = doubted.drop_duplicates("employee_id")
+    certain = found[~found["employee_id"].isin(why["employee_id"])]
+    new = found[found["employee_id"].isin(why["employee_id"]) & ~found["id"].isin(published["id"])].assign(state=UNKNOWN)
+    open_ = published["id"].isin(found["id"]) | published["state"].ne(NOT_REQUIRED).fillna(True)
+    kept = published[published["employee_id"].isin(why["employee_id"]) & open_]
+    rows = concat([each[list(COMPLIANCE)] for each in (certain, new.astype(found.dtypes), kept)])
+    return rows.merge(why, on="employee_id", how="left")
+
+
 def _soon(day: date, days: int) -> date:
     return day + timedelta(days=days)
 
@@ -114,7 +138,7 @@ def _soon(day: date, days: int) -> date:
 def counted(found: pd.DataFrame) -> list[dict[str, object]]:
     """Job role -> how many stand in which state; no personal data."""
     table = found.groupby(["job_role_label", "state"]).size().unstack(fill_value=0)
-    states = [s for s in ("held", "expiring", "targeted", "expired", "missing") if s in table.columns]
+    states = [s for s in ("held", "expiring", "targeted", "expired", "missing", UNKNOWN) if s in table.columns]
     rows: list[dict[str, object]] = []
     for role, row in table.iterrows():
         total, good = int(row.sum()), int(sum(row[s] for s in COMPLIANT if s in table.columns))

@@ -179,8 +179,8 @@ class Store(Protocol):
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""
 
-    def waiting_keys(self, process: str) -> list[str]:
-        """Keys of the held records in quarantine, due or not."""
+    def open_keys(self, process: str, *stages: str) -> list[str]:
+        """Keys of the open entries of the quarantine in these stages, due or not."""
 
     def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
         """Hashes of the records in quarantine that are not to be looked at now.

@@ -177,6 +177,8 @@ class ProcessSpec(Frozen):
     join: Join | None = None
     decisions: bool = False
     """The source's rows are decisions on course requests: held unless the request can still be decided."""
+    doubt: str | None = None
+    """Column of the feed that says why a record is held, or null."""
     by_person: bool = False
     """The HR system finds a row by the person it belongs to, not by its key."""
     award_states: bool = False

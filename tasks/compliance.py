@@ -14,9 +14,19 @@ import pyarrow.compute as pc
 import xxhash
 
 from reconciliation.ask import Ask
-from reconciliation.errors import SourceFailed
-from reconciliation.frame import arrow, frame, pick, strings, true
-from reconciliation.job_roles import ASSIGNMENTS, AWARDS, COMPLIANCE, REQUIREMENTS, TARGETS, compliance
+from reconciliation.errors import SourceFailed, TargetFailed
+from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
+from reconciliation.job_roles import (
+    ASSIGNMENTS,
+    AWARDS,
+    COMPLIANCE,
+    DOUBTED,
+    REQUIREMENTS,
+    TARGETS,
+    WHY_DOUBTED,
+    as_published,
+    compliance,
+)
 from reconciliation.ports import Hashes, Source, Target
 from reconciliation.snapshot import Snapshot, among
 
@@ -27,15 +37,25 @@ PEOPLE = {"status": "text", "company_id": "text", "company_name": "text", "foren
 """Columns of employees."""
 
 
+STAYS = "Run again; what was published stays as it is."
+
+
 @dataclass(frozen=True)
 class Needs:
-    """What compliance is computed from, beside the awards themselves: ``job_roles.REQUIREMENTS``, ``ASSIGNMENTS`` and ``TARGETS``
-    of people who have not left, and these people (``employee_id`` and the columns of :data:`PEOPLE`)."""
+    """What compliance is computed from, beside the awards themselves."""
 
     requirements: pd.DataFrame
+    """``job_roles.REQUIREMENTS``."""
     assignments: pd.DataFrame
+    """``job_roles.ASSIGNMENTS`` of people who have not left."""
     targets: pd.DataFrame
+    """``job_roles.TARGETS``."""
     people: pd.DataFrame
+    """People who have not left: ``employee_id`` and the columns :data:`PEOPLE`."""
+    everybody: pd.Series[str]
+    """Employee IDs of all who, as far as HR can be read, may not have left."""
+    doubted: pd.DataFrame
+    """``job_roles.DOUBTED``: of whom HR holds a row that cannot be read."""
 
 
 def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
@@ -43,17 +63,57 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
 
     Raises:
         SourceFailed: the requirements could not be read in full.
+        TargetFailed: HR could not be read in full.
     """
     read = source.read("AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NOTHING, "0")
     if not read.complete or len(read.rejected):
-        raise SourceFailed(
-            "What job roles require could not be read in full", "The operator must run again later; what was published stays as it is."
-        )
-    people = hr.read("employees", PEOPLE, None).frame
-    active = pick(people, ~true(pc.is_in(pc.utf8_lower(arrow(people["status"])), pa.array(leavers, pa.string()))))
-    assignments = hr.read("assignments", ASSIGNMENTS, None).frame
-    assignments = pick(assignments, true(pc.is_in(arrow(assignments["employee_id"]), value_set=arrow(active["employee_id"]))))
-    return Needs(read.frame, assignments, hr.read("award_targets", TARGETS, None).frame, active)
+        raise SourceFailed("What job roles require could not be read in full", STAYS)
+    people = in_full(hr, "employees", PEOPLE)
+    active = pick(people.frame, ~true(pc.is_in(pc.utf8_lower(arrow(people.frame["status"])), pa.array(leavers, pa.string()))))
+    everybody = pd.concat([active["employee_id"], people.rejected["key"].dropna()], ignore_index=True)
+    assignments, targets = in_full(hr, "assignments", ASSIGNMENTS), in_full(hr, "award_targets", TARGETS)
+    doubts = [
+        doubted(hr, entity, rows, everybody)
+        for entity, rows in (("employees", people), ("assignments", assignments), ("award_targets", targets))
+    ]
+    held = assignments.frame[assignments.frame["employee_id"].isin(active["employee_id"])].reset_index(drop=True)
+    return Needs(read.frame, held, targets.frame, active, everybody, concat(doubts))
+
+
+def in_full(hr: Target, entity: str, columns: Mapping[str, str]) -> Snapshot:
+    """All rows of an entity of HR.
+
+    Raises:
+        TargetFailed: they could not be read in full.
+    """
+    read = hr.read(entity, columns, None)
+    if not read.complete:
+        raise TargetFailed(f"{entity} could not be read in full from {hr.name}", STAYS)
+    return read
+
+
+def doubted(hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]) -> pd.DataFrame:
+    """``job_roles.DOUBTED`` for the rows that were rejected.
+
+    A row whose person cannot be read either is that of everybody whom its text names, and of everybody at all if it has no text.
+    """
+    if not len(read.rejected):
+        return empty(DOUBTED)
+    key = str(read.frame.columns[0])
+    rows = read.rejected.assign(employee_id=read.rejected["key"])
+    if entity != "employees":
+        keys = [str(k) for k in rows["key"].dropna()]
+        whose = hr.read(entity, {"employee_id": "text"}, {key: keys}).frame.rename(columns={key: "key"})
+        rows = read.rejected.merge(whose, on="key", how="left")
+    names = rows["employee_id"].dropna()
+    nameless = rows[rows["employee_id"].isna()]
+    if nameless["raw"].isna().any():
+        names = everybody
+    elif len(nameless):
+        text = "\n".join(nameless["raw"])
+        names = pd.concat([names, everybody[[name in text for name in everybody]]])
+    names = names[names.isin(everybody)].drop_duplicates()
+    return frame({"employee_id": arrow(names), "doubt": pa.array([WHY_DOUBTED[entity]] * len(names), pa.string())})
 
 
 class ComplianceSource:
@@ -75,23 +135,37 @@ class ComplianceSource:
 
     def kinds(self, feed: str) -> Mapping[str, str]:
         """The feed's columns."""
-        return COMPLIANCE
+        return {**COMPLIANCE, "doubt": "text"}
 
     def updated_column(self, feed: str, column: str | None) -> str | None:
         """None: what is computed has no moment of change."""
         return None
 
     def found(self) -> pd.DataFrame:
-        """``job_roles.COMPLIANCE``.
+        """``job_roles.COMPLIANCE``, and ``doubt``: why a row is held as it was published, or null.
 
         Raises:
             SourceFailed: the requirements could not be read in full.
+            TargetFailed: HR could not be read in full.
         """
         if self._found is None:
-            found = needs(self._source, self._target, self._leavers)
-            awards = self._target.read("awards", AWARDS, None).frame
-            self._found = compliance(found.requirements, found.assignments, awards, found.targets, self.day, self._soon)
+            need = needs(self._source, self._target, self._leavers)
+            awards = in_full(self._target, "awards", AWARDS)
+            doubts = concat([need.doubted, doubted(self._target, "awards", awards, need.everybody)])
+            found = compliance(need.requirements, need.assignments, awards.frame, need.targets, self.day, self._soon)
+            self._found = as_published(found, self._published(doubts), doubts)
         return self._found
+
+    def _published(self, doubts: pd.DataFrame) -> pd.DataFrame:
+        """``job_roles.COMPLIANCE`` of the people in doubt, as HR has it."""
+        if not len(doubts):
+            return empty(COMPLIANCE)
+        names = {"compliance_id": "id", "accessplanit_user_id": "user_id"}
+        columns = {"accessplanit_user_id" if name == "user_id" else name: kind for name, kind in COMPLIANCE.items() if name != "id"}
+        read = self._target.read("role_compliance", columns, {"employee_id": [str(name) for name in doubts["employee_id"].unique()]})
+        if not read.complete:
+            raise TargetFailed(f"role_compliance could not be read in full from {self._target.name}", STAYS)
+        return read.frame.rename(columns=names)[list(COMPLIANCE)]
 
     def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:
         """All rows, or those of some keys."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from reconciliation.awards import without_contradictions
 from reconciliation.decisions import COURSE_DATES, judged, undecidable
-from reconciliation.desired import desired, for_new, waiting_for_person, with_siblings
+from reconciliation.desired import desired, for_new, in_doubt, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
 from reconciliation.identifiers import identifiers
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
@@ -88,6 +88,7 @@ class _Comparison:
         data, outside = self._in_scope(read.frame)
         everything = data
         data, wanted, waits = self._wanted(data)
+        self.unread = self._unread(read)
         matched, current = self._matched(data, wanted)
         wanted = wanted.assign(**{key: frame({key: matched.keys})[key]})
         wanted = pick(wanted, np.asarray(pc.is_valid(matched.keys)))
@@ -135,7 +136,7 @@ class _Comparison:
             if spec.award_states and spec.scope.gone == "close":
                 there = revoked(there, key, gone)
         agreed = seen.decided.agreed[seen.decided.agreed["row"].isin(wanted[key])].reset_index(drop=True)
-        wanted = with_siblings(spec, wanted, there, self.today, self.ended)
+        wanted = with_siblings(spec, wanted, there, self.today, self._touched(wanted, current.frame))
         wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
         doubtful = self._doubtful(current, data, wanted)
         plan = reconcile(wanted, current.frame, key, self.columns, spec.compared(), doubtful=doubtful, alike=self.alike)
@@ -188,7 +189,7 @@ class _Comparison:
             persons, waiting = waiting_for_person(self.spec, data, people)
             problems.append(waiting)
         wanted, unmapped = desired(self.spec, data, persons)
-        problems.append(unmapped)
+        problems += [unmapped, in_doubt(self.spec, data)]
         for reference in self.spec.references:
             names = arrow(wanted[reference.column])
             there = self.target.read(reference.entity, {}, {reference.key: _values(names)}).frame
@@ -251,10 +252,50 @@ class _Comparison:
         return Snapshot(rows, more.complete, concat([current.rejected, more.rejected]))
 
     def _current(self, wanted: pd.DataFrame) -> Snapshot:
-        """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned."""
-        names = [self.spec.entity_key, *([self.spec.holder] if self.spec.award_states or self.spec.by_person else [])]
-        asked = {name: pa.concat_arrays([arrow(wanted[name]), arrow(self.ended[name])]) for name in names}
-        return self._look_up(asked, self.columns, len(wanted) + len(self.ended))
+        """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned: the present and the former."""
+        key, holder = self.spec.entity_key, self.spec.holder
+        names = [key, *([holder] if self.spec.award_states or self.spec.by_person else [])]
+        beside = concat([self.ended, self.unread])
+        asked = {name: pa.concat_arrays([arrow(wanted[name]), arrow(beside[name])]) for name in names}
+        current = self._look_up(asked, self.columns, len(wanted) + len(beside))
+        former = self._moved(wanted, current.frame)
+        former = former[~former[holder].isin(wanted[holder])] if len(former) else former
+        if self.whole or not len(former):
+            return current
+        theirs = self._look_up({holder: arrow(former[holder])}, self.columns, len(former))
+        rows = concat([current.frame, theirs.frame]).drop_duplicates(key, ignore_index=True)
+        rejected = concat([current.rejected, theirs.rejected]).drop_duplicates("key", ignore_index=True)
+        return Snapshot(rows, current.complete and theirs.complete, rejected)
+
+    def _touched(self, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the target whose groups are looked at, beside the groups of ``wanted``.
+
+        They are those whose records are gone, cannot be read, or have moved to another award or person; in a sweep all of ours.
+        """
+        ours = there[there[self.spec.entity_key].isin(self.origin["key"])] if self.whole else there[:0]
+        found = concat(
+            [each[[self.spec.entity_key, *self.columns]] for each in (self.ended, self.unread, self._moved(wanted, there), ours)]
+        )
+        return found.reset_index(drop=True)
+
+    def _moved(self, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
+        """Award rows of the target, as they are, whose records have moved to another award or person."""
+        if not self.spec.award_states:
+            return there[:0]
+        key, group = self.spec.entity_key, [self.spec.holder, "award_id"]
+        same = there.merge(wanted[[key, *group]], on=[key, *group])[key]
+        return there[there[key].isin(wanted[key]) & ~there[key].isin(same)]
+
+    def _unread(self, read: Snapshot) -> pd.DataFrame:
+        """Award rows of the target whose records cannot be read or wait: their states follow from the day alone.
+
+        A sweep reads them among all others.
+        """
+        if not self.spec.award_states or self.whole:
+            return empty({self.spec.entity_key: "text", **self.columns})
+        keys = {*self.store.open_keys(self.spec.name, "rejected", "held"), *read.rejected["key"].dropna()}
+        rows = self._look_up({self.spec.entity_key: pa.array(sorted(keys), pa.string())}, self.columns, len(keys)).frame
+        return rows[rows[self.spec.entity_key].isin(keys)].reset_index(drop=True)
 
     def _ended(self) -> pd.DataFrame:
         """The rows of records that are gone; after a whole read they are among the others.

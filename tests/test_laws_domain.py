@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.store.schema import link
+from flows import awards_to_hr
+from flows._run import Order
+from reconciliation.ask import Ask
 from reconciliation.awards import FACTS, begun, states
 from reconciliation.frame import empty, of
 from reconciliation.job_roles import ASSIGNMENTS, AWARDS, REQUIREMENTS, TARGETS, compliance
+from reconciliation.ports import Hashes
+from reconciliation.snapshot import Snapshot
+from reconciliation.spec import Guard
+
+from .test_laws import examples
+from .worlds import NOW, STORES, UNREADABLE, Feed, Hr, Record, award, run
 
 DAY = date(2026, 11, 23)
 DAYS = st.integers(-6, 6).map(lambda n: DAY + timedelta(days=60 * n))
@@ -25,6 +37,7 @@ def compliance_of(awards: pd.DataFrame, day: date) -> str:
     return str(compliance(needed, who, awards[list(AWARDS)], empty(TARGETS), day, 90)["state"].iloc[0])
 
 
+@examples(40)
 @given(records=RECORDS, day=DAYS)
 def test_law_6_compliance_and_the_states_of_awards_agree(records: list[tuple[str, date, date | None, str | None]], day: date) -> None:
     rows = [(f"a{n}", "E1", "first-aid", status, done, until, state) for n, (status, done, until, state) in enumerate(records)]
@@ -46,3 +59,96 @@ def test_a_completion_counts_from_its_day_on() -> None:
     ((low, high),) = begun(DAY - timedelta(days=1), DAY)
     assert low <= DAY < high, "its record is read again on its day"
     assert begun(DAY, DAY) == []
+
+
+# -- random histories of awards ----------------------------------------------------------------------------------------
+
+PEOPLE = {"u1": "E1", "u2": "E2"}
+KINDS = ("first-aid", "fire-drill")
+UNLIMITED = awards_to_hr.SPEC.model_copy(update={"guard": Guard(create=None, update=None, close=None)})
+DATES = st.tuples(st.integers(-400, 120), st.none() | st.integers(0, 400))
+"""Days from today to the completion, and from there to the expiry."""
+FACTS_OF = st.fixed_dictionaries(
+    {
+        "user_id": st.sampled_from(sorted(PEOPLE)),
+        "award_id": st.sampled_from(KINDS),
+        "status": st.sampled_from(["Completed", "Completed", "Completed", "In Progress", "On Hold"]),
+        "dates": DATES,
+    }
+)
+EVENTS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["put", "put", "break", "mend", "delete"]), FACTS_OF), max_size=3)
+HISTORIES = st.lists(st.tuples(st.integers(1, 150), EVENTS, st.booleans()), min_size=2, max_size=4)
+"""Some runs: days since the one before, what happens until then, and whether the run is a sweep."""
+
+
+class Awards(Feed):
+    """A feed of awards whose people can all be seen."""
+
+    def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:
+        if feed == "User":
+            return Snapshot(of({"id": "text", "hash": "hash"}, [(key, 0) for key in ask.keys or ()]))
+        return super().read(feed, columns, custom, ask, known, seed)
+
+
+def happen(feed: Awards, key: str, what: str, facts: Mapping[str, Any], now: datetime) -> None:
+    """One event; a change of a record has its moment."""
+    if what == "put":
+        (after, valid), more = facts["dates"], {name: facts[name] for name in ("user_id", "award_id", "status")}
+        done = now.date() + timedelta(days=after)
+        until = None if valid is None else done + timedelta(days=valid)
+        feed.records[key] = award(key, "", **more, completed_on=done, expires_on=until, updated_at=now)
+        feed.broken.pop(key, None)
+    elif what == "delete":
+        feed.records.pop(key, None)
+        feed.broken.pop(key, None)
+    elif key in feed.records:
+        feed.records[key] = feed.records[key] | {"updated_at": now}
+        feed.broken = {k: v for k, v in feed.broken.items() if k != key} | ({key: UNREADABLE} if what == "break" else {})
+
+
+def expected(shown: dict[str, Record], revoked: set[str], day: date) -> dict[str, str]:
+    """The state of each record that was ever read, in a few plain lines."""
+    groups: dict[tuple[str, str], list[tuple[date, date, str]]] = {}
+    found = {}
+    for key, record in shown.items():
+        found[key] = {"On Hold": "on_hold"}.get(record["status"], "in_progress")
+        if key in revoked:
+            found[key] = "revoked"
+        elif record["status"] == "Completed" and record["completed_on"] <= day:
+            group = groups.setdefault((record["user_id"], record["award_id"]), [])
+            group.append((record["completed_on"], record["expires_on"] or date.max, key))
+    for group in groups.values():
+        *earlier, (_, until, latest) = sorted(group)
+        found |= {key: "superseded" for _, _, key in earlier}
+        found[latest] = "expired" if until < day else "expiring" if until <= day + timedelta(days=90) and until < date.max else "achieved"
+    return found
+
+
+@examples(12)
+@given(history=HISTORIES)
+def test_law_6_awards_and_compliance_follow_from_the_history_on_every_day(history: list[tuple[int, list[Any], bool]]) -> None:
+    feed, hr, store = Awards({}), Hr(), STORES.fresh()
+    with store.engine.begin() as connection:
+        links = [{"entity": "employees", "source_key": u, "target_key": e, "since": datetime(2026, 1, 1)} for u, e in PEOPLE.items()]
+        connection.execute(link.insert(), links)
+    shown: dict[str, Record] = {}
+    revoked: set[str] = set()
+    now = NOW
+    for days, events, sweep in history:
+        now += timedelta(days=days)
+        for key, what, facts in events:
+            happen(feed, key, what, facts, now)
+        run(UNLIMITED, feed, hr, store, Order(sweep=sweep), now)
+        read = {key: record for key, record in feed.records.items() if key not in feed.broken}
+        shown |= read
+        revoked = (revoked | (shown.keys() - feed.records.keys() if sweep else set())) - read.keys()
+        wanted = expected(shown, revoked, now.date())
+        rows = hr.tables["awards"]
+        assert dict(zip(rows["award_record_id"], rows["state"], strict=True)) == wanted
+        for user, person in PEOPLE.items():
+            for kind in KINDS:
+                group = {wanted[k] for k, r in shown.items() if (r["user_id"], r["award_id"]) == (user, kind)}
+                current = group & {"achieved", "expiring", "expired"}
+                state = {"achieved": "held"}.get(next(iter(current), ""), next(iter(current), "missing"))
+                mine = rows[(rows["employee_id"] == person) & (rows["award_id"] == kind)].assign(award_id="first-aid", employee_id="E1")
+                assert compliance_of(mine.astype(rows.dtypes), now.date()) == state

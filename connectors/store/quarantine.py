@@ -40,10 +40,10 @@ class Quarantine(Part):
             keys = connection.execute(query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)).scalars()
             return list(dict.fromkeys(str(key) for key in keys))
 
-    def waiting_keys(self, process: str) -> list[str]:
-        """Keys of the held records in quarantine, due or not."""
+    def open_keys(self, process: str, *stages: str) -> list[str]:
+        """Keys of the open entries of these stages, due or not."""
         q = t.quarantine.c
-        query = sa.select(q.key).where(q.process == process, q.status == "open", q.stage == "held", q.key.is_not(None))
+        query = sa.select(q.key).where(q.process == process, q.status == "open", q.stage.in_(stages), q.key.is_not(None))
         with failing(), self.engine.connect() as connection:
             return [str(key) for key in connection.execute(query.distinct().order_by(q.key)).scalars()]
 
