@@ -287,6 +287,29 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     (14, "an old holder takes a lapsed lease again", "connectors/store/runs.py", "if (process, run) in self._tokens:", "if False:"),
     (14, "a lapsed lease is renewed", "connectors/store/runs.py", " & (lease.until >= naive(self.clock()))", ""),
     (14, "a wrong clock locks everybody out", "connectors/store/runs.py", " | (lease.until > naive(now + 2 * length))", ""),
+    (
+        11,
+        "a right that is missing in BambooHR is a refusal of the row",
+        "connectors/hr/bamboohr/api.py",
+        "if status in (401, 403):",
+        "if status == 401:",
+    ),
+    (11, "a server error of SCIM is a refusal of the row", "connectors/hr/scim/system.py", " or status >= 500:", ":"),
+    (
+        15,
+        "a preview takes the answer files in",
+        "tasks/connections.py",
+        "if isinstance(source, HrSource) and isinstance(source.system, LeavesTraces):",
+        "if False:",
+    ),
+    (
+        15,
+        "a preview is given a target that writes",
+        "tasks/connections.py",
+        "yield source, cast(Target, ReadOnly(target))",
+        "yield source, target",
+    ),
+    (6, "a future completion counts", "reconciliation/awards.py", "completed & ~revoked & ~future", "completed & ~revoked"),
 ]
 
 

@@ -316,6 +316,10 @@ def _found(table: sa.Table, names: Sequence[str], lookups: Mapping[str, Sequence
     return found
 
 
+OF_THE_ROW = ("22", "23")
+"""Classes of SQLSTATE that are about what a row holds: data exceptions and broken constraints. All others are about the database."""
+
+
 @contextmanager
 def speaking() -> Iterator[None]:
     """What a database says, as what it means for us.
@@ -333,6 +337,8 @@ def speaking() -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error, psycopg.OperationalError) as error:
         raise _unreachable(error) from None
     except psycopg.Error as error:
+        if str(error.sqlstate or "")[:2] not in OF_THE_ROW:
+            raise _unreachable(error) from None
         raise Refused(str(error.diag.message_primary or type(error).__name__)) from None
 
 

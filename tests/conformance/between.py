@@ -44,8 +44,10 @@ class Between:
         kind = ""
         if self._faults and (not self._faults[0][1] or method != "GET"):
             kind, _ = self._faults.popleft()
-        if kind in ("429", "503"):
+        if kind.isdigit():
             return await _answer(send, int(kind), [(b"retry-after", b"0")], b"")
+        if kind == "html":
+            return await _answer(send, 200, [(b"content-type", b"text/html")], b"<html><body>Please sign in</body></html>")
         if kind == "hang":
             await asyncio.sleep(3)
             return None

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
@@ -521,6 +522,56 @@ def test_a_server_that_goes_on_refusing_ends_the_run_and_loses_nothing(people: P
         people.system.population("employees")
     between.clear()
     assert set(people.read()) == {"E1"}
+
+
+@pytest.mark.parametrize("kind", ["403", "408", "500", "html"])
+def test_law_11_a_fault_of_the_system_is_no_fault_of_a_row(people: People, between: Any, stand: Stand, kind: str) -> None:
+    everybody = [somebody(f"E{n}") for n in range(3)]
+    changes = people.plan(*everybody).changes
+    between.fault(kind, 9, write=True)
+    with pytest.raises((TargetFailed, CredentialsRefused)) as stopped:
+        people.system.apply("employees", changes)
+    assert stopped.value.answered is None or "failed" not in stopped.value.answered["outcome"].tolist()
+    between.clear()
+    again = People(stand.open())
+    again.write(*everybody)
+    assert set(again.read()) == {"E0", "E1", "E2"}
+
+
+def test_law_11_what_was_answered_before_a_fault_is_receipted(people: People, between: Any, stand: Stand) -> None:
+    people.write(*[somebody(f"E{n}") for n in range(3)])
+    changes = people.plan(*[somebody(f"E{n}", job_title="Rigger") for n in range(3)]).changes
+    between.fault("", 1, write=True)
+    between.fault("500", 9, write=True)
+    try:
+        # A system that takes all three in one request has answered them all.
+        answered = people.system.apply("employees", changes)
+    except TargetFailed as stopped:
+        answered = stopped.answered
+    between.clear()
+    titles = [row["job_title"] for row in People(stand.open()).read().values()]
+    assert titles.count("Rigger") == (0 if answered is None else answered["outcome"].tolist().count("updated"))
+
+
+def test_law_11_a_database_that_is_full_or_read_only_refuses_no_row(people: People, stand: Stand) -> None:
+    if stand.connector != "sql":
+        pytest.skip("is no database")
+    engine = people.system.engine  # type: ignore[attr-defined]
+    readonly = "PRAGMA query_only = ON" if engine.dialect.name == "sqlite" else "SET TRANSACTION READ ONLY"
+    changes = people.plan(somebody("E1")).changes
+
+    def spoil(connection: Any) -> None:
+        connection.exec_driver_sql(readonly)
+
+    sa.event.listen(engine, "begin", spoil)
+    with pytest.raises(TargetFailed):
+        people.system.apply("employees", changes)
+    sa.event.remove(engine, "begin", spoil)
+    engine.dispose()
+    assert set(People(stand.open()).read()) == set()
+    again = People(stand.open())
+    again.write(somebody("E1"))
+    assert set(again.read()) == {"E1"}
 
 
 @pytest.mark.parametrize("kind", ["lost", "hang"])

@@ -71,9 +71,12 @@ class Api:
         with self._speaking():
             answer = self._http.request(method, path, json=body, extensions=extensions)
         status = answer.status_code
-        if status == 401 or (status == 403 and safe):
-            raise CredentialsRefused(f"BambooHR refuses the API key ({status})", "The data engineer must renew HRSYNC_BAMBOOHR__API_KEY.")
-        if status in (429, 500, 502, 503, 504):
+        if status in (401, 403):
+            raise CredentialsRefused(
+                f"BambooHR refuses the API key ({status})",
+                "The data engineer must renew HRSYNC_BAMBOOHR__API_KEY, or give its user the right to read and edit people.",
+            )
+        if status in (408, 425, 429) or 300 <= status < 400 or status >= 500:
             raise TargetFailed(f"BambooHR answered {status} again and again", AGAIN)
         if not answer.is_success:
             raise Rejected(f"BambooHR refused it ({status})")
@@ -82,7 +85,7 @@ class Api:
         try:
             return answer.json() if answer.content else None
         except ValueError:
-            raise TargetFailed("BambooHR answers what is no JSON", AGAIN) from None
+            raise TargetFailed("BambooHR answered something that is not JSON (a login or proxy page?)", AGAIN) from None
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:

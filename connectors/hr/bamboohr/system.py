@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import HrsyncError, Misconfigured
 from reconciliation.frame import arrow, of
 from reconciliation.identifiers import identifier
 from reconciliation.plan import managed
-from reconciliation.receipts import PAST_TENSE, RECEIPTS
+from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from . import BamboohrSettings, capabilities
@@ -78,7 +78,8 @@ class BambooHr:
         """One change after the other.
 
         Raises:
-            TargetFailed, CredentialsRefused: BambooHR cannot be asked; what was sent is found out by the next run.
+            TargetFailed, CredentialsRefused: BambooHR cannot be asked. The error carries the receipts of what it had answered;
+                the next run finds out about the rest.
         """
         rows, names = _dicts(changes), managed(changes)
         fresh = self._new_types(rows) if entity == "awards" else {}
@@ -89,6 +90,8 @@ class BambooHr:
             except Rejected as refused:
                 receipts.append((str(row["key"]), "failed", str(refused), None))
                 continue
+            except HrsyncError as fault:
+                raise after(of(RECEIPTS, receipts), fault) from None
             receipts.append(
                 (str(row["key"]), "created" if made else PAST_TENSE["update" if row["kind"] == "create" else row["kind"]], None, None)
             )

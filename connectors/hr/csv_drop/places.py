@@ -50,7 +50,7 @@ class Looking:
     """A place that is looked at only: what is put, moved or removed there stays as it is."""
 
     def __init__(self, place: Place) -> None:
-        self._place, self.name = place, place.name
+        self._place, self.name = Folder(place.root, creates=False) if isinstance(place, Folder) else place, place.name
 
     def files(self, folder: str) -> list[tuple[str, int, float]]:
         return self._place.files(folder)
@@ -74,8 +74,8 @@ class Looking:
 class Folder:
     """A local folder."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.name = root.absolute(), str(root.absolute())
+    def __init__(self, root: Path, creates: bool = True) -> None:
+        self.root, self.name, self._creates = root.absolute(), str(root.absolute()), creates
 
     def put(self, path: str, content: bytes) -> None:
         target = self.root / path
@@ -95,7 +95,9 @@ class Folder:
     def files(self, folder: str) -> list[tuple[str, int, float]]:
         with self._failing():
             place = self.root / folder
-            if not place.is_dir():
+            if self._creates:
+                place.mkdir(parents=True, exist_ok=True)
+            elif not place.is_dir():
                 return []
             there = [f for f in place.iterdir() if f.is_file()]
             found = [(f.name, f.stat()) for f in there if _visible(f.name)]

@@ -13,11 +13,11 @@ import pandas as pd
 from scim2_client import BaseSyncSCIMClient, RequestNetworkException, SCIMClientException
 from scim2_models import ListResponse, Schema, SCIMException, SearchRequest, User
 
-from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
+from reconciliation.errors import CredentialsRefused, HrsyncError, Misconfigured, TargetFailed
 from reconciliation.frame import arrow, of
 from reconciliation.identifiers import identifier, spellings
 from reconciliation.plan import managed
-from reconciliation.receipts import PAST_TENSE, RECEIPTS
+from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from ...transport import network, posting, retrying
@@ -134,7 +134,8 @@ class ScimHr:
         """One operation for each change, in bulk where the server offers it; each row has a receipt of its own.
 
         Raises:
-            TargetFailed, CredentialsRefused: the server cannot be asked; what was sent is found out by the next run.
+            TargetFailed, CredentialsRefused: the server cannot be asked. The error carries the receipts of what it had answered;
+                the next run finds out about the rest.
         """
         names = managed(changes)
         values = zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
@@ -154,8 +155,14 @@ class ScimHr:
                     rounds.append(free := [])
                 free.append(r)
             for group in rounds:
-                with self._speaking():
-                    receipts += self._together(names, group) if self._bulk else [self._alone(names, r) for r in group]
+                try:
+                    with self._speaking():
+                        if self._bulk:
+                            receipts += self._together(names, group)
+                        else:
+                            receipts.extend(self._alone(names, r) for r in group)
+                except HrsyncError as fault:
+                    raise after(of(RECEIPTS, receipts), fault) from None
         return of(RECEIPTS, receipts)
 
     # -- asking ----------------------------------------------------------------------------------------------------
@@ -285,6 +292,8 @@ class ScimHr:
         )
         self._fatal(answer.status_code)
         made = _json(answer)
+        if answer.is_success and answer.content and not made:
+            raise TargetFailed("The SCIM server answered something that is not SCIM (a login or proxy page?)", _AGAIN)
         return self._receipt(change, method, answer.status_code, made if made.get("id") else None, made.get("scimType"), new)
 
     def _together(self, names: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str | None, None]]:
@@ -311,15 +320,22 @@ class ScimHr:
             sent = [str(operation["bulkId"]) for operation in operations_]
             told |= {str(r.get("bulkId") or sent[place]): r for place, r in enumerate(results) if isinstance(r, dict)}
         receipts = []
+        fault: HrsyncError | None = None
         for place, (change, (method, new)) in enumerate(zip(changes, wanted, strict=True)):
             result = told.get(str(place), {})
             status = int(str(result.get("status") or 0))
-            self._fatal(status)
+            try:
+                self._fatal(status)
+            except HrsyncError as error:
+                fault = fault or error
+                continue
             inner = result.get("response") or {}
             made = None
             if method == "POST" and "location" in result:
                 made = {**new, "id": str(result["location"]).rstrip("/").rpartition("/")[2]}
             receipts.append(self._receipt(change, method, status, made, inner.get("scimType") if isinstance(inner, dict) else None, new))
+        if fault is not None:
+            raise after(of(RECEIPTS, receipts), fault)
         return receipts
 
     def _receipt(
@@ -348,7 +364,7 @@ class ScimHr:
         """
         if status in (401, 403):
             raise CredentialsRefused(f"The SCIM server refuses the token ({status})", "The data engineer must renew HRSYNC_SCIM__TOKEN.")
-        if status in (0, 429, 502, 503, 504):
+        if status in (0, 408, 425, 429) or 300 <= status < 400 or status >= 500:
             raise TargetFailed(f"The SCIM server answered {status or 'nothing'} again and again", _AGAIN)
 
     @contextmanager
