@@ -140,6 +140,16 @@ def begun(previous: date | None, today: date) -> list[tuple[date, date]]:
     return [] if previous is None or previous >= today else [(previous + day, today + day)]
 
 
+def is_due(rows: pd.DataFrame, previous: date, today: date, expiring_within_days: int) -> pd.Series[bool]:
+    """Which rows (``completed_on``, ``expires_on``) the day alone may have given another state since ``previous``."""
+    ranges = [("expires_on", *days) for days in due(previous, today, expiring_within_days)]
+    ranges += [("completed_on", *days) for days in begun(previous, today)]
+    found = pd.Series(False, rows.index)
+    for column, low, high in ranges:
+        found |= rows[column].between(low, high, inclusive="left").fillna(False).astype(bool)
+    return found
+
+
 def siblings(desired: pd.DataFrame, touched: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:
     """Target rows of the groups of ``desired`` and ``touched`` that are not in ``desired`` themselves."""
     groups = concat([rows[["employee_id", "award_id"]] for rows in (desired, touched)]).drop_duplicates()

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reconciliation.awards import without_contradictions
+from reconciliation.awards import is_due, without_contradictions
 from reconciliation.decisions import COURSE_DATES, judged, undecidable
 from reconciliation.desired import desired, for_new, in_doubt, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
@@ -75,7 +75,7 @@ class _Comparison:
         if len(gone) and not spec.match:
             # Where the record's key is the row's, a row that no run has made is known by it as well.
             self.origin = concat([self.origin, frame({"source_key": gone, "key": gone})]).drop_duplicates(ignore_index=True)
-        self.ended = self._ended()
+        self.ended, self.due = self._ended(), self._due()
 
     def sighted(self, read: Snapshot, marks: Marks) -> Sighted:
         """The first half: scope, match, and whose value counts."""
@@ -88,7 +88,6 @@ class _Comparison:
         data, outside = self._in_scope(read.frame)
         everything = data
         data, wanted, waits = self._wanted(data)
-        self.unread = self._unread(read)
         matched, current = self._matched(data, wanted)
         wanted = wanted.assign(**{key: frame({key: matched.keys})[key]})
         wanted = pick(wanted, np.asarray(pc.is_valid(matched.keys)))
@@ -255,7 +254,7 @@ class _Comparison:
         """The target's rows with the keys of ``wanted``, and for awards all rows of the holders concerned: the present and the former."""
         key, holder = self.spec.entity_key, self.spec.holder
         names = [key, *([holder] if self.spec.award_states or self.spec.by_person else [])]
-        beside = concat([self.ended, self.unread])
+        beside = concat([self.ended, self.due])
         asked = {name: pa.concat_arrays([arrow(wanted[name]), arrow(beside[name])]) for name in names}
         current = self._look_up(asked, self.columns, len(wanted) + len(beside))
         former = self._moved(wanted, current.frame)
@@ -270,12 +269,11 @@ class _Comparison:
     def _touched(self, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
         """Rows of the target whose groups are looked at, beside the groups of ``wanted``.
 
-        They are those whose records are gone, cannot be read, or have moved to another award or person; in a sweep all of ours.
+        They are those whose records are gone or have moved to another award or person, and those that are due by the day; in a sweep all
+        of ours.
         """
         ours = there[there[self.spec.entity_key].isin(self.origin["key"])] if self.whole else there[:0]
-        found = concat(
-            [each[[self.spec.entity_key, *self.columns]] for each in (self.ended, self.unread, self._moved(wanted, there), ours)]
-        )
+        found = concat([each[[self.spec.entity_key, *self.columns]] for each in (self.ended, self.due, self._moved(wanted, there), ours)])
         return found.reset_index(drop=True)
 
     def _moved(self, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
@@ -286,16 +284,20 @@ class _Comparison:
         same = there.merge(wanted[[key, *group]], on=[key, *group])[key]
         return there[there[key].isin(wanted[key]) & ~there[key].isin(same)]
 
-    def _unread(self, read: Snapshot) -> pd.DataFrame:
-        """Award rows of the target whose records cannot be read or wait: their states follow from the day alone.
+    def _due(self) -> pd.DataFrame:
+        """Award rows of the target whose state the day may have changed since the last run, whether or not their records can be read.
 
-        A sweep reads them among all others.
+        A sweep looks at all of them.
         """
-        if not self.spec.award_states or self.whole:
-            return empty({self.spec.entity_key: "text", **self.columns})
-        keys = {*self.store.open_keys(self.spec.name, "rejected", "held"), *read.rejected["key"].dropna()}
-        rows = self._look_up({self.spec.entity_key: pa.array(sorted(keys), pa.string())}, self.columns, len(keys)).frame
-        return rows[rows[self.spec.entity_key].isin(keys)].reset_index(drop=True)
+        key, spec = self.spec.entity_key, self.spec
+        as_of = self.store.watermark(spec.name, spec.fingerprint()).as_of
+        if not spec.award_states or self.whole or as_of is None or as_of >= self.today:
+            return empty({key: "text", **self.columns})
+        dates = self.target.read(spec.entity, {name: self.columns[name] for name in ("completed_on", "expires_on")}, None).frame
+        keys = dates[is_due(dates, as_of, self.today, spec.expiring_within_days)][key]
+        keys = keys[keys.isin(self.store.origin(spec)["key"])] if len(keys) else keys
+        rows = self._look_up({key: arrow(keys)}, self.columns, len(keys)).frame
+        return rows[rows[key].isin(keys)].reset_index(drop=True)
 
     def _ended(self) -> pd.DataFrame:
         """The rows of records that are gone; after a whole read they are among the others.
