@@ -73,7 +73,9 @@ class Sides:
             self._some(connection, "awards", "DELETE FROM awards")
 
     def _some(self, connection: Any, table: str, statement: str) -> None:
-        rows = connection.exec_driver_sql(f"SELECT rowid FROM {table}").scalars().all()
+        # A revoked award has no record any more: nobody would mend what is typed over it.
+        which = " WHERE state IS NOT 'revoked'" if table == "awards" else ""
+        rows = connection.exec_driver_sql(f"SELECT rowid FROM {table}{which}").scalars().all()
         if rows:
             connection.exec_driver_sql(f"{statement} WHERE rowid = ?", (self.dice.choice(rows),))
 
