@@ -84,10 +84,13 @@ class ReadOnly:
 def previewed(source: Source, target: Target) -> Iterator[tuple[Source, Target]]:
     """The two ends of a process for a preview: whatever it does leaves both as they are."""
     with ExitStack() as opened:
-        if isinstance(target, LeavesTraces):
-            target = opened.enter_context(target.untouched())
-        if isinstance(source, HrSource) and isinstance(source.system, LeavesTraces):
-            source = HrSource(opened.enter_context(source.system.untouched()))
+
+        def untouched(system: HrSystem) -> HrSystem:
+            return opened.enter_context(system.untouched()) if isinstance(system, LeavesTraces) else system
+
+        if isinstance(source, HrSource):
+            source = HrSource(untouched(source.system))
+        target = NotHeld(untouched(target.system)) if isinstance(target, NotHeld) else untouched(cast(HrSystem, target))
         # On purpose less than a Target: a preview that tried to write would fail.
         yield source, cast(Target, ReadOnly(target))
 

@@ -299,7 +299,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         15,
         "a preview takes the answer files in",
         "tasks/connections.py",
-        "if isinstance(source, HrSource) and isinstance(source.system, LeavesTraces):",
+        "        if isinstance(source, HrSource):",
         "if False:",
     ),
     (
@@ -310,6 +310,37 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "yield source, target",
     ),
     (6, "a future completion counts", "reconciliation/awards.py", "completed & ~revoked & ~future", "completed & ~revoked"),
+    (
+        6,
+        "a record that moves leaves its old group",
+        "tasks/reconcile.py",
+        "return there[there[key].isin(wanted[key]) & ~there[key].isin(same)]",
+        "return there[:0]",
+    ),
+    (6, "the former holder's rows are not read", "tasks/reconcile.py", "if self.whole or not len(former):", "if True:"),
+    (
+        6,
+        "a sweep looks only at what it could read",
+        "tasks/reconcile.py",
+        'ours = there[there[self.spec.entity_key].isin(self.origin["key"])] if self.whole else there[:0]',
+        "ours = there[:0]",
+    ),
+    (
+        6,
+        "rows due by the day are not found in HR",
+        "tasks/reconcile.py",
+        "keys = dates[is_due(dates, as_of, self.today, spec.expiring_within_days)][key]",
+        "keys = dates[:0][key]",
+    ),
+    (
+        3,
+        "places go in the order of reading",
+        "reconciliation/decisions.py",
+        'cases.sort_values(["decided_at", "source_key"], na_position="last", ignore_index=True)',
+        "cases",
+    ),
+    (3, "what was settled is judged again", "reconciliation/decisions.py", ' | (cases["settled"] & ~is_open)', ""),
+    (11, "a read-only database refuses rows", "connectors/hr/sql.py", 'OF_THE_ROW = ("22", "23")', 'OF_THE_ROW = ("22", "23", "25", "42")'),
 ]
 
 

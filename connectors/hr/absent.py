@@ -22,7 +22,7 @@ class NotHeld:
     batch = 1
 
     def __init__(self, system: HrSystem) -> None:
-        self.name, self._system = system.name, system
+        self.name, self.system = system.name, system
 
     def population(self, entity: str) -> int:
         """None."""
@@ -30,17 +30,17 @@ class NotHeld:
 
     def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
         """No rows; of an entity that the system does hold, its own, with nothing in columns that it has not."""
-        holds = self._system.capabilities.entities.get(entity)
+        holds = self.system.capabilities.entities.get(entity)
         if holds is not None:
             kinds = holds.kinds()
-            found = self._system.read(entity, {n: k for n, k in columns.items() if n in kinds}, lookups)
+            found = self.system.read(entity, {n: k for n, k in columns.items() if n in kinds}, lookups)
             lacking = {n: frame({n: pa.nulls(len(found.frame), ARROW[k])})[n] for n, k in columns.items() if n not in kinds}
             return replace(found, frame=found.frame.assign(**lacking))
         return Snapshot(empty({next(iter(columns_of(entity))): "text", **columns}))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts: all are unsupported."""
-        return all_of(changes, "unsupported", f"{self._system.capabilities.system} holds no {entity}")
+        return all_of(changes, "unsupported", f"{self.system.capabilities.system} holds no {entity}")
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Never called: no change is fit."""
