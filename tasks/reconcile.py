@@ -290,8 +290,10 @@ class _Comparison:
         A sweep looks at all of them.
         """
         key, spec = self.spec.entity_key, self.spec
+        if not spec.award_states or self.whole:
+            return empty({key: "text", **self.columns})
         as_of = self.store.watermark(spec.name, spec.fingerprint()).as_of
-        if not spec.award_states or self.whole or as_of is None or as_of >= self.today:
+        if as_of is None or as_of >= self.today:
             return empty({key: "text", **self.columns})
         dates = self.target.read(spec.entity, {name: self.columns[name] for name in ("completed_on", "expires_on")}, None).frame
         keys = dates[is_due(dates, as_of, self.today, spec.expiring_within_days)][key]
