@@ -48,28 +48,29 @@ class Faults:
             raise ValueError(f"unknown faults {sorted(unknown)}; known: {', '.join((*KINDS, *LIES))}")
         self._random = random.Random(self.seed)
 
-    def draw(self, asked: str | None, module: str = "") -> str | None:
-        """The fault of a request for a module, if it has one; ``asked``: what the request itself asks for."""
+    def draw(self, asked: str | None) -> str | None:
+        """The fault of a request, if it has one; ``asked``: what the request itself asks for."""
         kind = asked if asked in (*KINDS, *LIES) else None
-        if kind is None and self.rate and self._of(module) and self._random.random() < self.rate:
+        if kind is None and self.rate and self._random.random() < self.rate:
             kind = self._random.choice(self.kinds)
         if kind:
             self.drawn[kind] += 1
         return kind
 
-    def _of(self, module: str) -> bool:
+    def concerns(self, module: str) -> bool:
+        """Whether requests for a module have these faults."""
         return not self.modules or module.lower() in {name.lower() for name in self.modules}
 
     def read(self, module: str) -> str | None:
         """What a read of a module is answered with instead; ``None``: nothing."""
-        if self.reads is None or not self._of(module):
+        if self.reads is None or not self.concerns(module):
             return None
         self.drawn[self.reads] += 1
         return self.reads
 
     def write(self, module: str) -> str | None:
         """What becomes of the answer to a write to a module; ``None``: nothing."""
-        if self.writes is None or not self._of(module):
+        if self.writes is None or not self.concerns(module):
             return None
         if self.spared > 0:
             self.spared -= 1
