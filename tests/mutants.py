@@ -322,7 +322,6 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         'cases.sort_values(["decided_at", "source_key"], na_position="last", ignore_index=True)',
         "cases",
     ),
-    (3, "what was settled is judged again", "reconciliation/decisions.py", ' | (cases["settled"] & ~is_open)', ""),
     (11, "a read-only database refuses rows", "connectors/hr/sql.py", 'OF_THE_ROW = ("22", "23")', 'OF_THE_ROW = ("22", "23", "25", "42")'),
 ]
 
