@@ -158,7 +158,7 @@ def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller =
 
 def _skip(why: str) -> Callable[[], tuple[RunReport, Plan]]:
     def skip() -> tuple[RunReport, Plan]:
-        raise Skipped(why, "Nobody must act.")
+        raise Skipped(why, "No action needed.")
 
     return skip
 
@@ -285,7 +285,7 @@ class _Run:
         spec, store, order = self.spec, self.store, self.order
         hints = store.hints(spec.name, self.now if order.mode == "apply" else None) if order.named is None else ()
         if order.hinted and not hints and not sweep:
-            raise Skipped("Nothing was done: no hint waits that a run has not heard", "Nobody must act.")
+            raise Skipped("Nothing was done: no hint waits that a run has not heard", "No action needed.")
         # A hint without a key says that something has changed, so that the window is read.
         only = order.named is not None or (order.hinted and not sweep and all(hint.key is not None for hint in hints))
         mode = (

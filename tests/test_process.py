@@ -370,7 +370,7 @@ class Breaking:
 
     def apply(self, entity: str, changes: Any) -> Any:
         if self._where == "before":
-            raise TargetFailed("The HR database cannot be used (test)", "Nobody must act.")
+            raise TargetFailed("The HR database cannot be used (test)", "No action needed.")
         if self._where == "half":
             self._inner.apply(entity, changes.iloc[: len(changes) // 2])
             raise MemoryError("Surname of somebody")

@@ -93,9 +93,9 @@ def broken(
         if longest is not None:
             note(there & true(pc.greater(pc.utf8_length(values), longest)), column, f"is longer than {longest} characters")
         if any(getattr(m, "pattern", None) == EMAIL for m in marks):
-            note(there & ~true(pc.match_substring_regex(values, EMAIL)), column, "is no e-mail address")
+            note(there & ~true(pc.match_substring_regex(values, EMAIL)), column, "is not a valid e-mail address")
         if column in rules.phones:
-            note(there & ~true(pc.match_substring_regex(values, PHONE)), column, "is no telephone number")
+            note(there & ~true(pc.match_substring_regex(values, PHONE)), column, "is not a valid telephone number")
         allowed = pa.array(lists[f"{module}.{column}"], pa.string()) if f"{module}.{column}" in lists else None
         if column in rules.lookups:
             allowed = ids(rules.lookups[column])

@@ -167,6 +167,8 @@ class AccessplanitTarget:
     def _made(self, entity: str, row: Mapping[str, Any]) -> str | None:
         """The ID of a record that was just made, where the answer does not tell it."""
         natural = MODULES[entity].natural
+        if row.get(natural[0]) is None:
+            return None
         try:
             read = self.source.read(
                 entity, ["id", *natural], (), Ask(keys=(str(row[natural[0]]),), by=natural[0], skip_known=False), NOTHING, SEED
