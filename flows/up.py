@@ -35,6 +35,7 @@ from tasks.blocks import register
 from tasks.connections import hr_system
 
 from .catalogue import FLOWS, WAVES
+from .orphans import crash_orphans
 from .subscriptions import subscriptions
 from .worker import WarmWorker
 
@@ -143,6 +144,8 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         say("creating the work pool and the deployments")
         with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
             _make_pool()
+            if orphans := crash_orphans(POOL):
+                say(f"marked {orphans} run{'s' if orphans > 1 else ''} as Crashed: the last stop interrupted them")
             register()
             receiving = _hears(settings)
         _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")

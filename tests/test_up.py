@@ -9,12 +9,17 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Pending, Scheduled
 
 from flows.catalogue import FLOWS
 
@@ -83,6 +88,20 @@ def mentioning(text: str) -> list[str]:
     return found
 
 
+def at_work_without_a_process(api: str, name: str) -> UUID:
+    """A run that holds its deployment's only slot, as one does whose process was killed; its ID."""
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}")
+        for _ in range(100):
+            run = client.create_flow_run_from_deployment(
+                deployment.id, state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+            )
+            if client.set_flow_run_state(run.id, Pending()).status is SetStateStatus.ACCEPT:
+                return run.id
+            time.sleep(0.5)
+    raise AssertionError("the slot did not become free")
+
+
 def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
     home, prefect, sandbox, receiver = tmp_path / "home", free_port(), free_port(), free_port()
     process = start(home, prefect, sandbox, "--tick-seconds", "5", "--receiver-port", str(receiver))
@@ -107,6 +126,7 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
         while not re.search(r'loaded_seconds_count{process="users_to_hr"} [1-9]', httpx.get(f"http://127.0.0.1:{receiver}/metrics").text):
             assert time.monotonic() < deadline, "a change reaches HR by webhook, event, trigger and run"
             time.sleep(0.5)
+        left = at_work_without_a_process(api, "users_from_hr")
         process.send_signal(signal.SIGTERM)
         assert "stopped" in read_until(process, "stopped")
         assert process.wait(timeout=30) == 0
@@ -120,7 +140,9 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
 
     again = start(home, prefect, sandbox, "--receiver-port", str(receiver))
     try:
-        read_until(again, "running users_from_hr")
+        read_until(again, "running job_roles_from_hr")
+        state = httpx.get(f"{api}/flow_runs/{left}").json()["state"]["name"]
+        assert state == "Crashed", "users_from_hr, which ran before, did not wait for its slot"
         again.send_signal(signal.SIGTERM)
         assert "stopped" in read_until(again, "stopped")
         assert again.wait(timeout=30) == 0
