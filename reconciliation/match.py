@@ -252,7 +252,30 @@ def _candidates(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, und
             ours = pc.if_else(pa.array(undecided), identifiers(arrow(data[rule.source])), none)
             each = pairs(ours, identifiers(arrow(target[rule.target])), number)
             found.append(each[~contradictions(spec, data, target, each, own=False)] if rule.weak else each)
-    return pd.concat(found, ignore_index=True)
+    pairs_found = pd.concat(found, ignore_index=True)
+    return pairs_found[~_of_somebody_else(spec, data, target, pairs_found)].reset_index(drop=True)
+
+
+def _of_somebody_else(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Which pairs only say that somebody else has the same mailbox: the row names another user, and a strong rule has found
+    a row for the source row, or this process has made the row for that user.
+
+    So users who share a mailbox are as many people one after the other, or after an interrupted run, as they are at once.
+    """
+    weak = found["rule"].isin([number for number, rule in enumerate(spec.match) if rule.weak])
+    better = found["source"].isin(found.loc[~weak, "source"])
+    made = pd.Series(_made_for_a_user(spec, target)[found["target"].to_numpy()], found.index)
+    doubtful = (weak & (better | made)).to_numpy(dtype=bool)
+    return doubtful & contradictions(spec, data, target, found, own=True) if doubtful.any() else doubtful
+
+
+def _made_for_a_user(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Which rows have the key that this process gives to a user without a natural key."""
+    own = next((rule.target for rule in spec.match if rule.source == spec.key and rule.target != spec.entity_key), None)
+    if spec.direction != "to_hr" or own is None:
+        return np.zeros(len(target), dtype=bool)
+    given = pc.binary_join_element_wise(pa.scalar(spec.new_key), arrow(target[own]), "")
+    return true(pc.equal(arrow(target[spec.entity_key]), given))
 
 
 def _agreed(found: pd.DataFrame, rows: int) -> tuple[np.ndarray[Any, Any], pd.DataFrame]:

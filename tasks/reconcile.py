@@ -459,7 +459,9 @@ def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store
     nothing = pa.nulls(len(creates), pa.string())
     said = {rule.source: arrow(creates[rule.target]) if rule.target in creates else nothing for rule in rules if rule.source}
     natural = {spec.natural_key: said.get(spec.natural_key, nothing)} if spec.natural_key else {}
-    data = frame({**said, **natural, spec.key: key})
+    # A user's own ID, where it is among what would be written; else the key stands for it.
+    own = said.get(spec.key, nothing)
+    data = frame({**said, **natural, spec.key: pc.coalesce(own, key)})
     wanted = frame({"source_key": key, **{name: arrow(creates[name]) for name in spec.columns() if name in creates}})
     found = target.read(spec.entity, spec.columns(), {n: _values(v) for n, v in asked_by_rules(spec, data, wanted).items()})
     linked_there = _links_of(store, spec, None, _values(arrow(found.frame[spec.entity_key])))
