@@ -48,7 +48,9 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("course", "status", "wish", "settled", "done", "problem"), TABLE)
-def test_what_becomes_of_a_decision(course: str, status: str | None, wish: str, settled: bool, done: bool, problem: str | None) -> None:
+def test_law_3_what_becomes_of_a_decision(
+    course: str, status: str | None, wish: str, settled: bool, done: bool, problem: str | None
+) -> None:
     delegates = of(DELEGATES, [("d1", status, course)] if status else [])
     cases = judged(of(WANTED, [("d1", "d1", wish, NOW, settled)]), delegates, COURSES, "id", NOW)
     assert cases["done"].tolist() == [done]

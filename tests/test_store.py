@@ -384,7 +384,7 @@ def test_a_lapsed_lease_is_lost_for_good(store: SyncStore) -> None:
     assert store._take("q", "r2")
 
 
-def test_a_lease_of_a_wrong_clock_locks_nobody_out(store: SyncStore) -> None:
+def test_law_14_a_lease_of_a_wrong_clock_locks_nobody_out(store: SyncStore) -> None:
     store.clock = lambda: datetime.now(UTC) + timedelta(days=30)  # type: ignore[method-assign]
     assert store._take("p", "ahead")
     store.clock = lambda: datetime.now(UTC)  # type: ignore[method-assign]

@@ -215,7 +215,7 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
     assert (followed[yes], followed[no], followed[late]) == ("Booked", "Cancelled", "Waiting List")
 
 
-def test_decisions_wait_in_their_order_and_are_done_once(configured: Side) -> None:
+def test_law_3_decisions_wait_in_their_order_and_are_done_once(configured: Side) -> None:
     side = configured
     for name in ("users_to_hr", "course_requests_to_hr"):
         side.run(PROCESSES[name].scoped())
@@ -416,7 +416,7 @@ def test_compliance_says_who_lacks_what_as_of_a_day(configured: Side) -> None:
     assert date.fromisoformat(str(still[0]["as_of"])[:10]) in (later, side.sandbox.now().date())
 
 
-def test_compliance_of_people_in_doubt_stays_as_it_was_published(configured: Side) -> None:
+def test_law_1_compliance_of_people_in_doubt_stays_as_it_was_published(configured: Side) -> None:
     side = configured
     chosen = PROCESSES["role_compliance"]
     everything(side)

@@ -12,7 +12,7 @@ from scim2_tester import Status, check_server
 
 from connectors.hr.scim import ScimSettings
 from connectors.hr.scim.system import ScimHr
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 
 from .stands import TOKEN, Stand, scim
 from .test_laws_of_systems import People, somebody
@@ -46,6 +46,29 @@ def test_a_poorer_server_comes_to_the_same(stand: Stand, without: dict[str, Any]
     assert set(people.read(email=["e2@hr.example"])) == {"E2"}
     methods = {method for method, path in stand.between.seen if "Users" in path or "Bulk" in path}  # type: ignore[union-attr]
     assert ("PATCH" in methods) == ("PUT" not in methods) or "POST" in methods
+
+
+@pytest.mark.parametrize("kind", ["302", "403", "408", "500", "html"])
+def test_law_11_a_fault_of_a_server_without_bulk_is_no_fault_of_a_row(stand: Stand, kind: str) -> None:
+    people = People(crippled(stand, bulk=0))
+    changes = people.plan(somebody("E1"), somebody("E2")).changes
+    stand.between.fault(kind, 9, write=True)  # type: ignore[union-attr]
+    with pytest.raises((TargetFailed, CredentialsRefused)):
+        people.system.apply("employees", changes)
+    stand.between.clear()  # type: ignore[union-attr]
+    people.write(somebody("E1"), somebody("E2"))
+    assert set(people.read()) == {"E1", "E2"}
+
+
+def test_law_11_a_fault_within_a_bulk_answer_is_no_fault_of_a_row(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers 200 as a whole; of three operations the second met a fault of its own."""
+    people = People(stand.open())
+    told = [{"bulkId": str(n), "status": status, "location": f"/Users/{n}"} for n, status in enumerate(["201", "503", "201"])]
+    monkeypatch.setattr("connectors.hr.scim.system._json", lambda _: {"Operations": told})
+    with pytest.raises(TargetFailed) as stopped:
+        people.system.apply("employees", people.plan(*(somebody(f"E{n}") for n in range(3))).changes)
+    assert stopped.value.answered is not None
+    assert stopped.value.answered[["key", "outcome"]].to_numpy().tolist() == [["E0", "created"], ["E2", "created"]]
 
 
 def test_a_server_that_ignores_filters_does_not_lead_to_the_wrong_person(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
