@@ -29,7 +29,7 @@ from connectors.store.sql import SyncStore
 from tests.conftest import free_port
 
 KINDS = ["book", "complete", "target", "assign"]
-"""Of so many changed people or cancellations the guard would ask whether that is right."""
+"""Kinds of change that the guard never stops, however many there are."""
 AUTH = {"Authorization": "Bearer sandbox-key"}
 
 
@@ -92,7 +92,7 @@ def site(people: int) -> Iterator[Site]:
 
 
 def changes(running: Site, count: int, pause: float) -> list[float]:
-    """Seconds from the API's answer to the row in HR, of so many changes at random moments, ``pause`` seconds apart on average."""
+    """Seconds from the API's answer to the row in HR, of ``count`` changes at random moments, ``pause`` seconds apart on average."""
     dice = random.Random(7)
     # Only people whose records went through: others wait for a person, whatever is sent of them.
     people = [r[0] for r in running.hr("SELECT accessplanit_id FROM employees WHERE status = 'Enabled' AND accessplanit_id IS NOT NULL")]

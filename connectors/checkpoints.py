@@ -67,13 +67,13 @@ class Folder:
         self.write(f"{name}.json", json.dumps(content).encode())
 
     def noted(self, name: str) -> dict[str, Any] | None:
-        """A note; ``None`` if there is none."""
+        """A note; ``None`` if it does not exist."""
         if not self.has(f"{name}.json"):
             return None
         return dict(json.loads(self._fs.cat_file(f"{self._path}/{name}.json")))
 
     def text(self, name: str) -> str | None:
-        """A file as text; ``None`` if there is none."""
+        """A file as text; ``None`` if it does not exist."""
         return bytes(self._fs.cat_file(f"{self._path}/{name}")).decode() if self.has(name) else None
 
     def write(self, name: str, content: bytes) -> str:

@@ -28,7 +28,7 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
     try:
         mapping = Mapping.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{file} is no TOML: {error}", REMEDY) from None
+        raise Misconfigured(f"{file} is not valid TOML: {error}", REMEDY) from None
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False, include_url=False))
         raise Misconfigured(f"{file} is wrong: {places}", REMEDY) from None

@@ -40,7 +40,7 @@ def settings(warn: bool = True) -> Settings:
     """The settings, pointing to the running sandbox while no tenant is configured."""
     found = quick_start.with_running_sandbox(load())
     for name in found.unknown() if warn else ():
-        err.print(f"[yellow]{name} is no setting of hrsync and is ignored[/]", highlight=False)
+        err.print(f"[yellow]{name} is not a setting of hrsync and is ignored[/]", highlight=False)
     return found
 
 

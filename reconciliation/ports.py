@@ -57,10 +57,9 @@ class Target(Protocol):
         """How many rows the entity has."""
 
     def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
-        """The rows whose value in any of the ``lookups`` columns is one of its values, case aside; ``None``: all.
+        """The rows whose value in any of the ``lookups`` columns is one of its values, whatever the case of the letters; ``None``: all.
 
-        A target that gives keys answers to a provisional one (``new:…``) with the row that stands for it, if it is there:
-        under that key, and with the real one in the further column ``given``.
+        A target that gives keys of its own has no row for a provisional key (``new:…``).
         """
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:

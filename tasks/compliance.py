@@ -20,7 +20,6 @@ from reconciliation.job_roles import (
     ASSIGNMENTS,
     AWARDS,
     COMPLIANCE,
-    DOUBTED,
     REQUIREMENTS,
     TARGETS,
     WHY_DOUBTED,
@@ -31,6 +30,7 @@ from reconciliation.ports import Hashes, Source, Target
 from reconciliation.snapshot import Snapshot, among
 
 from .extract import NOTHING
+from .unreadable import people_of_unreadable
 
 FEED = "RoleCompliance"
 PEOPLE = {"status": "text", "company_id": "text", "company_name": "text", "forenames": "text", "surname": "text"}
@@ -93,26 +93,8 @@ def in_full(hr: Target, entity: str, columns: Mapping[str, str]) -> Snapshot:
 
 
 def doubted(hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]) -> pd.DataFrame:
-    """``job_roles.DOUBTED`` for the rows that were rejected.
-
-    A row whose person cannot be read either is that of everybody whom its text names, and of everybody at all if it has no text.
-    """
-    if not len(read.rejected):
-        return empty(DOUBTED)
-    key = str(read.frame.columns[0])
-    rows = read.rejected.assign(employee_id=read.rejected["key"])
-    if entity != "employees":
-        keys = [str(k) for k in rows["key"].dropna()]
-        whose = hr.read(entity, {"employee_id": "text"}, {key: keys}).frame.rename(columns={key: "key"})
-        rows = read.rejected.merge(whose, on="key", how="left")
-    names = rows["employee_id"].dropna()
-    nameless = rows[rows["employee_id"].isna()]
-    if nameless["raw"].isna().any():
-        names = everybody
-    elif len(nameless):
-        text = "\n".join(nameless["raw"])
-        names = pd.concat([names, everybody[[name in text for name in everybody]]])
-    names = names[names.isin(everybody)].drop_duplicates()
+    """``job_roles.DOUBTED`` for the rows that were rejected."""
+    names = people_of_unreadable(hr, entity, read, everybody)
     return frame({"employee_id": arrow(names), "doubt": pa.array([WHY_DOUBTED[entity]] * len(names), pa.string())})
 
 

@@ -28,6 +28,7 @@ from reconciliation.sweep import ORIGIN, Swept, revoked, rows_of
 from reconciliation.view import Sighted, alike_of
 
 from .steps import step
+from .unreadable import people_of_unreadable
 
 WHOLE = 0.2
 """Share of the entity's rows from which on it is read whole: cheaper than so many look-ups."""
@@ -134,8 +135,10 @@ class _Comparison:
             gone = gone[~gone["key"].isin(claimed.to_pylist())].reset_index(drop=True)
             if spec.award_states and spec.scope.gone == "close":
                 there = revoked(there, key, gone)
+        if spec.award_states:
+            wanted, there = self._readable(wanted, there, current, problems)
         agreed = seen.decided.agreed[seen.decided.agreed["row"].isin(wanted[key])].reset_index(drop=True)
-        wanted = with_siblings(spec, wanted, there, self.today, self._touched(wanted, current.frame))
+        wanted = with_siblings(spec, wanted, there, self.today, self._touched(wanted, there))
         wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
         doubtful = self._doubtful(current, data, wanted)
         plan = reconcile(wanted, current.frame, key, self.columns, spec.compared(), doubtful=doubtful, alike=self.alike)
@@ -350,6 +353,23 @@ class _Comparison:
         why = f"was removed in {self.spec.target_side}"
         problems.append(held(arrow(lost["source_key"]).filter(pa.array(~ended)), "(row)", why))
         return pick(wanted, true(known)), pick(lost, ended)
+
+    def _readable(
+        self, wanted: pd.DataFrame, there: pd.DataFrame, current: Snapshot, problems: list[pd.DataFrame]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The wanted award rows and the target's, without those of people of whom the target holds an award that cannot be read.
+
+        It may be the one that supersedes the others. Where the record of such a row is here, the row's content does not matter.
+        """
+        key, holder = self.spec.entity_key, self.spec.holder
+        rejected = current.rejected[~current.rejected["key"].isin(wanted[key]).fillna(False)]
+        unread = Snapshot(current.frame, current.complete, rejected)
+        everybody = pd.concat([wanted[holder], there[holder]]).dropna().drop_duplicates()
+        people = people_of_unreadable(self.target, self.spec.entity, unread, everybody)
+        concerned = wanted[holder].isin(people)
+        why = f"{self.spec.target_side} has an award of this person that cannot be read; correct it there"
+        problems.append(held(arrow(wanted.loc[concerned, "source_key"]), holder, why))
+        return wanted[~concerned].reset_index(drop=True), there[~there[holder].isin(people)].reset_index(drop=True)
 
     def _judged(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
         """``decisions.judged`` for the decisions whose request can be read; the others are withheld from the plan."""

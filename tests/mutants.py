@@ -351,6 +351,13 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "return doubtful & False",
     ),
     (12, "a create is not looked for by accessplanit's ID", "tasks/reconcile.py", "pc.coalesce(own, key)", "key"),
+    (
+        1,
+        "an award that cannot be read in HR supersedes nothing",
+        "tasks/reconcile.py",
+        "wanted, there = self._readable(wanted, there, current, problems)",
+        "pass",
+    ),
 ]
 
 

@@ -291,6 +291,31 @@ def test_law_1_somebody_who_cannot_be_seen_has_not_lost_everything(unseen: set[i
     assert revoked == {f"a{n}" for n in lost - unseen - unreadable - {0}}
 
 
+def test_law_1_an_award_that_cannot_be_read_in_hr_holds_those_of_its_person(make_side: Callable[..., Side]) -> None:
+    """The award that superseded another one is there, though nobody can read it: the other one does not come back."""
+    side = make_side(40)
+    everything(side)
+    states = {row["award_record_id"]: row for row in side.rows("awards")}
+    old, new = next((key, row["superseded_by"]) for key, row in states.items() if row["state"] == "superseded")
+    others = [key for key, row in states.items() if row["employee_id"] != states[old]["employee_id"]]
+    hr(side, "UPDATE awards SET completed_on = 'soon' WHERE award_record_id = ?", new)
+    for key in (old, others[0]):
+        change(side, 'UPDATE "UserAward" SET "AwardLabel" = \'Renamed\', "DateUpdated" = NOW WHERE "ID" = ?', key)
+    side.run(awards_to_hr.SPEC)
+    now = {row["award_record_id"]: row for row in side.rows("awards")}
+    assert {key: row for key, row in now.items() if key not in (new, others[0])} == {
+        key: row for key, row in states.items() if key not in (new, others[0])
+    }
+    assert now[others[0]]["award_label"] == "Renamed"
+    assert [(e["key"], e["reason"]) for e in side.store.quarantined("awards_to_hr") if e["key"] == old] == [
+        (old, "HR has an award of this person that cannot be read; correct it there")
+    ]
+    hr(side, "UPDATE awards SET completed_on = ? WHERE award_record_id = ?", states[new]["completed_on"], new)
+    side.run(awards_to_hr.SPEC, SWEEP)
+    (row,) = (row for row in side.rows("awards") if row["award_record_id"] == old)
+    assert (row["award_label"], row["state"]) == ("Renamed", "superseded")
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_the_rows_of_somebody_out_of_sight_stay_and_those_of_others_are_closed(make_side: Callable[..., Side], name: str) -> None:
     side = make_side(40)

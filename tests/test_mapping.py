@@ -67,7 +67,7 @@ WRONG = {
     'created_at = { hr = "surname" }': r"fields.created_at: is a moment in accessplanit and a text in HR",
     'forenames = { hr = "surname" }\nsurname = { hr = "surname" }': r"fields: surname is mapped twice",
     'forenames = { hr = "forenames", ownr = "hr" }': r"fields.forenames.ownr: Extra inputs are not permitted",
-    "forenames = {": r"people.toml is no TOML: ",
+    "forenames = {": r"people.toml is not valid TOML: ",
     'forenames = { hr = "forenames" }\n[custom]\nSite = "hr"': r"custom.Site: a custom field's name begins with CF_",
 }
 

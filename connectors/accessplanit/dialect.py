@@ -58,7 +58,7 @@ class Dialect(BaseModel):
     @field_validator("count_key", "date_updated", "upsert", mode="before")
     @classmethod
     def _null(cls, value: object) -> object:
-        """An environment variable has no other way to say that there is none."""
+        """The text ``null`` in an environment variable stands for no value."""
         return None if value == "null" else value
 
     @classmethod

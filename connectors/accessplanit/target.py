@@ -27,7 +27,7 @@ from reconciliation.snapshot import Snapshot
 
 from .client import AccessplanitSource
 from .decode import wire_name
-from .feeds import FEEDS, kinds
+from .feeds import FEEDS
 from .refusals import AGAIN, refusal
 from .rules import MODULES, broken
 
@@ -58,7 +58,7 @@ class AccessplanitTarget:
             raise TargetFailed(error.what, error.remedy) from None
 
     def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
-        """Records of a feed, each once, with ``id`` and ``columns``; ``given`` where provisional keys were asked for."""
+        """Records of a feed, each once, with ``id`` and ``columns``."""
         names = list(dict.fromkeys(["id", *(n for n in columns if n in FEEDS[entity].model_fields), *(lookups or {})]))
         custom = [n for n in columns if n not in FEEDS[entity].model_fields]
         try:
@@ -70,29 +70,13 @@ class AccessplanitTarget:
                     for by, values in lookups.items()
                     if (keys := _spelled(by, values))
                 ]
-                asked = [v for v in lookups.get("id", ()) if v.startswith(PROVISIONAL)]
-                if asked:
-                    found.append(self._stood_for(entity, names, custom, asked))
         except SourceFailed as error:
             raise TargetFailed(error.what, error.remedy) from None
-        chosen = ["id", *columns] + (["given"] if any("given" in s.frame for s in found) else [])
+        chosen = ["id", *columns]
         frames = [_with(s.frame, chosen)[chosen] for s in found]
         rows = concat(frames) if frames else empty({"id": "text", **columns})
         rejected = concat([s.rejected for s in found]) if found else Snapshot(rows).rejected
         return Snapshot(rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in found), rejected)
-
-    def _stood_for(self, entity: str, names: Sequence[str], custom: Sequence[str], keys: Sequence[str]) -> Snapshot:
-        """Records by their provisional keys, where the module has another key that they stand for."""
-        by = MODULES[entity].alternate
-        if by is None:
-            return Snapshot(empty({**{n: kinds(FEEDS[entity])[n] for n in names}, **dict.fromkeys(custom, "text")}))
-        values = tuple(key.removeprefix(PROVISIONAL) for key in keys)
-        found = self.source.read(
-            entity, list(dict.fromkeys([*names, by])), custom, Ask(keys=values, by=by, skip_known=False), NOTHING, SEED
-        )
-        provisional = pc.binary_join_element_wise(pa.scalar(PROVISIONAL), arrow(found.frame[by]), "")
-        rows = found.frame.assign(given=found.frame["id"], id=frame({"id": provisional})["id"])
-        return Snapshot(rows, found.complete, found.rejected)
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes that break a field rule."""
@@ -113,8 +97,8 @@ class AccessplanitTarget:
         """One request for each change, several at a time; the receipts stand in their order.
 
         Raises:
-            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written to, which is no fault of a row.
-                No further change is sent; the error carries the receipts of those that were answered.
+            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written to. That is not a row's fault.
+                No further change is sent. The error carries the receipts of the changes that were answered.
         """
         columns = managed(changes)
         rows = [

@@ -52,7 +52,7 @@ class SqlSettings(BaseModel):
     @field_validator("updated_column", mode="before")
     @classmethod
     def _null(cls, value: object) -> object:
-        """An environment variable has no other way to say that there is none."""
+        """The text ``null`` in an environment variable stands for no value."""
         return None if value == "null" else value
 
 

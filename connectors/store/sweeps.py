@@ -16,7 +16,7 @@ from .base import aware, failing, naive, packed, unpacked, upsert
 from .runs import Runs
 
 ATTEMPTS = 5
-"""A sweep that so many runs have not finished is given up; the next one begins anew."""
+"""After this number of runs an unfinished sweep is given up; the next one begins anew."""
 
 
 class Sweeps(Runs):

@@ -183,7 +183,7 @@ def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(tmp_path: P
     [
         ("shoe size,employee_id\r\n9,E1\r\n", "employees-1.csv has a header whose column 1 is none of HR's"),
         ("", "employees-1.csv has no usable header"),
-        ('employee_id,surname\r\nE1,"x"y\r\n', "employees-1.csv is no CSV from line 2 on"),
+        ('employee_id,surname\r\nE1,"x"y\r\n', "employees-1.csv is not valid CSV from line 2 on"),
     ],
 )
 def test_a_file_that_is_none_is_said_once_and_archived(tmp_path: Path, files: Path, text: str, reason: str) -> None:

@@ -67,7 +67,7 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
     A line that cannot be read says why.
 
     Raises:
-        ValueError: it is no such file at all; the message names what is wrong with it, and nothing of its content.
+        ValueError: it is not a CSV file; the message says what is wrong, without any content.
     """
     try:
         text = content.decode("utf-8-sig" if settings.encoding.lower() in ("utf-8", "utf8") else settings.encoding)
@@ -85,7 +85,7 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
                 yield _line(number, header, row, kinds, settings)
             number = reader.line_num + 1
     except csv.Error:
-        raise ValueError(f"is no CSV from line {reader.line_num} on") from None
+        raise ValueError(f"is not valid CSV from line {reader.line_num} on") from None
 
 
 def _line(number: int, header: Sequence[str], row: Sequence[str], kinds: Mapping[str, str], settings: CsvDropSettings) -> Line:

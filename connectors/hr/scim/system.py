@@ -293,7 +293,7 @@ class ScimHr:
         self._fatal(answer.status_code)
         made = _json(answer)
         if answer.is_success and answer.content and not made:
-            raise TargetFailed("The SCIM server answered something that is not SCIM (a login or proxy page?)", _AGAIN)
+            raise TargetFailed("The SCIM server gave an answer that is not SCIM (a login or proxy page?)", _AGAIN)
         return self._receipt(change, method, answer.status_code, made if made.get("id") else None, made.get("scimType"), new)
 
     def _together(self, names: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str | None, None]]:
@@ -353,14 +353,14 @@ class ScimHr:
         if status == 412:
             return key, "failed", "was changed on the SCIM server in the meantime; the next run looks at it again", None
         if status == 404:
-            return key, "failed", "is no more on the SCIM server", None
+            return key, "failed", "is no longer on the SCIM server", None
         return key, "failed", f"the SCIM server refused it ({status}{f', {kind}' if isinstance(kind, str) else ''})", None
 
     def _fatal(self, status: int) -> None:
-        """What is no fault of a row.
+        """Raises what is a fault of the server, not of a row.
 
         Raises:
-            CredentialsRefused, TargetFailed: with who must act.
+            CredentialsRefused, TargetFailed: the message says who has to do what.
         """
         if status in (401, 403):
             raise CredentialsRefused(f"The SCIM server refuses the token ({status})", "The data engineer must renew HRSYNC_SCIM__TOKEN.")
@@ -383,7 +383,7 @@ class ScimHr:
             status = int(getattr(answer, "status_code", 0) or 0)
             if status:
                 self._fatal(status)
-            raise TargetFailed(f"The SCIM server answers what is no SCIM ({status or type(error).__name__})", _AGAIN) from None
+            raise TargetFailed(f"The SCIM server gives an answer that is not SCIM ({status or type(error).__name__})", _AGAIN) from None
 
 
 _AGAIN = "The operator must look at the server, then run again; nothing was lost."

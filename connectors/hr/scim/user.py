@@ -43,7 +43,7 @@ def row(resource: Mapping[str, Any], columns: Sequence[str], key: str) -> dict[s
     """``employee_id`` and ``columns`` of a user; ``None`` where it has no value. key: what is the ID, as the settings say.
 
     Raises:
-        ValueError: it is no user; the message names the attribute.
+        ValueError: it is not a user; the message names the attribute.
     """
     found: dict[str, Any] = {"employee_id": _text(_at(resource, ("userName",) if key == "user_name" else PLACES["employee_number"]))}
     for column in columns:
@@ -167,7 +167,7 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ValueError("an attribute is no text")
+        raise ValueError("an attribute is not text")
     return value.strip() or None
 
 
