@@ -14,9 +14,9 @@ from connectors.store.schema import link
 from flows import awards_to_hr
 from flows._run import Order
 from reconciliation.ask import Ask
-from reconciliation.awards import FACTS, begun, states
+from reconciliation.awards import FACTS, begun, is_due, states, without_contradictions
 from reconciliation.frame import empty, of
-from reconciliation.job_roles import ASSIGNMENTS, AWARDS, REQUIREMENTS, TARGETS, compliance
+from reconciliation.job_roles import ASSIGNMENTS, AWARDS, COMPLIANCE, DOUBTED, REQUIREMENTS, TARGETS, as_published, compliance, counted
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import Guard
@@ -59,6 +59,66 @@ def test_a_completion_counts_from_its_day_on() -> None:
     ((low, high),) = begun(DAY - timedelta(days=1), DAY)
     assert low <= DAY < high, "its record is read again on its day"
     assert begun(DAY, DAY) == []
+
+
+NEAR = st.integers(-12, 12).map(lambda n: DAY + timedelta(days=n))
+
+
+@examples(200)
+@example(done=DAY - timedelta(days=9), valid=9, previous=DAY, today=DAY + timedelta(days=1), soon=0)
+@example(done=DAY - timedelta(days=9), valid=10, previous=DAY, today=DAY + timedelta(days=1), soon=0)
+@example(done=DAY - timedelta(days=9), valid=14, previous=DAY - timedelta(days=1), today=DAY, soon=5)
+@given(done=NEAR, valid=st.none() | st.integers(0, 20), previous=NEAR, today=NEAR, soon=st.integers(0, 5))
+def test_law_6_a_row_is_due_when_the_day_alone_gives_it_another_state_and_at_no_other_time(
+    done: date, valid: int | None, previous: date, today: date, soon: int
+) -> None:
+    until = None if valid is None else done + timedelta(days=valid)
+    rows = of({"key": "text", **FACTS}, [("a", "E1", "first-aid", "Completed", done, until, None)])
+    (before,), (after,) = (states(rows, "key", day, soon)[0].to_pylist() for day in (previous, today))
+    is_now_due = bool(is_due(rows, previous, today, soon).iloc[0])
+    if previous >= today:
+        assert not is_now_due
+    elif done <= previous:
+        assert is_now_due == (before != after)
+    else:
+        assert is_now_due or done > today, "its day has come"
+
+
+def test_an_award_that_contradicts_itself_is_rejected() -> None:
+    facts = {"id": "text", "status": "text", "completed_on": "day", "expires_on": "day", "hash": "hash"}
+    rows = [
+        ("undated", "Completed", None, None, 1),
+        ("backwards", "Completed", DAY, DAY - timedelta(days=1), 2),
+        ("good", "Completed", DAY, DAY, 3),
+    ]
+    found = without_contradictions("id", Snapshot(of(facts, rows)))
+    assert found.frame["id"].tolist() == ["good"]
+    assert found.rejected[["key", "field"]].to_numpy().tolist() == [["undated", "completed_on"], ["backwards", "expires_on"]]
+
+
+def test_people_in_doubt_keep_what_was_published_of_them() -> None:
+    def row(who: str, role: str, state: str) -> tuple[Any, ...]:
+        return (f"{who}~{role}~first-aid", who, f"u{who}", role, "Fitter", "first-aid", "First aid", state, None, None, DAY)
+
+    found = of(COMPLIANCE, [row("E1", "R1", "missing"), row("E2", "R1", "missing"), row("E2", "R2", "missing")])
+    published = of(COMPLIANCE, [row("E1", "R1", "held"), row("E2", "R1", "held"), row("E2", "R9", "not required"), row("E2", "R8", "held")])
+    told = as_published(found, published, of(DOUBTED, [("E2", "because"), ("E2", "of another row")]))
+    seen = {
+        key: (state, doubt)
+        for key, state, doubt in told[["id", "state", "doubt"]].astype(object).where(told.notna(), None).itertuples(index=False)
+    }
+    assert seen == {
+        "E1~R1~first-aid": ("missing", None),
+        "E2~R1~first-aid": ("held", "because"),
+        "E2~R2~first-aid": ("unknown", "because"),
+        "E2~R8~first-aid": ("held", "because"),
+    }
+
+
+def test_the_counts_by_job_role_tell_how_many_comply() -> None:
+    states_ = ["held", "held", "expiring", "missing"]
+    rows = [(f"E{n}~R1~a", f"E{n}", f"u{n}", "R1", "Fitter", "a", "A", state, None, None, DAY) for n, state in enumerate(states_)]
+    assert counted(of(COMPLIANCE, rows)) == [{"job role": "Fitter", "held": 2, "expiring": 1, "missing": 1, "compliant": "75 %"}]
 
 
 # -- random histories of awards ----------------------------------------------------------------------------------------
