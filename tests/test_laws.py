@@ -359,6 +359,7 @@ def undisturbed(users: dict[str, dict[str, Any]], there: list[tuple[Any, ...]], 
     hr, store = small_hr(2, list(there)), STORES.fresh()
     for _ in range(2):
         run(SPEC, feed_of(users), hr, store, order)
+        assert not store.open_intents(SPEC.name), "the fate of every change is written down"
     return left_behind(hr, store)
 
 
