@@ -96,6 +96,15 @@ def test_an_award_that_contradicts_itself_is_rejected() -> None:
     assert found.rejected[["key", "field"]].to_numpy().tolist() == [["undated", "completed_on"], ["backwards", "expires_on"]]
 
 
+def test_a_row_of_compliance_tells_who_needs_what_and_as_of_which_day() -> None:
+    needed = of(REQUIREMENTS, [("A1", "First aid", "R1", "Fitter")])
+    who = of(ASSIGNMENTS, [("E1", "u1", "R1", None, None)])
+    aims = [("E1", "A1", "Target", DAY + timedelta(days=9)), ("E1", "A1", "Target", DAY + timedelta(days=5))]
+    ((row,)) = compliance(needed, who, empty(AWARDS), of(TARGETS, aims), DAY, 90).astype(object).to_numpy().tolist()
+    assert row[:8] == ["E1~R1~A1", "E1", "u1", "R1", "Fitter", "A1", "First aid", "targeted"]
+    assert row[9:] == [DAY + timedelta(days=5), DAY]
+
+
 def test_people_in_doubt_keep_what_was_published_of_them() -> None:
     def row(who: str, role: str, state: str) -> tuple[Any, ...]:
         return (f"{who}~{role}~first-aid", who, f"u{who}", role, "Fitter", "first-aid", "First aid", state, None, None, DAY)

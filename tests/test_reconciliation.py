@@ -161,6 +161,17 @@ def test_states_equal_a_plain_telling_of_the_rules(
     assert set(state.to_pylist()) <= set(awards.STATES)
 
 
+def test_each_person_and_award_is_a_group_of_its_own() -> None:
+    rows: list[tuple[object, ...]] = [
+        (f"{person}-{kind}-{year}", f"E{person}", f"A{kind}", "Completed", date(year, 1, 1), None, None)
+        for person in range(5)
+        for kind in range(5)
+        for year in (2024, 2025)
+    ]
+    state, by = awards.states(of(FACTS, rows), "k", TODAY, 90)
+    assert {row[0]: (s, b) for row, s, b in zip(rows, state.to_pylist(), by.to_pylist(), strict=True)} == plainly(rows)
+
+
 @given(st.lists(AWARD, max_size=10), st.integers(1, 400))
 def test_time_alone_changes_only_what_is_due(drawn: list[tuple[str, str, str, int, int | None, str | None]], days: int) -> None:
     """Whatever changes its state between two days, untouched, expires in one of the ranges that are asked for."""
