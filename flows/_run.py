@@ -39,7 +39,7 @@ from reconciliation.watermark import Window, advance, window
 from tasks.connections import Connections, previewed
 from tasks.extract import NOTHING, extract
 from tasks.load import load
-from tasks.reconcile import Sides, already_made, compare, compare_all
+from tasks.reconcile import Sides, already_made, compare, compare_all, links_of
 from tasks.steps import discreet
 from tasks.sweep import believed, of_visible_people, sweep_part, verify
 
@@ -237,13 +237,43 @@ class _Run:
         # What an interrupted application has done already is as the plan wants it: that is not HR moving.
         landed = of_landed(plan, current, spec.entity_key, spec.columns())
         changed = {*moved(plan, current, spec.entity_key, spec.columns()), *others} - set(strings(landed["key"]))
+        if "given" in current and not self.store.begun(digest):
+            # Nothing of the plan was ever sent: what stands for a create was made by somebody else.
+            changed |= set(strings(current.loc[current["given"].notna(), spec.entity_key]))
+        changed |= set(self._linked_otherwise(draft)) - set(strings(landed["key"]))
         if changed:
             self.store.close_plan(digest, "stale", self.id)
             raise StalePlan(
                 f"{spec.target_side} has moved since the plan {digest} was made: {len(changed)} of its rows are no longer what it saw", ""
             )
         draft.report.mode, draft.report.started, draft.report.settled = "approved", self.now, settled
-        return self._carry_out(draft, landed)
+        return self._carry_out(self._with_news(draft), landed)
+
+    def _with_news(self, draft: Draft) -> Draft:
+        """The draft without what was agreed when it was made, where something has been agreed since or before: that may be newer.
+
+        What the plan writes itself is agreed with it: HR still holds what the plan saw.
+        """
+        agreed, pair = draft.compared.agreed, draft.spec.pair
+        if pair is None or not len(agreed):
+            return draft
+        known = self.store.agreed(pair, strings(agreed["key"]))
+        told = agreed.merge(known[["key", "field"]], on=["key", "field"], how="left", indicator=True)["_merge"].eq("both").to_numpy()
+        keep = agreed["row"].isin(draft.compared.plan.changes["key"]).to_numpy(dtype=bool) | ~told
+        return replace(draft, compared=replace(draft.compared, agreed=agreed[keep].reset_index(drop=True)))
+
+    def _linked_otherwise(self, draft: Draft) -> list[str]:
+        """Keys of rows that the plan would write, and whose record is linked to another row by now or whose row to another record."""
+        spec, pairs = draft.spec, draft.compared.pairs
+        if not spec.match:
+            return []
+        ours = pairs[pairs["key"].isin(draft.compared.plan.changes["key"])]
+        links = links_of(self.store, spec, strings(ours["source_key"]), strings(ours["key"]))
+        by_record = ours.merge(links, on="source_key")
+        by_row = ours.merge(links, left_on="key", right_on="target_key", suffixes=("", "_linked"))
+        elsewhere = by_record[by_record["key"] != by_record["target_key"]]["key"]
+        taken = by_row[by_row["source_key"] != by_row["source_key_linked"]]["key"]
+        return [str(key) for key in [*elsewhere, *taken]]
 
     def _as_it_is(self, spec: ProcessSpec, plan: Plan, columns: dict[str, str]) -> tuple[pd.DataFrame, list[str], bool]:
         """The target's rows that a plan is about, keys of creates that another row makes needless, and whether all could be read.
@@ -254,7 +284,7 @@ class _Run:
         key = spec.entity_key
         creates = plan.changes[plan.changes["kind"] == "create"].reset_index(drop=True)
         current = self.target.read(spec.entity, columns, {key: strings(plan.changes["key"])})
-        made, whole = already_made(spec, creates, self.target, self.store)
+        made, unclear, whole = already_made(spec, creates, self.target, self.store)
         rows = current.frame
         provisional = made[made["key"].str.startswith(PROVISIONAL).fillna(False) & ~made["key"].isin(rows[key])]
         if len(provisional):
@@ -263,7 +293,7 @@ class _Run:
             standing = standing.assign(**{key: standing["key"]})[[key, *columns, "given"]]
             rows = concat([rows.assign(given=pd.Series(pd.NA, rows.index, standing["given"].dtype)), standing])
         others = made[~made["key"].isin(provisional["key"]) & (made["key"] != made["given"])]
-        return rows, [str(name) for name in others["key"]], current.complete and whole
+        return rows, [*(str(name) for name in others["key"]), *unclear], current.complete and whole
 
     # -- the steps -------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ form in which an accent is encoded, surrounding space and characters that nobody
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,6 +36,23 @@ def identifiers(values: pa.Array) -> pa.Array:
         names = pa.array([None if name is None else identifier(name) for name in spellings.dictionary.to_pylist()], pa.string())
         plain = names.take(spellings.indices)
     return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
+
+
+def texts_of(raw: str) -> str:
+    """Every text in a record as it was received (JSON, or anything else), a line each, spelt as identifiers are compared."""
+    try:
+        found = list(_texts(json.loads(raw)))
+    except ValueError:
+        found = [raw]
+    return "\n".join(identifier(text) for text in found)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif value is not None:
+        yield str(value)
 
 
 def spellings(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -153,15 +154,20 @@ def by_rules(
     if by_value and undecided.any():
         known = _without_gone(spec, target, gone)
         found = _candidates(spec, data, known, undecided)
-        several, chosen = _agreed(found, len(data))
+        several, chosen = _agreed(spec, found, len(data))
         candidates = _named(spec, found, target_keys)
         hold(several, by_value[0].source, f"may be one of several {words.others}, by {_identifiers(spec)}")
-        contradicting = chosen[contradictions(spec, data, known, chosen, own=True)]
-        hold(_at(contradicting["source"], len(data)), by_value[0].source, f"an identifier of the {words.other} found says otherwise")
-        taken = chosen[~free[chosen["target"].to_numpy()]]
-        hold(_at(taken["source"], len(data)), by_value[0].source, f"the {words.other} found is linked to another {words.one}")
+        # Somebody who comes back may have a new record: a number says so, a mailbox does not.
+        returned = _without_ended(spec, known)
+        clash = contradictions(spec, data, known, chosen, own=True) & (
+            ~chosen["strong"].to_numpy() | contradictions(spec, data, returned, chosen, own=True)
+        )
+        hold(_at(chosen["source"][clash], len(data)), by_value[0].source, f"an identifier of the {words.other} found says otherwise")
+        there = chosen["target"].to_numpy()
+        taken = ~free[there] & ~(chosen["strong"].to_numpy() & _ended(spec, target)[there])
+        hold(_at(chosen["source"][taken], len(data)), by_value[0].source, f"the {words.other} found is linked to another {words.one}")
         chosen = chosen[undecided[chosen["source"].to_numpy()]]
-        shared = chosen[chosen["target"].duplicated(keep=False)]
+        shared = chosen[chosen["target"].duplicated(keep=False) & ~_only_strong(chosen)]
         hold(_at(shared["source"], len(data)), by_value[0].source, f"several {words.ones} lead to the same {words.other}")
         chosen = chosen[undecided[chosen["source"].to_numpy()]]
         contested = found.loc[~found["source"].isin(chosen["source"]), "target"]
@@ -212,11 +218,10 @@ def _identifiers(spec: ProcessSpec) -> str:
 
 
 def _free(spec: ProcessSpec, target: pd.DataFrame, links: pd.DataFrame, gone: pa.Array | None) -> np.ndarray[Any, Any]:
-    """The target rows that a source row may be matched with: not linked, or linked to a record that is gone, or closed
-    because the record that they were linked to has left."""
+    """The target rows that a source row may be matched with: not linked, or linked to a record that is gone."""
     holding = links if gone is None else pick(links, ~true(pc.is_in(arrow(links["source_key"]), value_set=gone)))
     taken = true(pc.is_in(arrow(target[spec.entity_key]), value_set=arrow(holding["target_key"])))
-    return np.asarray(~taken | _ended(spec, target))
+    return np.asarray(~taken)
 
 
 def _ended(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
@@ -233,14 +238,29 @@ def _ended(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
 
 
 def _without_gone(spec: ProcessSpec, target: pd.DataFrame, gone: pa.Array | None) -> pd.DataFrame:
-    """``target`` without what HR's column for accessplanit's ID says of users who are gone or have left."""
-    named = [rule.target for rule in spec.match if rule.source == spec.key and rule.target != spec.entity_key]
-    if spec.direction != "to_hr" or not named:
-        return target
-    past = _ended(spec, target)
-    if gone is not None:
-        past |= np.logical_or.reduce([true(pc.is_in(arrow(target[name]), value_set=gone)) for name in named])
-    return target.assign(**{name: target[name].mask(past) for name in named}) if past.any() else target
+    """``target`` without what HR's column for accessplanit's ID says of users who are gone."""
+    return target if gone is None else _without_ids(target, {name: target[name].isin(gone.to_pylist()) for name in _own_ids(spec)})
+
+
+def _without_ended(spec: ProcessSpec, target: pd.DataFrame) -> pd.DataFrame:
+    """``target`` without what HR's column for accessplanit's ID says of people who have left."""
+    return _without_ids(target, {name: pd.Series(_ended(spec, target), target.index) for name in _own_ids(spec)})
+
+
+def _without_ids(target: pd.DataFrame, past: Mapping[str, pd.Series]) -> pd.DataFrame:
+    return target.assign(**{name: target[name].mask(rows.astype(bool)) for name, rows in past.items()})
+
+
+def _own_ids(spec: ProcessSpec) -> list[str]:
+    """HR's columns for accessplanit's own ID, beside HR's key."""
+    if spec.direction != "to_hr":
+        return []
+    return [rule.target for rule in spec.match if rule.source == spec.key and rule.target != spec.entity_key]
+
+
+def _only_strong(chosen: pd.DataFrame) -> pd.Series:
+    """Which pairs alone have a strong rule among those of their target: a shared mailbox takes nobody's number away."""
+    return chosen["strong"] & (chosen.groupby("target")["strong"].transform("sum") == 1)
 
 
 def _candidates(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, undecided: np.ndarray[Any, Any]) -> pd.DataFrame:
@@ -257,37 +277,49 @@ def _candidates(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, und
 
 
 def _of_somebody_else(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame) -> np.ndarray[Any, Any]:
-    """Which pairs only say that somebody else has the same mailbox: the row names another user, and a strong rule has found
-    a row for the source row, or this process has made the row for that user.
+    """Which pairs only say that somebody else has the same mailbox: the row names another user, whose record is here too,
+    and a strong rule has found a row for the source row, or this process has made the row for that user.
 
-    So users who share a mailbox are as many people one after the other, or after an interrupted run, as they are at once.
+    So users who share a mailbox are as many people after an interrupted run as after an undisturbed one.
     """
     weak = found["rule"].isin([number for number, rule in enumerate(spec.match) if rule.weak])
     better = found["source"].isin(found.loc[~weak, "source"])
     made = pd.Series(_made_for_a_user(spec, target)[found["target"].to_numpy()], found.index)
-    doubtful = (weak & (better | made)).to_numpy(dtype=bool)
+    here = pd.Series(_names_one_of(spec, data, target)[found["target"].to_numpy()], found.index)
+    doubtful = (weak & here & (better | made)).to_numpy(dtype=bool)
     return doubtful & contradictions(spec, data, target, found, own=True) if doubtful.any() else doubtful
 
 
 def _made_for_a_user(spec: ProcessSpec, target: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Which rows have the key that this process gives to a user without a natural key."""
-    own = next((rule.target for rule in spec.match if rule.source == spec.key and rule.target != spec.entity_key), None)
-    if spec.direction != "to_hr" or own is None:
-        return np.zeros(len(target), dtype=bool)
-    given = pc.binary_join_element_wise(pa.scalar(spec.new_key), arrow(target[own]), "")
-    return true(pc.equal(arrow(target[spec.entity_key]), given))
+    made = np.zeros(len(target), dtype=bool)
+    for name in _own_ids(spec):
+        given = pc.binary_join_element_wise(pa.scalar(spec.new_key), arrow(target[name]), "")
+        made |= true(pc.equal(arrow(target[spec.entity_key]), given))
+    return made
 
 
-def _agreed(found: pd.DataFrame, rows: int) -> tuple[np.ndarray[Any, Any], pd.DataFrame]:
+def _names_one_of(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Which rows name a user whose record is among ``data``: that user is surely still there."""
+    named = np.zeros(len(target), dtype=bool)
+    for name in _own_ids(spec):
+        named |= true(pc.is_in(identifiers(arrow(target[name])), value_set=identifiers(arrow(data[spec.key]))))
+    return named
+
+
+def _agreed(spec: ProcessSpec, found: pd.DataFrame, rows: int) -> tuple[np.ndarray[Any, Any], pd.DataFrame]:
     """Which source rows have candidates of which not exactly one is found by all rules that find any; and the one of each
-    other row (``source``, ``target``)."""
+    other row (``source``, ``target``, and ``strong``: whether a strong rule has found it)."""
+    weak = [number for number, rule in enumerate(spec.match) if rule.weak]
+    strong = found.loc[~found["rule"].isin(weak), ["source", "target"]].drop_duplicates().assign(strong=True)
     votes = found.groupby(["source", "target"])["rule"].nunique().rename("votes").reset_index()
     voters = found.groupby("source")["rule"].nunique().rename("voters").reset_index()
     counted = votes.merge(voters, on="source")
     unanimous = counted[counted["votes"] == counted["voters"]]
     single = unanimous[~unanimous["source"].duplicated(keep=False)][["source", "target"]]
     several = _at(found["source"], rows) & ~_at(single["source"], rows)
-    return several, single.reset_index(drop=True)
+    single = single.merge(strong, on=["source", "target"], how="left")
+    return several, single.assign(strong=single["strong"].notna())
 
 
 def _named(spec: ProcessSpec, found: pd.DataFrame, target_keys: pa.Array) -> dict[int, str]:

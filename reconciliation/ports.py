@@ -244,6 +244,9 @@ class Store(Protocol):
             StalePlan: there is none, it has been applied, rejected or redacted, or it does not have this digest.
         """
 
+    def begun(self, digest: str) -> bool:
+        """Whether a run was ever about to send changes of this plan."""
+
     def take_plan(self, digest: str, spec: ProcessSpec, run: str) -> None:
         """Notes that a run begins to apply a draft: until it ends, nobody rejects the plan.
 

@@ -15,7 +15,7 @@ import xxhash
 
 from reconciliation.ask import Ask
 from reconciliation.errors import SourceFailed, TargetFailed
-from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
+from reconciliation.frame import arrow, concat, empty, fold, folded, frame, pick, strings, true
 from reconciliation.job_roles import (
     ASSIGNMENTS,
     AWARDS,
@@ -59,7 +59,7 @@ class Needs:
 
 
 def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
-    """Reads them. leavers: HR's statuses, in lower case, of people who need nothing any more.
+    """Reads them. leavers: HR's statuses of people who need nothing any more.
 
     Raises:
         SourceFailed: the requirements could not be read in full.
@@ -69,7 +69,8 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
     if not read.complete or len(read.rejected):
         raise SourceFailed("What job roles require could not be read in full", STAYS)
     people = in_full(hr, "employees", PEOPLE)
-    active = pick(people.frame, ~true(pc.is_in(pc.utf8_lower(arrow(people.frame["status"])), pa.array(leavers, pa.string()))))
+    left = true(pc.is_in(folded(arrow(people.frame["status"])), pa.array([fold(text) for text in leavers], pa.string())))
+    active = pick(people.frame, ~left)
     everybody = pd.concat([active["employee_id"], people.rejected["key"].dropna()], ignore_index=True)
     assignments, targets = in_full(hr, "assignments", ASSIGNMENTS), in_full(hr, "award_targets", TARGETS)
     doubts = [
@@ -106,7 +107,7 @@ class ComplianceSource:
 
     def __init__(self, source: Source, target: Target, day: date, expiring_within_days: int, leavers: Sequence[str]) -> None:
         self._source, self._target, self.day, self._soon = source, target, day, expiring_within_days
-        self._leavers = [text.lower() for text in leavers]
+        self._leavers = leavers
         self._found: pd.DataFrame | None = None
         self.name = f"{source.name} and {target.name}, as of {day:%d %b %Y}"
 

@@ -15,7 +15,7 @@ from reconciliation.awards import is_due, without_contradictions
 from reconciliation.decisions import COURSE_DATES, judged, undecidable
 from reconciliation.desired import desired, for_new, in_doubt, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
-from reconciliation.identifiers import identifiers
+from reconciliation.identifiers import identifier, identifiers, texts_of
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
 from reconciliation.ownership import AGREED, Decided, closed_as, decide
 from reconciliation.plan import GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
@@ -28,7 +28,7 @@ from reconciliation.sweep import ORIGIN, Swept, revoked, rows_of
 from reconciliation.view import Sighted, alike_of
 
 from .steps import step
-from .unreadable import people_of_unreadable
+from .unreadable import awards_of_unreadable, people_of_unreadable
 
 WHOLE = 0.2
 """Share of the entity's rows from which on it is read whole: cheaper than so many look-ups."""
@@ -329,7 +329,7 @@ class _Comparison:
     ) -> pd.DataFrame:
         """Links from the source's side of this process."""
         ours = None if source_keys is None else [str(k) for k in source_keys if k is not None]
-        return _links_of(self.store, self.spec, ours, target_keys, name)
+        return links_of(self.store, self.spec, ours, target_keys, name)
 
     # -- what is to become of them ---------------------------------------------------------------------------------
 
@@ -357,7 +357,7 @@ class _Comparison:
     def _readable(
         self, wanted: pd.DataFrame, there: pd.DataFrame, current: Snapshot, problems: list[pd.DataFrame]
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The wanted award rows and the target's, without those of people of whom the target holds an award that cannot be read.
+        """The wanted award rows and the target's, without those of people of whom the target holds such an award that cannot be read.
 
         It may be the one that supersedes the others. Where the record of such a row is here, the row's content does not matter.
         """
@@ -366,10 +366,14 @@ class _Comparison:
         unread = Snapshot(current.frame, current.complete, rejected)
         everybody = pd.concat([wanted[holder], there[holder]]).dropna().drop_duplicates()
         people = people_of_unreadable(self.target, self.spec.entity, unread, everybody)
-        concerned = wanted[holder].isin(people)
-        why = f"{self.spec.target_side} has an award of this person that cannot be read; correct it there"
-        problems.append(held(arrow(wanted.loc[concerned, "source_key"]), holder, why))
-        return wanted[~concerned].reset_index(drop=True), there[~there[holder].isin(people)].reset_index(drop=True)
+        kinds = awards_of_unreadable(self.target, self.spec.entity, unread)
+
+        def concerned(rows: pd.DataFrame) -> pd.Series:
+            return rows[holder].isin(people) & (rows["award_id"].isin(kinds) if kinds is not None else True)
+
+        why = f"{self.spec.target_side} has such an award of this person that cannot be read; correct it there"
+        problems.append(held(arrow(wanted.loc[concerned(wanted), "source_key"]), holder, why))
+        return wanted[~concerned(wanted)].reset_index(drop=True), there[~concerned(there)].reset_index(drop=True)
 
     def _judged(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
         """``decisions.judged`` for the decisions whose request can be read; the others are withheld from the plan."""
@@ -397,12 +401,12 @@ class _Comparison:
         raws = strings(current.rejected["raw"])
         if None in raws:
             return keys
-        unreadable = "\n".join(str(raw) for raw in raws).lower()
+        unreadable = "\n".join(texts_of(str(raw)) for raw in raws)
         marks = [arrow(data[rule.source]) for rule in self.spec.match if rule.source]
         place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[self.spec.key]))
         named = [values.take(place).to_pylist() for values in marks]
         named += [arrow(wanted[c]).to_pylist() for rule in self.spec.match for c in rule.together[:1]]
-        hit = [any(v is not None and str(v).lower() in unreadable for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
+        hit = [any(v is not None and identifier(str(v)) in unreadable for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
         return keys.filter(pa.array(hit, pa.bool_()))
 
     def _answered_for(self, plan: Plan, current: Snapshot, matched: pa.Array) -> int:
@@ -462,10 +466,13 @@ def asked_by_rules(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame) 
     return {name: pa.concat_arrays(values) for name, values in asked.items()}
 
 
-def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store: Store) -> tuple[pd.DataFrame, bool]:
-    """Rows of the target that these creates (changes of a plan) would make a second time, and whether all could be read.
+def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store: Store) -> tuple[pd.DataFrame, list[str], bool]:
+    """Which creates (changes of a plan) the target needs no more, by the process's own rules over what they would write.
 
-    By the process's own rules, over what the creates would write: ``key`` (of the create) and ``given`` (of the row).
+    Returns:
+        The rows that they would make a second time: ``key`` (of the create) and ``given`` (of the row).
+        Keys of the creates that the rules hold now: the target has rows for them, and it is not clear which.
+        Whether all could be read.
     """
     rules = [
         r
@@ -473,24 +480,26 @@ def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store
         if (r.target in creates if r.source else set(r.together) <= set(creates.columns)) or r.target == spec.entity_key
     ]
     if not len(creates) or not rules:
-        return empty({"key": "text", "given": "text"}), True
+        return empty({"key": "text", "given": "text"}), [], True
     spec = spec.model_copy(update={"match": tuple(rules)})
     key = arrow(creates["key"])
     nothing = pa.nulls(len(creates), pa.string())
     said = {rule.source: arrow(creates[rule.target]) if rule.target in creates else nothing for rule in rules if rule.source}
     natural = {spec.natural_key: said.get(spec.natural_key, nothing)} if spec.natural_key else {}
-    # A user's own ID, where it is among what would be written; else the key stands for it.
-    own = said.get(spec.key, nothing)
-    data = frame({**said, **natural, spec.key: pc.coalesce(own, key)})
+    # The source's key: in HR it is among what would be written, in accessplanit the provisional key names it.
+    named = pa.array([str(each).removeprefix(PROVISIONAL) for each in strings(key)], pa.string())
+    own = said.get(spec.key, nothing) if spec.direction == "to_hr" else nothing
+    data = frame({**said, **natural, spec.key: pc.coalesce(own, named)})
     wanted = frame({"source_key": key, **{name: arrow(creates[name]) for name in spec.columns() if name in creates}})
     found = target.read(spec.entity, spec.columns(), {n: _values(v) for n, v in asked_by_rules(spec, data, wanted).items()})
-    linked_there = _links_of(store, spec, None, _values(arrow(found.frame[spec.entity_key])))
+    linked_there = links_of(store, spec, None, _values(arrow(found.frame[spec.entity_key])))
     matched = by_rules(spec, data, wanted, found.frame, linked_there)
     there = true(pc.is_in(matched.keys, value_set=arrow(found.frame[spec.entity_key])))
-    return pick(frame({"key": key, "given": matched.keys}), there), found.complete
+    unclear = strings(key.filter(pc.is_null(matched.keys)))
+    return pick(frame({"key": key, "given": matched.keys}), there), [str(each) for each in unclear], found.complete
 
 
-def _links_of(
+def links_of(
     store: Store, spec: ProcessSpec, source_keys: Sequence[str] | None, target_keys: Sequence[str] | None, name: str | None = None
 ) -> pd.DataFrame:
     """Links from the source's side of a process."""

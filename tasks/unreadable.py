@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from reconciliation.identifiers import identifier, texts_of
 from reconciliation.ports import Target
 from reconciliation.snapshot import Snapshot
 
@@ -32,6 +33,15 @@ def people_of_unreadable(hr: Target, entity: str, read: Snapshot, everybody: pd.
     if nameless["raw"].isna().any():
         names = everybody
     elif len(nameless):
-        text = "\n".join(nameless["raw"])
-        names = pd.concat([names, everybody[[name in text for name in everybody]]])
+        text = "\n".join(texts_of(raw) for raw in nameless["raw"])
+        names = pd.concat([names, everybody[[identifier(name) in text for name in everybody]]])
     return names[names.isin(everybody)].drop_duplicates()
+
+
+def awards_of_unreadable(hr: Target, entity: str, read: Snapshot) -> pd.Series[str] | None:
+    """``award_id`` of the rejected rows of ``read``, as :func:`people_of_unreadable` takes it; ``None`` if one cannot be told."""
+    key = str(read.frame.columns[0])
+    keys = read.rejected["key"]
+    kinds = hr.read(entity, {"award_id": "text"}, {key: [str(k) for k in keys.dropna()]}).frame
+    kinds = kinds[kinds[key].isin(keys)]
+    return kinds["award_id"] if len(kinds) == len(keys) and kinds["award_id"].notna().all() else None

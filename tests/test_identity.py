@@ -80,13 +80,19 @@ TO_HR = [
     ("ID and number disagree", user("u", "E1"), [employee("E1", "E1"), employee("E2", "E2", None, "u")], None, AGREE),
     ("the row found has another number", user("u", "E1"), [employee("E2", "E2", None, "u")], None, "says otherwise"),
     (
-        "the address is somebody else's too",
+        "the address is that of somebody who may be gone",
         user("u", None, "a@x"),
         [employee("E1", None, None, "u"), employee("E2", None, "a@x", "v")],
-        "E1",
         None,
+        AGREE,
     ),
-    ("the row was made for another user", user("u", None, "a@x"), [employee("AP-v", None, "a@x", "v")], "AP-u", None),
+    (
+        "the row was made for another user, who may be gone",
+        user("u", None, "a@x"),
+        [employee("AP-v", None, "a@x", "v")],
+        None,
+        "says otherwise",
+    ),
     ("several rows have the address", user("u", None, "a@x"), [employee("E1", None, "a@x"), employee("E2", None, "a@x")], None, AGREE),
     ("nobody", user("u", None, "a@x"), [employee("E1", "E1", "b@x")], "AP-u", None),
     ("HR says it is another user", user("u", None, "a@x"), [employee("E1", None, "a@x", "v")], None, "says otherwise"),
@@ -142,6 +148,24 @@ def test_a_link_whose_row_is_lost_yields_to_the_row_that_the_rules_find() -> Non
     lost = of(LINKS, [("u1", "E1"), ("u2", "E2")])
     found = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, []), lost=lost)
     assert (found.keys.to_pylist(), found.links.values.tolist()[0]) == (["ROW9", "E2"], ["u1", "ROW9"])
+
+
+def test_law_12_a_shared_mailbox_takes_nobody_for_somebody_else() -> None:
+    two = [user("u", None, "a@x"), user("v", None, "a@x")]
+    assert to_hr(two, [employee("AP-u", None, "a@x", "u")]) == (["AP-u", "AP-v"], {}), "an interrupted run has made the first"
+    assert to_hr(two, [employee("E1", None, None, "u"), employee("E2", None, "a@x", "v")]) == (["E1", "E2"], {})
+    keys, held = to_hr([user("u", "E1", "a@x"), user("v", None, "a@x")], [employee("E1", "E1", "a@x")])
+    assert (keys, list(held)) == (["E1", None], ["v"]), "the number counts, whoever else has the mailbox"
+
+
+def test_law_12_who_has_left_is_not_found_again_by_a_mailbox() -> None:
+    """The row of a leaver is taken over by their own number, not by a new starter's address at the same depot."""
+    left = employee("E1", None, "depot@x", "wyn", "Left")
+    for starter in (user("bob", None, "depot@x"), user("bob", "D2", "depot@x")):
+        keys, held = to_hr([starter], [left], [("wyn", "E1")])
+        assert (keys, list(held)) == ([None], ["bob"])
+    keys, held = from_hr([employee("E2", None, "depot@x")], [user("wyn", "E1", "depot@x", "Inactive")], [("E1", "wyn")])
+    assert (keys, list(held)) == ([None], ["E2"])
 
 
 def test_people_who_share_a_mailbox_that_nobody_in_hr_has_are_several_new_people() -> None:
@@ -273,14 +297,14 @@ def test_what_was_made_already_is_found_by_the_rules_of_the_process(make_side: C
         return of({"key": "text", **spec.columns()}, [(key, *row.values())])
 
     store = STORES.fresh()
-    found, whole = already_made(
+    found, _, whole = already_made(
         users_from_hr.SPEC, create(users_from_hr.SPEC, "new:ROW7", external_id=f" {known['ExternalID'].lower()}"), world.target, store
     )
     assert (found["key"].tolist(), found["given"].tolist(), whole) == (["new:ROW7"], [known["ID"]], True)
-    found, _ = already_made(users_from_hr.SPEC, create(users_from_hr.SPEC, "new:ROW8", external_id="nobody"), world.target, store)
+    found, _, _ = already_made(users_from_hr.SPEC, create(users_from_hr.SPEC, "new:ROW8", external_id="nobody"), world.target, store)
     assert len(found) == 0
     spec = award_targets_from_hr.SPEC
     day = datetime.fromisoformat(aim["TargetDate"]).date() if aim["TargetDate"] else None
     wanted = create(spec, "new:T1", user_id=aim["UserID"], award_id=aim["AwardID"], status="Target", target_date=day)
-    found, _ = already_made(spec, wanted, world.target, store)
+    found, _, _ = already_made(spec, wanted, world.target, store)
     assert found["given"].tolist() == [aim["ID"]]

@@ -412,7 +412,7 @@ def test_law_7_a_crash_anywhere_ends_where_an_undisturbed_run_ends(
 def test_law_12_a_create_is_looked_for_by_accessplanits_own_id_too() -> None:
     """HR has made a row for the user itself, under a key of its own, while the create waited."""
     creates = of({"key": "text", **COLUMNS}, [("AP-e", *employee("", "e")[1:]), ("AP-f", *employee("", "f")[1:])])
-    found, whole = already_made(SPEC, creates, small_hr(rows=[employee("E9", "e"), employee("E8", "g")]), STORES.fresh())
+    found, _, whole = already_made(SPEC, creates, small_hr(rows=[employee("E9", "e"), employee("E8", "g")]), STORES.fresh())
     assert (found["key"].tolist(), found["given"].tolist(), whole) == (["AP-e"], ["E9"], True)
 
 

@@ -308,7 +308,7 @@ def test_law_1_an_award_that_cannot_be_read_in_hr_holds_those_of_its_person(make
     }
     assert now[others[0]]["award_label"] == "Renamed"
     assert [(e["key"], e["reason"]) for e in side.store.quarantined("awards_to_hr") if e["key"] == old] == [
-        (old, "HR has an award of this person that cannot be read; correct it there")
+        (old, "HR has such an award of this person that cannot be read; correct it there")
     ]
     hr(side, "UPDATE awards SET completed_on = ? WHERE award_record_id = ?", states[new]["completed_on"], new)
     side.run(awards_to_hr.SPEC, SWEEP)

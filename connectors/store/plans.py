@@ -184,6 +184,11 @@ class Plans(Runs):
         if not taken:
             raise StalePlan(f"The plan {digest_} was rejected or has become stale meanwhile", "Make a new one: hrsync plan PROCESS --out.")
 
+    def begun(self, digest_: str) -> bool:
+        """Whether a run was ever about to send changes of this plan."""
+        with failing(), self.engine.connect() as connection:
+            return connection.execute(sa.select(t.intent.c.id).where(t.intent.c.digest == digest_).limit(1)).scalar() is not None
+
     def close_plan(self, digest_: str, status: Literal["rejected", "stale"], run: str | None = None) -> bool:
         """Notes what became of a draft; what applying it would have needed is dropped. run: the run that applies it, if it says so.
 
