@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,13 +38,21 @@ def identifiers(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
 
 
-def texts_of(raw: str) -> str:
-    """Every text in a record as it was received (JSON, or anything else), a line each, spelt as identifiers are compared."""
-    try:
-        found = list(_texts(json.loads(raw)))
-    except ValueError:
-        found = [raw]
-    return "\n".join(identifier(text) for text in found)
+def mentioned(raws: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a text is in any of these records as they were received: a value of a JSON object, or a part of any other text."""
+    values: set[str] = set()
+    others: list[str] = []
+    for raw in raws:
+        try:
+            values.update(identifier(text) for text in _texts(json.loads(raw)))
+        except ValueError:
+            others.append(identifier(raw))
+
+    def is_mentioned(text: str) -> bool:
+        plain = identifier(text)
+        return plain in values or any(plain in other for other in others)
+
+    return is_mentioned
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -15,7 +15,7 @@ from reconciliation.awards import is_due, without_contradictions
 from reconciliation.decisions import COURSE_DATES, judged, undecidable
 from reconciliation.desired import desired, for_new, in_doubt, waiting_for_person, with_siblings
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
-from reconciliation.identifiers import identifier, identifiers, texts_of
+from reconciliation.identifiers import identifiers, mentioned
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
 from reconciliation.ownership import AGREED, Decided, closed_as, decide
 from reconciliation.plan import GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
@@ -86,6 +86,7 @@ class _Comparison:
         read, figures["discarded"] = without(read, marks.discarded)
         read, figures["resting"] = without(read, marks.resting)
         read, figures["held"] = without(read, marks.held)
+        read = replace(read, frame=self._spelled_as_linked(read.frame))
         data, outside = self._in_scope(read.frame)
         everything = data
         data, wanted, waits = self._wanted(data)
@@ -203,6 +204,15 @@ class _Comparison:
         ready = ~true(pc.is_in(arrow(data[self.spec.key]), value_set=arrow(waits["key"])))
         return pick(data, ready), pick(wanted, ready), waits
 
+    def _spelled_as_linked(self, data: pd.DataFrame) -> pd.DataFrame:
+        """Records of people whose own key is linked in another spelling (``ANABER`` is ``anaber``), under that one."""
+        key = self.spec.key
+        if self.spec.links != "employees" or not self.spec.match or not len(data):
+            return data
+        spelled, _ = self._spelled(data, key, self._links(strings(data[key])))
+        known = ~spelled[key].duplicated(keep=False) | (spelled[key] == data[key])
+        return data.assign(**{key: spelled[key].where(known, data[key])})
+
     def _spelled(self, data: pd.DataFrame, column: str, links: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """``data`` with keys of people in ``column`` as the links spell them (``ALBIRT`` is ``albirt``), and links that cover them."""
         unknown = (data[column].notna() & ~data[column].isin(links["source_key"])).to_numpy(dtype=bool)
@@ -230,12 +240,22 @@ class _Comparison:
         known = [suggested, arrow(links["target_key"]), arrow(self.ended[spec.entity_key])]
         asked[spec.entity_key] = pa.concat_arrays([*known, *([asked[spec.entity_key]] if spec.entity_key in asked else [])])
         current = self._look_up(asked, self.columns, len(data) + len(self.ended))
+        matched, current = self._by_rules(data, wanted, links, suggested, current)
+        if not self.whole and looks_up_to_the_letter(spec) and true(pc.starts_with(matched.keys, PROVISIONAL)).any():
+            # Before somebody is made: in another spelling, they may be there.
+            current = self._read(self.columns, None)
+            matched, current = self._by_rules(data, wanted, links, suggested, current)
+        return matched, current
+
+    def _by_rules(
+        self, data: pd.DataFrame, wanted: pd.DataFrame, links: pd.DataFrame, suggested: pa.Array, current: Snapshot
+    ) -> tuple[Matched, Snapshot]:
         links, lost = self._without_lost(links, current)
         current = self._with_those_of(data, wanted, lost, current)
-        taken = pa.concat_arrays([suggested, arrow(current.frame[spec.entity_key])])
+        taken = pa.concat_arrays([suggested, arrow(current.frame[self.spec.entity_key])])
         others = self._links(target_keys=_values(taken))
         every = concat([links, others]).drop_duplicates("source_key", ignore_index=True) if len(others) else links
-        return by_rules(spec, data, wanted, current.frame, every, self.gone, lost), current
+        return by_rules(self.spec, data, wanted, current.frame, every, self.gone, lost), current
 
     def _without_lost(self, links: pd.DataFrame, current: Snapshot) -> tuple[pd.DataFrame, pd.DataFrame]:
         """``links`` whose rows the target has, or may have, and those whose rows it surely has no more."""
@@ -316,13 +336,16 @@ class _Comparison:
         return self.target.read(self.spec.entity, self.columns, {key: _values(arrow(rows["key"]))}).frame
 
     def _look_up(self, asked: Mapping[str, pa.Array], columns: Mapping[str, str], rows: int) -> Snapshot:
-        moment = {self.spec.target_updated: "moment"} if self.spec.target_updated and columns else {}
-        columns = {**columns, **moment}
         if self.population == 0 or (rows == 0 and not self.whole):
-            return Snapshot(empty({self.spec.entity_key: "text", **columns}))
+            return Snapshot(empty({self.spec.entity_key: "text", **self._with_moment(columns)}))
         whole = self.whole or rows > WHOLE * self.population
-        lookups = None if whole else {name: _values(values) for name, values in asked.items()}
-        return self.target.read(self.spec.entity, columns, lookups)
+        return self._read(columns, None if whole else {name: _values(values) for name, values in asked.items()})
+
+    def _read(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+        return self.target.read(self.spec.entity, self._with_moment(columns), lookups)
+
+    def _with_moment(self, columns: Mapping[str, str]) -> dict[str, str]:
+        return {**columns, **({self.spec.target_updated: "moment"} if self.spec.target_updated and columns else {})}
 
     def _links(
         self, source_keys: Sequence[str | None] | None = None, name: str | None = None, target_keys: Sequence[str] | None = None
@@ -401,12 +424,12 @@ class _Comparison:
         raws = strings(current.rejected["raw"])
         if None in raws:
             return keys
-        unreadable = "\n".join(texts_of(str(raw)) for raw in raws)
+        is_mentioned = mentioned([str(raw) for raw in raws])
         marks = [arrow(data[rule.source]) for rule in self.spec.match if rule.source]
         place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[self.spec.key]))
         named = [values.take(place).to_pylist() for values in marks]
         named += [arrow(wanted[c]).to_pylist() for rule in self.spec.match for c in rule.together[:1]]
-        hit = [any(v is not None and identifier(str(v)) in unreadable for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
+        hit = [any(v is not None and is_mentioned(str(v)) for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
         return keys.filter(pa.array(hit, pa.bool_()))
 
     def _answered_for(self, plan: Plan, current: Snapshot, matched: pa.Array) -> int:
@@ -466,6 +489,11 @@ def asked_by_rules(spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame) 
     return {name: pa.concat_arrays(values) for name, values in asked.items()}
 
 
+def looks_up_to_the_letter(spec: ProcessSpec) -> bool:
+    """Whether the target may miss a row that a rule would match: accessplanit compares to the letter."""
+    return spec.direction == "from_hr" and any(rule.source for rule in spec.match)
+
+
 def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store: Store) -> tuple[pd.DataFrame, list[str], bool]:
     """Which creates (changes of a plan) the target needs no more, by the process's own rules over what they would write.
 
@@ -491,7 +519,8 @@ def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store
     own = said.get(spec.key, nothing) if spec.direction == "to_hr" else nothing
     data = frame({**said, **natural, spec.key: pc.coalesce(own, named)})
     wanted = frame({"source_key": key, **{name: arrow(creates[name]) for name in spec.columns() if name in creates}})
-    found = target.read(spec.entity, spec.columns(), {n: _values(v) for n, v in asked_by_rules(spec, data, wanted).items()})
+    asked = {n: _values(v) for n, v in asked_by_rules(spec, data, wanted).items()}
+    found = target.read(spec.entity, spec.columns(), None if looks_up_to_the_letter(spec) else asked)
     linked_there = links_of(store, spec, None, _values(arrow(found.frame[spec.entity_key])))
     matched = by_rules(spec, data, wanted, found.frame, linked_there)
     there = true(pc.is_in(matched.keys, value_set=arrow(found.frame[spec.entity_key])))

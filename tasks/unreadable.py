@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reconciliation.identifiers import identifier, texts_of
+from reconciliation.identifiers import mentioned
 from reconciliation.ports import Target
 from reconciliation.snapshot import Snapshot
 
@@ -33,8 +33,8 @@ def people_of_unreadable(hr: Target, entity: str, read: Snapshot, everybody: pd.
     if nameless["raw"].isna().any():
         names = everybody
     elif len(nameless):
-        text = "\n".join(texts_of(raw) for raw in nameless["raw"])
-        names = pd.concat([names, everybody[[identifier(name) in text for name in everybody]]])
+        is_named = mentioned(nameless["raw"].tolist())
+        names = pd.concat([names, everybody[[is_named(name) for name in everybody]]])
     return names[names.isin(everybody)].drop_duplicates()
 
 

@@ -212,7 +212,8 @@ class ScimHr:
             return None
         if lookups is None:
             return [f'meta.lastModified ge "{since.astimezone(UTC).isoformat(timespec="milliseconds")}"'] if since else None
-        if sum(map(len, lookups.values())) > FEW:
+        # externalId is compared to the letter (RFC 7643, 3.1): no filter finds it in another spelling.
+        if sum(map(len, lookups.values())) > FEW or lookups.get("accessplanit_id"):
             return None
         found = []
         for column, values in lookups.items():
