@@ -358,6 +358,56 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "wanted, there = self._readable(wanted, there, current, problems)",
         "pass",
     ),
+    (
+        8,
+        "an approval does not ask who was linked since",
+        "flows/_run.py",
+        'changed |= set(self._linked_otherwise(draft)) - set(strings(landed["key"]))',
+        "pass",
+    ),
+    (
+        8,
+        "what somebody else has made counts as the plan's own",
+        "flows/_run.py",
+        'if "given" in current and not self.store.begun(digest):',
+        "if False:",
+    ),
+    (
+        8,
+        "what the rules would hold by now is sent",
+        "flows/_run.py",
+        'for name in others["key"]), *unclear]',
+        'for name in others["key"])]',
+    ),
+    (
+        13,
+        "an approval takes back what was agreed since",
+        "flows/_run.py",
+        "return self._carry_out(self._with_news(draft), landed)",
+        "return self._carry_out(draft, landed)",
+    ),
+    (
+        12,
+        "who is spelt otherwise in accessplanit is made again",
+        "tasks/reconcile.py",
+        "if not self.whole and looks_up_to_the_letter(spec) and true(",
+        "if False and true(",
+    ),
+    (
+        12,
+        "a user whose ID is spelt otherwise is somebody else",
+        "tasks/reconcile.py",
+        "read = replace(read, frame=self._spelled_as_linked(read.frame))",
+        "pass",
+    ),
+    (
+        12,
+        "the row of a leaver is found by a mailbox",
+        "reconciliation/match.py",
+        '~(chosen["strong"].to_numpy() & _ended(spec, target)[there])',
+        "~_ended(spec, target)[there]",
+    ),
+    (12, "a shared mailbox takes a number away", "reconciliation/match.py", " & ~_only_strong(chosen)]", "]"),
 ]
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from connectors.hr.sql import SqlHr
 from flows import award_targets_from_hr, users_from_hr, users_to_hr
 from reconciliation.frame import of
-from reconciliation.identifiers import identifier, identifiers, spellings
+from reconciliation.identifiers import identifier, identifiers, mentioned, spellings
 from reconciliation.match import LINKS, by_rules
 from reconciliation.spec import ProcessSpec
 from tasks.reconcile import already_made, asked_by_rules
@@ -148,6 +148,13 @@ def test_a_link_whose_row_is_lost_yields_to_the_row_that_the_rules_find() -> Non
     lost = of(LINKS, [("u1", "E1"), ("u2", "E2")])
     found = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, []), lost=lost)
     assert (found.keys.to_pylist(), found.links.values.tolist()[0]) == (["ROW9", "E2"], ["u1", "ROW9"])
+
+
+def test_a_record_that_cannot_be_read_is_searched_as_identifiers_are_compared() -> None:
+    raw = json.dumps({"Email": "JOSE\u0301@x.example", "Number": 12, "Names": ["Ana"]})
+    is_named = mentioned([raw, "E7;broken; Kay@X.example"])
+    assert all(is_named(text) for text in ("jos\u00e9@x.example", "12", "ana ", "e7", "kay@x.example"))
+    assert not any(is_named(text) for text in ("1", "ose@x.example", "E8"))
 
 
 def test_law_12_a_shared_mailbox_takes_nobody_for_somebody_else() -> None:

@@ -16,7 +16,7 @@ from flows import awards_to_hr, users_from_hr, users_to_hr
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
 from reconciliation.capabilities import narrowed
-from reconciliation.errors import TargetFailed, UnsafePlan
+from reconciliation.errors import StalePlan, TargetFailed, UnsafePlan
 from reconciliation.spec import ProcessSpec
 
 from .conftest import Side
@@ -394,3 +394,103 @@ def test_an_incomplete_read_while_approving_leaves_the_plan_as_it_is(make_side: 
     assert there(side, made) == []
     run_process(spec, side.world(spec), Order(approve=plan.digest), call=plainly)
     assert len(there(side, made)) == 3
+
+
+def new_user(side: Side, key: str, **values: Any) -> None:
+    row = one(side, linked(side)[1]) | {"ID": key, "ExternalID": "", "Forenames": "Jo", "Surname": "Bie", "Email": ""} | values
+    names = ", ".join(f'"{name}"' for name in row)
+    change(side, f'INSERT INTO "User" ({names}) VALUES ({", ".join("?" * len(row))})', *row.values())
+    change(side, 'UPDATE "User" SET "DateUpdated" = NOW WHERE "ID" = ?', key)
+
+
+def two_rows_of_the_new_user(side: Side) -> None:
+    employee(side, "ROW1", employee_number="N900", email="other@x.example")
+    employee(side, "ROW2", employee_number=None, email="newbie@x.example")
+
+
+def the_row_linked_by_hand(side: Side) -> None:
+    new_user(side, "other")
+    side.store.set_link("employees", "other", "ROW0", NOW)
+
+
+@pytest.mark.parametrize("meanwhile", [two_rows_of_the_new_user, the_row_linked_by_hand])
+def test_law_8_an_approved_plan_is_refused_when_hr_or_a_person_has_said_otherwise_since(
+    make_side: Callable[..., Side], meanwhile: Callable[[Side], None]
+) -> None:
+    side, spec = make_side(24), users_to_hr.SPEC
+    everything(side)
+    employee(side, "ROW0", employee_number=None, email="jo@x.example")
+    new_user(side, "newbie", ExternalID="N900", Email="newbie@x.example")
+    new_user(side, "jo", Email="jo@x.example")
+    _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
+    assert (plan.counts()["create"], plan.counts()["update"]) == (1, 1)
+    meanwhile(side)
+    before = side.rows("employees")
+    with pytest.raises(StalePlan):
+        run_process(spec, side.world(spec), Order(approve=plan.digest), call=plainly)
+    assert side.rows("employees") == before
+
+
+def test_law_8_what_somebody_else_has_made_since_is_not_taken_for_the_plan_s_own(make_side: Callable[..., Side]) -> None:
+    side, spec = make_side(24), users_from_hr.SPEC
+    everything(side)
+    employee(side, "N900")
+    _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
+    new_user(side, "made", ExternalID="N900", Status="Inactive")
+    with pytest.raises(StalePlan):
+        run_process(spec, side.world(spec), Order(approve=plan.digest), call=plainly)
+    assert one(side, "made")["Surname"] == "Bie"
+
+
+def test_law_13_an_approval_takes_nothing_back_that_was_agreed_since(make_side: Callable[..., Side]) -> None:
+    side, spec = make_side(24), users_to_hr.SPEC
+    everything(side)
+    key, user_id = linked(side)
+
+    def at_hr(title: str) -> None:
+        hr(side, "UPDATE employees SET job_title = ? WHERE employee_id = ?", title, key)
+
+    at_hr("Foreman")
+    change(side, 'UPDATE "User" SET "JobTitle" = \'Foreman\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
+    new_user(side, "newbie", ExternalID="N900")
+    _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
+    at_hr("Manager")
+    side.run(users_from_hr.SPEC)
+    run_process(spec, side.world(spec), Order(approve=plan.digest), call=plainly)
+    at_hr("Foreman")
+    both(side, random.Random(1))
+    both(side, random.Random(2))
+    (row,) = (row for row in side.rows("employees") if row["employee_id"] == key)
+    assert (row["job_title"], one(side, user_id)["JobTitle"]) == ("Foreman", "Foreman")
+
+
+def test_law_12_a_user_is_known_by_the_id_in_any_spelling(make_side: Callable[..., Side]) -> None:
+    side = make_side(24)
+    everything(side)
+    key, user_id = linked(side)
+    change(side, 'UPDATE "User" SET "ID" = ?, "Town" = \'Kendal\', "DateUpdated" = NOW WHERE "ID" = ?', user_id.upper(), user_id)
+    for order in (Order(), SWEEP):
+        side.run(users_to_hr.SPEC, order)
+        (row,) = (row for row in side.rows("employees") if row["employee_id"] == key)
+        assert (row["town"], row["status"]) == ("Kendal", "Enabled")
+    assert side.store.links("employees", target_keys=[key])["source_key"].tolist() == [user_id]
+
+
+SPELT = [
+    ("ExternalID", "aB12", "Ab12"),
+    ("Email", "Jane.Doe@X.example", "jane.doe@x.Example"),
+    ("Email", "zoe\u0308@x.example ", "zo\u00eb@x.example"),
+]
+
+
+@pytest.mark.parametrize(("column", "there_", "here"), SPELT)
+def test_law_12_who_is_in_accessplanit_in_another_spelling_is_not_made_again(
+    make_side: Callable[..., Side], column: str, there_: str, here: str
+) -> None:
+    side = make_side(24)
+    everything(side)
+    new_user(side, "known", **{column: there_})
+    employee(side, "ROW1", **({"employee_number": here} if column == "ExternalID" else {"employee_number": None, "email": here}))
+    side.run(users_from_hr.SPEC)
+    assert [row["ID"] for row in there(side, 'SELECT "ID" FROM "User" WHERE "Surname" IN (\'Ashdown\', \'Bie\')')] == ["known"]
+    assert side.store.links("employees", target_keys=["ROW1"])["source_key"].tolist() == ["known"]
