@@ -350,7 +350,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "return doubtful & contradictions(spec, data, target, found, own=True) if doubtful.any() else doubtful",
         "return doubtful & False",
     ),
-    (12, "a create is not looked for by accessplanit's ID", "tasks/reconcile.py", "pc.coalesce(own, key)", "key"),
+    (12, "a create is not looked for by accessplanit's ID", "tasks/reconcile.py", "pc.coalesce(own, named)", "named"),
     (
         1,
         "an award that cannot be read in HR supersedes nothing",
