@@ -209,9 +209,10 @@ class _Comparison:
         key = self.spec.key
         if self.spec.links != "employees" or not self.spec.match or not len(data):
             return data
-        spelled, _ = self._spelled(data, key, self._links(strings(data[key])))
-        known = ~spelled[key].duplicated(keep=False) | (spelled[key] == data[key])
-        return data.assign(**{key: spelled[key].where(known, data[key])})
+        spelled, _ = self._spelled(data, key, self._links(strings(data[key]) if len(data) < SOME else None))
+        # Two records that differ in spelling only are two: the rules decide.
+        alone = ~spelled[key].duplicated(keep=False)
+        return data.assign(**{key: spelled[key].where(alone, data[key])})
 
     def _spelled(self, data: pd.DataFrame, column: str, links: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """``data`` with keys of people in ``column`` as the links spell them (``ALBIRT`` is ``albirt``), and links that cover them."""
@@ -524,8 +525,12 @@ def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store
     linked_there = links_of(store, spec, None, _values(arrow(found.frame[spec.entity_key])))
     matched = by_rules(spec, data, wanted, found.frame, linked_there)
     there = true(pc.is_in(matched.keys, value_set=arrow(found.frame[spec.entity_key])))
-    unclear = strings(key.filter(pc.is_null(matched.keys)))
-    return pick(frame({"key": key, "given": matched.keys}), there), [str(each) for each in unclear], found.complete
+    # What these creates have made themselves is no news for the others of them, such as somebody with the same mailbox.
+    unclear = np.asarray(pc.is_null(matched.keys))
+    others = found.frame[~found.frame[spec.entity_key].isin(matched.keys.drop_null().to_pylist())].reset_index(drop=True)
+    again = by_rules(spec, pick(data, unclear), pick(wanted, unclear), others, linked_there)
+    held_now = strings(key.filter(pa.array(unclear)).filter(pc.is_null(again.keys)))
+    return pick(frame({"key": key, "given": matched.keys}), there), [str(each) for each in held_now], found.complete
 
 
 def links_of(

@@ -416,6 +416,16 @@ def test_law_12_a_create_is_looked_for_by_accessplanits_own_id_too() -> None:
     assert (found["key"].tolist(), found["given"].tolist(), whole) == (["AP-e"], ["E9"], True)
 
 
+def test_law_12_what_a_plan_has_made_already_holds_none_of_its_other_creates() -> None:
+    """Two new users share a mailbox; the plan was interrupted between them."""
+    creates = of({"key": "text", **COLUMNS}, [(key, *employee("", key[-1], email="depot@x")[1:]) for key in ("N-e", "N-f")])
+    made = small_hr(rows=[employee("N-e", "e", email="depot@x")])
+    found, held, _ = already_made(SPEC, creates, made, STORES.fresh())
+    assert (found["given"].tolist(), held) == (["N-e"], [])
+    _, held, _ = already_made(SPEC, creates, small_hr(rows=[employee("E9", None, email="depot@x")]), STORES.fresh())
+    assert held == ["N-e", "N-f"]
+
+
 # -- 8: approval binds to a digest of the exact plan -------------------------------------------------------------------
 
 
