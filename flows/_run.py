@@ -236,11 +236,8 @@ class _Run:
             )
         # What an interrupted application has done already is as the plan wants it: that is not HR moving.
         landed = of_landed(plan, current, spec.entity_key, spec.columns())
-        changed = {*moved(plan, current, spec.entity_key, spec.columns()), *others} - set(strings(landed["key"]))
-        if "given" in current and not self.store.begun(digest):
-            # Nothing of the plan was ever sent: what stands for a create was made by somebody else.
-            changed |= set(strings(current.loc[current["given"].notna(), spec.entity_key]))
-        changed |= set(self._linked_otherwise(draft)) - set(strings(landed["key"]))
+        changed = {*moved(plan, current, spec.entity_key, spec.columns()), *others, *self._linked_otherwise(draft)}
+        changed = (changed - set(strings(landed["key"]))) | self._made_by_others(digest, current)
         if changed:
             self.store.close_plan(digest, "stale", self.id)
             raise StalePlan(
@@ -248,6 +245,12 @@ class _Run:
             )
         draft.report.mode, draft.report.started, draft.report.settled = "approved", self.now, settled
         return self._carry_out(self._with_news(draft), landed)
+
+    def _made_by_others(self, digest: str, current: pd.DataFrame) -> set[str]:
+        """Keys of creates for which the target has a row by now, though nothing of the plan was ever sent."""
+        if "given" not in current or self.store.begun(digest):
+            return set()
+        return {str(key) for key in current.loc[current["given"].notna(), self.spec.entity_key]}
 
     def _with_news(self, draft: Draft) -> Draft:
         """The draft without what was agreed when it was made, where something has been agreed since or before: that may be newer.
