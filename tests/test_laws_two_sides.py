@@ -447,17 +447,19 @@ def test_law_13_an_approval_takes_nothing_back_that_was_agreed_since(make_side: 
     everything(side)
     key, user_id = linked(side)
 
-    def at_hr(title: str) -> None:
-        hr(side, "UPDATE employees SET job_title = ? WHERE employee_id = ?", title, key)
+    def at_hr(title: str, later: int) -> None:
+        statement = "UPDATE employees SET job_title = ?, written_at = datetime('now', ? || ' seconds') WHERE employee_id = ?"
+        hr(side, statement, title, later, key)
 
-    at_hr("Foreman")
+    at_hr("Foreman", 1)
     change(side, 'UPDATE "User" SET "JobTitle" = \'Foreman\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
     new_user(side, "newbie", ExternalID="N900")
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
-    at_hr("Manager")
+    at_hr("Manager", 5)
     side.run(users_from_hr.SPEC)
+    assert one(side, user_id)["JobTitle"] == "Manager"
     run_process(spec, side.world(spec), Order(approve=plan.digest), call=plainly)
-    at_hr("Foreman")
+    at_hr("Foreman", 20)
     both(side, random.Random(1))
     both(side, random.Random(2))
     (row,) = (row for row in side.rows("employees") if row["employee_id"] == key)
