@@ -65,7 +65,7 @@ def child(order: dict[str, Any]) -> None:
     folder = Path(order["folder"])
     points = Points(order["kill"])
     hr = SqlHr(f"sqlite:///{folder / 'hr.db'}", BATCH)
-    store = SyncStore(f"sqlite:///{folder / 'store.db'}", lease_seconds=0.2)
+    store = SyncStore(f"sqlite:///{folder / 'store.db'}")
     settings = AccessplanitSettings(base_url=order["url"], api_key="sandbox-key", concurrency=2)  # type: ignore[call-arg,arg-type]
     source = AccessplanitSource(settings, Dialect.model_validate(order["dialect"]), store.budget(10**6, 3600.0))
     watch(hr.engine, "hr", points)
