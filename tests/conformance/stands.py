@@ -281,7 +281,7 @@ def _scim(root: str, home: Path, version: str, **values: Any) -> Iterator[Stand]
         http.delete(f"Users/{user['id']}")
     between = _before(root)
     between.clear()
-    common = {"base_url": f"{between.url}{version}", "backoff": 0.01, "attempts": 2, "timeout": 1, **values}
+    common = {"base_url": f"{between.url}{version}", "backoff": 0.01, "attempts": 2, "timeout": 2.5, **values}
 
     def edit(key: str, column: str, value: str) -> None:
         user = next(u for u in users() if key in json.dumps(u))
@@ -314,7 +314,7 @@ def bamboohr(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     account, url = request.getfixturevalue("bamboo")
     account.clear()
     between = Between(url)
-    common = {"base_url": between.url, "backoff": 0.01, "attempts": 2, "timeout": 1, "accessplanit_field": "customAccessplanit"}
+    common = {"base_url": between.url, "backoff": 0.01, "attempts": 2, "timeout": 2.5, "accessplanit_field": "customAccessplanit"}
     stand = Stand("bamboohr", _settings("bamboohr", api_key=KEY, **common), home, edit=lambda *_: None, between=between)
 
     def edit(key: str, column: str, value: str) -> None:
