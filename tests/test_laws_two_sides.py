@@ -409,8 +409,8 @@ def two_rows_of_the_new_user(side: Side) -> None:
 
 
 def the_row_linked_by_hand(side: Side) -> None:
-    new_user(side, "other")
-    side.store.set_link("employees", "other", "ROW0", NOW)
+    new_user(side, "qx7other")
+    side.store.set_link("employees", "qx7other", "ROW0", NOW)
 
 
 @pytest.mark.parametrize("meanwhile", [two_rows_of_the_new_user, the_row_linked_by_hand])
@@ -420,8 +420,8 @@ def test_law_8_an_approved_plan_is_refused_when_hr_or_a_person_has_said_otherwis
     side, spec = make_side(24), users_to_hr.SPEC
     everything(side)
     employee(side, "ROW0", employee_number=None, email="jo@x.example")
-    new_user(side, "newbie", ExternalID="N900", Email="newbie@x.example")
-    new_user(side, "jo", Email="jo@x.example")
+    new_user(side, "qx7newbie", ExternalID="N900", Email="newbie@x.example")
+    new_user(side, "qx7jo", Email="jo@x.example")
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
     assert (plan.counts()["create"], plan.counts()["update"]) == (1, 1)
     meanwhile(side)
@@ -436,10 +436,10 @@ def test_law_8_what_somebody_else_has_made_since_is_not_taken_for_the_plan_s_own
     everything(side)
     employee(side, "N900")
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
-    new_user(side, "made", ExternalID="N900", Status="Inactive")
+    new_user(side, "qx7made", ExternalID="N900", Status="Inactive")
     with pytest.raises(StalePlan):
         run_process(spec, side.world(spec), Order(approve=plan.digest), call=plainly)
-    assert one(side, "made")["Surname"] == "Bie"
+    assert one(side, "qx7made")["Surname"] == "Bie"
 
 
 def test_law_13_an_approval_takes_nothing_back_that_was_agreed_since(make_side: Callable[..., Side]) -> None:
@@ -453,7 +453,7 @@ def test_law_13_an_approval_takes_nothing_back_that_was_agreed_since(make_side: 
 
     at_hr("Foreman", 1)
     change(side, 'UPDATE "User" SET "JobTitle" = \'Foreman\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
-    new_user(side, "newbie", ExternalID="N900")
+    new_user(side, "qx7newbie", ExternalID="N900")
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
     at_hr("Manager", 5)
     side.run(users_from_hr.SPEC)
@@ -491,8 +491,8 @@ def test_law_12_who_is_in_accessplanit_in_another_spelling_is_not_made_again(
 ) -> None:
     side = make_side(24)
     everything(side)
-    new_user(side, "known", **{column: there_})
+    new_user(side, "qx7known", **{column: there_})
     employee(side, "ROW1", **({"employee_number": here} if column == "ExternalID" else {"employee_number": None, "email": here}))
     side.run(users_from_hr.SPEC)
-    assert [row["ID"] for row in there(side, 'SELECT "ID" FROM "User" WHERE "Surname" IN (\'Ashdown\', \'Bie\')')] == ["known"]
-    assert side.store.links("employees", target_keys=["ROW1"])["source_key"].tolist() == ["known"]
+    assert [row["ID"] for row in there(side, 'SELECT "ID" FROM "User" WHERE "Surname" IN (\'Ashdown\', \'Bie\')')] == ["qx7known"]
+    assert side.store.links("employees", target_keys=["ROW1"])["source_key"].tolist() == ["qx7known"]
