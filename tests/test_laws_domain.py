@@ -16,7 +16,18 @@ from flows._run import Order
 from reconciliation.ask import Ask
 from reconciliation.awards import FACTS, begun, is_due, states, without_contradictions
 from reconciliation.frame import empty, of
-from reconciliation.job_roles import ASSIGNMENTS, AWARDS, COMPLIANCE, DOUBTED, REQUIREMENTS, TARGETS, as_published, compliance, counted
+from reconciliation.job_roles import (
+    ASSIGNMENTS,
+    AWARDS,
+    COMPLIANCE,
+    DOUBTED,
+    REQUIREMENTS,
+    TARGETS,
+    as_published,
+    assigned,
+    compliance,
+    counted,
+)
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import Guard
@@ -103,6 +114,13 @@ def test_a_row_of_compliance_tells_who_needs_what_and_as_of_which_day() -> None:
     ((row,)) = compliance(needed, who, empty(AWARDS), of(TARGETS, aims), DAY, 90).astype(object).to_numpy().tolist()
     assert row[:8] == ["E1~R1~A1", "E1", "u1", "R1", "Fitter", "A1", "First aid", "targeted"]
     assert row[9:] == [DAY + timedelta(days=5), DAY]
+
+
+def test_an_assignment_holds_from_its_first_day_and_before_its_last() -> None:
+    day, before, after = DAY, DAY - timedelta(days=1), DAY + timedelta(days=1)
+    spans = {"open": (None, None), "now": (day, after), "ended": (before, day), "to come": (after, None), "over": (None, before)}
+    rows = of(ASSIGNMENTS, [(name, "u", "R1", begins, ends) for name, (begins, ends) in spans.items()])
+    assert assigned(rows, day)["employee_id"].tolist() == ["open", "now"]
 
 
 def test_people_in_doubt_keep_what_was_published_of_them() -> None:
