@@ -252,7 +252,7 @@ class BambooHr:
         return {label: usual([r for r in rows if str(r["award_label"]).lower() == label]) for label in labels}
 
     def _type(self, name: str, fresh: Mapping[str, int]) -> dict[str, Any]:
-        """The training type of this name, made if there is none.
+        """The training type of this name, created if it does not exist.
 
         Raises:
             Misconfigured: BambooHR does not let us make it.

@@ -28,7 +28,7 @@ def keys(text: Any) -> tuple[str, str | None] | None:
 
 
 def renewed(completed: date, months: int) -> date:
-    """The day ``months`` later, the last of its month where there is no such day."""
+    """The day ``months`` later, or the last day of that month if it is shorter."""
     place = completed.month - 1 + months
     year, month = completed.year + place // 12, place % 12 + 1
     return date(year, month, min(completed.day, monthrange(year, month)[1]))

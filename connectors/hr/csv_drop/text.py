@@ -19,7 +19,7 @@ from . import CsvDropSettings
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
 NUMBER = re.compile(r"[+-][\d\s()./-]*")
-"""A telephone number or a number: it begins like a formula and is none."""
+"""A telephone number or a number: it begins like a formula but is not one."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from . import ScimSettings, capabilities
 from .user import CORE, ENTERPRISE, Resource, attributes, fitted, operations, row, with_values
 
 FEW = 40
-"""So many people are looked up by filters; for more, all are read."""
+"""Maximum number of people to look up by filters; for more, all are read."""
 IN_ONE = 10
 """Values in one filter: it travels in the URL."""
 
