@@ -34,14 +34,14 @@ from reconciliation.report import RunReport
 from reconciliation.settle import Compared, settle
 from reconciliation.snapshot import Snapshot, merge, renewed
 from reconciliation.spec import ProcessSpec
-from reconciliation.sweep import Swept, parts, verified
+from reconciliation.sweep import Ended, Swept, parts, verified
 from reconciliation.watermark import Window, advance, window
 from tasks.connections import Connections, previewed
 from tasks.extract import NOTHING, extract
 from tasks.load import load
 from tasks.reconcile import Sides, already_made, compare, compare_all, links_of
 from tasks.steps import discreet
-from tasks.sweep import believed, of_visible_people, sweep_part, verify
+from tasks.sweep import believed, moved_away, of_visible_people, sweep_part, verify
 
 Mode = Literal["apply", "plan"]
 PATIENCE = 600.0
@@ -357,10 +357,10 @@ class _Run:
             self._needs(read)
             doubted = suspects(spec, hints) if order.named is None else order.named
             gone = verified(pa.array(doubted, pa.string()), read, read, spec.key)
-            gone = gone if sweep else of_visible_people(self.source, store, self.target, spec, gone)
+            ended = Ended() if sweep else self._ended(of_visible_people(self.source, store, self.target, spec, gone), read)
         with _timed(report, "reconcile"):
             inputs = (known, marks, Sides(self.target, store, self.today, self.now))
-            compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs, gone)
+            compared: Compared = self.call(compare_all, spec, swept, *inputs) if sweep else self.call(compare, spec, read, *inputs, ended)
         keyless = set(compared.rejected["hash"][compared.rejected["key"].isna()])
         unseen = bool(keyless - store.known_bad(spec.name)) if keyless else False
         after = mark if only else advance(mark, read, updated, asked, began, self.today, unseen)
@@ -406,7 +406,10 @@ class _Run:
             whole = renewed(whole, spec.key, named, fresh, updated)
         whole, gone = self.call(verify, self.source, store, spec, whole)
         gone = believed(spec, whole, gone, of_visible_people(self.source, store, self.target, spec, gone))
-        return began, Swept(whole, gone, len(reads), resumed)
+        return began, Swept(whole, self._ended(gone, whole), len(reads), resumed)
+
+    def _ended(self, gone: pa.Array, read: Snapshot) -> Ended:
+        return Ended(gone, moved_away(self.source, self.store, self.target, self.spec, read))
 
     def _needs(self, read: Snapshot) -> None:
         """A field that not one of several records has is not a field without values: HR would lose what it has.

@@ -250,9 +250,10 @@ def links_unset(
     spec = _linked(entity)
     now = datetime.now(UTC)
     with store() as opened:
+        known = opened.links(entity, [source_key])
         if not opened.unset_link(entity, source_key):
             raise Misconfigured(f"'{source_key}' has no link in {entity}", "Look it up with 'hrsync links list'.")
-        opened.look_again(_concerned(spec), source_key, None, "its link was undone by hand", now)
+        opened.look_again(_concerned(spec), source_key, known["target_key"].iloc[0], "its link was undone by hand", now)
         opened.tell(spec.name, entity, uuid.uuid4().hex, source_key, source_key, "unlink", "its link was undone by hand", now)
     out.print(f"{source_key} is not linked any more. The next run of {spec.name} matches it anew.", highlight=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,9 @@ AFTER_BOOKING = (BOOKED, "In Progress", "Completed", "Attended", "No Attend", "F
 """Delegate statuses that a booking leads to: the approval has been carried out."""
 
 
-def judged(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str, now: datetime) -> pd.DataFrame:
+def judged(
+    wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str, now: datetime, unread: Sequence[str] = ()
+) -> pd.DataFrame:
     """What is to become of each decision: ``source_key``; ``done``: it has been carried out; ``problem``: why it cannot be, or null.
 
     The rows are in the order in which the decisions were taken, and the places of a course are given in that order. Decisions of
@@ -33,6 +35,7 @@ def judged(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataF
         course_dates: the columns :data:`COURSE_DATES`. A course date without ``spaces_left`` has room for everybody.
         key: the column of ``wanted`` with the delegate's ID.
         now: the moment of the run (UTC).
+        unread: IDs of delegates whose decision cannot be read. It may be an earlier one: a place is kept for each.
     """
     cases = _with_course(wanted, delegates, course_dates, key)
     is_open = _among(cases["is_now"], (OPEN,))
@@ -48,7 +51,10 @@ def judged(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataF
     )
     asks = problem.isna() & ~done & _among(cases["status"], (BOOKED,))
     turn = asks.astype("int64").groupby(cases["course"]).cumsum()
+    kept = _kept(delegates[delegates["id"].isin(unread)], cases["course"])
     full = asks & (turn > cases["spaces_left"]).fillna(False).astype(bool)
+    unsure = asks & (turn > cases["spaces_left"] - kept).fillna(False).astype(bool)
+    problem = problem.mask(unsure, "waits for a decision on this course that cannot be read; correct it in HR")
     problem = problem.mask(full, "is for a course that is full").mask(done, None)
     return pd.DataFrame({"source_key": cases["source_key"], "done": done, "problem": problem})
 
@@ -66,6 +72,12 @@ def _with_course(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd
     decisions = wanted[["source_key", key, "status", "decided_at", "settled"]]
     cases = decisions.merge(theirs, on=key, how="left").merge(dates, on="course", how="left")
     return cases.sort_values(["decided_at", "source_key"], na_position="last", ignore_index=True)
+
+
+def _kept(delegates: pd.DataFrame, courses: pd.Series[Any]) -> pd.Series[Any]:
+    """For each of ``courses`` how many of ``delegates`` have not been decided on."""
+    waiting = delegates["course_date_id"][_among(delegates["status"], (OPEN,)).to_numpy(dtype=bool)].value_counts()
+    return courses.map(waiting).fillna(0).astype("int64")
 
 
 def _follows(wish: pd.Series[Any], is_now: pd.Series[Any]) -> pd.Series[Any]:

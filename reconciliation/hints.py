@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .ask import Ask
-from .spec import ProcessSpec
+from .spec import PEOPLE, ProcessSpec
 
 PATIENCE = timedelta(minutes=1)
 """After which a process that was told of its hints and has not heard them is told again; the pause doubles."""
@@ -30,12 +30,15 @@ class Hint:
 
 def asks(spec: ProcessSpec, hints: Sequence[Hint]) -> list[Ask]:
     """What to ask so that exactly the records are read that were hinted at, known ones too: those of the process's own feed,
-    and those that a record of the joined feed belongs to."""
+    those that a record of the joined feed belongs to, and all those of a person."""
     own = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.feed))
     found = [Ask(keys=own, skip_known=False)]
     if spec.join:
         theirs = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.join.feed))
         found += [Ask(keys=theirs, joined=True, skip_known=False)] if theirs else []
+    if spec.person:
+        people = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == PEOPLE[spec.direction][0]))
+        found += [Ask(keys=people, by=spec.person, skip_known=False)] if people else []
     return found
 
 

@@ -24,7 +24,7 @@ DERIVED = {"state", "superseded_by"}
 NEW, CHANGED = "was new", "had changed"
 EDITED = "was changed where it was loaded to; the record itself has not changed"
 FOLLOWS = "follows from other records or from the day"
-LEFT, GONE = "has left the scope", "is no more in the source"
+LEFT, GONE, AWAY = "has left the scope", "is no more in the source", "belongs to somebody else now"
 """Why a row is changed."""
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from .frame import arrow, concat, frame, pick, true
 from .match import held
-from .plan import Plan
+from .plan import LEFT, Plan
 from .receipts import PAST_TENSE
 from .spec import ProcessSpec
 
@@ -81,9 +81,7 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     withheld = true(pc.is_in(target_keys, value_set=plan.withheld))
     left_out = true(pc.is_in(target_keys, value_set=bad_keys))
     gone_keys = arrow(compared.gone["key"])
-    closes = true(pc.equal(arrow(plan.changes["kind"]), "close"))
-    keys = arrow(plan.changes["key"])
-    left_scope = keys.filter(pa.array(closes & ~true(pc.is_in(keys, value_set=pa.concat_arrays([gone_keys, target_keys])))))
+    left_scope = arrow(plan.changes["key"]).filter(pa.array(true(pc.equal(arrow(plan.changes["reason"]), LEFT))))
     # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
     read_rows = pa.concat_arrays([target_keys, left_scope])
     reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(compared.reported)

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .frame import Kind
 
+PEOPLE = {"to_hr": ("User", "id"), "from_hr": ("employees", "employee_id")}
+"""Direction -> the feed of the source's people, and its key."""
+
 
 class Frozen(BaseModel):
     """Frozen, and strict about its keys: a misspelt option is an error, not a silence."""

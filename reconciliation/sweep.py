@@ -43,15 +43,31 @@ def _moment(day: date) -> datetime:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """Records of which the rows of the target have ended: source keys."""
+
+    gone: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    """That the source has no more, each verified by asking for it."""
+    away: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    """That belong now to a person whom the target does not have."""
+
+    def __len__(self) -> int:
+        return len(self.gone) + len(self.away)
+
+    def keys(self) -> pa.Array:
+        """All of them."""
+        return pa.concat_arrays([self.gone, self.away])
+
+
+@dataclass(frozen=True)
 class Swept:
-    """A whole feed. gone: source keys that HR rows come from and that the feed has no more, each verified by asking
-    for it. parts, resumed: how many parts, and how many of them were taken up from an interrupted sweep.
-    """
+    """A whole feed."""
 
     read: Snapshot
-    gone: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    ended: Ended = field(default_factory=Ended)
     parts: int = 0
     resumed: int = 0
+    """How many of the parts were taken up from an interrupted sweep."""
 
 
 def seen(read: Snapshot, key: str) -> pa.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -18,13 +18,13 @@ from reconciliation.frame import arrow, concat, empty, frame, pick, strings, tru
 from reconciliation.identifiers import identifiers, mentioned
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
 from reconciliation.ownership import AGREED, Decided, closed_as, decide
-from reconciliation.plan import GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
+from reconciliation.plan import AWAY, GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
 from reconciliation.ports import Hashes, Marks, Store, Target
 from reconciliation.scope import in_scope, meets
 from reconciliation.settle import Compared, positions
 from reconciliation.snapshot import Snapshot, among, without
 from reconciliation.spec import ProcessSpec
-from reconciliation.sweep import ORIGIN, Swept, revoked, rows_of
+from reconciliation.sweep import ORIGIN, Ended, Swept, revoked, rows_of
 from reconciliation.view import Sighted, alike_of
 
 from .steps import step
@@ -32,6 +32,8 @@ from .unreadable import awards_of_unreadable, people_of_unreadable
 
 WHOLE = 0.2
 """Share of the entity's rows from which on it is read whole: cheaper than so many look-ups."""
+SOON = timedelta(days=31)
+"""A row that is given an end within these days counts as closed for the guard: nobody may look again before that day."""
 SOME = 5000
 """From so many keys on all links are read."""
 
@@ -47,36 +49,37 @@ class Sides:
 
 
 @step("reconcile")
-def compare(spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, sides: Sides, gone: pa.Array) -> Compared:
-    """The plan and everything that was decided on the way; nothing is written. gone: keys of records verified to be gone."""
-    return _Comparison(spec, known, sides, gone, whole=False).of(read, marks)
+def compare(spec: ProcessSpec, read: Snapshot, known: Hashes, marks: Marks, sides: Sides, ended: Ended) -> Compared:
+    """The plan and everything that was decided on the way; nothing is written."""
+    return _Comparison(spec, known, sides, ended, whole=False).of(read, marks)
 
 
 @step("reconcile")
 def compare_all(spec: ProcessSpec, swept: Swept, known: Hashes, marks: Marks, sides: Sides) -> Compared:
     """As :func:`compare`, for a whole feed against the whole entity: rows of it whose record is gone are seen too."""
-    return _Comparison(spec, known, sides, swept.gone, whole=True).of(swept.read, marks)
+    return _Comparison(spec, known, sides, swept.ended, whole=True).of(swept.read, marks)
 
 
 def sight(spec: ProcessSpec, read: Snapshot, sides: Sides) -> Sighted:
     """A whole feed beside the whole entity, whatever is in quarantine; nothing is written."""
     none = np.empty(0, dtype=np.int64)
-    return _Comparison(spec, none, sides, pa.array([], pa.string()), whole=True).sighted(read, Marks(none, none, none))
+    return _Comparison(spec, none, sides, Ended(), whole=True).sighted(read, Marks(none, none, none))
 
 
 class _Comparison:
-    def __init__(self, spec: ProcessSpec, known: Hashes, sides: Sides, gone: pa.Array, *, whole: bool) -> None:
+    def __init__(self, spec: ProcessSpec, known: Hashes, sides: Sides, ended: Ended, *, whole: bool) -> None:
         self.spec, self.known, self.whole = spec, known, whole
         self.target, self.store, self.today, self.now = sides.target, sides.store, sides.today, sides.now
         self.columns = spec.columns()
         self.alike = alike_of(spec)
         self.closed = {name: self.today if value == "today" else value for name, value in spec.scope.closed}
         self.population = self.target.population(spec.entity)
-        self.gone, self.origin = gone, self.store.origin(spec) if whole or len(gone) else empty(ORIGIN)
-        if len(gone) and not spec.match:
+        self.gone, self.away = ended.gone, ended.away
+        self.origin = self.store.origin(spec) if whole or len(ended) else empty(ORIGIN)
+        if len(self.gone) and not spec.match:
             # Where the record's key is the row's, a row that no run has made is known by it as well.
-            self.origin = concat([self.origin, frame({"source_key": gone, "key": gone})]).drop_duplicates(ignore_index=True)
-        self.ended, self.due = self._ended(), self._due()
+            self.origin = concat([self.origin, frame({"source_key": self.gone, "key": self.gone})]).drop_duplicates(ignore_index=True)
+        self.ended, self.due = self._rows_of(ended), self._due()
 
     def sighted(self, read: Snapshot, marks: Marks) -> Sighted:
         """The first half: scope, match, and whose value counts."""
@@ -120,7 +123,7 @@ class _Comparison:
         problems = [seen.held, seen.ambiguous, seen.decided.held]
         wanted, ended = self._lost(seen.decided.wanted, current, problems)
         if spec.decisions:
-            cases = self._judged(data, wanted, current)
+            cases = self._judged(data, wanted, current, seen.read.rejected)
             problems.append(undecidable(cases))
             done = wanted["source_key"].isin(cases.loc[cases["done"], "source_key"])
             ended = concat([ended, wanted[done]])
@@ -134,9 +137,10 @@ class _Comparison:
             # Of two records that were merged one is gone: the row is that of the other one now.
             claimed = pa.concat_arrays([seen.keys.drop_null(), seen.contested])
             gone = gone[~gone["key"].isin(claimed.to_pylist())].reset_index(drop=True)
-            if spec.award_states and spec.scope.gone == "close":
-                there = revoked(there, key, gone)
+        away = rows_of(self.away, self.origin, there, key) if current.complete else empty(ORIGIN)
+        ends = concat([away, gone]) if spec.scope.gone == "close" else empty(ORIGIN)
         if spec.award_states:
+            there = revoked(there, key, ends)
             wanted, there = self._readable(wanted, there, current, problems)
         agreed = seen.decided.agreed[seen.decided.agreed["row"].isin(wanted[key])].reset_index(drop=True)
         wanted = with_siblings(spec, wanted, there, self.today, self._touched(wanted, there))
@@ -147,10 +151,10 @@ class _Comparison:
         unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), self.known)))
         plan = because(plan, unchanged_records, arrow(pairs["key"]))
         plan, links, agreed = self._leavers(plan, outside, agreed)
-        if len(gone) and spec.scope.gone == "close":
-            rows = pick(current.frame, true(pc.is_in(arrow(current.frame[key]), value_set=arrow(gone["key"]))))
-            plan = closing(plan, rows, key, self.columns, self.closed, GONE, self.alike)
-        plan = as_closes(plan, self.closed, self.alike) if self.closed else plan
+        for keys, reason in ((gone["key"], GONE), (away["key"], AWAY)) if len(ends) else ():
+            rows = current.frame[current.frame[key].isin(keys)].reset_index(drop=True)
+            plan = closing(plan, rows, key, self.columns, self.closed, reason, self.alike)
+        plan = as_closes(plan, self._soon(), self.alike) if self.closed else plan
         unfit = self.target.unfit(spec.entity, plan.changes)
         plan = leaving_out(plan, arrow(unfit["key"]))
         left = frame(
@@ -325,13 +329,13 @@ class _Comparison:
         rows = self._look_up({key: arrow(keys)}, self.columns, len(keys)).frame
         return rows[rows[key].isin(keys)].reset_index(drop=True)
 
-    def _ended(self) -> pd.DataFrame:
-        """The rows of records that are gone; after a whole read they are among the others.
+    def _rows_of(self, ended: Ended) -> pd.DataFrame:
+        """The rows of records that have ended; after a whole read they are among the others.
 
         A system that finds rows by their person only leaves them to the next sweep.
         """
         key = self.spec.entity_key
-        rows = rows_of(self.gone, self.origin, self.origin, "key")
+        rows = rows_of(ended.keys(), self.origin, self.origin, "key")
         if self.whole or self.spec.by_person or not len(rows):
             return empty({key: "text", **self.columns})
         return self.target.read(self.spec.entity, self.columns, {key: _values(arrow(rows["key"]))}).frame
@@ -399,7 +403,7 @@ class _Comparison:
         problems.append(held(arrow(wanted.loc[concerned(wanted), "source_key"]), holder, why))
         return wanted[~concerned(wanted)].reset_index(drop=True), there[~concerned(there)].reset_index(drop=True)
 
-    def _judged(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
+    def _judged(self, data: pd.DataFrame, wanted: pd.DataFrame, current: Snapshot, rejected: pd.DataFrame) -> pd.DataFrame:
         """``decisions.judged`` for the decisions whose request can be read; the others are withheld from the plan."""
         key = self.spec.entity_key
         missing = ~wanted[key].isin(current.frame[key])
@@ -413,7 +417,11 @@ class _Comparison:
         decisions = wanted[~unread].merge(taken, on="source_key", how="left")
         columns = {name: kind for name, kind in COURSE_DATES.items() if name != "id"}
         dates = self.target.read("CourseDate", columns, {"id": _values(arrow(current.frame["course_date_id"]))}).frame
-        return judged(decisions, current.frame.rename(columns={key: "id"}), dates, key, self.now)
+        bad = {*self.store.open_keys(self.spec.name, "rejected"), *rejected["key"].dropna()} - {*data[self.spec.key]}
+        unread = [str(each) for each in bad]
+        theirs = self.target.read(self.spec.entity, self.columns, {key: unread}).frame
+        delegates = concat([rows[[key, *self.columns]] for rows in (current.frame, theirs)]).drop_duplicates(key, ignore_index=True)
+        return judged(decisions, delegates.rename(columns={key: "id"}), dates, key, self.now, unread)
 
     def _doubtful(self, current: Snapshot, data: pd.DataFrame, wanted: pd.DataFrame) -> pa.Array | None:
         """Keys of rows that are not to be created: the target may have them, in a record that cannot be read."""
@@ -432,6 +440,10 @@ class _Comparison:
         named += [arrow(wanted[c]).to_pylist() for rule in self.spec.match for c in rule.together[:1]]
         hit = [any(v is not None and is_mentioned(str(v)) for v in row) for row in zip(keys.to_pylist(), *named, strict=True)]
         return keys.filter(pa.array(hit, pa.bool_()))
+
+    def _soon(self) -> dict[str, str | date]:
+        """What closing a row means for the guard: what is to end in a few days ends."""
+        return {name: value if isinstance(value, str) else value + SOON for name, value in self.closed.items()}
 
     def _answered_for(self, plan: Plan, current: Snapshot, matched: pa.Array) -> int:
         """How many rows of the target are this process's: linked or loaded by it, or matched now, and not closed yet.

@@ -11,12 +11,14 @@ from reconciliation.ask import Ask, Range, columns, custom
 from reconciliation.errors import SourceFailed
 from reconciliation.frame import arrow, pick, strings, true
 from reconciliation.guard import FEW
+from reconciliation.identifiers import identifiers
 from reconciliation.ports import Source, Store, Target
 from reconciliation.snapshot import Snapshot, merge
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import PEOPLE, ProcessSpec
 from reconciliation.sweep import missing, verified
 
 from .extract import NOTHING, with_joined
+from .reconcile import links_of
 from .steps import step
 
 
@@ -25,10 +27,6 @@ def sweep_part(source: Source, spec: ProcessSpec, part: Range | None) -> Snapsho
     """The records of one part, known ones too and whatever their scope."""
     read = source.read(spec.feed, columns(spec), custom(spec), Ask(range=part, skip_known=False), NOTHING, spec.fingerprint())
     return with_joined(source, spec, read)
-
-
-PEOPLE = {"to_hr": ("User", "id"), "from_hr": ("employees", "employee_id")}
-"""The feed of people on each side that is read, and its key."""
 
 
 def believed(spec: ProcessSpec, whole: Snapshot, gone: pa.Array, visible: pa.Array) -> pa.Array:
@@ -67,6 +65,24 @@ def of_visible_people(source: Source, store: Store, target: Target, spec: Proces
     unseen = held[held[spec.holder].isin(people) & ~held[spec.holder].isin(there)]
     kept = rows[rows["key"].isin(unseen[spec.entity_key])]["source_key"]
     return gone.filter(pa.array(~true(pc.is_in(gone, value_set=arrow(kept)))))
+
+
+def moved_away(source: Source, store: Store, target: Target, spec: ProcessSpec, read: Snapshot) -> pa.Array:
+    """Keys of records that were loaded for somebody and belong now to a person whom the target does not have.
+
+    The former holder's row says what is true no more. Where the source does not show the former holder either, it stays as it is:
+    when two people are merged, their records move first. Where both sides may change a record, its holder is theirs to settle.
+    """
+    if not spec.person or spec.scope.gone != "close" or spec.pair:
+        return pa.array([], pa.string())
+    people = read.frame[spec.person]
+    others = read.frame[people.notna() & ~people.isin(links_of(store, spec, strings(people.dropna()), None, "employees")["source_key"])]
+    loaded = others[others[spec.key].isin(store.origin(spec)["source_key"])] if len(others) else others
+    if not len(loaded):
+        return pa.array([], pa.string())
+    known = identifiers(arrow(links_of(store, spec, None, None, "employees")["source_key"]))
+    strangers = ~true(pc.is_in(identifiers(arrow(loaded[spec.person])), value_set=known))
+    return of_visible_people(source, store, target, spec, arrow(loaded[spec.key]).filter(pa.array(strangers)))
 
 
 @step("verify")

@@ -408,6 +408,28 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         "~_ended(spec, target)[there]",
     ),
     (12, "a shared mailbox takes a number away", "reconciliation/match.py", " & ~_only_strong(chosen)]", "]"),
+    (
+        1,
+        "whoever a record has left is not looked for",
+        "tasks/sweep.py",
+        "return of_visible_people(source, store, target, spec, arrow(loaded[spec.key]).filter(pa.array(strangers)))",
+        "return arrow(loaded[spec.key]).filter(pa.array(strangers))",
+    ),
+    (
+        3,
+        "a decision that cannot be read gives its place away",
+        "reconciliation/decisions.py",
+        'turn > cases["spaces_left"] - kept',
+        'turn > cases["spaces_left"]',
+    ),
+    (
+        12,
+        "what is theirs stays at the old row",
+        "connectors/store/sql.py",
+        "settled.links, relinked, now)",
+        "settled.links, relinked[:0], now)",
+    ),
+    (16, "an end tomorrow is not an end", "tasks/reconcile.py", "else value + SOON for", "else value for"),
 ]
 
 

@@ -32,7 +32,7 @@ from reconciliation.plan import apply_to, closing, digest, moved, reconcile
 from reconciliation.ports import Marks
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import Clause, FieldMap, Guard, Limit, MatchRule, ProcessSpec, Scope
-from reconciliation.sweep import ORIGIN
+from reconciliation.sweep import ORIGIN, Ended
 from reconciliation.watermark import Watermark, advance, window
 from tasks.publish import summary
 from tasks.reconcile import Sides, already_made, compare
@@ -56,7 +56,6 @@ def examples(quick: int) -> Any:
     )
 
 
-NONE = pa.array([], pa.string())
 SPEC = ProcessSpec(
     name="users_to_hr",
     title="A small process",
@@ -171,7 +170,9 @@ def test_law_2_a_window_closes_only_what_it_has_seen_leave(
 
     store: Any = SimpleNamespace(links=known, origin=lambda _: links.set_axis(list(ORIGIN), axis=1))
     read = sweep_part.fn(feed_of(users), SPEC, None)
-    plan = compare.fn(SPEC, read, NOTHING, Marks(NOTHING, NOTHING, NOTHING), Sides(small_hr(rows=rows), store, NOW.date(), NOW), NONE).plan
+    plan = compare.fn(
+        SPEC, read, NOTHING, Marks(NOTHING, NOTHING, NOTHING), Sides(small_hr(rows=rows), store, NOW.date(), NOW), Ended()
+    ).plan
     closed = set(plan.changes.loc[plan.changes["kind"] == "close", "key"])
     left = {key for key, values in users.items() if values["status"] == "Inactive"}
     assert closed == {f"E-{key}" for key in left & linked.keys() if linked[key] != "Inactive"}

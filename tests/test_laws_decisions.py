@@ -85,3 +85,17 @@ def test_law_3_places_go_to_the_earliest_decisions_in_whatever_order_they_are_re
     cases = judged(of(WANTED, rows), of(DELEGATES, delegates), courses, "id", NOW)
     assert set(cases.loc[cases["problem"] == "is for a course that is full", "source_key"]) == full
     assert len(cases) == len(decisions)
+
+
+@pytest.mark.parametrize(
+    ("left", "theirs", "waits"),
+    [(2, "Provisional", []), (1, "Provisional", ["d1"]), (1, "Booked", []), (1, "Cancelled", []), (None, "Provisional", [])],
+)
+def test_law_3_a_decision_that_cannot_be_read_keeps_its_place(left: int | None, theirs: str, waits: list[str]) -> None:
+    """It may be the earlier one."""
+    courses = of(COURSE_DATES, [("A", NOW + timedelta(days=9), None, left), ("B", NOW + timedelta(days=9), None, 1)])
+    delegates = of(DELEGATES, [("d1", "Provisional", "A"), ("d2", theirs, "A"), ("d3", "Provisional", "B")])
+    wanted = of(WANTED, [("d1", "d1", "Booked", NOW, False), ("d3", "d3", "Booked", NOW, False)])
+    held = undecidable(judged(wanted, delegates, courses, "id", NOW, ["d2"]))
+    why = "waits for a decision on this course that cannot be read; correct it in HR"
+    assert held[["key", "reason"]].to_numpy().tolist() == [[key, why] for key in waits]

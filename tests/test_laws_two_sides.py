@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -206,6 +207,16 @@ def test_law_16_half_of_whom_the_process_answers_for_never_leave_unseen(people: 
 # -- who has left, and who has not -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("days", "unseen"), [(0, False), (1, False), (31, False), (32, True)])
+def test_law_16_an_end_in_a_few_days_is_an_end(make_side: Callable[..., Side], days: int, unseen: bool) -> None:
+    side = make_side(40)
+    everything(side)
+    until = side.sandbox.now().date() + timedelta(days=days)
+    hr(side, "UPDATE assignments SET valid_to = ?, written_at = '2027-01-01'", until.isoformat())
+    with nullcontext() if unseen else pytest.raises(UnsafePlan, match="rows to close in accessplanit: half or more of them"):
+        side.run(PROCESSES["assignments_from_hr"].scoped())
+
+
 @pytest.mark.parametrize("spec", [users_to_hr.scoped(companies=["c1"], leavers="close"), users_to_hr.scoped(leavers="close")], ids=str)
 def test_somebody_who_changes_company_has_not_left(spec: ProcessSpec) -> None:
     people = {f"u{n}": user(f"u{n}", company_id="c1") for n in range(5)}
@@ -335,6 +346,59 @@ def test_the_rows_of_somebody_out_of_sight_stay_and_those_of_others_are_closed(m
         k: v for k, v in open_ones[hidden[1]].items() if k not in stamps
     }
     assert after[lost[1]] != open_ones[lost[1]]
+
+
+@pytest.mark.parametrize("order", [Order(), SWEEP], ids=["window", "sweep"])
+@pytest.mark.parametrize("name", ["awards_to_hr", "delegates_to_hr"])
+def test_law_1_what_has_moved_to_somebody_who_is_no_employee_ends_for_the_former_holder(
+    make_side: Callable[..., Side], name: str, order: Order
+) -> None:
+    """As long as that user is there: where two users are merged, their records move before the employee does."""
+    side = make_side(40)
+    everything(side)
+    module, entity, key = ROWS[name]
+    ended = dict(PROCESSES[name].scoped().scope.closed)
+    open_ones = {row[key]: row for row in side.rows(entity) if row.get("state", "achieved") == "achieved"}
+    users = {row["ID"]: row["UserID"] for row in there(side, f'SELECT "ID", "UserID" FROM "{module}"')}
+    (holder, moved), (merged, kept) = list({users[record]: record for record in open_ones if record in users}.items())[:2]
+    stranger = one(side, holder) | {"ID": "stranger", "ExternalID": "", "Email": "", "Status": "Inactive"}
+    with side.sandbox.engine.begin() as connection:
+        columns, marks = ", ".join(f'"{name}"' for name in stranger), ", ".join("?" * len(stranger))
+        connection.exec_driver_sql(f'INSERT INTO "User" ({columns}) VALUES ({marks})', tuple(stranger.values()))
+        connection.exec_driver_sql('DELETE FROM "User" WHERE "ID" = ?', (merged,))
+    for record in (moved, kept):
+        change(side, f'UPDATE "{module}" SET "UserID" = \'stranger\', "DateUpdated" = NOW WHERE "ID" = ?', record)
+    report = side.run(PROCESSES[name].scoped(), order)
+    assert report.adds_up()
+    after = {row[key]: row for row in side.rows(entity)}
+    assert {column: after[moved][column] for column in ended} == ended
+    assert after[moved]["employee_id"] == open_ones[moved]["employee_id"]
+    assert all(after[kept][column] == open_ones[kept][column] for column in ended)
+    # When that user becomes an employee, what is theirs is theirs.
+    side.store.set_link("employees", "stranger", "STRANGER", side.sandbox.now())
+    hr(side, "INSERT INTO employees (employee_id, accessplanit_id, surname, status) VALUES ('STRANGER', 'stranger', 'Nobody', 'Active')")
+    side.run(PROCESSES[name].scoped(), SWEEP)
+    after = {row[key]: row for row in side.rows(entity)}
+    assert [after[record]["employee_id"] for record in (moved, kept)] == ["STRANGER", "STRANGER"]
+    assert all(after[moved][column] == open_ones[moved][column] for column in ended)
+
+
+def test_law_12_what_belongs_to_somebody_follows_to_the_row_that_hr_has_made_anew(make_side: Callable[..., Side]) -> None:
+    """HR gives an employee another key: awards, targets, registrations and assignments follow in the next runs, without a sweep."""
+    side = make_side(40)
+    everything(side)
+    known, user_id = linked(side)
+
+    def held_by(key: str) -> dict[str, int]:
+        return {entity: sum(row["employee_id"] == key for row in side.rows(entity)) for _, entity, _ in ROWS.values()}
+
+    before = held_by(known)
+    assert before["awards"] > 0
+    hr(side, "UPDATE employees SET employee_id = 'ANEW' WHERE employee_id = ?", known)
+    change(side, 'UPDATE "User" SET "JobTitle" = \'Foreman\', "DateUpdated" = NOW WHERE "ID" = ?', user_id)
+    side.run(users_to_hr.SPEC)
+    everything(side)
+    assert (held_by("ANEW"), sum(held_by(known).values())) == (before, 0)
 
 
 # -- a plan that was approved and interrupted --------------------------------------------------------------------------

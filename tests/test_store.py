@@ -25,6 +25,7 @@ from reconciliation.ask import Range
 from reconciliation.draft import Draft
 from reconciliation.errors import Misconfigured, StalePlan, StoreFailed
 from reconciliation.frame import empty, of, strings
+from reconciliation.hints import Hint
 from reconciliation.match import HELD, LINKS
 from reconciliation.ownership import AGREED
 from reconciliation.plan import NEW, Plan, reconcile
@@ -333,8 +334,21 @@ def test_looking_again_asks_for_the_user_and_for_all_that_is_the_user_s(store: S
     store.look_again([SPEC, users_from_hr.SPEC, award_targets_from_hr.SPEC], "u1", "E1", "linked by hand", NOW)
     assert store.retryable(SPEC.name, NOW) == ["u1"]
     assert store.retryable(users_from_hr.SPEC.name, NOW) == ["E1"]
-    assert store.retryable(award_targets_from_hr.SPEC.name, NOW) == []
+    assert store.hints(award_targets_from_hr.SPEC.name) == (Hint("employees", "E1", False, 1),)
     assert store.known(SPEC.name).tolist() == [2]
+
+
+def test_whoever_is_linked_otherwise_is_a_hint_for_all_that_is_theirs(store: SyncStore) -> None:
+    ways = (awards_to_hr.SPEC, award_targets_from_hr.SPEC)
+    with store.engine.begin() as connection:
+        for spec in (SPEC, *ways):
+            store.note_scope(connection, spec, NOW)
+    settle(store, "r1", links=[("u1", "E1"), ("u2", "E2"), ("u3", "E3")])
+    assert [store.hints(spec.name) for spec in ways] == [(), ()], "nobody was linked before"
+    settle(store, "r2", links=[("u1", "E1"), ("u2", "E9"), ("u4", "E3")])
+    named = [{(hint.feed, hint.key) for hint in store.hints(spec.name)} for spec in ways]
+    assert named == [{("User", "u2"), ("User", "u4")}, {("employees", "E9"), ("employees", "E3")}]
+    assert store.hints(SPEC.name) == ()
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------

@@ -343,7 +343,7 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     )
     now = datetime.now(UTC)
     side.store.set_link("employees", key, "H2", now)
-    side.store.look_again([USERS, AWARDS], key, None, "linked by hand", now)
+    side.store.look_again([USERS, AWARDS], key, "H2", "linked by hand", now)
     side.users()
     assert {r["employee_id"]: r["accessplanit_id"] for r in side.rows("employees")}["H2"] == key
     for _ in range(3):
@@ -351,7 +351,7 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     theirs = {r["employee_id"] for r in side.rows("awards") if r["accessplanit_user_id"] == key}
     assert theirs == {"H2"}
     side.store.set_link("employees", key, "H1", now)
-    side.store.look_again([USERS, AWARDS], key, None, "linked by hand", now)
+    side.store.look_again([USERS, AWARDS], key, "H1", "linked by hand", now)
     both(side)
     assert {r["employee_id"] for r in side.rows("awards") if r["accessplanit_user_id"] == key} == {"H1"}, "the awards move along"
 

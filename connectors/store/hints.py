@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 from reconciliation.frame import strings
 from reconciliation.hints import Hint, Waiting
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import PEOPLE, ProcessSpec
 
 from ..webhooks import Arrival
 from . import schema as t
@@ -93,8 +94,9 @@ class Hints(Part):
                 found |= dict(connection.execute(query if once else query.where(unheard)).tuples().all())
         return found
 
-    def arrive(self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame, now: datetime) -> None:
-        """People who are linked now are a hint for the records that have waited for them."""
+    def arrive(self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame, relinked: pd.DataFrame, now: datetime) -> None:
+        """People who are linked now are a hint for the records that have waited for them, and those who have been linked otherwise
+        before (``relinked``: ``match.LINKS``, from accessplanit's side) for all that is theirs."""
         if spec.links != "employees" or not len(links):
             return
         q, moment = t.quarantine.c, naive(now)
@@ -103,6 +105,11 @@ class Hints(Part):
         for i in range(0, len(people), IN):
             waits = sa.select(q.process, q.feed, q.key).where(q.status == "open", q.key.is_not(None), q.waits_for.in_(people[i : i + IN]))
             said += [_said(process, feed, key, moment) for process, feed, key in connection.execute(waits).tuples()]
+        if len(relinked):
+            keys = {"to_hr": strings(relinked["source_key"]), "from_hr": strings(relinked["target_key"])}
+            of_people = {process: json.loads(text) for process, text in connection.execute(sa.select(t.scope.c.process, t.scope.c.spec))}
+            ways = {process: known["direction"] for process, known in of_people.items() if known["person"]}
+            said += [_said(process, PEOPLE[way][0], key, moment) for process, way in ways.items() for key in keys[way]]
         if said:
             connection.execute(t.hint.insert(), said)
 

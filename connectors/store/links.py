@@ -66,6 +66,20 @@ class Links(Part):
         with failing(), self.engine.begin() as connection:
             connection.execute(upsert(self.engine, t.agreement, list(row), ["pair", "key", "field"]), row)
 
+    def relinked(self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame) -> pd.DataFrame:
+        """Those of ``links`` (:data:`LINKS`), from accessplanit's side, of which the record or the row is linked otherwise still."""
+        c = t.link.c
+        found = links if spec.direction == "to_hr" else links.set_axis(["target_key", "source_key"], axis=1)
+        known: list[Any] = []
+        for column, keys in ((c.source_key, strings(found["source_key"])), (c.target_key, strings(found["target_key"]))):
+            for i in range(0, len(keys), IN):
+                query = sa.select(c.source_key, c.target_key).where(c.entity == spec.links, column.in_(keys[i : i + IN]))
+                known += [tuple(row) for row in connection.execute(query)]
+        before = of(LINKS, known)
+        touched = found["source_key"].isin(before["source_key"]) | found["target_key"].isin(before["target_key"])
+        same = found.merge(before.drop_duplicates(), on=list(LINKS), how="left", indicator=True)["_merge"].eq("both").to_numpy()
+        return found[touched.to_numpy(dtype=bool) & ~same][list(LINKS)].reset_index(drop=True)
+
     def tie(self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame, now: datetime) -> None:
         """Keeps links that a run has found; one that a person has set stays."""
         sides = ("source_key", "target_key") if spec.direction == "to_hr" else ("target_key", "source_key")

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from reconciliation.draft import Draft
 from reconciliation.frame import of, strings
 from reconciliation.ports import Batch
 from reconciliation.settle import QUARANTINE, Settled
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import PEOPLE, ProcessSpec
 
 from ..database import connect, migrate
 from . import schema as t
@@ -49,27 +47,20 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         """The request budget shared by all runs on this store."""
         return StoredBudget(self.engine, limit, hour_seconds)
 
-    def look_again(self, specs: Sequence[ProcessSpec], person: str, employee: str | None, reason: str, now: datetime) -> int:
-        """Lets the next runs read a person's own record and all records of that person again; returns how many.
+    def look_again(self, specs: Sequence[ProcessSpec], person: str, employee: str, reason: str, now: datetime) -> None:
+        """Lets the next runs read a person's own record and all records of that person again.
 
         ``specs``: the processes concerned. person: the user's ID in accessplanit. employee: the key of their row in HR.
         """
-        e, i, rows = t.ledger.c, t.intent.c, 0
         for spec in specs:
-            if spec.direction == "from_hr":
-                keys = [employee] if employee and not spec.person else []
-            elif spec.person:
-                theirs = sa.select(e.key).join_from(t.ledger, t.intent, e.intent == i.id)
-                theirs = theirs.where(e.person == person, i.process == spec.name, e.key.is_not(None)).distinct()
-                with failing(), self.engine.connect() as connection:
-                    keys = list(connection.execute(theirs).scalars())
+            key = person if spec.direction == "to_hr" else employee
+            if spec.person:
+                self.hint(spec.name, PEOPLE[spec.direction][0], [key], now)
             else:
-                keys = [person]
-            rows += self.look_at(spec, keys, reason, now)
-        return rows
+                self.look_at(spec, [key], reason, now)
 
-    def look_at(self, spec: ProcessSpec, keys: Sequence[str], reason: str, now: datetime) -> int:
-        """Lets the next run read these records again; returns how many.
+    def look_at(self, spec: ProcessSpec, keys: Sequence[str], reason: str, now: datetime) -> None:
+        """Lets the next run read these records again.
 
         They are entered into the quarantine as held for ``reason``: that is what a run asks for by key.
         """
@@ -77,7 +68,6 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
             self.unland(connection, spec.name, keys)
             held = [(key, "held", "(link)", reason, None, None, None) for key in keys]
             self.quarantine(connection, BY_HAND, spec, of(QUARANTINE, held), [], now)
-        return len(keys)
 
     def settle(
         self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None
@@ -94,11 +84,12 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
                 self.enter(connection, spec, last, now)
             self.land(connection, spec.name, settled.landed)
             self.unland(connection, spec.name, strings(settled.forgotten))
+            relinked = self.relinked(connection, spec, settled.links)
             self.tie(connection, spec, settled.links, now)
             self.agree(connection, spec.pair, settled.agreed)
             self.quarantine(connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now)
             self.note_scope(connection, spec, now)
-            self.arrive(connection, spec, settled.links, now)
+            self.arrive(connection, spec, settled.links, relinked, now)
             self.show_opposite(connection, spec, settled.written, now)
             report.drift = self.news(connection, spec.name, draft.drift, now)
             if failure is None:
