@@ -151,7 +151,7 @@ class Settings(BaseSettings):
                 found[name] = value.get_secret_value()
             else:
                 value = value.absolute() if isinstance(value, Path) else value
-                found[name] = str(value) if isinstance(value, str | Path) else json.dumps(value)
+                found[name] = str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
 
         for name, value in self.model_dump(exclude_defaults=True).items():
             add(f"{PREFIX}{name.upper()}", value)

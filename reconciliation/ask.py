@@ -9,10 +9,8 @@ from datetime import date, datetime, timedelta
 from . import awards
 from .scope import pushdown
 from .spec import Clause, ProcessSpec
+from .values import CUSTOM
 from .watermark import Watermark, Window
-
-CUSTOM = "CF_"
-"""What the name of a custom field begins with."""
 
 
 @dataclass(frozen=True)

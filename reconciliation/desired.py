@@ -15,6 +15,7 @@ from . import awards
 from .frame import ARROW, arrow, concat, empty, fold, folded, frame, strings
 from .match import HELD, held, linked
 from .spec import FieldMap, ProcessSpec
+from .values import CUSTOM, READERS, decoded, shown
 
 WAITS = {
     "to_hr": "waits until this user is an employee in HR",
@@ -63,6 +64,8 @@ def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> 
 
 def mapped(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
     """A field's values as the target writes them, and where a strict field has no counterpart for one."""
+    if field.source.startswith(CUSTOM):
+        return _of_custom(field, values)
     if not field.values:
         return values.cast(ARROW[field.kind]), np.zeros(len(values), dtype=bool)
     names = [fold(name) for name, _ in field.values]
@@ -71,6 +74,22 @@ def mapped(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any,
     if not field.strict:
         return pc.coalesce(found, values), np.zeros(len(values), dtype=bool)
     return found, np.asarray(pc.and_(pc.is_valid(values), pc.is_null(found)))
+
+
+def _of_custom(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """As :func:`mapped`, for a custom field: its value is read as what the field's kind is."""
+    texts = pa.array([shown(text) for text in strings(values)], pa.string())
+    if field.values or field.kind == "text":
+        return mapped(field.model_copy(update={"source": field.target}), texts)
+    found: list[Any] = []
+    unknown = np.zeros(len(values), dtype=bool)
+    for place, text in enumerate(strings(texts)):
+        try:
+            found.append(READERS[field.kind](text))
+        except ValueError:
+            found.append(None)
+            unknown[place] = True
+    return pa.array(found, ARROW[field.kind]), unknown
 
 
 def for_new(spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: np.ndarray[Any, np.dtype[np.bool_]]) -> pd.DataFrame:
@@ -87,7 +106,7 @@ def for_new(spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: np
 def _custom(data: pd.DataFrame, names: tuple[str, ...]) -> pa.Array:
     """The chosen custom fields as one JSON object with sorted keys; null if none has a value."""
     rows = zip(*(strings(data[name]) for name in sorted(names)), strict=True)
-    filled = ({n: v for n, v in zip(sorted(names), row, strict=True) if v is not None} for row in rows)
+    filled = ({n: decoded(v) for n, v in zip(sorted(names), row, strict=True) if v is not None} for row in rows)
     return pa.array([json.dumps(row, ensure_ascii=False) if row else None for row in filled], pa.string())
 
 

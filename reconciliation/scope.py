@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, fold, folded, true
+from .frame import arrow, fold, folded, strings, true
 from .spec import Clause, Scope
+from .values import CUSTOM, shown
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -20,6 +21,8 @@ def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> Mas
     """True for the rows that meet one clause."""
     column = arrow(data[clause.column])
     if clause.op in ("in", "not_in"):
+        if clause.column.startswith(CUSTOM):
+            column = pa.array([shown(text) for text in strings(column)], pa.string())
         met = true(pc.is_in(folded(column), pa.array([fold(v) for v in clause.values], pa.string())))
         met = met if clause.op == "in" else ~met
     elif clause.op == "present":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -27,9 +27,10 @@ from reconciliation.errors import Misconfigured, SourceFailed
 from reconciliation.frame import ARROW, Kind, frame, of, tidy, true, utc
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import REJECTED
+from reconciliation.values import LONGEST, YEARS, encoded
 
 from .dialect import Dialect
-from .feeds import EMAIL, FEEDS, YEARS, Record, Text, constraints, kinds
+from .feeds import EMAIL, FEEDS, Custom, Record, constraints, kinds
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
@@ -69,6 +70,7 @@ class Shape:
             )
         names = {c: wire_name(feed, c, dialect) for c in columns}
         self.feed, self.zone, self.sparse = feed, dialect.zone, dialect.sparse
+        self.custom, self.no_end = frozenset(custom), frozenset(dialect.no_end)
         self.wire: dict[str, str] = {c: w for c, w in names.items() if w is not None} | {c: c for c in custom}
         self.absent = [c for c, w in names.items() if w is None]
         fields = {c: (model.model_fields[c].annotation, model.model_fields[c]) for c in columns if names[c]}
@@ -109,7 +111,7 @@ class Shape:
             # A field that is not there is not a field without a value: HR would lose what it has.
             raise Unreadable(missing[0], "is missing from the record")
         try:
-            return self.model.model_validate(found, by_name=True)
+            return self.model.model_validate(found, by_name=True, context={"no_end": self.no_end})
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
             reason = first["msg"].removeprefix("Value error, ")
@@ -143,17 +145,28 @@ class Shape:
         return {column for column, name in lacking.items() if not any(name in bytes(raw).lower() for raw in raws)}
 
     def columns_of(self, records: Sequence[Any]) -> dict[str, pa.Array]:
-        """The records' values as Arrow columns, text tidied, moments in UTC."""
+        """The records' values as Arrow columns: text tidied, moments in UTC, custom fields as ``values.encoded`` writes them."""
         found = {name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()}
+        # Only the model accepts an offset; the compiled decoder does not.
+        by_model = [place for place, record in enumerate(records) if isinstance(record, Record)]
         for name, kind in self.kinds.items():
             column = [getattr(record, name) for record in records]
-            if kind == "text":
+            if name in self.custom:
+                found[name] = pa.array([encoded(value) for value in column], pa.string())
+            elif kind == "text":
                 found[name] = tidy(pa.array(column, pa.string()))
             elif kind == "moment":
-                found[name] = utc(pa.array(column, pa.timestamp("us")), self.zone)
+                found[name] = self._moments(column, by_model)
             else:
-                found[name] = pa.array(column, ARROW[kind])
+                found[name] = _ending(pa.array(column, ARROW[kind]), self.no_end) if kind == "day" else pa.array(column, ARROW[kind])
         return found
+
+    def _moments(self, column: list[datetime | None], by_model: Sequence[int]) -> pa.Array:
+        """Moments in UTC: those with an offset as they say, the others in the tenant's zone."""
+        aware = {place: value for place in by_model if (value := column[place]) is not None and value.tzinfo is not None}
+        wall = pa.array([None if place in aware else value for place, value in enumerate(column)] if aware else column, pa.timestamp("us"))
+        moments = utc(_ending(wall, self.no_end), self.zone)
+        return pc.coalesce(moments, pa.array([aware.get(place) for place in range(len(column))], moments.type)) if aware else moments
 
     def doubtful(self, columns: dict[str, pa.Array]) -> np.ndarray[Any, Any]:
         """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail is none, a year odd."""
@@ -182,7 +195,7 @@ def _model(feed: str, model: type[Record], columns: Sequence[str], custom: Seque
         info = model.model_fields[name]
         fields[name] = (Annotated[info.annotation, *info.metadata], ... if info.is_required() else None)
     for name in custom:
-        fields[name] = (Text, None)
+        fields[name] = (Custom, None)
     made: type[Record] = create_model(feed, **fields)  # type: ignore[assignment,unused-ignore]
     return made
 
@@ -192,7 +205,9 @@ def _compiled(model: type[Record], name: str) -> Any:
     info = model.model_fields[name]
     kind = kinds(model)[name]
     plain: Any
-    if get_origin(info.annotation) is Literal:
+    if info.annotation is Any:
+        plain = Annotated[str, msgspec.Meta(max_length=LONGEST // 2)]
+    elif get_origin(info.annotation) is Literal:
         plain = Literal[get_args(info.annotation)]
     elif kind == "text":
         least = max([m.min_length for m in constraints(info) if isinstance(m, MinLen)], default=0)
@@ -210,6 +225,13 @@ def _compiled(model: type[Record], name: str) -> Any:
 def _loads(text: bytes) -> Any:
     """JSON whose text may hold bytes that are no UTF-8: they become half characters, which no model accepts."""
     return json.loads(text.decode("utf-8", errors="surrogateescape"))
+
+
+def _ending(dates: pa.Array, no_end: frozenset[date]) -> pa.Array:
+    """Days or naive moments, null where they mean "no end"."""
+    days = dates.cast(pa.date32()) if pa.types.is_timestamp(dates.type) else dates
+    never = pc.is_in(days, value_set=pa.array(sorted(no_end), pa.date32()))
+    return pc.if_else(never, pa.scalar(None, dates.type), dates) if pc.any(never).as_py() else dates
 
 
 class Envelope:

@@ -7,22 +7,19 @@ value, a number, a one-element list, and ``""``, ``[]``, ``{}`` or ``null`` for 
 
 from __future__ import annotations
 
-import math
 import re
 import types
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
 
+from reconciliation import values
 from reconciliation.frame import Kind, fold
+from reconciliation.values import LONGEST
 
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
-LONGEST = 4000
-YEARS = (1900, 2199)
-"""What lies outside is taken for a slip of the keyboard."""
 
 
 def _one(value: Any) -> Any:
@@ -35,59 +32,30 @@ def _one(value: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    value = _one(value)
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        raise ValueError("is true or false where text is expected")
-    if isinstance(value, int | float):
-        if not math.isfinite(value):
-            raise ValueError("is not a number")
-        value = str(int(value)) if value == int(value) else repr(value)
-    if not isinstance(value, str):
-        raise ValueError("is an object where text is expected")
-    if CONTROL.search(value):
-        raise ValueError("contains control characters")
-    return value.strip() or None
+    return values.text(_one(value))
 
 
 def _flag(value: Any) -> bool | None:
-    value = _one(value)
-    if value is None or isinstance(value, bool):
-        return value
-    known = {"true": True, "1": True, "false": False, "0": False}
-    found = known.get(str(value).strip().lower())
-    if found is None:
-        raise ValueError("is neither true nor false")
-    return found
+    return values.flag(_one(value))
 
 
-def _moment(value: Any) -> datetime | None:
-    value = _one(value)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    if not isinstance(value, str) or not re.match(r"\s*\d{4}-\d\d-\d\d(?:[T ]|\s*$)", value):
-        raise ValueError("is not an ISO date")
-    try:
-        found = datetime.fromisoformat(value.strip())
-    except ValueError:
-        raise ValueError("is not a date that exists") from None
-    if found.tzinfo is not None:
-        raise ValueError("has an offset; times are expected without one")
-    if not YEARS[0] <= found.year <= YEARS[1]:
-        raise ValueError(f"lies before {YEARS[0]} or after {YEARS[1]}")
-    return found
+def _moment(value: Any, info: ValidationInfo) -> datetime | None:
+    return values.moment(_one(value), _no_end(info))
 
 
-def _start(value: Any) -> datetime | None:
+def _no_end(info: ValidationInfo) -> frozenset[date]:
+    """The tenant's dates for no end (``Dialect.no_end``)."""
+    return info.context["no_end"] if info.context else values.NO_END
+
+
+def _start(value: Any, info: ValidationInfo) -> datetime | None:
     """A moment, or the label of a course date, which begins with it: "31/01/2025 09:00 - 19:55"."""
     label = re.match(r"\s*(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d)\b", value) if isinstance(value, str) else None
-    return _moment("{2}-{1}-{0}T{3}".format(*label.groups()) if label else value)
+    return _moment("{2}-{1}-{0}T{3}".format(*label.groups()) if label else value, info)
 
 
-def _day(value: Any) -> date | None:
-    found = _moment(value)
-    return found.date() if found else None
+def _day(value: Any, info: ValidationInfo) -> date | None:
+    return values.day(_one(value), _no_end(info))
 
 
 AwardStatusName = Literal["Completed", "In Progress", "Target", "On Hold"]
@@ -134,13 +102,15 @@ def _delegate_status(value: Any) -> str | None:
 
 
 def _whole(value: Any) -> int | None:
-    value = _one(value)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    try:
-        return int(str(value))
-    except ValueError:
-        raise ValueError("is not a whole number") from None
+    return values.number(_one(value))
+
+
+def _custom(value: Any) -> Any:
+    """The value of a custom field: text, a number, true or false, or a list of these."""
+    written = values.encoded(value)
+    if written is not None and len(written) > LONGEST:
+        raise ValueError(f"should have at most {LONGEST} characters")
+    return value
 
 
 Text = Annotated[Annotated[str, Field(max_length=LONGEST)] | None, BeforeValidator(_text)]
@@ -150,6 +120,7 @@ Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Start = Annotated[datetime | None, BeforeValidator(_start)]
 Day = Annotated[date | None, BeforeValidator(_day)]
 Email = Annotated[Annotated[str, Field(max_length=80, pattern=EMAIL)] | None, BeforeValidator(_text)]
+Custom = Annotated[Any, BeforeValidator(_custom)]
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
 DelegateStatus = Annotated[DelegateStatusName, BeforeValidator(_delegate_status)]

@@ -5,19 +5,23 @@ The lengths and patterns are those of the feeds' models; the rest is published f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from annotated_types import MaxLen
+from pydantic import TypeAdapter, ValidationError
 
 from reconciliation.frame import arrow, true
 from reconciliation.plan import managed
+from reconciliation.values import decoded
 
-from .feeds import EMAIL, FEEDS, constraints
+from .feeds import EMAIL, FEEDS, Custom, Record, constraints
 
 PHONE = r"^\+?[\d\s().\-/]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?$"
 """A telephone number; extensions are accepted [V1]."""
@@ -86,6 +90,8 @@ def broken(
         if column in rules.mandatory:
             note(sent & none, column, "is mandatory in accessplanit")
         there = sent & ~none
+        for place, reason in _unreadable(model, column, values, there):
+            found.setdefault(keys[place], f"{column} {reason}")
         if not there.any() or not pa.types.is_string(values.type):
             continue
         marks = constraints(model.model_fields[column]) if column in model.model_fields else []
@@ -107,3 +113,19 @@ def broken(
                 f"is not in accessplanit's {what}" if what else "is not in the list",
             )
     return found
+
+
+def _unreadable(model: type[Record], column: str, values: pa.Array, sent: np.ndarray) -> Iterator[tuple[int, str]]:
+    """(place, reason) of the values that the feed's own model would reject when it reads them back."""
+    info = model.model_fields.get(column)
+    kept: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, *info.metadata] if info else Custom)  # type: ignore[arg-type]
+    for place in np.flatnonzero(sent):
+        value = values[int(place)].as_py()
+        try:
+            if info is None:
+                kept.validate_python(decoded(value))
+            else:
+                # A moment is written without an offset, a day as its midnight.
+                kept.validate_python(value.replace(tzinfo=None) if isinstance(value, datetime) else value)
+        except ValidationError as error:
+            yield int(place), error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")

@@ -24,6 +24,7 @@ from reconciliation.match import PROVISIONAL
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import Snapshot
+from reconciliation.values import CUSTOM, decoded
 
 from .client import AccessplanitSource
 from .decode import wire_name
@@ -125,7 +126,7 @@ class AccessplanitTarget:
     def _one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> Receipt:
         key, kind = str(row["key"]), str(row["kind"])
         names = [c for c in columns if row[c] is not None] if kind == "create" else str(row["fields"]).split(",")
-        body = {self._wire(entity, name): self._value(row[name]) for name in names}
+        body = {self._wire(entity, name): self._value(name, row[name]) for name in names}
         response = self._send(entity, None if kind == "create" else key, body)
         reason = refusal(response, entity, body)
         if reason is not None:
@@ -172,9 +173,11 @@ class AccessplanitTarget:
             raise Misconfigured(f"This tenant's {entity} has no {name}", "The data engineer must take it out of the mapping.")
         return wire
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, name: str, value: Any) -> Any:
         if value is None:
             return None if self.dialect.clear == "null" else ""
+        if name.startswith(CUSTOM):
+            return decoded(value)
         if isinstance(value, datetime):
             return value.astimezone(ZoneInfo(self.dialect.zone)).replace(tzinfo=None).isoformat(timespec="milliseconds")
         if isinstance(value, date):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from reconciliation.errors import Misconfigured
 from reconciliation.frame import arrow, concat, empty, frame, of, pick, strings, tidy
 from reconciliation.ports import Hashes, HrSystem
 from reconciliation.snapshot import REJECTED, Snapshot, among
+from reconciliation.values import encoded
 
 WRITTEN = "written_at"
 """Column with the moment of a row's last change in HR, where the system tells it."""
@@ -70,10 +72,10 @@ class HrSource:
         found = self.system.read(feed, wanted, lookups, since)
         rows = found.frame
         rows = frame({name: tidy(arrow(rows[name])) if kinds[name] == "text" else arrow(rows[name]) for name in rows.columns})
-        rows = _with_custom(rows, custom)
+        rows, odd = _with_custom(rows, key, custom)
         keyless = np.asarray(pc.is_null(arrow(rows[key])))
         nameless = of(REJECTED, [(None, key, "has no value", None, None)] * int(keyless.sum()))
-        rejected, rows = _hashed(concat([found.rejected, nameless]), seed), pick(rows, ~keyless)
+        rejected, rows = _hashed(concat([found.rejected, odd, nameless]), seed), pick(rows, ~keyless)
         marks = _marks([arrow(rows[n]) for n in rows.columns if n != WRITTEN], len(rows), seed)
         old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
         read = len(rows) + len(rejected)
@@ -81,18 +83,27 @@ class HrSource:
         return Snapshot(pick(rows, ~old), found.complete, rejected, read, int(old.sum()))
 
 
-def _with_custom(rows: pd.DataFrame, custom: Sequence[str]) -> pd.DataFrame:
+def _with_custom(rows: pd.DataFrame, key: str, custom: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``rows`` with the custom fields of HR's column for them, each as ``values.encoded`` writes it; and the rows that are rejected
+    because that column is not a JSON object."""
     if not custom:
-        return rows
-    found: list[dict[str, object]] = []
-    for text in strings(rows[CUSTOM]) if CUSTOM in rows else [None] * len(rows):
-        try:
-            value = msgspec.json.decode(text) if text else {}
-        except msgspec.DecodeError:
-            value = {}
-        found.append(value if isinstance(value, dict) else {})
-    fields = {name: pa.array([None if row.get(name) is None else str(row[name]) for row in found], pa.string()) for name in custom}
-    return rows.drop(columns=CUSTOM, errors="ignore").assign(**{name: frame({name: values})[name] for name, values in fields.items()})
+        return rows, of(REJECTED, [])
+    fields = [_custom_fields(text) for text in strings(rows[CUSTOM])] if CUSTOM in rows else [{}] * len(rows)
+    read = np.array([each is not None for each in fields], dtype=bool)
+    broken = rows.loc[~read, [key, CUSTOM]] if not read.all() else rows.iloc[:0, :0]
+    rejected = [(name, CUSTOM, "is not a JSON object of custom fields", text, None) for name, text in broken.itertuples(index=False)]
+    kept = pick(rows, read).drop(columns=CUSTOM, errors="ignore")
+    columns = {name: pa.array([each.get(name) for each in fields if each is not None], pa.string()) for name in custom}
+    return kept.assign(**{name: frame({name: values})[name] for name, values in columns.items()}), of(REJECTED, rejected)
+
+
+def _custom_fields(text: str | None) -> dict[str, str | None] | None:
+    """Custom field -> its value; ``None`` if the text is not a JSON object of such values."""
+    try:
+        found = json.loads(text) if text else {}
+        return {name: encoded(value) for name, value in found.items()} if isinstance(found, dict) else None
+    except ValueError:
+        return None
 
 
 def _marks(columns: Sequence[pa.Array], rows: int, seed: str) -> Hashes:

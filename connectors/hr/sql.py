@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import psycopg
 import pyarrow as pa
@@ -19,18 +18,20 @@ import sqlalchemy as sa
 from pyarrow.csv import WriteOptions, write_csv
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 
 from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
-from reconciliation.frame import ARROW, Kind, arrow, empty, frame, of, pick, strings
+from reconciliation.frame import Kind, arrow, empty, pick, strings
 from reconciliation.identifiers import identifier
 from reconciliation.plan import managed
 from reconciliation.receipts import RECEIPTS, as_found
-from reconciliation.snapshot import REJECTED, Snapshot
+from reconciliation.snapshot import Snapshot
+from reconciliation.values import NO_END
 
 from ..database import connect, migrate
 from . import Connector
+from .cells import typed
 from .schema import metadata
 
 COMMIT = 20000
@@ -49,6 +50,8 @@ class SqlSettings(BaseModel):
         "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
     )
 
+    no_end: frozenset[date] = Field(NO_END, description="dates that mean that there is no such date")
+
     @field_validator("updated_column", mode="before")
     @classmethod
     def _null(cls, value: object) -> object:
@@ -63,8 +66,10 @@ class SqlHr:
         TargetFailed: the database cannot be reached or its tables cannot be made.
     """
 
-    def __init__(self, url: str, batch: int = COMMIT, *, updated_column: str | None = "written_at") -> None:
-        self.batch = batch
+    def __init__(
+        self, url: str, batch: int = COMMIT, *, updated_column: str | None = "written_at", no_end: Collection[date] = NO_END
+    ) -> None:
+        self.batch, self.no_end = batch, no_end
         self.capabilities = capabilities(updated_column)
         try:
             self.engine = connect(url)
@@ -87,8 +92,8 @@ class SqlHr:
     ) -> Snapshot:
         """Rows of ``entity`` with its key and ``columns`` (name -> kind), each once; ``lookups`` and ``since`` as the port says.
 
-        A row that holds what is no date is rejected: SQLite keeps whatever somebody wrote, and one such row must not hide
-        the others.
+        A row with a cell that is not of its column's kind is rejected: SQLite keeps whatever somebody wrote, and one such row must
+        not hide the others.
         """
         with speaking(), self.engine.connect() as connection:
             return self.select(connection, entity, columns, lookups, since)
@@ -105,22 +110,25 @@ class SqlHr:
         table = _table(entity, columns)
         key = _key(table)
         kinds = {str(key.name): "text", **columns}
-        # Dates as text: Arrow reads them a column at a time, and what is none does not end the query.
-        statement = sa.select(*(sa.cast(table.c[n], sa.Text) if k in ("day", "moment") else table.c[n] for n, k in kinds.items()))
+        statement = sa.select(*(_as_it_is(table.c[n], k) for n, k in kinds.items()))
         if since is not None:
             # SQLite's own moments are texts of whole seconds, which sort before the same second with a fraction.
             low = since.astimezone(UTC).replace(tzinfo=None) - timedelta(seconds=1)
             statement = statement.where(table.c["written_at"] >= low)
         if lookups is None:
-            return _read(kinds, connection.execute(statement).all())
+            return self._typed(kinds, _rows(connection, statement))
         statement = statement.add_columns(*(sa.cast(table.c[n], sa.Text) for n in lookups))
         statements = [
             statement.where(_one_of(table, name, values[i : i + LOOKUP], connection.dialect.name))
             for name, values in lookups.items()
             for i in range(0, len(values), LOOKUP)
         ]
-        rows = list({row[0]: row for each in statements for row in connection.execute(each)}.values())
-        return _read(kinds, _found(table, list(kinds), lookups, rows))
+        rows = list({row[0]: row for each in statements for row in _rows(connection, each)}.values())
+        return self._typed(kinds, _found(table, list(kinds), lookups, rows))
+
+    def _typed(self, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Snapshot:
+        read, rejected = typed(kinds, rows, self.no_end)
+        return Snapshot(read, rejected=rejected)
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """None: the database says itself what it refuses."""
@@ -201,51 +209,24 @@ def _plain(changes: pd.DataFrame, name: str, key: sa.Column[Any]) -> pa.Array:
     return array.cast(pa.string()) if pa.types.is_temporal(array.type) else array
 
 
-def _read(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Snapshot:
-    values = list(zip(*rows, strict=True)) or [()] * len(kinds)
-    found: dict[str, pa.Array] = {}
-    wrong: dict[int, str] = {}
-    for (name, kind), column in zip(kinds.items(), values, strict=True):
-        if kind in ("day", "moment"):
-            found[name], bad = _dates(column, kind)
-            wrong = {**dict.fromkeys(bad, name), **wrong}
-        else:
-            found[name] = pa.array(column, ARROW[kind])
-    read = frame(found)
-    if not wrong:
-        return Snapshot(read)
-    broken = [
-        (rows[i][0], name, "is no date", json.dumps(dict(zip(kinds, rows[i], strict=True)), default=str), None)
-        for i, name in sorted(wrong.items())
-    ]
-    good = np.ones(len(read), dtype=bool)
-    good[list(wrong)] = False
-    return Snapshot(pick(read, good), rejected=of(REJECTED, broken))
+def _as_it_is(column: sa.Column[Any], kind: str) -> sa.ColumnElement[Any]:
+    """A column without the driver's reading of it: for SQLAlchemy any text in a Boolean is true, and an odd date ends the query."""
+    return sa.cast(column, sa.Text) if kind in ("day", "moment") else sa.type_coerce(column, sa.types.NullType())
 
 
-def _dates(texts: Sequence[str | None], kind: str) -> tuple[pa.Array, list[int]]:
-    """Days or UTC moments from ISO texts, null where there is none, and the places of the texts that are none."""
-    column = pa.array(texts, pa.string())
+def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[Any]:
+    """All rows. Where SQLite holds text that is not UTF-8, its bytes become half characters, which no reader accepts."""
     try:
-        return _parsed(column, kind), []
-    except pa.ArrowInvalid:
-        good = np.array([text is None or _is_date(text) for text in texts], dtype=bool)
-        places = [int(i) for i in np.flatnonzero(~good)]
-        mended = zip(texts, good, strict=True)
-        isolated = [datetime.fromisoformat(text).isoformat() if text is not None and ok else None for text, ok in mended]
-        return _parsed(pa.array(isolated, pa.string()), kind), places
-
-
-def _parsed(column: pa.Array, kind: str) -> pa.Array:
-    moment = column.cast(pa.timestamp("us"))
-    return moment.cast(pa.date32()) if kind == "day" else pc.assume_timezone(moment, "UTC")
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is None
-    except ValueError:
-        return False
+        return connection.execute(statement).all()
+    except OperationalError as error:
+        driver: Any = connection.connection.dbapi_connection
+        if connection.dialect.name != "sqlite" or "decode to UTF-8" not in str(error.orig):
+            raise
+        usual, driver.text_factory = driver.text_factory, lambda text: text.decode("utf-8", errors="surrogateescape")
+        try:
+            return connection.execute(statement).all()
+        finally:
+            driver.text_factory = usual
 
 
 def columns_of(entity: str) -> dict[str, Kind]:
@@ -260,7 +241,7 @@ def columns_of(entity: str) -> dict[str, Kind]:
 
 def _open(settings: SqlSettings, home: Path) -> SqlHr:
     url = settings.url.get_secret_value() if settings.url else f"sqlite:///{home.absolute() / 'hr.db'}"
-    return SqlHr(url, updated_column=settings.updated_column)
+    return SqlHr(url, updated_column=settings.updated_column, no_end=settings.no_end)
 
 
 def capabilities(updated_column: str | None) -> Capabilities:

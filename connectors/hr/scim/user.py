@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciliation.values import flag, moment, text
+
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 Resource = dict[str, Any]
@@ -50,7 +52,7 @@ def row(resource: Mapping[str, Any], columns: Sequence[str], key: str) -> dict[s
         if column in LISTED:
             found[column] = _text(_listed(resource, *LISTED[column]))
         elif column == "status":
-            found[column] = INACTIVE if resource.get("active") is False else ACTIVE
+            found[column] = INACTIVE if flag(resource.get("active")) is False else ACTIVE
         elif column == "written_at":
             found[column] = _moment(_at(resource, ("meta", "lastModified")))
         else:
@@ -164,15 +166,9 @@ def _copy(value: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise ValueError("an attribute is not text")
-    return value.strip() or None
+    return text(value)
 
 
 def _moment(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    found = datetime.fromisoformat(str(value))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = moment(value)
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
