@@ -104,6 +104,7 @@ def guarded(draft: Draft) -> list[str]:
         answered_for=figures.get("answered_for"),
         vanished=len(compared.gone),
         loaded=figures.get("loaded", 0),
+        emptied=compared.plan.emptied(),
         side=draft.spec.target_side,
     )
 
@@ -419,10 +420,11 @@ class _Run:
         """
         if read.vanished and read.read > 1:
             names = ", ".join(f"{self.spec.feed}.{name}" for name in read.vanished)
+            sparse = " If this tenant leaves out fields without a value, set HRSYNC_DIALECT__SPARSE=true."
             raise Misconfigured(
-                f"The feed has no field {names}, which {self.spec.name} needs; nothing was written",
+                f"{self.spec.source_side} sends no field {names}, which {self.spec.name} needs; nothing was written",
                 "The data engineer must look for a new name (hrsync doctor), a missing right of the service user, or take the field"
-                " out of the mapping. If this tenant leaves out fields without a value, set HRSYNC_DIALECT__SPARSE=true.",
+                f" out of the mapping.{sparse if self.spec.direction == 'to_hr' else ''}",
             )
 
     def _guard(self, draft: Draft) -> None:

@@ -56,6 +56,7 @@ def settings(prefix: str, model: type[BaseModel]) -> list[str]:
             lines += settings(f"{prefix}__{name.upper()}", inner)
             continue
         default: Any = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        default = ", ".join(map(str, default)) if isinstance(default, tuple) else default
         shown = "" if default in (None, {}, ()) else f"`{default}`" if default != "required" else "required"
         lines.append(f"| `{prefix}__{name.upper()}` | {shown} | {(field.description or '').replace('|', '/')} |\n")
     return lines

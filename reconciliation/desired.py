@@ -15,7 +15,7 @@ from . import awards
 from .frame import ARROW, arrow, concat, empty, fold, folded, frame, strings
 from .match import HELD, held, linked
 from .spec import FieldMap, ProcessSpec
-from .values import CUSTOM, READERS, decoded, shown
+from .values import CUSTOM, READERS, decoded, encoded, shown
 
 WAITS = {
     "to_hr": "waits until this user is an employee in HR",
@@ -64,8 +64,8 @@ def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> 
 
 def mapped(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
     """A field's values as the target writes them, and where a strict field has no counterpart for one."""
-    if field.source.startswith(CUSTOM):
-        return _of_custom(field, values)
+    if field.source.startswith(CUSTOM) != field.target.startswith(CUSTOM):
+        return _of_custom(field, values) if field.source.startswith(CUSTOM) else _as_custom(values)
     if not field.values:
         return values.cast(ARROW[field.kind]), np.zeros(len(values), dtype=bool)
     names = [fold(name) for name, _ in field.values]
@@ -90,6 +90,12 @@ def _of_custom(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[
             found.append(None)
             unknown[place] = True
     return pa.array(found, ARROW[field.kind]), unknown
+
+
+def _as_custom(values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """As :func:`mapped`, for an ordinary value that becomes a custom field."""
+    texts = values if pa.types.is_string(values.type) else values.cast(pa.string())
+    return pa.array([encoded(text) for text in strings(texts)], pa.string()), np.zeros(len(values), dtype=bool)
 
 
 def for_new(spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: np.ndarray[Any, np.dtype[np.bool_]]) -> pd.DataFrame:

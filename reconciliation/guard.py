@@ -8,6 +8,8 @@ from .spec import Guard
 
 FEW = 3
 """Closes of fewer rows are no sign of a feed that lies, however few rows there are."""
+SOME = 10
+"""A column that is emptied in fewer rows may have been emptied one by one."""
 
 
 def breaches(
@@ -18,6 +20,7 @@ def breaches(
     answered_for: int | None = None,
     vanished: int = 0,
     loaded: int = 0,
+    emptied: Mapping[str, int] | None = None,
     side: str,
 ) -> list[str]:
     """Why the plan is too large; empty if it is not. ``counts`` is kind of change -> rows.
@@ -25,7 +28,9 @@ def breaches(
     Creates are measured against all that the entity holds (``population``); below ``guard.population`` rows they are
     unlimited: a first load. Updates and closes are measured against the rows that the process answers for
     (``answered_for``; ``None``: all). A share of few rows says little about updates; of closes half of them is too much,
-    however few they are, from :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all.
+    however few they are, from :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all. emptied:
+    column -> rows in which the plan empties it; half of them, from :data:`SOME` on, is what a source does that has stopped sending
+    the column.
     """
     ours = population if answered_for is None else answered_for
     found = []
@@ -40,6 +45,9 @@ def breaches(
             found.append(f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}")
     if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
         found.append(f"{vanished} of the {loaded} records that were loaded are missing from the source")
+    for column, rows in (emptied or {}).items():
+        if rows >= SOME and rows * 2 >= ours:
+            found.append(f"{column} would be emptied in {rows} of {ours} rows in {side}")
     return found
 
 

@@ -26,9 +26,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, concat, empty, fold, folded, frame, pick, true
+from .frame import arrow, concat, empty, fold, folded, frame, pick, strings, true
 from .match import HELD, held
 from .spec import FieldMap, ProcessSpec
+from .values import CUSTOM, shown
 
 AGREED = {"key": "text", "field": "text", "value": "text"}
 """What both sides last agreed on: of an accessplanit record (``key``) a ``field`` by accessplanit's name."""
@@ -166,7 +167,9 @@ def _same(field: FieldMap, one: pa.Array, other: pa.Array) -> np.ndarray:
 
 
 def canonical(field: FieldMap, values: pa.Array) -> pa.Array:
-    """Values of the target with those that say the same made one (``FieldMap.alike``)."""
+    """Values of the target with those that say the same made one (``FieldMap.alike``): of a custom field the number 12 is the text 12."""
+    if field.target.startswith(CUSTOM):
+        return pa.array([shown(value) for value in strings(values)], pa.string())
     if not field.alike or not pa.types.is_string(values.type):
         return values
     place = pc.index_in(folded(values), value_set=pa.array([fold(value) for value, _ in field.alike], pa.string()))

@@ -48,6 +48,12 @@ class Plan:
         found = self.changes["kind"].value_counts()
         return {kind: int(found.get(kind, 0)) for kind in KINDS}
 
+    def emptied(self) -> dict[str, int]:
+        """Column -> rows in which an update takes its value away."""
+        both = self.changes[self.changes["kind"] == "update"].merge(self.before, on="key", suffixes=("", " (before)"))
+        lost = {name: int((both[name].isna() & both[f"{name} (before)"].notna()).sum()) for name in managed(self.changes)}
+        return {name: rows for name, rows in lost.items() if rows and name not in DERIVED}
+
 
 def managed(changes: pd.DataFrame) -> list[str]:
     """The managed columns of a plan's changes."""

@@ -25,6 +25,7 @@ from .plan import is_closed
 from .snapshot import Snapshot
 from .spec import ProcessSpec
 from .sweep import ORIGIN
+from .values import CUSTOM
 
 OPEN = {"key": "text", "hash": "hash", "stage": "text", "reason": "text"}
 """Entries of the quarantine: stage as in ``settle.QUARANTINE``, or ``discarded`` by a person."""
@@ -91,7 +92,7 @@ class View:
 
 def alike_of(spec: ProcessSpec) -> Alike:
     """What makes values of the target that say the same one."""
-    return {f.target: partial(canonical, f) for f in spec.fields if f.alike}
+    return {f.target: partial(canonical, f) for f in spec.fields if f.alike or f.target.startswith(CUSTOM)}
 
 
 def view(spec: ProcessSpec, inquiry: Inquiry, seen: Sighted, back: Background, zone: str) -> View:

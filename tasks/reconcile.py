@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from reconciliation.awards import is_due, without_contradictions
 from reconciliation.decisions import COURSE_DATES, judged, undecidable
 from reconciliation.desired import desired, for_new, in_doubt, waiting_for_person, with_siblings
+from reconciliation.errors import Misconfigured
 from reconciliation.frame import arrow, concat, empty, frame, pick, strings, true
 from reconciliation.identifiers import identifiers, mentioned
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
@@ -347,7 +348,14 @@ class _Comparison:
         return self._read(columns, None if whole else {name: _values(values) for name, values in asked.items()})
 
     def _read(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
-        return self.target.read(self.spec.entity, self._with_moment(columns), lookups)
+        found = self.target.read(self.spec.entity, self._with_moment(columns), lookups)
+        if found.vanished and len(found.frame) > 1:
+            names = ", ".join(f"{self.spec.entity}.{name}" for name in found.vanished)
+            raise Misconfigured(
+                f"{self.spec.target_side} does not show {names}, which {self.spec.name} needs; nothing was written",
+                "Give the service user the right to see it, or take it out of the mapping.",
+            )
+        return found
 
     def _with_moment(self, columns: Mapping[str, str]) -> dict[str, str]:
         return {**columns, **({self.spec.target_updated: "moment"} if self.spec.target_updated and columns else {})}

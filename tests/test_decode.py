@@ -123,7 +123,6 @@ GOOD = {"ID": "jasmit", "Forenames": "Jo", "Surname": "O'Brien", "Status": "Enab
         ({"MarketingOptIn": "perhaps"}, "marketing_opt_in", "neither true nor false"),
         ({"DateCreated": "2025-02-30T10:00:00"}, "created_at", "exists"),
         ({"DateCreated": "22/02/2025"}, "created_at", "ISO"),
-        ({"DateCreated": "2025-02-22T10:00:00+01:00"}, "created_at", "offset"),
         ({"DateCreated": "1066-10-14T09:00:00"}, "created_at", "1900"),
         ({"JobTitle": "a\u0000b"}, "job_title", "control"),
         ({"JobTitle": "a\bb"}, "job_title", "control"),

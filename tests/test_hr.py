@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from connectors.hr.cells import typed, unwritable
 from connectors.hr.sql import SqlHr
 from flows import awards_to_hr, users_to_hr
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
@@ -21,7 +22,7 @@ NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 COLUMNS = {"surname": "text", "email": "text", "marketing_opt_in": "flag", "source_created_at": "moment"}
 KEYED = {"employee_id": "text", **COLUMNS}
 ROW = st.tuples(
-    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=9),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]) | st.sampled_from("\t\n\r"), min_size=1, max_size=9),
     st.none() | st.sampled_from(["A@x.example", "b@x.example"]),
     st.none() | st.booleans(),
     st.none() | st.datetimes(datetime(1950, 1, 1), datetime(2150, 1, 1), timezones=st.just(UTC)),
@@ -51,6 +52,18 @@ def test_what_was_written_is_read_back_and_needs_nothing_more(
         again = reconcile(desired, hr.read("employees", COLUMNS, None).frame, "employee_id", COLUMNS, list(COLUMNS))
         assert len(again.changes) == 0
     assert hr.population("employees") == len(before.keys() | after.keys())
+
+
+@given(text=st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
+def test_what_could_not_be_read_back_is_not_written(text: str) -> None:
+    """A cell is written or refused by the same rule by which it is read or rejected."""
+    changes = of(
+        {"kind": "text", "key": "text", "fields": "text", "reason": "text", "surname": "text"}, [("create", "k", None, None, text)]
+    )
+    refused = unwritable(changes)["reason"].tolist()
+    read, rejected = typed({"employee_id": "text", "surname": "text"}, [("k", text)])
+    assert (refused, len(rejected)) in (([], 0), (["surname contains control characters"], 1))
+    assert read["surname"].tolist() == ([text] if not refused else [])
 
 
 def test_a_batch_with_a_bad_row_is_refused_whole(hr: SqlHr) -> None:

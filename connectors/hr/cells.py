@@ -12,10 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reconciliation.frame import ARROW, frame, of, pick
+from reconciliation.frame import ARROW, arrow, frame, of, pick, true
+from reconciliation.plan import managed
+from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED
 from reconciliation.values import CONTROL, NO_END, READERS, YEARS, day, moment
 
+CONTROL_BYTES = "[\x00-\x08\x0b\x0c\x0e-\x1f]"
+"""``values.CONTROL`` for Arrow, which holds no half characters."""
 RAW_KEPT = 4000
 """Characters of a rejected row that are kept with it."""
 
@@ -48,6 +52,17 @@ def typed(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]], no_end: Colle
     names = list(kinds)
     broken = [(_key(rows[place][0]), *wrong[place], raw(dict(zip(names, rows[place], strict=True))), None) for place in sorted(wrong)]
     return pick(read, good), of(REJECTED, broken)
+
+
+def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
+    """Receipts (``receipts.RECEIPTS``) of changes that hold text which no reader accepts: what is written must be readable."""
+    found: dict[str, str] = {}
+    for name in ("key", *managed(changes)):
+        column = arrow(changes[name])
+        if pa.types.is_string(column.type) and _holds_control(column):
+            odd = true(pc.match_substring_regex(column, CONTROL_BYTES))
+            found |= {str(key): f"{name} contains control characters" for key in changes["key"][odd] if str(key) not in found}
+    return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
 
 
 def raw(row: Mapping[str, Any]) -> str:
@@ -126,7 +141,9 @@ def _value(cell: Any, kind: str, no_end: Collection[date]) -> Any:
     if kind == "moment":
         said = moment(cell, no_end)
         return said if said is None else _utc(said)
-    return READERS[kind](cell)
+    said = READERS[kind](cell)
+    # Text stays as the system writes it: a key with space around it is found only so.
+    return cell if isinstance(cell, str) and kind == "text" else said
 
 
 def _utc(said: datetime) -> datetime:

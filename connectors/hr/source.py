@@ -80,7 +80,7 @@ class HrSource:
         old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
         read = len(rows) + len(rejected)
         rows = rows.assign(hash=frame({"hash": pa.array(marks)})["hash"])
-        return Snapshot(pick(rows, ~old), found.complete, rejected, read, int(old.sum()))
+        return Snapshot(pick(rows, ~old), found.complete, rejected, read, int(old.sum()), vanished=found.vanished)
 
 
 def _with_custom(rows: pd.DataFrame, key: str, custom: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -22,16 +22,16 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlche
 
 from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
-from reconciliation.frame import Kind, arrow, empty, pick, strings
+from reconciliation.frame import Kind, arrow, pick, strings
 from reconciliation.identifiers import identifier
 from reconciliation.plan import managed
-from reconciliation.receipts import RECEIPTS, as_found
+from reconciliation.receipts import as_found
 from reconciliation.snapshot import Snapshot
 from reconciliation.values import NO_END
 
 from ..database import connect, migrate
 from . import Connector
-from .cells import typed
+from .cells import typed, unwritable
 from .schema import metadata
 
 COMMIT = 20000
@@ -50,7 +50,7 @@ class SqlSettings(BaseModel):
         "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
     )
 
-    no_end: frozenset[date] = Field(NO_END, description="dates that mean that there is no such date")
+    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that mean that there is no such date")
 
     @field_validator("updated_column", mode="before")
     @classmethod
@@ -131,8 +131,8 @@ class SqlHr:
         return Snapshot(read, rejected=rejected)
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """None: the database says itself what it refuses."""
-        return empty(RECEIPTS)
+        """Receipts of changes with text that could not be read back; everything else the database refuses itself."""
+        return unwritable(changes)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Creates, updates and closes by upsert, in one transaction; of a key that comes twice the last row counts.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
 
 from reconciliation.errors import HrsyncError, Misconfigured
-from reconciliation.frame import arrow, of
+from reconciliation.frame import arrow, concat, of
 from reconciliation.identifiers import identifier
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
+from reconciliation.values import text
 
+from ..cells import raw, unwritable
 from . import BamboohrSettings, capabilities
 from .api import Api, Rejected
 from .trainings import expiry, frequency, keys, notes, unsupported, usual
@@ -61,7 +63,8 @@ class BambooHr:
         """Receipts of awards that BambooHR has no place for: unsupported."""
         if entity == "employees":
             lacking = changes["forenames"].isna() | changes["surname"].isna() if "forenames" in changes else changes["key"].isna()
-            return of(RECEIPTS, [(key, "failed", "has no forenames or no surname", None) for key in changes["key"][lacking]])
+            nameless = of(RECEIPTS, [(key, "failed", "has no forenames or no surname", None) for key in changes["key"][lacking]])
+            return concat([nameless, unwritable(changes[~lacking])])
         rows = _dicts(changes)
         fresh = self._new_types(rows)
         today = datetime.now(UTC).date()
@@ -107,23 +110,26 @@ class BambooHr:
         rejected: list[tuple[Any, ...]] = []
         self._ids = {}
         plain = {name: {identifier(v) for v in values} for name, values in (lookups or {}).items()}
-        for raw in rows:
-            row = {n: str(raw.get(names[n]) or "").strip() or None for n in wanted}
-            if "status" in row:
-                row["status"] = "Inactive" if str(row["status"]).lower() == "inactive" else "Active"
-            asked = lookups is None or any(identifier(str(row[n])) in values for n, values in plain.items() if row[n] is not None)
-            key = row["employee_id"]
-            if key is None or row["id"] is None:
-                if asked:
-                    rejected.append((None, "employeeNumber", "has no value: nobody can be told apart by it", json.dumps(raw), None))
+        vanished = tuple(n for n in columns if rows and not any(names[n] in record for record in rows))
+        twice = _several(str(record.get(names["employee_id"]) or "").strip() for record in rows)
+        for record in rows:
+            row, wrong = _row(record, {n: names[n] for n in wanted if n not in vanished})
+            key = row.get("employee_id")
+            asked = lookups is None or any(identifier(str(row[n])) in values for n, values in plain.items() if row.get(n) is not None)
+            if wrong is None and (key is None or row["id"] is None):
+                wrong = ("employeeNumber", "has no value: nobody can be told apart by it")
+                if not asked:
+                    continue
+            if key in twice:
+                wrong = wrong or ("employeeNumber", "is the number of several employees")
+            if wrong is not None:
+                rejected.append((key, *wrong, raw(record), None))
                 continue
-            if key in self._ids:
-                rejected.append((key, "employeeNumber", "is that of several employees", json.dumps(raw), None))
-                continue
-            self._ids[key] = row["id"]
+            self._ids[str(key)] = str(row["id"])
             if asked:
-                found.append((key, *(row[n] for n in columns)))
-        return Snapshot(of({"employee_id": "text", **columns}, found), complete, of(REJECTED, rejected))
+                found.append((key, *(row.get(n) for n in columns)))
+        read = of({"employee_id": "text", **columns}, found)
+        return Snapshot(read, complete, of(REJECTED, rejected), vanished=vanished)
 
     def _id(self, employee: str) -> str | None:
         if self._ids is None:
@@ -183,7 +189,7 @@ class BambooHr:
                     number, completed = int(record["id"]), date.fromisoformat(str(record["completed"])[:10])
                     kind = types.get(int(record["type"]))
                 except (KeyError, TypeError, ValueError):
-                    rejected.append((ours[0], "completed", "is no date, or its type is none", json.dumps(record), None))
+                    rejected.append((ours[0], "completed", "is not a valid date, or its training type is unknown", raw(record), None))
                     continue
                 until = expiries.get(ours[0]) if self.settings.expiry_table else expiry(completed, frequency(kind))
                 told = {"employee_id": person, "award_id": ours[1], "award_label": kind and kind.get("name"), "status": "Completed"}
@@ -276,6 +282,29 @@ class BambooHr:
         name = self.settings.category
         there = next((c for c in self.api.keyed("v1/training/category") if str(c.get("name")).lower() == name.lower()), None)
         return int((there or self.api.call("POST", "v1/training/category", {"name": name}))["id"])
+
+
+def _row(record: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[str, str | None], tuple[str, str] | None]:
+    """The columns of a person (column -> BambooHR's field) as far as they can be read, and (field, reason) of what cannot.
+
+    A field that other records have and this one lacks is not a field without a value: it would be emptied in accessplanit.
+    """
+    found: dict[str, str | None] = {}
+    for column, name in names.items():
+        if name not in record:
+            return found, (name, "is missing from the record")
+        try:
+            found[column] = text(record[name])
+        except ValueError as error:
+            return found, (name, str(error))
+    if "status" in found:
+        found["status"] = "Inactive" if str(found["status"]).lower() == "inactive" else "Active"
+    return found, None
+
+
+def _several(keys: Iterable[str]) -> set[str]:
+    """The keys that stand more than once."""
+    return {key for key, times in Counter(keys).items() if key and times > 1}
 
 
 def _dicts(changes: pd.DataFrame) -> list[dict[str, Any]]:

@@ -21,8 +21,9 @@ from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from ...transport import network, posting, retrying
+from ..cells import raw, unwritable
 from . import ScimSettings, capabilities
-from .user import CORE, ENTERPRISE, Resource, attributes, fitted, operations, row, with_values
+from .user import CORE, ENTERPRISE, Resource, attributes, fitted, key_of, operations, value_of, with_values
 
 FEW = 40
 """Maximum number of people to look up by filters; for more, all are read."""
@@ -110,15 +111,14 @@ class ScimHr:
         rows: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
         for resource in resources:
-            try:
-                found = row(resource, needed, self.settings.key)
-            except ValueError as error:
-                rejected.append((None, "(resource)", str(error), json.dumps(resource), None))
+            found, wrong = _row(resource, needed, self.settings.key)
+            if wrong is not None:
+                rejected.append((found.get("employee_id"), *wrong, raw(resource), None))
                 continue
             if found["employee_id"] is None:
                 if lookups is None or _meets(found, lookups):
                     field = "userName" if self.settings.key == "user_name" else "employeeNumber"
-                    rejected.append((None, field, "has no value: nobody can be told apart by it", json.dumps(resource), None))
+                    rejected.append((None, field, "has no value: nobody can be told apart by it", raw(resource), None))
                 continue
             old = since is not None and found["written_at"] is not None and found["written_at"] < since
             if not old and (lookups is None or _meets(found, lookups)):
@@ -127,8 +127,8 @@ class ScimHr:
         return Snapshot(of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows), complete, of(REJECTED, rejected))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """None: the server says itself what it refuses."""
-        return of(RECEIPTS, [])
+        """Receipts of changes with text that could not be read back; everything else the server refuses itself."""
+        return unwritable(changes)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """One operation for each change, in bulk where the server offers it; each row has a receipt of its own.
@@ -396,6 +396,21 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _row(resource: Any, columns: Sequence[str], key: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """``employee_id`` and ``columns`` of a user as far as they can be read, and (field, reason) of what cannot."""
+    found: dict[str, Any] = {}
+    name = "employee_id"
+    try:
+        if not isinstance(resource, dict):
+            raise ValueError("is not an object")
+        found[name] = key_of(resource, key)
+        for name in columns:
+            found[name] = value_of(resource, name)
+    except ValueError as error:
+        return found, (name, str(error))
+    return found, None
 
 
 def _meets(found: Mapping[str, Any], lookups: Mapping[str, Sequence[str]]) -> bool:

@@ -41,23 +41,28 @@ def attributes(column: str) -> str:
     return "active" if column == "status" else ".".join(PLACES[column])
 
 
-def row(resource: Mapping[str, Any], columns: Sequence[str], key: str) -> dict[str, Any]:
-    """``employee_id`` and ``columns`` of a user; ``None`` where it has no value. key: what is the ID, as the settings say.
+def key_of(resource: Mapping[str, Any], key: str) -> str | None:
+    """``employee_id`` of a user. key: what it is, as the settings say.
 
     Raises:
-        ValueError: it is not a user; the message names the attribute.
+        ValueError: it cannot be read.
     """
-    found: dict[str, Any] = {"employee_id": _text(_at(resource, ("userName",) if key == "user_name" else PLACES["employee_number"]))}
-    for column in columns:
-        if column in LISTED:
-            found[column] = _text(_listed(resource, *LISTED[column]))
-        elif column == "status":
-            found[column] = INACTIVE if flag(resource.get("active")) is False else ACTIVE
-        elif column == "written_at":
-            found[column] = _moment(_at(resource, ("meta", "lastModified")))
-        else:
-            found[column] = _text(_at(resource, PLACES[column]))
-    return found
+    return text(_at(resource, ("userName",) if key == "user_name" else PLACES["employee_number"]))
+
+
+def value_of(resource: Mapping[str, Any], column: str) -> Any:
+    """A column of a user, typed; ``None`` where it has no value.
+
+    Raises:
+        ValueError: it cannot be read; the message says why.
+    """
+    if column in LISTED:
+        return text(_listed(resource, *LISTED[column]))
+    if column == "status":
+        return INACTIVE if flag(resource.get("active")) is False else ACTIVE
+    if column == "written_at":
+        return _moment(_at(resource, ("meta", "lastModified")))
+    return text(_at(resource, PLACES[column]))
 
 
 def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resource:
@@ -73,7 +78,10 @@ def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resou
                 entries.append(entry)
             if entry is not None:
                 _put(entry, (part,), value)
-            new[attribute] = [e for e in entries if set(e) - {"type", "primary", "display"}]
+                # It was written from the parts as they were.
+                entry.pop("formatted", None)
+            parts = {p for a, _, p in LISTED.values() if a == attribute}
+            new[attribute] = [e for e in entries if e is not entry or parts & set(e)]
             if not new[attribute]:
                 del new[attribute]
         elif column == "status":
@@ -130,11 +138,11 @@ def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -
 
 
 def _entry(entries: Sequence[Any], kind: str) -> Any:
-    """The value of a type; of values without a type, as some servers have them, the one that is meant is that for work."""
-    found = next((e for e in entries if _kind(e) == kind), None)
-    if found is None and kind == "work" and not any(map(_kind, entries)):
-        found = next((e for e in entries if e.get("primary")), entries[0] if entries else None)
-    return found
+    """The value of a type, the primary one of several. Of values without a type, as some servers have them, the one for work is meant."""
+    some = [e for e in entries if _kind(e) == kind]
+    if not some and kind == "work" and not any(map(_kind, entries)):
+        some = list(entries)
+    return next((e for e in some if e.get("primary") is True), some[0] if some else None)
 
 
 def fitted(resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]) -> Resource:
@@ -163,10 +171,6 @@ def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _copy(inner) for name, inner in value.items()}
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _text(value: Any) -> str | None:
-    return text(value)
 
 
 def _moment(value: Any) -> datetime | None:

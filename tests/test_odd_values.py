@@ -1,0 +1,229 @@
+"""The table of odd values through every door: the right value or the right refusal, no crash, and the rows beside it load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.accessplanit.decode import Envelope, Shape, decode, hashes, holds_escapes
+from connectors.accessplanit.dialect import Dialect
+from connectors.accessplanit.rules import broken
+from connectors.hr.scim.user import value_of
+from connectors.hr.sql import SqlHr
+from reconciliation.frame import arrow, of
+from reconciliation.snapshot import Snapshot
+from reconciliation.values import READERS, decoded, encoded
+
+from . import odd_values as odd
+from .conftest import DIALECTS
+from .odd_values import No
+
+Table = Sequence[tuple[Any, Any]]
+BY_KIND: Mapping[str, Table] = {
+    "text": [*odd.TEXT, *odd.NUMBERS_AS_TEXT, *odd.NOT_TEXT],
+    "flag": odd.FLAGS,
+    "day": odd.DAYS,
+    "moment": odd.MOMENTS,
+    "number": odd.NUMBERS,
+}
+
+
+def test_there_are_enough_of_them() -> None:
+    assert sum(map(len, BY_KIND.values())) + len(odd.LISTS) >= 150
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_what_a_cell_says(kind: str) -> None:
+    for said, meant in BY_KIND[kind]:
+        if isinstance(meant, No):
+            with pytest.raises(ValueError, match=meant.because):
+                READERS[kind](said)
+        else:
+            found = READERS[kind](said)
+            assert _same(found, meant), (said, found)
+
+
+def _same(found: Any, meant: Any) -> bool:
+    if isinstance(meant, datetime) and isinstance(found, datetime) and found.tzinfo is None:
+        meant = meant.replace(tzinfo=None)
+    return bool(found == meant) and isinstance(found, bool) == isinstance(meant, bool)
+
+
+def check(read: Snapshot | tuple[Any, Any], column: str, table: Table) -> None:
+    """Row ``r<n>`` says the n-th line of the table."""
+    frame, rejected = (read.frame, read.rejected) if isinstance(read, Snapshot) else read
+    key = str(frame.columns[0])
+    values = dict(zip(frame[key], arrow(frame[column]).to_pylist(), strict=True))
+    reasons = dict(zip(rejected["key"], rejected["reason"], strict=True))
+    for number, (said, meant) in enumerate(table):
+        name = f"r{number}"
+        if isinstance(meant, No):
+            assert meant.because in reasons.get(name, f"{values.get(name)!r} was read"), said
+        else:
+            assert name in values, (said, reasons.get(name))
+            found = values[name].strip() or None if isinstance(values[name], str) else values[name]
+            assert found == meant, said
+    assert len(values) + len(reasons) == len(table)
+
+
+# -- accessplanit ------------------------------------------------------------------------------------------------------
+
+FIELDS = {"text": ("User", "job_title"), "flag": ("User", "marketing_opt_in"), "day": ("UserUserType", "valid_to")}
+FIELDS |= {"moment": ("User", "created_at"), "number": ("CourseDate", "spaces_left")}
+SOUND = {"Forenames": "Jo", "Surname": "Lee", "Status": "Enabled", "UserID": "u", "UserTypeID": "t"}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("kind", FIELDS)
+def test_through_a_feed_of_accessplanit(kind: str, dialect: str) -> None:
+    feed, column = FIELDS[kind]
+    # In a zone without summer time and offset, the table's moments are UTC.
+    spoken = DIALECTS[dialect].model_copy(update={"zone": "UTC", "sparse": True})
+    table = [(said, meant) for said, meant in BY_KIND[kind] if not isinstance(said, bytes)]
+    shape = Shape(feed, ["id", column], (), spoken)
+    check(_decoded(shape, [{"ID": f"r{n}", shape.wire[column]: said} for n, (said, _) in enumerate(table)], spoken), column, table)
+
+
+def test_a_custom_field_keeps_its_type() -> None:
+    dialect = Dialect(sparse=True)
+    shape = Shape("User", ["id"], ["CF_A"], dialect)
+    frame, rejected = _decoded(shape, [{"ID": f"r{n}", "CF_A": said} for n, (said, _) in enumerate(odd.LISTS)], dialect)
+    values = {
+        key: decoded(None if text is None else str(text)) for key, text in zip(frame["id"], arrow(frame["CF_A"]).to_pylist(), strict=True)
+    }
+    meant = {f"r{n}": value for n, (_, value) in enumerate(odd.LISTS) if not isinstance(value, No)}
+    assert values == meant
+    assert all(isinstance(values[key], type(value)) for key, value in meant.items())
+    assert rejected["key"].tolist() == [f"r{n}" for n, (_, value) in enumerate(odd.LISTS) if isinstance(value, No)]
+
+
+CUSTOM = st.recursive(
+    st.booleans()
+    | st.integers(-(10**9), 10**9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(CUSTOM)
+def test_the_text_of_a_custom_field_has_its_value_back(value: Any) -> None:
+    meant = value.strip() if isinstance(value, str) else value
+    found = decoded(encoded(value))
+    assert found == (meant if meant not in ("", []) else None)
+
+
+def _decoded(shape: Shape, records: list[dict[str, Any]], dialect: Dialect) -> tuple[Any, Any]:
+    page = json.dumps({dialect.results_key: records}).encode()
+    raws, _ = Envelope(dialect).split(page)
+    return decode(shape, raws, hashes(raws, 1), escapes=holds_escapes(page))
+
+
+@pytest.mark.parametrize(("column", "kind"), [("job_title", "text"), ("marketing_opt_in", "flag")])
+def test_what_is_written_to_accessplanit_can_be_read_there(column: str, kind: str) -> None:
+    """On the way back: a value goes out only if the feed's own model reads it again."""
+    table = [(said, meant) for said, meant in BY_KIND[kind] if isinstance(said, str) and "\ud800" not in said and "\udcfc" not in said]
+    rows = [(f"r{n}", "update", column, None, said) for n, (said, _) in enumerate(table)]
+    changes = of({"key": "text", "kind": "text", "fields": "text", "reason": "text", column: "text"}, rows)
+    refused = broken("User", changes, {}, lambda _: None)
+    assert {f"r{n}" for n, (_, meant) in enumerate(table) if isinstance(meant, No)} == set(refused)
+
+
+# -- HR ----------------------------------------------------------------------------------------------------------------
+
+ENTITIES = {"text": ("employees", "job_title"), "flag": ("employees", "marketing_opt_in")}
+ENTITIES |= {"day": ("awards", "completed_on"), "moment": ("employees", "source_created_at")}
+MANDATORY = {"employees": {"surname": "Lee"}, "awards": {"employee_id": "E1", "award_id": "A1"}}
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[SqlHr]:
+    opened = SqlHr(f"sqlite:///{tmp_path / 'hr.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+def test_through_sqlite(sqlite: SqlHr, kind: str) -> None:
+    """SQLite keeps in any column whatever somebody writes."""
+    entity, column = ENTITIES[kind]
+    # A half character cannot be bound: its bytes are written as text that is not UTF-8. A column of text turns numbers into text.
+    table = [
+        (said, meant)
+        for said, meant in BY_KIND[kind]
+        if not isinstance(said, dict) and not (kind == "text" and isinstance(said, int | float))
+    ]
+    more = MANDATORY[entity]
+    key = next(iter(sqlite.read(entity, {}, {}).frame.columns))
+    raw = sqlite.engine.raw_connection()
+    try:
+        for number, (said, _) in enumerate(table):
+            value = said.encode("utf-8", errors="surrogatepass") if isinstance(said, str) and _half(said) else said
+            mark = "CAST(? AS TEXT)" if isinstance(said, str) and _half(said) else "?"
+            names = ", ".join([key, *more, column])
+            raw.cursor().execute(
+                f"INSERT INTO {entity} ({names}) VALUES (?, {'?, ' * len(more)}{mark})", (f"r{number}", *more.values(), value)
+            )
+        raw.commit()
+    finally:
+        raw.close()
+    check(sqlite.read(entity, {column: kind}), column, table)
+
+
+def _half(text: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _read_alike(kind: str, said: Any, meant: Any) -> bool:
+    """Whether a text reaches a column of PostgreSQL as what the table says: the database has readings of its own for other forms."""
+    if not isinstance(said, str) or isinstance(meant, No) or meant is None:
+        return False
+    return kind not in ("day", "moment") or (not any(sign in said for sign in "Z+") and "-05:00" not in said)
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+def test_through_postgresql(postgresql: Callable[[], str], kind: str) -> None:
+    """PostgreSQL refuses most of what is odd itself; what it keeps is read as anywhere else."""
+    entity, column = ENTITIES[kind]
+    table = [(said, meant) for said, meant in BY_KIND[kind] if _read_alike(kind, said, meant)]
+    hr = SqlHr(postgresql())
+    try:
+        key = next(iter(hr.read(entity, {}, {}).frame.columns))
+        names = [key, *MANDATORY[entity], column]
+        cast = {"text": "text", "flag": "boolean", "day": "date", "moment": "timestamp"}[kind]
+        marks = ", ".join([f":{name}" for name in names[:-1]] + [f"CAST(:{column} AS {cast})"])
+        with hr.engine.begin() as connection:
+            for number, (said, _) in enumerate(table):
+                values = {key: f"r{number}", **MANDATORY[entity], column: said}
+                connection.execute(sa.text(f"INSERT INTO {entity} ({', '.join(names)}) VALUES ({marks})"), values)
+        check(hr.read(entity, {column: kind}), column, table)
+    finally:
+        hr.close()
+
+
+@pytest.mark.parametrize(("said", "meant"), odd.FLAGS)
+def test_through_scim(said: Any, meant: Any) -> None:
+    """``active``: no value is no statement that somebody has left."""
+    if isinstance(meant, No):
+        with pytest.raises(ValueError, match=meant.because):
+            value_of({"active": said}, "status")
+    else:
+        assert value_of({"active": said}, "status") == ("Inactive" if meant is False else "Active")
+
+
+@pytest.mark.parametrize(("said", "meant"), [*odd.TEXT, *odd.NUMBERS_AS_TEXT, *odd.NOT_TEXT])
+def test_text_through_scim(said: Any, meant: Any) -> None:
+    if isinstance(meant, No):
+        with pytest.raises(ValueError, match=meant.because):
+            value_of({"title": said}, "job_title")
+    else:
+        assert value_of({"title": said}, "job_title") == meant
