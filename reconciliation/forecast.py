@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .frame import arrow, frame, is_among, pick, true, with_columns
-from .job_roles import ASSIGNMENTS, COMPLIANT, assigned, compliance
+from .job_roles import ASSIGNMENTS, COMPLIANT, assigned, compliance, role_names
 
 BACK, AHEAD = 12, 12
 """Months before and after the day of which compliance is told."""
@@ -102,7 +102,7 @@ def over_time(
     for day in days:
         found = compliance(requirements, assignments, awards, targets, day, HORIZONS[-1])
         good = true(pc.is_in(arrow(found["state"]), value_set=pa.array(COMPLIANT)))
-        for role, group in pd.Series(good).groupby(found["job_role_label"].to_numpy(dtype=object)):
+        for role, group in pd.Series(good).groupby(role_names(found).to_numpy(dtype=object)):
             rows.append((day, str(role), len(group), int(group.sum())))
     columns = list(zip(*rows, strict=True)) or [()] * 4
     kinds = (pa.date32(), pa.string(), pa.int64(), pa.int64())

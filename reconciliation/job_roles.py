@@ -135,9 +135,14 @@ def _soon(day: date, days: int) -> date:
     return day + timedelta(days=days)
 
 
+def role_names(found: pd.DataFrame) -> pd.Series[str]:
+    """What each row's job role is called: its label, or its ID where nothing knows a label."""
+    return found["job_role_label"].fillna(found["job_role_id"]).rename("job role")
+
+
 def counted(found: pd.DataFrame) -> list[dict[str, object]]:
     """Job role -> how many stand in which state; no personal data."""
-    table = found.groupby(["job_role_label", "state"]).size().unstack(fill_value=0)
+    table = found.groupby([role_names(found), "state"]).size().unstack(fill_value=0)
     states = [s for s in ("held", "expiring", "targeted", "expired", "missing", UNKNOWN) if s in table.columns]
     rows: list[dict[str, object]] = []
     for role, row in table.iterrows():

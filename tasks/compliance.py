@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from reconciliation.ask import Ask
-from reconciliation.errors import SourceFailed, TargetFailed
+from reconciliation.errors import CredentialsRefused, Misconfigured, SourceFailed, TargetFailed
 from reconciliation.frame import arrow, concat, empty, fold, folded, frame, pick, strings, true
 from reconciliation.job_roles import (
     ASSIGNMENTS,
@@ -68,6 +68,9 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
     read = source.read("AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NOTHING, "0")
     if not read.complete or len(read.rejected):
         raise SourceFailed("What job roles require could not be read in full", STAYS)
+    requirements = labelled(
+        source, labelled(source, read.frame, "award_id", "award_label", "Award"), "user_type_id", "user_type_label", "UserType"
+    )
     people = in_full(hr, "employees", PEOPLE)
     left = true(pc.is_in(folded(arrow(people.frame["status"])), pa.array([fold(text) for text in leavers], pa.string())))
     active = pick(people.frame, ~left)
@@ -78,7 +81,21 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
         for entity, rows in (("employees", people), ("assignments", assignments), ("award_targets", targets))
     ]
     held = assignments.frame[assignments.frame["employee_id"].isin(active["employee_id"])].reset_index(drop=True)
-    return Needs(read.frame, held, targets.frame, active, everybody, concat(doubts))
+    return Needs(requirements, held, targets.frame, active, everybody, concat(doubts))
+
+
+def labelled(source: Source, rows: pd.DataFrame, key: str, label: str, feed: str) -> pd.DataFrame:
+    """``rows`` with the labels that they lack, from the feed that has them; a feed that cannot be read gives none."""
+    lacking = rows[label].isna() & rows[key].notna()
+    if not lacking.any():
+        return rows
+    try:
+        asked = Ask(keys=tuple(str(each) for each in rows.loc[lacking, key].unique()), skip_known=False)
+        named = source.read(feed, ["id", "label"], (), asked, NOTHING, "0").frame
+    except (CredentialsRefused, Misconfigured, SourceFailed):
+        return rows
+    labels = rows[[key]].merge(named.drop_duplicates("id"), left_on=key, right_on="id", how="left")["label"]
+    return rows.assign(**{label: rows[label].fillna(labels)})
 
 
 def in_full(hr: Target, entity: str, columns: Mapping[str, str]) -> Snapshot:

@@ -416,6 +416,18 @@ def test_compliance_says_who_lacks_what_as_of_a_day(configured: Side) -> None:
     assert date.fromisoformat(str(still[0]["as_of"])[:10]) in (later, side.sandbox.now().date())
 
 
+def test_names_that_the_requirements_lack_are_taken_from_where_they_are(configured: Side) -> None:
+    side = configured
+    with side.sandbox.engine.begin() as connection:
+        connection.exec_driver_sql('UPDATE "AwardUserType" SET "AwardLabel" = NULL, "UserTypeLabel" = NULL')
+    everything(side)
+    found = side.rows("role_compliance")
+    awards = {row["ID"]: row["Label"] for row in there(side, 'SELECT "ID", "Label" FROM "Award"')}
+    roles = {row["ID"]: row["Label"] for row in there(side, 'SELECT "ID", "Label" FROM "UserType"')}
+    assert found
+    assert all((r["award_label"], r["job_role_label"]) == (awards[r["award_id"]], roles[r["job_role_id"]]) for r in found)
+
+
 def test_law_1_compliance_of_people_in_doubt_stays_as_it_was_published(configured: Side) -> None:
     side = configured
     chosen = PROCESSES["role_compliance"]

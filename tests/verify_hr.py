@@ -58,6 +58,11 @@ def day(value: object) -> str | None:
     return str(value)[:10] if value else None
 
 
+def lines(value: object) -> object:
+    """What the vendor writes as HTML stands in HR as lines of text."""
+    return value.replace("<br />", "\n") if isinstance(value, str) else value
+
+
 def utc(value: object) -> str | None:
     if not value:
         return None
@@ -107,7 +112,7 @@ def compare(sandbox: str, hr: str, today: date, *, updated: bool = True) -> list
     for key in sorted(in_scope & employees.keys()):
         row = {**employees[key], "status": MEANS.get(str(employees[key]["status"]), employees[key]["status"])}
         for column, source in USER.items():
-            if (row[column] or None) != (users[key][source] or None):
+            if (row[column] or None) != (lines(users[key][source]) or None):
                 problems.append(f"employee of {key}: {column}")
         if updated and employees[key]["source_created_at"] != utc(users[key]["DateCreated"]):
             problems.append(f"employee of {key}: source_created_at")

@@ -8,6 +8,8 @@ of what the model accepts, with equal values; whatever it does not accept goes t
 
 from __future__ import annotations
 
+import codecs
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -27,10 +29,10 @@ from reconciliation.errors import Misconfigured, SourceFailed
 from reconciliation.frame import ARROW, Kind, frame, of, tidy, true, utc
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import REJECTED
-from reconciliation.values import LONGEST, YEARS, encoded
+from reconciliation.values import LONGEST, YEARS, encoded, number
 
 from .dialect import Dialect
-from .feeds import EMAIL, FEEDS, Custom, Record, constraints, kinds
+from .feeds import EMAIL, FEEDS, MARKUP, Custom, Record, constraints, kinds
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
@@ -154,7 +156,8 @@ class Shape:
             if name in self.custom:
                 found[name] = pa.array([encoded(value) for value in column], pa.string())
             elif kind == "text":
-                found[name] = tidy(pa.array(column, pa.string()))
+                texts = pa.array(column, pa.string())
+                found[name] = tidy(_as_lines(texts) if MARKUP in self.model.model_fields[name].metadata else texts)
             elif kind == "moment":
                 found[name] = self._moments(column, by_model)
             else:
@@ -227,6 +230,14 @@ def _loads(text: bytes) -> Any:
     return json.loads(text.decode("utf-8", errors="surrogateescape"))
 
 
+def _as_lines(texts: pa.Array) -> pa.Array:
+    """Text of several lines, which the vendor writes with ``<br />`` and entities."""
+    lines = pc.replace_substring_regex(texts, r"(?i)\s*<br\s*/?>\s*", "\n")
+    if not pc.any(pc.match_substring(lines, "&")).as_py():
+        return lines
+    return pa.array([None if text is None else html.unescape(text) for text in lines.to_pylist()], pa.string())
+
+
 def _ending(dates: pa.Array, no_end: frozenset[date]) -> pa.Array:
     """Days or naive moments, null where they mean "no end"."""
     days = dates.cast(pa.date32()) if pa.types.is_timestamp(dates.type) else dates
@@ -240,7 +251,7 @@ class Envelope:
     def __init__(self, dialect: Dialect) -> None:
         keys: list[Any] = [("rows", list[msgspec.Raw], msgspec.field(name=dialect.results_key))]
         if dialect.count_key:
-            keys.append(("count", int | None, msgspec.field(name=dialect.count_key, default=None)))
+            keys.append(("count", int | str | None, msgspec.field(name=dialect.count_key, default=None)))
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Envelope", keys, kw_only=True))
         self._key, self._count = dialect.results_key, dialect.count_key
 
@@ -250,13 +261,14 @@ class Envelope:
         Raises:
             SourceFailed: no rows stand where they should: an error, not an empty feed.
         """
+        page = page.removeprefix(codecs.BOM_UTF8)
         try:
             found = self._decoder.decode(page)
         except msgspec.ValidationError:
             raise self._no_list() from None
         except msgspec.DecodeError:
             return self._split_leniently(page)
-        return found.rows, getattr(found, "count", None)
+        return found.rows, _count(getattr(found, "count", None))
 
     def _split_leniently(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
         """A page that is no strict JSON because of one record: half a character, or bytes that are no UTF-8.
@@ -270,14 +282,22 @@ class Envelope:
             raise self._no_list() from None
         if not isinstance(rows, list):
             raise self._no_list()
-        count = body.get(self._count) if self._count else None
-        return [msgspec.Raw(json.dumps(row).encode()) for row in rows], count if isinstance(count, int) else None
+        count = _count(body.get(self._count)) if self._count else None
+        return [msgspec.Raw(json.dumps(row).encode()) for row in rows], count
 
     def _no_list(self) -> SourceFailed:
         return SourceFailed(
             f"accessplanit answered without a list under '{self._key}'",
             "The data engineer must run 'hrsync doctor' and compare the dialect's results_key with the answer.",
         )
+
+
+def _count(said: Any) -> int | None:
+    """A total, which may be written as text; ``None`` if there is none that can be read."""
+    try:
+        return number(said)
+    except ValueError:
+        return None
 
 
 def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:

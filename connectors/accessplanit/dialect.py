@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -64,6 +65,15 @@ class Dialect(BaseModel):
     def _null(cls, value: object) -> object:
         """The text ``null`` in an environment variable stands for no value."""
         return None if value == "null" else value
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError):
+            raise ValueError("is not a zone of the IANA database, such as Europe/London") from None
+        return value
 
     @classmethod
     def assumptions(cls) -> dict[str, tuple[str, str]]:

@@ -19,6 +19,8 @@ from reconciliation import values
 from reconciliation.frame import Kind, fold
 from reconciliation.values import LONGEST
 
+MARKUP = "markup"
+"""Marks text that the vendor writes as HTML: lines are parted by ``<br />``."""
 EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
 
 
@@ -149,7 +151,7 @@ class User(Record):
     access_role: Text = Field(None, alias="MainRoleLabel")
     job_title: Text = Field(None, alias="JobTitle")
     status: Required = Field(alias="Status")
-    full_address: Text = Field(None, alias="FullAddress")
+    full_address: Annotated[Text, MARKUP] = Field(None, alias="FullAddress")
     email: Email = Field(None, alias="Email")
     phone: Text = Field(None, alias="Phone")
     mobile: Text = Field(None, alias="Mobile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -311,22 +312,43 @@ def speaking() -> Iterator[None]:
     try:
         yield
     except (IntegrityError, DataError) as error:
-        raise Refused(_reason(error)) from None
+        raise Refused(_reason(error.orig)) from None
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
         # What goes past SQLAlchemy for speed has errors of its own.
-        raise Refused(str(error).splitlines()[0]) from None
+        raise Refused(_reason(error)) from None
     except (SQLAlchemyError, sqlite3.Error, psycopg.OperationalError) as error:
         raise _unreachable(error) from None
     except psycopg.Error as error:
         if str(error.sqlstate or "")[:2] not in OF_THE_ROW:
             raise _unreachable(error) from None
-        raise Refused(str(error.diag.message_primary or type(error).__name__)) from None
+        raise Refused(_reason(error)) from None
 
 
-def _reason(error: IntegrityError | DataError) -> str:
-    """Why the database refused a row, without the row's values."""
-    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
-    return str(primary or str(error.orig).splitlines()[0])
+OURS = re.compile(r"(?:NOT NULL|UNIQUE|CHECK|FOREIGN KEY) constraint failed(?:: [\w., ]+)?")
+"""What SQLite says of a constraint: names only. A trigger may say anything."""
+STATES = {
+    "23502": "NOT NULL constraint failed",
+    "23503": "FOREIGN KEY constraint failed",
+    "23505": "UNIQUE constraint failed",
+    "23514": "CHECK constraint failed",
+    "22001": "a value is too long",
+    "22003": "a number is out of range",
+    "22007": "a value is not a valid date",
+    "22008": "a date is out of range",
+    "22021": "a text holds characters that the database does not keep",
+    "22P02": "a value is not of the column's kind",
+}
+"""SQLSTATE -> what it means. The server's own words may hold the row's values."""
+
+
+def _reason(error: Any) -> str:
+    """Why the database refused a row: our words and names of columns, never a value."""
+    state, diag = getattr(error, "sqlstate", None), getattr(error, "diag", None)
+    if state is None:
+        found = OURS.match(str(error))
+        return found[0] if found else "the database refuses the row"
+    where = ".".join(name for name in (getattr(diag, "table_name", None), getattr(diag, "column_name", None)) if name)
+    return f"{STATES.get(state, f'the database refuses the row ({state})')}{f': {where}' if where else ''}"
 
 
 def _unreachable(error: Exception) -> TargetFailed:

@@ -15,9 +15,10 @@ from pyarrow.csv import write_csv
 from reconciliation.classes import OUTSIDE, QUARANTINED, UNLINKED
 from reconciliation.findings import Findings
 from reconciliation.forecast import Forecast
-from reconciliation.frame import arrow
+from reconciliation.frame import arrow, strings
 
 from ..checkpoints import Folder
+from ..spreadsheet import defused
 from . import charts
 
 SHOWN = 300
@@ -157,9 +158,16 @@ def _records(table: pd.DataFrame) -> list[dict[str, object]]:
 
 def _csv(table: pd.DataFrame) -> bytes:
     out = io.BytesIO()
-    write_csv(pa.table({name: arrow(table[name]) for name in table.columns}), out)
+    write_csv(pa.table({name: _harmless(arrow(table[name])) for name in table.columns}), out)
     # Excel takes a file without this mark for one in the local code page.
     return b"\xef\xbb\xbf" + out.getvalue()
+
+
+def _harmless(column: pa.Array) -> pa.Array:
+    """A column whose text no spreadsheet takes for a formula."""
+    if not pa.types.is_string(column.type):
+        return column
+    return pa.array([None if text is None else defused(text) for text in strings(column)], pa.string())
 
 
 def _moment(value: datetime | None) -> str:

@@ -15,6 +15,8 @@ from . import BamboohrSettings
 
 PAGE = 1000
 """Rows of a dataset in one answer, the most there are."""
+PASSES = 3
+"""Times that everybody is read while people come and go."""
 AGAIN = "The operator must look at the account, then run again; nothing was lost."
 
 
@@ -46,8 +48,19 @@ class Api:
         """Closes the connection."""
         self._http.close()
 
-    def people(self, fields: Sequence[str], size: int = PAGE, pages: int | None = None) -> tuple[list[dict[str, str]], int, bool]:
-        """(rows, all of them there are, whether these are all): field -> text, ``""`` for none."""
+    def everybody(self, fields: Sequence[str]) -> tuple[list[dict[str, Any]], bool]:
+        """(people, whether these are all): field -> what BambooHR says.
+
+        Pages have no overlap that would show a shift: of several pages the IDs are read once more, until they are the same.
+        """
+        for _ in range(PASSES):
+            rows, total, whole = self.people(fields)
+            if len(rows) <= PAGE or [row.get("id") for row in self.people(["id"])[0]] == [row.get("id") for row in rows]:
+                return rows, whole and len(rows) == total
+        return rows, False
+
+    def people(self, fields: Sequence[str], size: int = PAGE, pages: int | None = None) -> tuple[list[dict[str, Any]], int, bool]:
+        """(rows, all of them there are, whether these are all) of one pass."""
         rows: list[dict[str, str]] = []
         page = 1
         while True:

@@ -105,7 +105,7 @@ class BambooHr:
     def _people(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
         names = {**self._names, "employee_number": self._names["employee_id"]}
         wanted = list(dict.fromkeys(["id", "employee_id", *columns, *(lookups or {})]))
-        rows, _, complete = self.api.people(list(dict.fromkeys(names[n] for n in wanted)))
+        rows, complete = self.api.everybody(list(dict.fromkeys(names[n] for n in wanted)))
         found: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
         self._ids = {}

@@ -25,8 +25,12 @@ from ..cells import raw, unwritable
 from . import ScimSettings, capabilities
 from .user import CORE, ENTERPRISE, Resource, attributes, fitted, key_of, operations, value_of, with_values
 
+PASSES = 3
+"""Times that everybody is read while the users move."""
 FEW = 40
 """Maximum number of people to look up by filters; for more, all are read."""
+KINDS = frozenset({"invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue"})
+"""Kinds of errors (RFC 7644, 3.12). Anything else in their place is the server's own text."""
 IN_ONE = 10
 """Values in one filter: it travels in the URL."""
 
@@ -235,16 +239,28 @@ class ScimHr:
 
         The size of a page is left to the server, for there is one that fails when it is asked for.
         """
-        found: dict[str, Resource] = {}
-        read = 0
-        while True:
-            total, page = self._page(text, read + 1)
-            fresh = {str(r.get("id")): r for r in page if isinstance(r, dict)}
-            before = len(found)
-            found.update(fresh)
-            read += len(page)
-            if read >= total or not page or len(found) == before:
-                return list(found.values()), len(found) >= total
+        for _ in range(PASSES):
+            resources, steady = self._once(text)
+            if steady:
+                break
+        return resources, steady
+
+    def _once(self, text: str | None) -> tuple[list[Resource], bool]:
+        """One pass, and whether it was not disturbed: each page begins with the last user of the one before, and the total stays."""
+        total, page = self._page(text, 1)
+        found = list(page)
+        while page and len(found) < total:
+            again, page = self._page(text, len(found))
+            if again != total or not page or _id_of(page[0]) != _id_of(found[-1]):
+                return found, False
+            if len(page) == 1:
+                # A server that gives one user at a time leaves no room for the overlap.
+                again, page = self._page(text, len(found) + 1)
+                found += page
+            else:
+                found += page[1:]
+        names = [_id_of(resource) for resource in found]
+        return found, len(found) >= total and len(set(names)) == len(names)
 
     def _page(self, text: str | None, start: int) -> tuple[int, list[Resource]]:
         parameters = {"filter": text, "startIndex": start if start > 1 else None}
@@ -355,7 +371,7 @@ class ScimHr:
             return key, "failed", "was changed on the SCIM server in the meantime; the next run looks at it again", None
         if status == 404:
             return key, "failed", "is no longer on the SCIM server", None
-        return key, "failed", f"the SCIM server refused it ({status}{f', {kind}' if isinstance(kind, str) else ''})", None
+        return key, "failed", f"the SCIM server refused it ({status}{f', {kind}' if kind in KINDS else ''})", None
 
     def _fatal(self, status: int) -> None:
         """Raises what is a fault of the server, not of a row.
@@ -396,6 +412,10 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _id_of(resource: Any) -> str:
+    return str(resource.get("id")) if isinstance(resource, dict) else json.dumps(resource)
 
 
 def _row(resource: Any, columns: Sequence[str], key: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
