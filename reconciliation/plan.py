@@ -23,6 +23,7 @@ DERIVED = {"state", "superseded_by"}
 """Columns that follow from other records and from the day, not from the record alone."""
 NEW, CHANGED = "was new", "had changed"
 EDITED = "was changed where it was loaded to; the record itself has not changed"
+MENDS = "could not be read there: the source's value takes the place of what is amiss"
 FOLLOWS = "follows from other records or from the day"
 LEFT, GONE, AWAY = "has left the scope", "is no more in the source", "belongs to somebody else now"
 """Why a row is changed."""
@@ -146,7 +147,7 @@ def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
     reason = pc.if_else(true(pc.is_in(keys, value_set=known)), EDITED, CHANGED)
     reason = pc.if_else(pa.array(follows), FOLLOWS, reason)
     reason = pc.if_else(pc.equal(kinds, "create"), NEW, reason)
-    given = pc.if_else(pc.equal(kinds, "close"), arrow(plan.changes["reason"]), reason)
+    given = pc.if_else(pc.is_valid(arrow(plan.changes["reason"])), arrow(plan.changes["reason"]), reason)
     return replace(plan, changes=plan.changes.assign(reason=frame({"reason": given})["reason"]))
 
 
@@ -180,6 +181,31 @@ def closing(
     )
     before = frame({"key": arrow(rows[key]), **{name: arrow(rows[name]) for name in columns}})
     return _plan(concat([plan.changes, added]), concat([plan.before, before]), plan.unchanged, plan.withheld)
+
+
+def mending(plan: Plan, wanted: pd.DataFrame, rejected: pd.DataFrame, key: str, columns: Mapping[str, str], ours: Sequence[str]) -> Plan:
+    """``plan`` with updates of rows that the target has and that cannot be read there: of each the one column that is amiss.
+
+    For a target that is sent single columns only. ``wanted``: ``key`` and ``columns``. ``rejected``: the target's
+    ``snapshot.REJECTED``. ours: the columns whose value the source may decide. What stands there now is not known: ``before`` has
+    no row for these, and their records stay withheld until they can be compared.
+    """
+    amiss = rejected[rejected["key"].notna() & rejected["field"].isin(list(ours))].drop_duplicates("key")[["key", "field"]]
+    rows = wanted.rename(columns={key: "key"}).merge(amiss, on="key")
+    rows = rows[~rows["key"].isin(plan.changes["key"])].reset_index(drop=True)
+    if not len(rows):
+        return plan
+    count = len(rows)
+    added = frame(
+        {
+            "kind": pa.array(["update"] * count, pa.string()),
+            "key": arrow(rows["key"]),
+            "fields": arrow(rows["field"]),
+            "reason": pa.array([MENDS] * count, pa.string()),
+            **{name: arrow(rows[name]) for name in columns},
+        }
+    )
+    return _plan(concat([plan.changes, added]), plan.before, plan.unchanged, plan.withheld)
 
 
 def is_closed(rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Alike) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -83,7 +83,7 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     gone_keys = arrow(compared.gone["key"])
     left_scope = arrow(plan.changes["key"]).filter(pa.array(true(pc.equal(arrow(plan.changes["reason"]), LEFT))))
     # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
-    read_rows = pa.concat_arrays([target_keys, left_scope])
+    read_rows = pa.concat_arrays([target_keys.filter(pa.array(~withheld)), left_scope])
     reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(compared.reported)
     unsure = held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", f"{spec.target_side} could not be read in full")
     # Without a hash: such a row does not rest until an attempt is due, it is looked at again as soon as it is read.

@@ -19,7 +19,7 @@ from reconciliation.frame import arrow, concat, empty, frame, pick, strings, tru
 from reconciliation.identifiers import identifiers, mentioned
 from reconciliation.match import HELD, LINKS, PROVISIONAL, Matched, by_identity, by_rules, held, linked, proposed
 from reconciliation.ownership import AGREED, Decided, closed_as, decide
-from reconciliation.plan import AWAY, GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, reconcile
+from reconciliation.plan import AWAY, GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, mending, reconcile
 from reconciliation.ports import Hashes, Marks, Store, Target
 from reconciliation.scope import in_scope, meets
 from reconciliation.settle import Compared, positions
@@ -148,6 +148,9 @@ class _Comparison:
         wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
         doubtful = self._doubtful(current, data, wanted)
         plan = reconcile(wanted, current.frame, key, self.columns, spec.compared(), doubtful=doubtful, alike=self.alike)
+        if spec.direction == "from_hr" and current.complete and not spec.decisions:
+            ours = [f.target for f in spec.fields if f.compare and f.owner != "target"]
+            plan = mending(plan, wanted, current.rejected, key, self.columns, ours)
         pairs = positions(data, spec.key, concat([wanted, ended]), key)
         unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), self.known)))
         plan = because(plan, unchanged_records, arrow(pairs["key"]))

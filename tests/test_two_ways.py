@@ -416,6 +416,21 @@ def test_compliance_says_who_lacks_what_as_of_a_day(configured: Side) -> None:
     assert date.fromisoformat(str(still[0]["as_of"])[:10]) in (later, side.sandbox.now().date())
 
 
+def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(configured: Side) -> None:
+    side = configured
+    everything(side)
+    key, user_id = linked(side)
+    with side.sandbox.engine.begin() as connection:
+        connection.exec_driver_sql('UPDATE "User" SET "Address" = ? WHERE "ID" = ?', ("1 High St\x0bFlat 2", user_id))
+    hr(side, "UPDATE employees SET address = '1 High St, Flat 2', job_title = 'Rigger' WHERE employee_id = ?", key)
+    process = PROCESSES["users_from_hr"].scoped()
+    report = side.run(process)
+    assert (report.outcomes["updated"], report.outcomes["held"], report.adds_up()) == (1, 1, True)
+    assert one(side, user_id)["Address"] == "1 High St, Flat 2"
+    side.run(process)
+    assert one(side, user_id)["JobTitle"] == "Rigger", "the rest follows when the record can be read"
+
+
 def test_names_that_the_requirements_lack_are_taken_from_where_they_are(configured: Side) -> None:
     side = configured
     with side.sandbox.engine.begin() as connection:
