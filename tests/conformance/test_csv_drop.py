@@ -121,6 +121,16 @@ def test_what_could_not_be_delivered_is_delivered_first(tmp_path: Path, files: P
     assert [f.name for f in sorted((files / "to_hr").iterdir())] == ["employees-00000001.csv", "employees-00000001.csv.manifest.json"]
 
 
+def test_what_is_remembered_of_deliveries_is_limited(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.hr.csv_drop.system.REMEMBERED", 2)
+    for number in range(5):
+        system = drop(tmp_path)
+        People(system).write(somebody("E1", job_title=f"Grade {number}"))
+    with system.mirror.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT sequence FROM delivery ORDER BY sequence").scalars().all() == [4, 5]
+    assert len(list((files / "to_hr").glob("*.csv"))) == 5
+
+
 @pytest.mark.parametrize("place", range(1, 4))
 def test_killed_anywhere_in_a_delivery_nothing_half_is_taken_for_whole(
     tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch, place: int
@@ -405,6 +415,7 @@ def test_a_mended_file_ends_what_was_wrong_with_it(box: Box) -> None:
         (b"N" * 140_000 + b",Beck,Left", None, "employee_id", "has more than 131072 characters"),
         (b"N" * 300 + b",Beck,Left", None, "employee_id", "has more than 200 characters"),
         (b" employee_id , surname,status", None, "(line)", "repeats the header"),
+        ("\ufeffemployee_id,surname,status".encode(), None, "(line)", "repeats the header"),
         (b"N2,\0", "N2", "(line)", "has 2 cells instead of 3"),
     ],
     ids=lambda value: str(value)[:20],

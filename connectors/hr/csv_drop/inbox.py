@@ -34,6 +34,18 @@ class Waiting:
     has_manifest: bool
 
 
+@dataclass(frozen=True)
+class Look:
+    """An inbox at one moment."""
+
+    files: list[Waiting]
+    """In the order in which they count: by time, then by name as people count (2 before 10)."""
+    pauses: dict[str, float]
+    """Name -> seconds for which a file must still be left alone; 0: it has come to rest, or has a manifest."""
+    strays: int
+    """CSV files whose name begins with no entity."""
+
+
 def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
     """Takes in the answer files that are complete, the oldest first, each in one transaction; then archives it.
 
@@ -44,39 +56,31 @@ def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
     Raises:
         TargetFailed, CredentialsRefused: the inbox cannot be read.
     """
-    files, pauses = _look(mirror, place, settings)
-    pause = max(pauses.values(), default=0.0)
+    seen = _look(mirror, place, settings)
+    pause = max(seen.pauses.values(), default=0.0)
     if 0 < pause <= PATIENCE:
         time.sleep(pause)
-        files, pauses = _look(mirror, place, settings)
-    unfinished: set[str] = set()
-    for file in files:
-        if pauses.get(file.entry.name):
-            unfinished.add(file.entity)
-        if file.entity not in unfinished:
+        seen = _look(mirror, place, settings)
+    if seen.strays:
+        log.warning("%d CSV files in the inbox are not read: begin their names with an entity, or remove them", seen.strays)
+    unfinished = {file.entity: file for file in reversed(seen.files) if seen.pauses[file.entry.name]}
+    for file in seen.files:
+        if file.entity not in unfinished or _order(file) < _order(unfinished[file.entity]):
             _take(mirror, place, file, settings)
 
 
-def _look(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> tuple[list[Waiting], dict[str, float]]:
-    """The answer files, and how many seconds those without a manifest must still be left alone."""
-    files = waiting(place, settings.inbox)
-    return files, waits(mirror.engine, [f.entry for f in files if not f.has_manifest], settings.quiet_seconds)
-
-
-def waiting(place: Place, folder: str) -> list[Waiting]:
-    """The answer files in a folder in the order in which they count: by time, then by name as people count (2 before 10)."""
-    entries = place.files(folder)
+def _look(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> Look:
+    entries = [entry for entry in place.files(settings.inbox) if entry.name.lower().endswith((".csv", MANIFEST))]
     names = {entry.name for entry in entries}
-    found = []
-    for entry in entries:
-        if not entry.name.lower().endswith(".csv"):
-            continue
-        entity = entity_of(entry.name)
-        if entity:
-            found.append(Waiting(entry, entity, entry.name + MANIFEST in names))
-        else:
-            log.warning("an answer file is left in the inbox: its name begins with no entity")
-    return sorted(found, key=lambda file: (file.entry.written, natural(file.entry.name), file.entry.name))
+    tables = [entry for entry in entries if not entry.name.endswith(MANIFEST)]
+    files = [Waiting(e, entity, e.name + MANIFEST in names) for e in tables if (entity := entity_of(e.name))]
+    alone = [file.entry for file in files if not file.has_manifest]
+    pauses = waits(mirror.engine, f"{place.name}/{settings.inbox}", alone, settings.quiet_seconds)
+    return Look(sorted(files, key=_order), dict.fromkeys(names, 0.0) | pauses, len(tables) - len(files))
+
+
+def _order(file: Waiting) -> tuple[int, list[tuple[int, str]], str]:
+    return file.entry.written, natural(file.entry.name), file.entry.name
 
 
 def entity_of(name: str) -> str | None:
@@ -130,8 +134,8 @@ class Inbox:
             TargetFailed, CredentialsRefused: the inbox or the mirror cannot be read.
         """
         self._mirror = self._mirror or opened(self._home)
-        files, pauses = _look(self._mirror, self.place, self.settings)
-        ready = [file for file in files if not pauses.get(file.entry.name)]
+        seen = _look(self._mirror, self.place, self.settings)
+        ready = [file for file in seen.files if not seen.pauses[file.entry.name]]
         return {f"{f.entry.name} {f.entry.size} {f.entry.written}": f.entity for f in ready}
 
     def close(self) -> None:

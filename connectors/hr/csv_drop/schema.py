@@ -35,12 +35,13 @@ written: as :class:`.places.Entry` has it."""
 answer_look = sa.Table(
     "answer_look",
     metadata,
+    sa.Column("inbox", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("written", sa.BigInteger, nullable=False),
     sa.Column("since", sa.DateTime, nullable=False),
 )
-"""Files of the inbox as they were last seen. since: when a file was first seen like this, by our clock."""
+"""Files of an inbox as they were last seen. since: when a file was first seen like this, by our clock."""
 answer_line = sa.Table(
     "answer_line",
     metadata,

@@ -25,6 +25,9 @@ from .mirror import opened
 from .places import Looking, Place, place
 from .schema import answer_line, delivery
 
+REMEMBERED = 1_000
+"""Deliveries that are remembered after they were made. The last one must be: its sequence is followed by the next."""
+
 
 class CsvDrop:
     """Implements :class:`reconciliation.ports.HrSystem` over files and a mirror of what was delivered.
@@ -138,6 +141,7 @@ class CsvDrop:
                     self._put(entity, sequence, content, rows)
             with speaking(), self.mirror.engine.begin() as connection:
                 connection.execute(delivery.update().where(d.sequence == sequence).values(delivered=_now(), content=None))
+                connection.execute(delivery.delete().where(d.delivered.is_not(None), d.sequence <= sequence - REMEMBERED))
 
     def _put(self, entity: str, sequence: int, content: bytes, rows: int) -> None:
         name = self.settings.file_name.format(entity=entity, sequence=sequence)

@@ -116,7 +116,8 @@ def _decoded(content: bytes, encoding: str) -> str:
 
 
 def _line(number: int, header: Sequence[str], row: Sequence[str], kinds: Mapping[str, str], settings: CsvDropSettings) -> Line:
-    if [cell.strip() for cell in row] == list(header):
+    # Files that were joined have a byte order mark there as well.
+    if [cell.strip("\ufeff \t") for cell in row] == list(header):
         return Line(number, {}, ("(line)", "repeats the header"), row)
     values: dict[str, Any] = {}
     wrong = None if len(row) == len(header) else ("(line)", f"has {len(row)} cells instead of {len(header)}")

@@ -26,6 +26,7 @@ def upgrade() -> None:
     op.create_index("ix_answer_file_taken", "answer_file", ["taken"])
     op.create_table(
         "answer_look",
+        sa.Column("inbox", sa.Text(), primary_key=True),
         sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("written", sa.BigInteger(), nullable=False),
