@@ -331,6 +331,15 @@ def test_a_file_is_of_the_entity_with_which_its_name_begins(name: str, entity: s
     assert entity_of(name) == entity
 
 
+@pytest.mark.parametrize("name", [os.fsdecode(b"employees-J\xfcrgen\n\x07.csv"), f"employees-{'x' * 240}.csv"], ids=["bytes", "long"])
+def test_a_file_with_an_odd_name_is_taken_like_any_other(box: Box, name: str) -> None:
+    box.say(name, "Active")
+    assert box.status() == "Active"
+    box.put(name, "shoe size\r\n9\r\n")
+    assert "".join(box.read().rejected["raw"]).encode()
+    assert not list(box.inbox.glob("*.csv"))
+
+
 @pytest.mark.parametrize("ahead", [-3600, 0, 3600, 400 * 366 * 86400])
 def test_a_file_that_stays_as_it_is_is_taken_whatever_the_clock_of_its_place_says(box: Box, ahead: int) -> None:
     if box.settings:

@@ -76,7 +76,7 @@ def take_in(mirror: SqlHr, answer: Answer, settings: CsvDropSettings) -> None:
 def _is_taken(connection: sa.Connection, answer: Answer) -> bool:
     """Whether this delivery is in: the same content under the same name, written at the same time, with no other manifest."""
     f = answer_file.c
-    last = connection.execute(sa.select(answer_file).where(f.name == answer.entry.name)).first()
+    last = connection.execute(sa.select(answer_file).where(f.name == answer.entry.label)).first()
     if last is None or (last.sha256, last.written) != (answer.sha256, answer.entry.written):
         return False
     return answer.manifest is None or last.manifest == _digest(answer.manifest)
@@ -84,9 +84,9 @@ def _is_taken(connection: sa.Connection, answer: Answer) -> bool:
 
 def _remember(connection: sa.Connection, answer: Answer, good: int, bad: int) -> None:
     f = answer_file.c
-    values = {"name": answer.entry.name, "sha256": answer.sha256, "manifest": _digest(answer.manifest), "written": answer.entry.written}
+    values = {"name": answer.entry.label, "sha256": answer.sha256, "manifest": _digest(answer.manifest), "written": answer.entry.written}
     taken = datetime.now(UTC).replace(tzinfo=None)
-    connection.execute(answer_file.delete().where(f.name == answer.entry.name))
+    connection.execute(answer_file.delete().where(f.name == answer.entry.label))
     connection.execute(answer_file.insert().values(**values, taken=taken, good=good, bad=bad))
     latest = sa.select(f.name).order_by(f.taken.desc()).limit(REMEMBERED)
     connection.execute(answer_file.delete().where(f.name.not_in(latest)))
@@ -100,13 +100,13 @@ def _quarantine(connection: sa.Connection, answer: Answer, good: Sequence[dict[s
     """Enters the bad lines; ends those of the same file, of the same key, and those without a key that come again as they were."""
     a = answer_line.c
     mine = answer_line.delete().where(a.entity == answer.entity)
-    connection.execute(mine.where(a.file == answer.entry.name))
+    connection.execute(mine.where(a.file == answer.entry.label))
     for keys in _some([str(row[_key(answer.entity)]) for row in good] + [b.key for b in bad if b.key]):
         connection.execute(mine.where(a.key.in_(keys)))
     for raws in _some([b.raw for b in bad if not b.key]):
         connection.execute(mine.where(a.key.is_(None), a.raw.in_(raws)))
     if bad:
-        lines = [{"entity": answer.entity, "file": answer.entry.name, **vars(b)} for b in bad]
+        lines = [{"entity": answer.entity, "file": answer.entry.label, **vars(b)} for b in bad]
         connection.execute(answer_line.insert(), lines)
 
 
@@ -117,14 +117,15 @@ def _sorted(connection: sa.Connection, answer: Answer, settings: CsvDropSettings
     try:
         lines = list(text.read(answer.content, kinds, settings))
     except ValueError as error:
-        return [], [Bad(None, "(file)", f"{error} (file {answer.mark})", text.visible(answer.entry.name))]
+        return [], [Bad(None, "(file)", f"{error} (file {answer.mark})", text.visible(answer.entry.label))]
     keys = [_named(line, key) for line in lines]
     times = Counter(keys)
+    mandatory = [c.name for c in metadata.tables[entity].columns if not c.nullable and c.server_default is None]
     there = _there(connection, entity, [name for name in times if name])
     good: list[dict[str, Any]] = []
     bad: list[Bad] = []
     for line, name in zip(lines, keys, strict=True):
-        wrong = line.wrong or _wrong_key(line, key, name, times) or _missing(line, entity, known=name in there)
+        wrong = line.wrong or _wrong_key(line, key, name, times) or _missing(line, entity, mandatory, known=name in there)
         if wrong:
             field, reason = wrong
             bad.append(Bad(name, field, f"{reason} (line {line.number} of file {answer.mark})", text.kept(line.cells, settings)))
@@ -145,12 +146,10 @@ def _wrong_key(line: text.Line, key: str, name: str | None, times: Counter[str |
     return (key, f"stands on {times[name]} lines of this file") if times[name] > 1 else None
 
 
-def _missing(line: text.Line, entity: str, *, known: bool) -> tuple[str, str] | None:
+def _missing(line: text.Line, entity: str, mandatory: Sequence[str], *, known: bool) -> tuple[str, str] | None:
     """What a row lacks. known: the mirror has it, so that columns that the file does not name stay."""
-    table = metadata.tables[entity]
     if not known and entity not in NEW:
         return _key(entity), f"is not the key of any row of {entity}"
-    mandatory = [c.name for c in table.columns if not c.nullable and c.server_default is None]
     lacks = [n for n in mandatory if (n in line.values or not known) and line.values.get(n) is None]
     return (lacks[0], "has no value") if lacks else None
 

@@ -21,6 +21,8 @@ from .places import Entry, Place
 MANIFEST = ".manifest.json"
 PATIENCE = 15.0
 """Seconds that a run waits for files to come to rest. Files that need longer are left to a later run."""
+STEM = 50
+"""Characters of a file's name that its name in the archive begins with: with the mark it must not become too long."""
 ENTITIES = sorted(metadata.tables, key=len, reverse=True)
 log = logging.getLogger("hrsync.csv_drop")
 
@@ -110,7 +112,7 @@ def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings)
     if file.has_manifest:
         place.remove(path + MANIFEST)
     kept = PurePosixPath(file.entry.name)
-    place.move(path, f"{settings.archive}/{kept.stem}-{answer.mark}{kept.suffix}")
+    place.move(path, f"{settings.archive}/{kept.stem[:STEM]}-{answer.mark}{kept.suffix}")
 
 
 def _fits(content: bytes, manifest: bytes | None) -> bool:

@@ -27,8 +27,9 @@ def waits(engine: sa.Engine, inbox: str, files: Sequence[Entry], quiet: float) -
     with speaking(), engine.begin() as connection:
         known = {Entry(row.name, row.size, row.written): row.since for row in connection.execute(sa.select(look).where(mine))}
         # A look that lies ahead is of a clock that was put back since.
-        since = {file: known[file] for file in files if file in known and known[file] <= now}
-        fresh = [file for file in files if file not in since]
+        labelled = [file._replace(name=file.label) for file in files]
+        since = {file: known[file] for file in labelled if file in known and known[file] <= now}
+        fresh = [file for file in labelled if file not in since]
         old = {file.name for file in known} - {file.name for file in since}
         if old:
             connection.execute(look.delete().where(mine, look.c.name == sa.bindparam("old")), [{"old": name} for name in old])
@@ -37,5 +38,5 @@ def waits(engine: sa.Engine, inbox: str, files: Sequence[Entry], quiet: float) -
             connection.execute(
                 look.insert().prefix_with("OR REPLACE"), [{**file._asdict(), "inbox": inbox, "since": now} for file in fresh]
             )
-    ready = {file.name: since.get(file, now) + timedelta(seconds=quiet) for file in files}
+    ready = {file.name: since.get(seen, now) + timedelta(seconds=quiet) for file, seen in zip(files, labelled, strict=True)}
     return {name: max((moment - now).total_seconds(), 0.0) for name, moment in ready.items()}

@@ -33,6 +33,11 @@ class Entry(NamedTuple):
     written: int
     """When it was last written, by the clock of the place: nanoseconds since 1970. SFTP gives whole seconds; 0: not told."""
 
+    @property
+    def label(self) -> str:
+        """The name as text that every database can keep: names come from outside, and some are not UTF-8."""
+        return self.name.encode("utf-8", "backslashreplace").decode()
+
 
 class Place(Protocol):
     """Folders with files; paths are relative, with ``/``. Raises TargetFailed, CredentialsRefused."""
@@ -257,7 +262,7 @@ class Sftp:
             config=None,
             connect_timeout=s.timeout,
         )
-        self._client = await connection.start_sftp_client()
+        self._client = await connection.start_sftp_client(path_errors="surrogateescape")
 
     def _call(self, function: Any, *args: Any) -> Any:
         async def within() -> Any:

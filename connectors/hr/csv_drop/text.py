@@ -117,7 +117,7 @@ def _decoded(content: bytes, encoding: str) -> str:
 
 def _line(number: int, header: Sequence[str], row: Sequence[str], kinds: Mapping[str, str], settings: CsvDropSettings) -> Line:
     # Files that were joined have a byte order mark there as well.
-    if [cell.strip("\ufeff \t") for cell in row] == list(header):
+    if header[0] in row[0] and [cell.strip("\ufeff \t") for cell in row] == list(header):
         return Line(number, {}, ("(line)", "repeats the header"), row)
     values: dict[str, Any] = {}
     wrong = None if len(row) == len(header) else ("(line)", f"has {len(row)} cells instead of {len(header)}")
