@@ -355,13 +355,17 @@ def test_a_file_that_grows_is_never_taken_whatever_the_clock_of_its_place_says(
     moment = time.time() + ahead
     file = box.say("employees-1.csv", "Left", at=moment)
 
-    def growing(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    def grow() -> None:
         box.put(file.name, file.read_bytes() + b"N2,Be", at=moment)
+
+    def growing(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        grow()
         sleep(seconds)
 
     with monkeypatch.context() as patch:
         patch.setattr("connectors.hr.csv_drop.inbox.time.sleep", growing)
         for _ in range(3):
+            grow()
             assert box.status(quiet_seconds=0.2) is None
     assert file.exists()
 
