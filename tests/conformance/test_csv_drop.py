@@ -413,6 +413,10 @@ def test_a_mended_file_ends_what_was_wrong_with_it(box: Box) -> None:
     box.put("employees-1.csv", faults[1], at=1_700_000_009)
     box.put("employees-2.csv", faults[1], at=1_700_000_009)
     assert len(box.read().rejected) == 3, "the same line in another file is one entry"
+    box.put("employees-2.csv", HEAD, at=1_700_000_010)
+    found = box.read()
+    assert not len(found.rejected), "a header alone ends them"
+    assert found.frame["employee_id"].tolist() == ["N1"], "and changes no row"
 
 
 @pytest.mark.parametrize(
