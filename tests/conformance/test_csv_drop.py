@@ -5,21 +5,29 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
+from alembic import command
+from alembic.config import Config
 from pydantic import ValidationError
 
 from connectors.hr import connectors
-from connectors.hr.csv_drop import CsvDropSettings
+from connectors.hr.csv_drop import CsvDropSettings, inbox
+from connectors.hr.csv_drop.inbox import entity_of
 from connectors.hr.csv_drop.places import Sftp
 from connectors.hr.csv_drop.system import CsvDrop
+from connectors.hr.sql import SqlHr
 from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured, TargetFailed
+from reconciliation.snapshot import Snapshot
 from tests.conftest import Side
 
 from .stands import Sshd
@@ -113,6 +121,16 @@ def test_what_could_not_be_delivered_is_delivered_first(tmp_path: Path, files: P
     assert [f.name for f in sorted((files / "to_hr").iterdir())] == ["employees-00000001.csv", "employees-00000001.csv.manifest.json"]
 
 
+def test_what_is_remembered_of_deliveries_is_limited(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.hr.csv_drop.system.REMEMBERED", 2)
+    for number in range(5):
+        system = drop(tmp_path)
+        People(system).write(somebody("E1", job_title=f"Grade {number}"))
+    with system.mirror.engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT sequence FROM delivery ORDER BY sequence").scalars().all() == [4, 5]
+    assert len(list((files / "to_hr").glob("*.csv"))) == 5
+
+
 @pytest.mark.parametrize("place", range(1, 4))
 def test_killed_anywhere_in_a_delivery_nothing_half_is_taken_for_whole(
     tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch, place: int
@@ -162,15 +180,17 @@ def test_an_answer_is_taken_once_and_archived(tmp_path: Path, files: Path) -> No
 
 def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(tmp_path: Path, files: Path) -> None:
     head = "employee_id,surname,source_created_at\r\n"
-    answer(files, "employees-1.csv", f'{head}N1,Ashdown,\r\nN2,Beck,soon\r\nN3\r\n,Dale,\r\n"N4","El\nls",\r\nN5,,\r\n')
+    text = f'{head}N1,Ashdown,\r\nN2,Beck,soon\r\nN3\r\n,Dale,\r\n"N4","El\nls",\r\nN5,,\r\n'
+    mark = sha256(text.encode()).hexdigest()[:12]
+    answer(files, "employees-1.csv", text)
     found = drop(tmp_path).read("employees", {"surname": "text"})
     assert sorted(found.frame["employee_id"]) == ["N1", "N4"]
     told = {(r["key"], r["field"]): r["reason"] for r in found.rejected.to_dict("records")}
     assert told == {
-        ("N2", "source_created_at"): "is no date (line 3 of employees-1.csv)",
-        ("N3", "(line)"): "has 1 cells instead of 3 (line 4 of employees-1.csv)",
-        (None, "employee_id"): "has no value (line 5 of employees-1.csv)",
-        ("N5", "surname"): "has no value (line 8 of employees-1.csv)",
+        ("N2", "source_created_at"): f"is not a valid date (line 3 of file {mark})",
+        ("N3", "(line)"): f"has 1 cells instead of 3 (line 4 of file {mark})",
+        (None, "employee_id"): f"has no value (line 5 of file {mark})",
+        ("N5", "surname"): f"has no value (line 8 of file {mark})",
     }
     answer(files, "employees-2.csv", f"{head}N2,Beck,2026-11-24T10:00:00Z\r\n")
     found = drop(tmp_path).read("employees", {"surname": "text"})
@@ -181,16 +201,18 @@ def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("shoe size,employee_id\r\n9,E1\r\n", "employees-1.csv has a header whose column 1 is none of HR's"),
-        ("", "employees-1.csv has no usable header"),
-        ('employee_id,surname\r\nE1,"x"y\r\n', "employees-1.csv is not valid CSV from line 2 on"),
+        ("shoe size,employee_id\r\n9,E1\r\n", "has a header whose column 1 is not a column of this entity"),
+        ("", "has no usable header"),
+        ('employee_id,surname\r\nE1,"x"y\r\n', "is not valid CSV from line 2 on"),
     ],
 )
 def test_a_file_that_is_none_is_said_once_and_archived(tmp_path: Path, files: Path, text: str, reason: str) -> None:
     answer(files, "employees-1.csv", text)
     found = drop(tmp_path).read("employees", {"surname": "text"})
-    assert found.rejected["reason"].tolist() == [reason]
-    assert list((files / "from_hr/archive").iterdir())
+    (archived,) = (files / "from_hr/archive").iterdir()
+    mark = sha256(text.encode()).hexdigest()[:12]
+    assert archived.name == f"employees-1-{mark}.csv"
+    assert found.rejected["reason"].tolist() == [f"{reason} (file {mark})"], "its name is HR's, and may be a person's"
 
 
 def test_a_file_that_is_still_being_written_is_left_alone(tmp_path: Path, files: Path) -> None:
@@ -205,6 +227,274 @@ def test_a_file_that_is_still_being_written_is_left_alone(tmp_path: Path, files:
     assert not len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame)
     answer(files, "employees-4.csv.manifest.json", json.dumps({"sha256": sha256(fresh.read_bytes()).hexdigest()}))
     assert len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame) == 1
+
+
+HEAD = "employee_id,surname,status\r\n"
+
+
+@pytest.fixture(params=["folder", "sftp"])
+def box(request: pytest.FixtureRequest, tmp_path: Path) -> Box:
+    """An inbox in a folder and one over SFTP."""
+    if request.param == "folder":
+        return Box(tmp_path, tmp_path / "files/from_hr", {})
+    server: Sshd = request.getfixturevalue("sshd")
+    name = f"box{time.time_ns()}"
+    return Box(tmp_path, server.root / name / "inbox", {"folder": None, **server.settings(name)})
+
+
+@dataclass
+class Box:
+    """An inbox and the settings that lead there; files are put into it as if they were written ``at`` a moment."""
+
+    home: Path
+    inbox: Path
+    settings: dict[str, Any]
+
+    def put(self, name: str, content: str | bytes, at: float | None = None) -> Path:
+        self.inbox.mkdir(parents=True, exist_ok=True)
+        (self.inbox / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        if at is not None:
+            os.utime(self.inbox / name, (at, at))
+        return self.inbox / name
+
+    def say(self, name: str, status: str, at: float | None = None) -> Path:
+        """A file that gives N1 a status."""
+        return self.put(name, f"{HEAD}N1,Ashdown,{status}\r\n", at)
+
+    def read(self, **settings: Any) -> Snapshot:
+        system = drop(self.home, **self.settings, **settings)
+        found = system.read("employees", {"surname": "text", "status": "text"})
+        system.close()
+        return found
+
+    def status(self, **settings: Any) -> str | None:
+        """That of N1, as a run sees it."""
+        return next(iter(self.read(**settings).frame["status"]), None)
+
+
+def test_a_file_that_goes_back_to_an_older_content_is_read(box: Box) -> None:
+    for number, status in enumerate(("Left", "Active", "Left", "Left")):
+        box.say("employees.csv", status, at=1_700_000_000 + number)
+        assert box.status() == status
+    assert not list(box.inbox.glob("*.csv"))
+
+
+def test_the_same_content_is_a_new_delivery_if_its_manifest_says_so(box: Box) -> None:
+    """Not by its time: the sender keeps that."""
+    for sequence, left in ((1, True), (2, True), (2, False)):
+        file = box.say("employees.csv", "Left", at=1_700_000_000)
+        told = {"sequence": sequence, "sha256": sha256(file.read_bytes()).hexdigest()}
+        box.put("employees.csv.manifest.json", json.dumps(told))
+        people = People(drop(box.home, **box.settings))
+        assert (people.read()["N1"]["status"] == "Left") == left
+        assert not [f for f in box.inbox.iterdir() if f.is_file()], "the manifest goes with its file"
+        people.write(somebody("N1", status="Enabled"))
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "apart"),
+    [
+        ("employees-b.csv", "employees-a.csv", 1),
+        ("employees_2.csv", "employees_10.csv", 0),
+        ("employees_10.csv", "employees_2.csv", 1),
+        ("employees-20261124.csv", "EMPLOYEES-20261125.CSV", 0),
+    ],
+)
+def test_files_count_by_their_time_then_by_the_numbers_in_their_names(box: Box, older: str, newer: str, apart: int) -> None:
+    box.say(newer, "Left", at=1_700_000_000 + apart)
+    box.say(older, "Active", at=1_700_000_000)
+    assert box.status() == "Left"
+
+
+def test_a_newer_file_waits_for_an_older_one_that_is_still_being_written(box: Box) -> None:
+    box.say("employees-1.csv", "Active", at=1_700_000_000)
+    newer = box.say("employees-2.csv", "Left", at=1_700_000_001)
+    box.put("employees-2.csv.manifest.json", json.dumps({"sha256": sha256(newer.read_bytes()).hexdigest()}))
+    assert box.status(quiet_seconds=60) is None
+    assert box.status() == "Left"
+
+
+@pytest.mark.parametrize(
+    ("name", "entity"),
+    [
+        ("employees_20261124.csv", "employees"),
+        ("employees_2026-11-24.csv", "employees"),
+        ("employees.csv", "employees"),
+        ("EMPLOYEES-starters.CSV", "employees"),
+        ("award_targets_new.csv", "award_targets"),
+        ("employees.2.csv", "employees"),
+        ("employeeses.csv", None),
+        ("my_employees.csv", None),
+    ],
+)
+def test_a_file_is_of_the_entity_with_which_its_name_begins(name: str, entity: str | None) -> None:
+    assert entity_of(name) == entity
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"employees-J\xfcrgen\n\x07.csv"), f"employees-{'x' * 240}.csv"], ids=["bytes", "long"])
+def test_a_file_with_an_odd_name_is_taken_like_any_other(box: Box, name: str) -> None:
+    box.say(name, "Active")
+    assert box.status() == "Active"
+    box.put(name, "shoe size\r\n9\r\n")
+    assert "".join(box.read().rejected["raw"]).encode()
+    assert not list(box.inbox.glob("*.csv"))
+
+
+@pytest.mark.parametrize("ahead", [-3600, 0, 3600, 400 * 366 * 86400])
+def test_a_file_that_stays_as_it_is_is_taken_whatever_the_clock_of_its_place_says(box: Box, ahead: int) -> None:
+    if box.settings:
+        ahead = min(ahead, 3600)  # SFTP's moments end in 2106.
+    box.say("employees-1.csv", "Left", at=time.time() + ahead)
+    assert box.status(quiet_seconds=0.2) == "Left"
+
+
+@pytest.mark.parametrize("ahead", [-3600, 0, 3600])
+def test_a_file_that_grows_is_never_taken_whatever_the_clock_of_its_place_says(
+    box: Box, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    moment = time.time() + ahead
+    file = box.say("employees-1.csv", "Left", at=moment)
+
+    def grow() -> None:
+        box.put(file.name, file.read_bytes() + b"N2,Be", at=moment)
+
+    def growing(seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        grow()
+        sleep(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("connectors.hr.csv_drop.inbox.time.sleep", growing)
+        for _ in range(3):
+            grow()
+            assert box.status(quiet_seconds=0.2) is None
+    assert file.exists()
+
+
+@pytest.mark.parametrize("when", ["get", "take_in"])
+def test_a_file_that_changes_while_it_is_taken_stays_for_the_next_run(box: Box, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    box.say("employees-1.csv", "Active", at=1_700_000_000)
+    where: Any = {"get": type(drop(box.home, **box.settings).place), "take_in": inbox}[when]
+    real = getattr(where, when)
+
+    def and_then(*arguments: Any) -> Any:
+        found = real(*arguments)
+        box.say("employees-1.csv", "Left", at=1_700_000_009)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, when, and_then)
+        assert box.status() == {"get": None, "take_in": "Active"}[when]
+    assert box.status() == "Left"
+
+
+def test_what_the_receiver_has_seen_of_a_file_a_run_need_not_wait_for(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.say("employees-1.csv", "Left")
+    monkeypatch.setattr("connectors.hr.csv_drop.inbox.PATIENCE", 0)
+    settings = CsvDropSettings.model_validate({"folder": box.inbox.parent, **box.settings, "quiet_seconds": 0.5})
+    watch = connectors()["csv_drop"].watch(settings, box.home)
+    assert watch
+    assert not watch.look(), "it may still be written to"
+    time.sleep(0.6)
+    marks = watch.look()
+    assert list(marks.values()) == ["employees"]
+    assert box.status(quiet_seconds=0.5) == "Left"
+    box.say("employees-1.csv", "Left", at=1_700_000_000)
+    watch.look()
+    time.sleep(0.6)
+    assert set(watch.look()) - set(marks), "the same content again is something new"
+    watch.close()
+
+
+def test_a_mended_file_ends_what_was_wrong_with_it(box: Box) -> None:
+    faults = ("employee_id,shoe size\r\nN1,9\r\n", f"{HEAD},Ashdown,Left\r\nN2,,Left\r\nN1x,,Left\r\n", f"{HEAD}N1,Ashdown,Left\r\n")
+    for number, (content, wrong) in enumerate(zip(faults, (1, 3, 0), strict=True)):
+        box.put("employees-1.csv", content, at=1_700_000_000 + number)
+        assert len(box.read().rejected) == wrong
+    box.put("employees-1.csv", faults[1], at=1_700_000_009)
+    box.put("employees-2.csv", faults[1], at=1_700_000_009)
+    assert len(box.read().rejected) == 3, "the same line in another file is one entry"
+    box.put("employees-2.csv", HEAD, at=1_700_000_010)
+    found = box.read()
+    assert not len(found.rejected), "a header alone ends them"
+    assert found.frame["employee_id"].tolist() == ["N1"], "and changes no row"
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "field", "reason"),
+    [
+        (b"N2\0,Beck,Left", "N2␀", "employee_id", "has a control character"),
+        (b"N2,Be\x0bck,Left", "N2", "surname", "has a control character"),
+        (b"N2,Beck,\x7f", "N2", "status", "has a control character"),
+        (b"\x0b,\x1c,\x1f", "␋", "employee_id", "has a control character"),
+        (b"N2,M\xfcller,Left", "N2", "surname", "is not valid utf-8"),
+        (b"N\xfc2,Beck,Left", "N�2", "employee_id", "is not valid utf-8"),
+        (b"N2," + b"x" * 140_000 + b",Left", "N2", "surname", "has more than 131072 characters"),
+        (b"N" * 140_000 + b",Beck,Left", None, "employee_id", "has more than 131072 characters"),
+        (b"N" * 300 + b",Beck,Left", None, "employee_id", "has more than 200 characters"),
+        (b" employee_id , surname,status", None, "(line)", "repeats the header"),
+        ("\ufeffemployee_id,surname,status".encode(), None, "(line)", "repeats the header"),
+        (b"N2,\0", "N2", "(line)", "has 2 cells instead of 3"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_line_that_cannot_be_read_is_one_entry_and_its_neighbours_load(
+    box: Box, line: bytes, key: str | None, field: str, reason: str
+) -> None:
+    box.put("employees-1.csv", HEAD.encode() + b"N1,Ashdown,Left\r\n" + line + b'\r\nN3,"Cairn\r\n\tof Quay",Left\r\n')
+    found = box.read()
+    assert found.frame.set_index("employee_id")["surname"].to_dict() == {"N1": "Ashdown", "N3": "Cairn\r\n\tof Quay"}
+    (entry,) = found.rejected.astype(object).where(found.rejected.notna(), None).to_dict("records")
+    assert (entry["key"], entry["field"], entry["reason"].partition(" (line 3 of file ")[0]) == (key, field, reason)
+    kept = f"{entry['key']}{entry['raw']}"
+    assert "\0" not in kept, "PostgreSQL cannot hold it"
+    assert kept.encode()
+    assert len(kept) < 5000
+
+
+def test_a_byte_that_the_encoding_has_not_spoils_its_line_only(box: Box) -> None:
+    box.put("employees-1.csv", HEAD.encode() + b"N1,\xc5ngstr\xf6m,Left\r\nN2,\x81,Left\r\n")
+    found = box.read(encoding="cp1252")
+    assert found.frame["surname"].tolist() == ["Ångström"]
+    assert found.rejected["key"].tolist() == ["N2"]
+
+
+def test_of_a_key_that_stands_twice_in_a_file_neither_row_is_taken(box: Box) -> None:
+    box.put("employees-1.csv", f"{HEAD}1.23E+11,Ashdown,Left\r\nN1,Dale,Left\r\n1.23E+11,Beck,\r\n")
+    found = box.read()
+    assert found.frame["employee_id"].tolist() == ["N1"]
+    assert found.rejected["key"].tolist() == ["1.23E+11"] * 2
+    assert [reason.partition(" (")[0] for reason in found.rejected["reason"]] == ["stands on 2 lines of this file"] * 2
+
+
+def test_what_is_remembered_of_files_is_limited(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.hr.csv_drop.answers.REMEMBERED", 3)
+    for number in range(5):
+        box.say(f"employees-{number}.csv", "Left", at=1_700_000_000 + number)
+        box.read()
+    with drop(box.home, **box.settings).mirror.engine.connect() as connection:
+        names = connection.exec_driver_sql("SELECT name FROM answer_file ORDER BY name").scalars().all()
+        looks = connection.exec_driver_sql("SELECT count(*) FROM answer_look").scalar_one()
+    assert names == [f"employees-{number}.csv" for number in (2, 3, 4)]
+    assert looks <= 1
+
+
+def test_lines_that_an_earlier_version_has_rejected_are_mended_too(box: Box) -> None:
+    mirror = SqlHr(f"sqlite:///{box.home / 'hr-mirror.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(inbox.__file__).parent / "migrations"))
+    lines = [
+        ("(file)", "employees-1.csv has no usable header", "employees-1.csv"),
+        ("employee_id", "has no value (line 5 of employees-1.csv)", ",Ashdown"),
+    ]
+    with mirror.engine.begin() as connection:
+        config.attributes |= {"connection": connection, "version_table": "drop_version"}
+        command.upgrade(config, "0001")
+        for line in lines:
+            connection.exec_driver_sql("INSERT INTO answer_line (entity, field, reason, raw) VALUES ('employees', ?, ?, ?)", line)
+    mirror.close()
+    assert box.read().rejected["reason"].tolist() == ["has no usable header", "has no value (line 5)"]
+    box.say("employees-1.csv", "Left")
+    assert not len(box.read().rejected)
 
 
 def test_a_delta_that_would_overwrite_itself_is_refused() -> None:
@@ -246,7 +536,9 @@ def test_decisions_of_an_answer_file_reach_accessplanit(make_side: Callable[...,
     for name in ("users_to_hr", "course_requests_to_hr"):
         side.run(PROCESSES[name].scoped())
     requests = side.target.read("course_requests", {"status": "text"}).frame["course_request_id"].tolist()
-    answer(files, "course_requests-1.csv", f"course_request_id,decision\r\n{requests[0]},Approved\r\nNONE,Approved\r\n")
+    text = f"course_request_id,decision\r\n{requests[0]},Approved\r\nNONE,Approved\r\n"
+    mark = sha256(text.encode()).hexdigest()[:12]
+    answer(files, "course_requests-1.csv", text)
     side.target = drop(tmp_path)  # type: ignore[assignment]
     report = side.run(PROCESSES["course_decisions_from_hr"].scoped())
     assert report.outcomes["updated"] == 1
@@ -254,7 +546,7 @@ def test_decisions_of_an_answer_file_reach_accessplanit(make_side: Callable[...,
         status = connection.exec_driver_sql('SELECT "Status" FROM "UserCourseDate" WHERE "ID" = ?', (requests[0],)).scalar_one()
     assert status == "Booked"
     (entry,) = side.store.quarantined("course_decisions_from_hr")
-    assert (entry["key"], entry["reason"]) == ("NONE", "is none that course_requests has (line 3 of course_requests-1.csv)")
+    assert (entry["key"], entry["reason"]) == ("NONE", f"is not the key of any row of course_requests (line 3 of file {mark})")
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class CsvDropSettings(BaseModel):
     date_format: str = Field("%Y-%m-%d", description="of days, as strftime writes them")
     moment_format: str = Field("%Y-%m-%dT%H:%M:%SZ", description="of moments, which are UTC")
     formulas: Literal["quote", "keep"] = Field("quote", description="text that a spreadsheet would compute gets a quote before it")
-    quiet_seconds: float = Field(10.0, ge=0, description="so long an answer file without a manifest must have been left alone")
+    quiet_seconds: float = Field(10.0, ge=0, description="seconds without a change before an answer file without a manifest is read")
 
     @model_validator(mode="after")
     def _usable(self) -> CsvDropSettings:
@@ -83,7 +83,7 @@ def _watch(settings: CsvDropSettings, home: Path) -> Watch:
     from .inbox import Inbox
     from .places import place
 
-    return Inbox(place(settings, home), settings)
+    return Inbox(place(settings, home), settings, home)
 
 
 CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can, watch=_watch)

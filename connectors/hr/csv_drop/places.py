@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 import asyncssh
@@ -20,6 +20,23 @@ from . import CsvDropSettings, SftpSettings
 
 PART = ".part"
 """The end of the name of a file that is being written."""
+LAST = 2**63 - 1
+"""The latest moment, in nanoseconds, that a database can keep: the clock of a place may say anything."""
+
+
+class Entry(NamedTuple):
+    """A file as its folder lists it."""
+
+    name: str
+    size: int
+    """In bytes."""
+    written: int
+    """When it was last written, by the clock of the place: nanoseconds since 1970. SFTP gives whole seconds; 0: not told."""
+
+    @property
+    def label(self) -> str:
+        """The name as text that every database can keep: names come from outside, and some are not UTF-8."""
+        return self.name.encode("utf-8", "backslashreplace").decode()
 
 
 class Place(Protocol):
@@ -30,14 +47,17 @@ class Place(Protocol):
     def put(self, path: str, content: bytes) -> None:
         """A file, whole, in the place of one with this name."""
 
-    def files(self, folder: str) -> list[tuple[str, int, float]]:
-        """(name, size, seconds since it was written) of the files of a folder, but for those that are being written."""
+    def files(self, folder: str) -> list[Entry]:
+        """The files of a folder by name, except those that are being written."""
 
-    def get(self, path: str) -> bytes:
-        """The content of a file."""
+    def entry(self, path: str) -> Entry | None:
+        """One file as :meth:`files` lists it, if it is there."""
+
+    def get(self, path: str) -> bytes | None:
+        """The content of a file, if it is there."""
 
     def move(self, path: str, to: str) -> None:
-        """Moves a file, in the place of one that is there."""
+        """Moves a file, if it is there, in the place of one that has the new name."""
 
     def remove(self, path: str) -> None:
         """Removes a file, if it is there."""
@@ -52,10 +72,13 @@ class Looking:
     def __init__(self, place: Place) -> None:
         self._place, self.name = Folder(place.root, creates=False) if isinstance(place, Folder) else place, place.name
 
-    def files(self, folder: str) -> list[tuple[str, int, float]]:
+    def files(self, folder: str) -> list[Entry]:
         return self._place.files(folder)
 
-    def get(self, path: str) -> bytes:
+    def entry(self, path: str) -> Entry | None:
+        return self._place.entry(path)
+
+    def get(self, path: str) -> bytes | None:
         return self._place.get(path)
 
     def put(self, path: str, content: bytes) -> None:
@@ -92,25 +115,30 @@ class Folder:
                 Path(temporary).unlink(missing_ok=True)
                 raise
 
-    def files(self, folder: str) -> list[tuple[str, int, float]]:
+    def files(self, folder: str) -> list[Entry]:
         with self._failing():
             place = self.root / folder
             if self._creates:
                 place.mkdir(parents=True, exist_ok=True)
             elif not place.is_dir():
                 return []
-            there = [f for f in place.iterdir() if f.is_file()]
-            found = [(f.name, f.stat()) for f in there if _visible(f.name)]
-        return sorted((name, stat.st_size, time.time() - stat.st_mtime) for name, stat in found)
+            found = [self._entry(file) for file in place.iterdir() if _visible(file.name)]
+        return sorted(entry for entry in found if entry)
 
-    def get(self, path: str) -> bytes:
+    def entry(self, path: str) -> Entry | None:
         with self._failing():
+            return self._entry(self.root / path)
+
+    def get(self, path: str) -> bytes | None:
+        with self._failing(), contextlib.suppress(FileNotFoundError):
             return (self.root / path).read_bytes()
+        return None
 
     def move(self, path: str, to: str) -> None:
         with self._failing():
             (self.root / to).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / path).replace(self.root / to)
+            with contextlib.suppress(FileNotFoundError):
+                (self.root / path).replace(self.root / to)
 
     def remove(self, path: str) -> None:
         with self._failing():
@@ -118,6 +146,12 @@ class Folder:
 
     def close(self) -> None:
         pass
+
+    def _entry(self, file: Path) -> Entry | None:
+        with contextlib.suppress(FileNotFoundError):
+            found = file.stat()
+            return Entry(file.name, found.st_size, min(found.st_mtime_ns, LAST)) if stat.S_ISREG(found.st_mode) else None
+        return None
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -143,12 +177,16 @@ class Sftp:
     def put(self, path: str, content: bytes) -> None:
         self._call(self._put, path, content)
 
-    def files(self, folder: str) -> list[tuple[str, int, float]]:
-        found: list[tuple[str, int, float]] = self._call(self._files, folder)
+    def files(self, folder: str) -> list[Entry]:
+        found: list[Entry] = self._call(self._files, folder)
         return found
 
-    def get(self, path: str) -> bytes:
-        content: bytes = self._call(self._get, path)
+    def entry(self, path: str) -> Entry | None:
+        found: Entry | None = self._call(self._entry, path)
+        return found
+
+    def get(self, path: str) -> bytes | None:
+        content: bytes | None = self._call(self._get, path)
         return content
 
     def move(self, path: str, to: str) -> None:
@@ -180,21 +218,30 @@ class Sftp:
             await self._client.remove(to)
         await self._client.rename(path, to)
 
-    async def _files(self, folder: str) -> list[tuple[str, int, float]]:
+    async def _files(self, folder: str) -> list[Entry]:
         if not await self._client.isdir(folder):
             return []
-        entries = [e async for e in self._client.scandir(folder)]
-        there = [e for e in entries if e.attrs.type == asyncssh.FILEXFER_TYPE_REGULAR and _visible(e.filename)]
-        return sorted((e.filename, e.attrs.size or 0, time.time() - (e.attrs.mtime or 0)) for e in there)
+        listed = [_listed(e.filename, e.attrs) async for e in self._client.scandir(folder) if _visible(e.filename)]
+        return sorted(entry for entry in listed if entry)
 
-    async def _get(self, path: str) -> bytes:
-        async with self._client.open(path, "rb") as file:
-            content: bytes = await file.read()
-            return content
+    async def _entry(self, path: str) -> Entry | None:
+        try:
+            return _listed(PurePosixPath(path).name, await self._client.lstat(path))
+        except asyncssh.SFTPNoSuchFile:
+            return None
+
+    async def _get(self, path: str) -> bytes | None:
+        try:
+            async with self._client.open(path, "rb") as file:
+                content: bytes = await file.read()
+                return content
+        except asyncssh.SFTPNoSuchFile:
+            return None
 
     async def _move(self, path: str, to: str) -> None:
         await self._client.makedirs(str(PurePosixPath(to).parent), exist_ok=True)
-        await self._rename(path, to)
+        with contextlib.suppress(asyncssh.SFTPNoSuchFile):
+            await self._rename(path, to)
 
     async def _remove(self, path: str) -> None:
         if await self._client.exists(path):
@@ -215,7 +262,7 @@ class Sftp:
             config=None,
             connect_timeout=s.timeout,
         )
-        self._client = await connection.start_sftp_client()
+        self._client = await connection.start_sftp_client(path_errors="surrogateescape")
 
     def _call(self, function: Any, *args: Any) -> Any:
         async def within() -> Any:
@@ -246,6 +293,12 @@ class Sftp:
                 f"{self.name} cannot be used ({type(error).__name__})",
                 "The operator must look at the server and our rights there, then run again; nothing was lost.",
             ) from None
+
+
+def _listed(name: str, attributes: asyncssh.SFTPAttrs) -> Entry | None:
+    if attributes.type != asyncssh.FILEXFER_TYPE_REGULAR:
+        return None
+    return Entry(name, attributes.size or 0, min((attributes.mtime or 0) * 10**9 + (attributes.mtime_ns or 0), LAST))
 
 
 def _visible(name: str) -> bool:

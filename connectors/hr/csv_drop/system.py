@@ -19,11 +19,14 @@ from reconciliation.frame import arrow, concat, of, strings, true
 from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
 
-from ...database import migrate
 from ..sql import SqlHr, speaking
 from . import CsvDropSettings, _can, inbox, text
+from .mirror import opened
 from .places import Looking, Place, place
-from .schema import VERSION, answer_line, delivery
+from .schema import answer_line, delivery
+
+REMEMBERED = 1_000
+"""Deliveries that are remembered after they were made. The last one must be: its sequence is followed by the next."""
 
 
 class CsvDrop:
@@ -41,13 +44,11 @@ class CsvDrop:
         self.mirror, self.place, self.settings = mirror, place, settings
         self.name, self.capabilities = place.name, _can(settings)
         self._begun = False
-        with speaking():
-            migrate(mirror.engine, Path(__file__).parent / "migrations", VERSION)
 
     @classmethod
     def of(cls, settings: CsvDropSettings, home: Path) -> CsvDrop:
         """The drop that the settings describe; its mirror is ``hr-mirror.db`` below ``home``."""
-        return cls(SqlHr(f"sqlite:///{home.absolute() / 'hr-mirror.db'}"), place(settings, home), settings)
+        return cls(opened(home), place(settings, home), settings)
 
     def close(self) -> None:
         """Closes the mirror and the connection."""
@@ -140,6 +141,7 @@ class CsvDrop:
                     self._put(entity, sequence, content, rows)
             with speaking(), self.mirror.engine.begin() as connection:
                 connection.execute(delivery.update().where(d.sequence == sequence).values(delivered=_now(), content=None))
+                connection.execute(delivery.delete().where(d.delivered.is_not(None), d.sequence <= sequence - REMEMBERED))
 
     def _put(self, entity: str, sequence: int, content: bytes, rows: int) -> None:
         name = self.settings.file_name.format(entity=entity, sequence=sequence)

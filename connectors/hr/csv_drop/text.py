@@ -20,17 +20,38 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
 NUMBER = re.compile(r"[+-][\d\s()./-]*")
 """A telephone number or a number: it begins like a formula but is not one."""
+UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""What no cell may hold: control characters other than tab and line ends, and bytes that could not be decoded."""
+LONGEST = 131_072
+"""Characters that a cell may have."""
+KEPT = 4_000
+"""Characters that are kept of a line that was not taken in."""
+VISIBLE = {
+    **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
+}
+"""Unreadable character -> a visible one in its place: its control picture, or the replacement character."""
+csv.field_size_limit(2**31 - 1)  # A longer cell would end the file; here it is one line that cannot be read.
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of an answer file. number: as an editor counts it. values: column -> value, typed; ``None`` where it is empty.
-    wrong: (column, reason) where it cannot be read. raw: the line as it stands there, as a CSV line."""
+    """A line of an answer file."""
 
     number: int
+    """As an editor counts it."""
     values: Mapping[str, Any]
+    """Column -> value, typed; ``None`` where the cell is empty. Of a line that is wrong: what could be read."""
     wrong: tuple[str, str] | None
-    raw: str
+    """Column and reason, where the line cannot be read."""
+    cells: Sequence[str]
+    """As they stand there."""
+
+
+def visible(text: str) -> str:
+    """``text`` that every database can keep: what is unreadable has a visible character in its place."""
+    return text.translate(VISIBLE)
 
 
 def written(rows: pd.DataFrame, columns: Sequence[str], settings: CsvDropSettings) -> bytes:
@@ -69,38 +90,66 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
     Raises:
         ValueError: it is not a CSV file; the message says what is wrong, without any content.
     """
-    try:
-        text = content.decode("utf-8-sig" if settings.encoding.lower() in ("utf-8", "utf8") else settings.encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"is not {settings.encoding}: byte {error.start} cannot be read") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=settings.delimiter, strict=True)
+    reader = csv.reader(io.StringIO(_decoded(content, settings.encoding), newline=""), delimiter=settings.delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         unknown = [place for place, name in enumerate(header, 1) if name not in kinds]
-        if not header or unknown or len(set(header)) < len(header):
-            raise ValueError(f"has a header whose column {unknown[0]} is none of HR's" if unknown else "has no usable header")
+        if unknown:
+            raise ValueError(f"has a header whose column {unknown[0]} is not a column of this entity")
+        if not header or len(set(header)) < len(header):
+            raise ValueError("has no usable header")
         number = reader.line_num + 1
         for row in reader:
-            if any(cell.strip() for cell in row):
+            if any(cell.strip() or UNREADABLE.search(cell) for cell in row):
                 yield _line(number, header, row, kinds, settings)
             number = reader.line_num + 1
     except csv.Error:
         raise ValueError(f"is not valid CSV from line {reader.line_num} on") from None
 
 
+def _decoded(content: bytes, encoding: str) -> str:
+    """The text; a byte that cannot be read is a lone surrogate, so that only its own line is wrong."""
+    try:
+        return content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "surrogateescape")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not valid {encoding}: byte {error.start} cannot be read") from None
+
+
 def _line(number: int, header: Sequence[str], row: Sequence[str], kinds: Mapping[str, str], settings: CsvDropSettings) -> Line:
+    # Files that were joined have a byte order mark there as well.
+    if header[0] in row[0] and [cell.strip("\ufeff \t") for cell in row] == list(header):
+        return Line(number, {}, ("(line)", "repeats the header"), row)
+    values: dict[str, Any] = {}
+    wrong = None if len(row) == len(header) else ("(line)", f"has {len(row)} cells instead of {len(header)}")
+    for name, cell in zip(header, row, strict=False):
+        try:
+            values[name] = _value(_legible(cell, settings).strip(), kinds[name], settings)
+        except ValueError as error:
+            wrong = wrong or (name, str(error))
+            values[name] = visible(cell[:KEPT]).strip() or None
+    return Line(number, values, wrong, row)
+
+
+def kept(row: Sequence[str], settings: CsvDropSettings) -> str:
+    """The cells as a line of CSV that every database can keep, shortened to :data:`KEPT` characters."""
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=settings.delimiter).writerow(row)
-    raw = out.getvalue().rstrip("\r\n")
-    if len(row) != len(header):
-        return Line(number, dict(zip(header, row, strict=False)), ("(line)", f"has {len(row)} cells instead of {len(header)}"), raw)
-    values: dict[str, Any] = {}
-    for name, cell in zip(header, row, strict=True):
-        try:
-            values[name] = _value(cell.strip(), kinds[name], settings)
-        except ValueError as error:
-            return Line(number, values, (name, str(error)), raw)
-    return Line(number, values, None, raw)
+    text = visible(out.getvalue().rstrip("\r\n"))
+    return text if len(text) <= KEPT else f"{text[: KEPT - 1]}…"
+
+
+def _legible(cell: str, settings: CsvDropSettings) -> str:
+    """``cell`` itself.
+
+    Raises:
+        ValueError: it is too long, or has a character that no cell may hold.
+    """
+    if len(cell) > LONGEST:
+        raise ValueError(f"has more than {LONGEST} characters")
+    found = UNREADABLE.search(cell)
+    if found:
+        raise ValueError("has a control character" if found[0] < "\ud800" else f"is not valid {settings.encoding}")
+    return cell
 
 
 def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
@@ -114,6 +163,6 @@ def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
         try:
             moment = datetime.strptime(text, settings.date_format if kind == "day" else settings.moment_format)
         except ValueError:
-            raise ValueError("is no date") from None
+            raise ValueError("is not a valid date") from None
         return moment.date() if kind == "day" else moment.replace(tzinfo=UTC)
     return text[1:] if text[0] == "'" and text[1:].startswith(FORMULA) else text
