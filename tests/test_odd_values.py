@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -16,6 +18,9 @@ from hypothesis import strategies as st
 from connectors.accessplanit.decode import Envelope, Shape, decode, hashes, holds_escapes
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.rules import broken
+from connectors.hr.bamboohr.system import _row
+from connectors.hr.csv_drop import CsvDropSettings
+from connectors.hr.csv_drop.text import read
 from connectors.hr.scim.user import value_of
 from connectors.hr.sql import SqlHr
 from reconciliation.frame import arrow, of
@@ -208,6 +213,34 @@ def test_through_postgresql(postgresql: Callable[[], str], kind: str) -> None:
         check(hr.read(entity, {column: kind}), column, table)
     finally:
         hr.close()
+
+
+@pytest.mark.parametrize("kind", ENTITIES)
+def test_through_a_csv_file(kind: str) -> None:
+    """A cell is text: what JSON says with a type of its own does not come this way."""
+    column = ENTITIES[kind][1]
+    # The form of dates in a file is a setting, and read as leniently as Python reads it.
+    table = [(said, meant) for said, meant in BY_KIND[kind] if isinstance(said, str) and said.strip() and said != "2026-1-31"]
+    settings = CsvDropSettings()
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows([["employee_id", column], *([f"r{n}", said] for n, (said, _) in enumerate(table))])
+    lines = list(read(out.getvalue().encode("utf-8", errors="surrogatepass"), {"employee_id": "text", column: kind}, settings))
+    for (said, meant), line in zip(table, lines, strict=True):
+        if isinstance(meant, No):
+            assert line.wrong is not None, said
+            assert line.wrong[0] == column
+        else:
+            assert (line.values[column], line.wrong) == (meant, None), said
+
+
+@pytest.mark.parametrize(("said", "meant"), [*odd.TEXT, *odd.NUMBERS_AS_TEXT, *odd.NOT_TEXT])
+def test_through_bamboohr(said: Any, meant: Any) -> None:
+    row, wrong = _row({"title": said}, {"job_title": "title"})
+    if isinstance(meant, No):
+        assert wrong is not None
+        assert meant.because in wrong[1]
+    else:
+        assert (row, wrong) == ({"job_title": meant}, None)
 
 
 @pytest.mark.parametrize(("said", "meant"), odd.FLAGS)

@@ -7,6 +7,7 @@ what HR's answer files change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from reconciliation.capabilities import Capabilities
 from reconciliation.ports import HrSystem
+from reconciliation.values import NO_END
 
 from ...webhooks import Watch
 from .. import Connector
@@ -52,6 +54,7 @@ class CsvDropSettings(BaseModel):
     encoding: str = "utf-8"
     date_format: str = Field("%Y-%m-%d", description="of days, as strftime writes them")
     moment_format: str = Field("%Y-%m-%dT%H:%M:%SZ", description="of moments, which are UTC")
+    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that mean that there is no such date")
     formulas: Literal["quote", "keep"] = Field("quote", description="text that a spreadsheet would compute gets a quote before it")
     quiet_seconds: float = Field(10.0, ge=0, description="seconds without a change before an answer file without a manifest is read")
 

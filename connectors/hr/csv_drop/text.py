@@ -13,13 +13,11 @@ from typing import Any
 import pandas as pd
 
 from reconciliation.frame import arrow
+from reconciliation.values import ISO, flag, moment
 
+from ...spreadsheet import defused, restored
 from . import CsvDropSettings
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
-NUMBER = re.compile(r"[+-][\d\s()./-]*")
-"""A telephone number or a number: it begins like a formula but is not one."""
 UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """What no cell may hold: control characters other than tab and line ends, and bytes that could not be decoded."""
 LONGEST = 131_072
@@ -77,9 +75,7 @@ def _cell(value: Any, settings: CsvDropSettings) -> str:
         return value.astimezone(UTC).strftime(settings.moment_format)
     if isinstance(value, date):
         return value.strftime(settings.date_format)
-    text = str(value)
-    risky = settings.formulas == "quote" and text.startswith(FORMULA) and not NUMBER.fullmatch(text)
-    return f"'{text}" if risky else text
+    return defused(str(value)) if settings.formulas == "quote" else str(value)
 
 
 def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) -> Iterator[Line]:
@@ -156,13 +152,20 @@ def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
     if not text:
         return None
     if kind == "flag":
-        if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-            raise ValueError("is neither true nor false")
-        return text.lower() in ("true", "1", "yes")
+        return flag(text)
     if kind in ("day", "moment"):
-        try:
-            moment = datetime.strptime(text, settings.date_format if kind == "day" else settings.moment_format)
-        except ValueError:
-            raise ValueError("is not a valid date") from None
-        return moment.date() if kind == "day" else moment.replace(tzinfo=UTC)
-    return text[1:] if text[0] == "'" and text[1:].startswith(FORMULA) else text
+        found = moment(_written(text, settings.date_format if kind == "day" else settings.moment_format), settings.no_end)
+        if found is None or kind == "day":
+            return found and found.date()
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return restored(text)
+
+
+def _written(text: str, form: str) -> datetime | str:
+    """A date in the form of the settings, else the text itself if it is in ISO's, such as one with an offset."""
+    try:
+        return datetime.strptime(text, form)
+    except ValueError:
+        if ISO.match(text):
+            return text
+        raise ValueError("is not a valid date") from None
