@@ -27,7 +27,7 @@ NO_END = frozenset({date(1, 1, 1), date(9999, 12, 31)})
 """Dates that systems write for "no end" (or "no beginning")."""
 FLAGS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 """What stands for true and for false, in any case."""
-ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]|$)")
+ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]|$)")
 
 
 def text(value: Any) -> str | None:

@@ -25,7 +25,11 @@ DATES = st.one_of(
     st.datetimes().map(lambda d: d.isoformat()),
     st.dates().map(str),
     st.sampled_from(
-        ["2025-02-30T00:00:00", "2025-02-22T11:01:38.17", "2026-06-25T00:00:00Z", "25/06/2026", "2025-02-22 10:00:00", "0001-01-01"]
+        [
+            *("2026-11-26T10:00:00.1234567", "2026-11-26T10:00:00.9999999", "2026-03-29T01:30:00", "2026-10-25T01:30:00.5", "9999-12-31"),
+            *("2026-10-25T01:30:00+01:00", "2026-11-26T10:00", "2026-11-26T10:00:00,5", "1899-12-31T00:00:00", "2026-11-26t10:00:00"),
+            *("2025-02-30T00:00:00", "2025-02-22T11:01:38.17", "2026-06-25T00:00:00Z", "25/06/2026", "2025-02-22 10:00:00", "0001-01-01"),
+        ]
     ),
 )
 PLAIN = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
@@ -189,3 +193,26 @@ def test_hashes_depend_on_bytes_and_seed() -> None:
     assert first.dtype == np.int64
     assert first[0] == first[1] != first[2]
     assert first[0] != other[0]
+
+
+def test_a_moment_with_an_offset_is_what_it_says() -> None:
+    """In the hour that comes twice only the offset tells which one is meant."""
+    said = {"2026-10-25T01:30:00+01:00": "00:30", "2026-10-25T01:30:00+00:00": "01:30", "2026-10-25T01:30:00": "00:30"}
+    for text, utc in said.items():
+        frame, _ = one({**GOOD, "DateCreated": text})
+        assert frame["created_at"][0].strftime("%H:%M") == utc
+
+
+@pytest.mark.parametrize("page", [b'{"results":[{"ID":"a"}],"count":"1"}', b'\xef\xbb\xbf{"results":[{"ID":"a"}],"count":1}'])
+def test_a_total_that_is_text_and_a_byte_order_mark_are_read(page: bytes) -> None:
+    assert Envelope(Dialect()).split(page)[1] == 1
+
+
+def test_an_address_is_lines_of_text() -> None:
+    frame, _ = one({**GOOD, "FullAddress": "1 High St<br />Barrow &amp; Son<BR/>LA1 1AB"})
+    assert frame["full_address"][0] == "1 High St\nBarrow & Son\nLA1 1AB"
+
+
+def test_a_zone_that_does_not_exist_is_an_error_of_the_settings() -> None:
+    with pytest.raises(ValueError, match="not a zone of the IANA database"):
+        Dialect(zone="GMT Standard Time")

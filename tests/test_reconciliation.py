@@ -393,6 +393,22 @@ def test_no_later_instant_has_a_wall_time_before_the_one_that_is_asked_from(sinc
     assert wall_of(later) >= wall(since, "Europe/London") >= wall_of(since) - timedelta(hours=1)
 
 
+@pytest.mark.parametrize(
+    ("emptied", "ours", "stops"), [({"email": 9}, 9, False), ({"email": 10}, 20, True), ({"email": 10}, 21, False), ({}, 1, False)]
+)
+def test_a_column_that_is_emptied_in_half_of_the_rows_stops_the_plan(emptied: dict[str, int], ours: int, stops: bool) -> None:
+    found = guard.breaches({"update": 30}, 500, Guard(), answered_for=ours, emptied=emptied, side="HR")
+    assert found == ([f"email would be emptied in 10 of {ours} rows in HR"] if stops else [])
+
+
+def test_a_plan_counts_what_it_empties() -> None:
+    columns = {"employee_id": "text", "email": "text", "phone": "text"}
+    before = of(columns, [("1", "a@x.example", "1"), ("2", None, "2"), ("3", "c@x.example", "3")])
+    after = of(columns, [("1", None, "1"), ("2", None, "9"), ("3", None, None), ("4", None, None)])
+    plan = reconcile(after, before, "employee_id", {"email": "text", "phone": "text"}, ["email", "phone"])
+    assert plan.emptied() == {"email": 2, "phone": 1}
+
+
 def wall_of(moment: datetime) -> datetime:
     return moment.astimezone(ZoneInfo("Europe/London")).replace(tzinfo=None)
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from connectors.checkpoints import Folder
-from connectors.report.page import prune_reports, render, write
+from connectors.report.page import _csv, prune_reports, render, write
 from flows import awards_to_hr
 from reconciliation.classes import DIFFERS, EDITED, EQUAL, MISSING, OUTSIDE, QUARANTINED, REMEDIES, REMOVED, UNLINKED
 from reconciliation.findings import DIFFERENCES, Findings
@@ -267,3 +267,12 @@ def test_on_paper_nothing_is_lost(browser: Any, page_url: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
     assert page.locator(".arrow").first.is_hidden()
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_no_cell_of_a_reports_files_is_a_formula() -> None:
+    table = of({"name": "text", "rows": "number"}, [('=HYPERLINK("http://x.example")', -1), ("+44 1539 555001 ext 12", 2), (None, 3)])
+    assert _csv(table).decode("utf-8-sig").splitlines()[1:] == [
+        '"\'=HYPERLINK(""http://x.example"")",-1',
+        '"+44 1539 555001 ext 12",2',
+        ",3",
+    ]

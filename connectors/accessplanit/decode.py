@@ -150,7 +150,7 @@ class Shape:
         """The records' values as Arrow columns: text tidied, moments in UTC, custom fields as ``values.encoded`` writes them."""
         found = {name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()}
         # Only the model accepts an offset; the compiled decoder does not.
-        by_model = [place for place, record in enumerate(records) if isinstance(record, Record)]
+        by_model = [place for place, record in enumerate(records) if isinstance(record, self.model)]
         for name, kind in self.kinds.items():
             column = [getattr(record, name) for record in records]
             if name in self.custom:

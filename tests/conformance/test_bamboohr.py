@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import JSONResponse
 
 from connectors.hr.bamboohr.trainings import expiry, keys, months_between, notes, renewed, usual
 from reconciliation.frame import of
@@ -156,3 +158,50 @@ def test_keys_stand_in_the_notes_and_may_have_anything_after_them() -> None:
     assert keys(notes("A1", None)) == ("A1", None)
     assert keys("a note of somebody") is None
     assert usual([{"completed_on": DAY, "expires_on": e} for e in (date(2026, 3, 31), date(2026, 3, 31), None)]) == 12
+
+
+@pytest.mark.parametrize(("times", "complete"), [(0, True), (1, True), (9, False)])
+def test_law_1_pages_of_people_that_move_are_read_again_or_incomplete(
+    stand: Stand, account: Bamboo, monkeypatch: pytest.MonkeyPatch, times: int, complete: bool
+) -> None:
+    """Somebody leaves and somebody comes while the pages are read: their number says nothing."""
+    account.people = {n: {"firstName": "Jo", "lastName": "Lee", "employeeNumber": f"N{n}"} for n in range(1, 2302)}
+    whole, left = account.dataset, times
+
+    def moving(body: dict[str, Any]) -> Any:
+        nonlocal left
+        answer = whole(body)
+        if body["page"] == 1 and left:
+            left -= 1
+            first = min(account.people)
+            account.people[5000 + left] = account.people.pop(first)
+        return answer
+
+    monkeypatch.setattr(account, "dataset", moving)
+    found = stand.open().read("employees", {"surname": "text"})
+    assert found.complete is complete
+    if complete:
+        assert len(found.frame) == len(account.people)
+        assert set(found.frame["employee_id"]) == {person["employeeNumber"] for person in account.people.values()}
+
+
+def test_a_field_that_nobody_has_any_more_is_not_a_field_without_values(
+    stand: Stand, account: Bamboo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BambooHR leaves out what the API key may not see: of everybody, or of one person."""
+    account.people = {n: {"firstName": "Jo", "lastName": "Lee", "employeeNumber": f"N{n}", "city": "Hove"} for n in (1, 2)}
+    whole, hidden = account.dataset, {"N1", "N2"}
+
+    def narrower(body: dict[str, Any]) -> Any:
+        answer = json.loads(whole(body).body)
+        for row in answer["data"]:
+            if row["fields"]["employeeNumber"] in hidden:
+                row["fields"].pop("city", None)
+        return JSONResponse(answer)
+
+    monkeypatch.setattr(account, "dataset", narrower)
+    assert stand.open().read("employees", {"town": "text"}).vanished == ("town",)
+    hidden.discard("N1")
+    found = stand.open().read("employees", {"town": "text"})
+    assert (found.vanished, found.frame["employee_id"].tolist()) == ((), ["N1"])
+    assert found.rejected[["key", "field", "reason"]].to_numpy().tolist() == [["N2", "city", "is missing from the record"]]

@@ -12,6 +12,7 @@ from scim2_tester import Status, check_server
 
 from connectors.hr.scim import ScimSettings
 from connectors.hr.scim.system import ScimHr
+from connectors.hr.scim.user import operations, value_of, with_values
 from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 
 from .stands import TOKEN, Stand, scim
@@ -134,3 +135,61 @@ def test_the_peers_own_tests_of_the_server_pass_through_our_client(stand: Stand)
     told = [f"{r.title}: {r.reason}" for r in results if r.status not in (Status.SUCCESS, Status.SKIPPED)]
     assert not told, told[:5]
     assert sum(r.status == Status.SUCCESS for r in results) > 100
+
+
+class Moving:
+    """A list of users in pages of two, of which one leaves while it is read for the first ``times``."""
+
+    def __init__(self, times: int) -> None:
+        self.people = [{"id": f"i{n}", "userName": f"u{n}"} for n in range(6)]
+        self.times, self.reads = times, 0
+
+    def page(self, _: str | None, start: int) -> tuple[int, list[dict[str, Any]]]:
+        if start == 1:
+            self.reads += 1
+        page = (len(self.people), self.people[start - 1 : start + 1])
+        if start > 1 and self.reads <= self.times:
+            # Somebody of an earlier page leaves, somebody new comes: the total stays, everybody moves up.
+            self.people = [*self.people[1:], {"id": f"new{self.reads}{start}", "userName": "new"}]
+        return page
+
+
+@pytest.mark.parametrize(("times", "complete", "reads"), [(0, True, 1), (1, True, 2), (2, True, 3), (9, False, 3)])
+def test_law_1_pages_of_users_that_move_are_read_again_or_incomplete(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, times: int, complete: bool, reads: int
+) -> None:
+    moving, system = Moving(times), crippled(stand)
+    monkeypatch.setattr(system, "_page", moving.page)
+    found, whole = system._all(None)
+    assert (whole, moving.reads) == (complete, reads)
+    if complete:
+        assert [each["id"] for each in found] == [each["id"] for each in moving.people]
+
+
+def test_a_server_of_one_user_a_page_is_read_to_its_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = [{"id": f"i{n}"} for n in range(4)]
+    system = crippled(stand)
+    monkeypatch.setattr(system, "_page", lambda _, start: (4, people[start - 1 : start]))
+    assert system._all(None) == (people, True)
+
+
+ADDRESSES = [
+    {"type": "work", "streetAddress": "Old", "formatted": "Old, Hove"},
+    {"type": "work", "primary": True, "streetAddress": "1 High St", "formatted": "1 High St, Hove", "country": "GB"},
+]
+
+
+def test_the_primary_address_counts_and_one_that_is_removed_is_removed() -> None:
+    user = {"id": "1", "addresses": ADDRESSES}
+    assert value_of(user, "address") == "1 High St"
+    moved = with_values(user, {"address": "2 High St"})
+    assert moved["addresses"][1] == {"type": "work", "primary": True, "streetAddress": "2 High St", "country": "GB"}
+    removed = with_values({"id": "1", "addresses": ADDRESSES[1:]}, {"address": None, "town": None})
+    assert "addresses" not in removed
+    assert operations({"id": "1", "addresses": ADDRESSES[1:]}, removed) == [{"op": "remove", "path": "addresses"}]
+
+
+def test_the_servers_own_words_are_no_reason(stand: Stand) -> None:
+    system = crippled(stand)
+    reasons = [system._receipt({"key": "E1", "kind": "update"}, "PUT", 400, None, kind, {})[2] for kind in ("mutability", "Jo Lee is it")]
+    assert reasons == ["the SCIM server refused it (400, mutability)", "the SCIM server refused it (400)"]
