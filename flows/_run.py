@@ -22,7 +22,7 @@ from connectors.settings import Settings
 from reconciliation.ask import Ask, Moment, questions
 from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
-from reconciliation.frame import concat, strings
+from reconciliation.frame import concat, pick, strings
 from reconciliation.guard import breaches
 from reconciliation.hints import Hint, suspects
 from reconciliation.hints import asks as hinted
@@ -306,12 +306,14 @@ class _Run:
         for intent, plan in self.store.open_intents(self.spec.name):
             columns = [name for name in plan.before.columns if name != "key"]
             kinds = {name: kind for name, kind in self.spec.columns().items() if name in columns}
-            current, _, complete = self._as_it_is(self.spec, plan, kinds)
+            # Rows of somebody who was forgotten are empty, and keep the places of the others.
+            asked = replace(plan, changes=pick(plan.changes, plan.changes["key"].notna().to_numpy(dtype=bool)))
+            current, _, complete = self._as_it_is(self.spec, asked, kinds)
             if not complete:
                 continue
-            receipts = found_out(plan, current, self.spec.entity_key, kinds)
+            receipts = found_out(asked, current, self.spec.entity_key, kinds)
             self.store.receive(self.id, self.spec, Batch(intent, plan.changes, receipts), self.world.clock())
-            rows += len(plan.changes)
+            rows += len(asked.changes)
         return rows
 
     def _draft(self, sweep: bool) -> Draft:

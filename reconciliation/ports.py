@@ -212,7 +212,7 @@ class Store(Protocol):
         """
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
-        """Intents without receipts, each with the part of the plan that it names."""
+        """Intents without receipts, each with the part of the plan that it names; a row of somebody who was forgotten is empty."""
 
     def settle(
         self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None

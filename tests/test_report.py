@@ -14,7 +14,9 @@ import pytest
 
 from connectors.checkpoints import Folder
 from connectors.report.page import prune_reports, render, write
+from connectors.settings import Settings
 from flows import awards_to_hr
+from flows.reconcile_history import keep_list
 from reconciliation.classes import DIFFERS, EDITED, EQUAL, MISSING, OUTSIDE, QUARANTINED, REMEDIES, REMOVED, UNLINKED
 from reconciliation.findings import DIFFERENCES, Findings
 from reconciliation.forecast import Forecast, expiring, forecast, months, over_time
@@ -267,3 +269,15 @@ def test_on_paper_nothing_is_lost(browser: Any, page_url: str) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
     assert page.locator(".arrow").first.is_hidden()
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_lists_of_people_go_when_they_were_last_written_before_the_edge(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)  # type: ignore[call-arg]
+    name, same = (keep_list(settings, ["jasmit", "anaber"]) for _ in range(2))
+    assert name != same, "nobody finds out from the name whose IDs they are"
+    home = Folder(settings.history_folder)
+    assert home.below("lists").text(f"{name}.txt") == "anaber\njasmit"
+    prune_reports(home, datetime.now(UTC) - timedelta(days=1))
+    assert home.below("lists").names() == sorted([f"{name}.txt", f"{same}.txt"])
+    prune_reports(home, datetime.now(UTC) + timedelta(days=1))
+    assert home.below("lists").names() == []

@@ -26,6 +26,7 @@ from reconciliation.draft import Draft
 from reconciliation.errors import Misconfigured, StalePlan, StoreFailed
 from reconciliation.frame import empty, of, strings
 from reconciliation.hints import Hint
+from reconciliation.inquiry import Inquiry
 from reconciliation.match import HELD, LINKS
 from reconciliation.ownership import AGREED
 from reconciliation.plan import NEW, Plan, reconcile
@@ -710,6 +711,8 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
         "hints": 0,
         "leases": 0,
         "deliveries": 0,
+        "refusals": 0,
+        "hours": 0,
     }
     assert store.plan(old.digest) is None
     assert store.plan(open_.digest) is not None, "an open intent needs it"
@@ -718,6 +721,45 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     assert (told["kind"], told["digest"], "after" in told) == ("create", old.digest, False)
     assert [e["key"] for e in store.quarantined()] == ["b"], "what is open stays"
     assert store.prune(later - timedelta(days=90), long_ago) == dict.fromkeys(pruned, 0)
+
+
+@pytest.mark.parametrize("hour_seconds", [3600.0, 60.0, 7200.0])
+def test_hours_and_refusals_of_the_past_are_pruned_whatever_the_length_of_an_hour(store: SyncStore, hour_seconds: float) -> None:
+    edge = NOW - timedelta(days=90)
+    hours = [int(moment.timestamp() // hour_seconds) for moment in (edge - timedelta(days=1), NOW)]
+    with store.engine.begin() as connection:
+        connection.execute(t.budget.insert(), [{"endpoint": "user", "hour": hour, "used": 1} for hour in hours])
+    store.refuse({"signature": 1}, edge - timedelta(days=1))
+    store.refuse({"signature": 1}, NOW)
+    pruned = store.prune(edge, edge, hour_seconds)
+    assert (pruned["hours"], pruned["refusals"]) == (1, 1)
+    with store.engine.connect() as connection:
+        assert connection.execute(sa.select(t.budget.c.hour)).scalars().all() == [hours[1]]
+
+
+def test_a_digest_that_leaves_the_store_is_salted_and_the_same_for_all(store: SyncStore, store_url: str, tmp_path: Path) -> None:
+    other, stranger = SyncStore(store_url), SyncStore(f"sqlite:///{tmp_path / 'other.db'}")
+    assert store.salt() == other.salt() != stranger.salt()
+    asked = Inquiry(process="awards_to_hr", as_of=date(2026, 3, 31), people=("user-one",))
+    assert asked.digest(store.salt()) == asked.digest(other.salt()) != asked.digest(stranger.salt())
+    for each in (other, stranger):
+        each.close()
+
+
+def test_an_open_intent_of_which_somebody_was_forgotten_keeps_the_places_of_the_others(store: SyncStore) -> None:
+    plan = make_plan([employee("E1", "u1"), employee("E2", "u2"), employee("E3", "u3")])
+    store.keep_plan(plan, SPEC, NOW)
+    with leased(store, "r1"):
+        store.intend("r1", SPEC, plan.digest, 0, 3, NOW)
+    store.forget("u2", ["E2"], NOW)
+    ((intent, part),) = store.open_intents(SPEC.name)
+    left = part.changes[part.changes["key"].notna()]
+    assert left["key"].tolist() == ["E1", "E3"]
+    with leased(store, "r2"):
+        store.receive("r2", SPEC, Batch(intent, part.changes, done(left)), NOW)
+    assert store.open_intents(SPEC.name) == []
+    (told,) = store.story("E3")
+    assert told["after"]["accessplanit_id"] == "u3"
 
 
 def test_a_store_that_cannot_be_reached() -> None:

@@ -71,8 +71,8 @@ def name_of(findings: Findings) -> str:
 
 
 def prune_reports(home: Folder, edge: datetime) -> int:
-    """Removes the reports that were made before a moment, and what was read for questions that were never answered; returns
-    how many reports."""
+    """Removes the reports that were made before a moment, the lists of people that were last written before it, and what was read
+    for questions that were never answered; returns how many reports."""
     removed = 0
     for name in home.names():
         stamp = name.rpartition("-")[2]
@@ -80,6 +80,10 @@ def prune_reports(home: Folder, edge: datetime) -> int:
             if datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) < edge:
                 home.below(name).remove()
                 removed += 1
+    lists = home.below("lists")
+    for name in lists.names():
+        if lists.written(name) < edge:
+            lists.delete(name)
     work = home.below("work")
     for name in work.names():
         note = work.below(name).noted("began")

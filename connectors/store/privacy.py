@@ -100,13 +100,14 @@ class Privacy(History, Plans):
                 connection.execute(t.plan.update().where(t.plan.c.digest == digest).values(**kept, redacted=True))
         return found
 
-    def prune(self, before: datetime, history: datetime) -> dict[str, int]:
-        """Deletes plans (and with them the before and after of ledger entries), closed quarantine entries, hints,
-        figures of runs, and requests counted, from before this moment; rows per table. A plan that an open intent needs stays.
+    def prune(self, before: datetime, history: datetime, hour_seconds: float = 3600.0) -> dict[str, int]:
+        """Deletes plans (and with them the before and after of ledger entries), closed quarantine entries, hints, figures of runs,
+        refusals, and requests counted (by hours of ``hour_seconds``), from before this moment; rows per table. A plan that an
+        open intent needs stays.
 
         What the plans say of rows is kept as versions; of these go the ones that were replaced before ``history``.
         """
-        edge, p, q = naive(before), t.plan.c, t.quarantine.c
+        edge, p, q, past = naive(before), t.plan.c, t.quarantine.c, int(before.timestamp() // hour_seconds)
         needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
         with failing(), self.engine.begin() as connection:
             old = list(connection.execute(sa.select(p.digest).where(p.made < edge, p.digest.not_in(needed), ~self.applying())).scalars())
@@ -123,6 +124,8 @@ class Privacy(History, Plans):
                 "hints": int(connection.execute(t.hint.delete().where(t.hint.c.received < edge)).rowcount),
                 "leases": int(connection.execute(t.lease.delete().where(t.lease.c.until < edge)).rowcount),
                 "deliveries": int(connection.execute(t.delivery.delete().where(t.delivery.c.received < edge)).rowcount),
+                "refusals": int(connection.execute(t.refusal.delete().where(t.refusal.c.day < edge.date())).rowcount),
+                "hours": int(connection.execute(t.budget.delete().where(t.budget.c.hour < past)).rowcount),
             }
 
 

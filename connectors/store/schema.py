@@ -239,6 +239,17 @@ tombstone = sa.Table(
 )
 """That somebody was forgotten, when, and how many rows that took; not who."""
 
+salt = sa.Table("salt", metadata, sa.Column("value", sa.Text, primary_key=True))
+"""One row: what is mixed into digests that leave the store, so that nobody guesses from them whom they are about."""
+
+gone = sa.Table(
+    "gone",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+)
+"""Records that the source has no more, as a sweep has found out by asking for them, and whose row the target still has."""
+
 budget = sa.Table(
     "budget",
     metadata,
