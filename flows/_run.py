@@ -406,8 +406,9 @@ class _Run:
             fresh = self.call(extract, self.source, spec, hinted(spec, hints), NOTHING)
             named = {*(hint.key for hint in hints if hint.feed == spec.feed and hint.key), *strings(fresh.frame[spec.key])}
             whole = renewed(whole, spec.key, named, fresh, updated)
-        whole, gone = self.call(verify, self.source, store, spec, whole)
+        whole, gone, known = self.call(verify, self.source, store, spec, whole)
         gone = believed(spec, whole, gone, of_visible_people(self.source, store, self.target, spec, gone))
+        gone = pa.concat_arrays([gone, known])
         return began, Swept(whole, self._ended(gone, whole), len(reads), resumed)
 
     def _ended(self, gone: pa.Array, read: Snapshot) -> Ended:

@@ -671,6 +671,7 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
     store.accept([Arrival("user", "PUT", said, "d1", True)], {("user", feed): ["p"] for feed, _ in said}, NOW)
     assert store.story("user-one")
     erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
+    assert store.scrub()
     found = {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
     assert erased == {**found, "hints": 3, "versions": 0}
     left = everything(store, store_url)

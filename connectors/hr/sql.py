@@ -25,6 +25,7 @@ from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
 from reconciliation.frame import ARROW, Kind, arrow, empty, frame, of, pick, strings
 from reconciliation.identifiers import identifier
+from reconciliation.person import Erased, Person
 from reconciliation.plan import managed
 from reconciliation.receipts import RECEIPTS, as_found
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -76,6 +77,10 @@ class SqlHr:
     def close(self) -> None:
         """Closes the connections."""
         self.engine.dispose()
+
+    def forget(self, person: Person) -> Erased:
+        """Nothing: all rows are the system's own."""
+        return Erased()
 
     def population(self, entity: str) -> int:
         """How many rows the entity has."""

@@ -58,7 +58,7 @@ def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Writte
     folder, files = home.below(name_of(findings)), []
     for name, table in tables.items():
         folder.keep(name, table)
-        files += [folder.write(f"{name}.csv", _csv(table)), f"{folder.url}/{name}.parquet"]
+        files += [folder.write(f"{name}.csv", csv_of(table)), f"{folder.url}/{name}.parquet"]
     page = folder.write(
         "report.html", render(findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]).encode()
     )
@@ -159,7 +159,8 @@ def _records(table: pd.DataFrame) -> list[dict[str, object]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _csv(table: pd.DataFrame) -> bytes:
+def csv_of(table: pd.DataFrame) -> bytes:
+    """A table as CSV that spreadsheets open."""
     out = io.BytesIO()
     write_csv(pa.table({name: arrow(table[name]) for name in table.columns}), out)
     # Excel takes a file without this mark for one in the local code page.
