@@ -9,14 +9,18 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from connectors.accessplanit.client import AccessplanitSource
 from connectors.checkpoints import Folder
 from connectors.report import forget as reports
 from connectors.settings import Settings
 from connectors.store.sql import SyncStore
-from reconciliation.errors import Misconfigured
+from reconciliation.ask import Ask
+from reconciliation.errors import HrsyncError, Misconfigured
 from reconciliation.person import Person
 from reconciliation.ports import HrSystem
+from tasks.blocks import accessplanit_settings
 from tasks.connections import hr_system
+from tasks.extract import NOTHING
 
 from .catalogue import PROCESSES
 
@@ -58,15 +62,33 @@ def forget(settings: Settings, person: str) -> Told:
                 f"Nothing is known of the user '{person}', and nothing was erased",
                 "Look the ID up in accessplanit; it is meant to the letter.",
             )
+        more, there = _in_accessplanit(settings, store, person)
+        who |= more
         store.forgettable()
         own = [system.forget(who) for system in systems.values()]
         pages = reports.forget(Folder(settings.history_folder), who)
         erased = store.forget(person, sorted(who.ids | who.keys), datetime.now(UTC), sorted(who.values))
-        left = [*left, *(text for each in (*own, pages) for text in each.left)]
+        left = [*left, there, *(text for each in (*own, pages) for text in each.left)]
         if not store.scrub():
             left.append("old pages of the sync store, which another program holds open: stop it, and compact the database (VACUUM)")
-    left.append(f"the user {person} and their records in accessplanit, if they are still there: erase them there")
     return Told({**erased, "rows of HR connectors": sum(each.rows for each in own), "rows of reports and lists": pages.rows}, tuple(left))
+
+
+def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple[Person, str]:
+    """Keys of the person's records in accessplanit, which the store may know though HR has never had them; and what to do there."""
+    keys: set[str] = set()
+    try:
+        tenant = accessplanit_settings(settings)
+        with closing(AccessplanitSource(tenant, settings.dialect, store.budget(tenant.requests_per_hour, tenant.hour_seconds))) as source:
+            feeds = {(spec.feed, spec.person): spec for spec in (chosen.scoped() for chosen in PROCESSES.values())}
+            for (feed, column), spec in feeds.items():
+                if column and spec.direction == "to_hr":
+                    found = source.read(feed, [spec.key, column], (), Ask(keys=(person,), by=column, skip_known=False), NOTHING, "0")
+                    keys |= {str(key) for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]}
+    except HrsyncError as error:
+        why = f"accessplanit could not be asked for the user {person}: the store may know hashes of records that HR has never had"
+        return Person.of(()), f"{why} ({error.what})"
+    return Person.of((), keys), f"the user {person} and {len(keys):,} records in accessplanit, if they are still there: erase them there"
 
 
 def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:

@@ -29,6 +29,7 @@ KEYS = frozenset(
 """Columns of frames and files that name a person, or a record of one."""
 OWN = frozenset({"email", "employee_number"})
 """Columns whose value is one of the person themselves."""
+_WIRE = frozenset(name.replace("_", "") for name in KEYS)
 SHORTEST = 4
 """A shorter text is searched only where it stands alone: within other texts it is too often something else."""
 
@@ -99,7 +100,10 @@ class Person:
         return found
 
     def has_record(self, raw: str | None) -> bool:
-        """Whether a record as it was received, JSON or a line of CSV, names the person as one of its values."""
+        """Whether a record as it was received says that it is the person's: a JSON object by :data:`KEYS`, a line of CSV by any value."""
+        found = _json(raw or "")
+        if isinstance(found, dict):
+            return any(self.has(str(value)) for name, value in found.items() if name.lower().replace("_", "") in _WIRE)
         return any(self.has(value) for value in _values(raw or ""))
 
     def mentioned(self, text: str | None) -> bool:

@@ -34,6 +34,8 @@ class Privacy(History, Plans):
             ids = Person.of([person, *connection.execute(linked).scalars()])
             keys = set(connection.execute(sa.select(e.key).where(_named(e.person, ids)).distinct()).scalars())
             keys |= set(connection.execute(sa.select(q.key).where(_named(q.waits_for, ids)).distinct()).scalars())
+            unread = connection.execute(sa.select(q.key, q.raw).where(q.stage != "held", q.raw.is_not(None))).tuples()
+            keys |= {key for key, raw in unread if ids.has_record(raw)}
             found = Person.of(ids.ids, [key for key in keys if key])
             # Records of one side that are rows of the other.
             pairs = connection.execute(sa.select(link.source_key, link.target_key)).tuples()
