@@ -32,10 +32,10 @@ from reconciliation.ask import Range
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import HrsyncError
 from reconciliation.inquiry import Inquiry
-from tasks.history import compare_partition
 from tasks.sweep import sweep_part
 
 from .conftest import Side
+from .test_history import in_process
 
 USER = "zqwyn"
 FORENAMES, SURNAME, MAIL, PHONE = "Wynfreda", "Quillerby", "wynfreda.quillerby@x.example", "07700900991"
@@ -177,9 +177,7 @@ def reported(side: Side, home: Path, key: str) -> None:
         inquiry = Inquiry(process=name, as_of=NOW.date())
         work = folder.below(f"work/{name}")
         world = side.world(spec)
-        found = answer(
-            spec, inquiry, world, side.target, work, lambda url, n: [compare_partition.fn(url, p) for p in range(n)], call=plainly
-        )  # type: ignore[func-returns-value]
+        found = answer(spec, inquiry, world, side.target, work, in_process, call=plainly)
         write(folder, found.findings, looked_ahead(inquiry, found, world, side.target))
 
 
@@ -239,6 +237,8 @@ def test_somebody_to_whom_everything_has_happened_is_forgotten(world: Side, home
     found = traces(home, values)
     assert {name.removeprefix("hr-files/") for name in found} <= left, found
     assert f"the user {USER}" in told
+    (archived,) = (home / "hr-files" / "from_hr" / "archive").iterdir()
+    assert "Kendal,Welder" in archived.read_text(), "what HR has answered of others stays; files without any other line are gone"
     others = [name for name in (home / "reconciliations").iterdir() if name.name[0].isdigit()]
     assert all((name / "report.html").exists() for name in others), "the reports stay, for what they say of others"
     restart(world, home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -688,6 +689,48 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
     assert set(tombstone) == {"id", "at", "erased"}
     settle(store, "r3", landed=[("user-one", 1)], links=[("user-one", "EMPL-ONE")])
     assert "user-one" in store.links("employees")["source_key"].tolist(), "a tombstone prevents nothing"
+
+
+def test_what_never_went_through_and_what_is_somebody_elses_loses_the_person(store: SyncStore, store_url: str) -> None:
+    raw = json.dumps({"ID": "UA9", "UserID": "USER-ONE", "Note": "Quixote"})
+    other = json.dumps({"ID": "UA8", "UserID": "user-two", "Managers": "one@x.example;two@x.example"})
+    settle(
+        store,
+        "r1",
+        landed=[("user-one~101", 1), ("user-two~101", 2)],
+        links=[("user-one", "EMPL-ONE"), ("user-two", "EMPL-TWO")],
+        bad=[
+            ("UA9", "rejected", "f", "r", None, raw, 9),
+            (None, "rejected", "f", "r", None, "?;Quixote;?", 8),
+            ("UA8", "rejected", "f", "r", None, other, 7),
+            ("user-two", "held", "id", "may be one of several", None, json.dumps({"email": ["EMPL-ONE", "EMPL-TWO"]}), 6),
+        ],
+    )
+    store.keep_plan(make_plan([employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")]), SPEC, NOW)
+    assert store.known_of("user-none") is None
+    known = store.known_of("user-one")
+    assert known
+    assert known.ids == {"user-one", "EMPL-ONE"}
+    assert "UA9" in known.keys
+    store.forget("user-one", sorted(known.keys), NOW, ["one@x.example", "Quixote"])
+    assert store.scrub()
+    left = everything(store, store_url)
+    for trace in ("user-one", "USER-ONE", "EMPL-ONE", "UA9", "Quixote", "one@x.example"):
+        assert trace not in left, trace
+    assert {entry["key"]: entry["raw"] for entry in store.quarantined()} == {
+        "UA8": other.replace("one@x.example", "(forgotten)"),
+        "user-two": json.dumps({"email": ["(forgotten)", "EMPL-TWO"]}),
+    }
+    assert store.known_of("user-one") is None
+
+
+def test_nobody_is_forgotten_while_a_run_is_at_work(store: SyncStore) -> None:
+    settle(store, "r1", links=[("user-one", "EMPL-ONE")])
+    with leased(store, "r2"):
+        for forgetting in (store.forgettable, lambda: store.forget("user-one", [], NOW)):
+            with pytest.raises(StalePlan, match="is at work"):
+                forgetting()
+    assert store.known_of("user-one")
 
 
 def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
