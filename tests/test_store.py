@@ -746,6 +746,8 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     long_ago = later - timedelta(days=900)
     pruned = store.prune(later - timedelta(days=90), long_ago)
     assert pruned == {
+        "entries": 0,
+        "scopes": 0,
         "versions": 0,
         "plans": 1,
         "plan parts": 0,
@@ -765,6 +767,29 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     assert (told["kind"], told["digest"], "after" in told) == ("create", old.digest, False)
     assert [e["key"] for e in store.quarantined()] == ["b"], "what is open stays"
     assert store.prune(later - timedelta(days=90), long_ago) == dict.fromkeys(pruned, 0)
+
+
+def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as_long_as_it_is_used(store: SyncStore) -> None:
+    plan = make_plan([employee("E1", "u1")])
+    carry_out(store, "r1", plan)
+    settle(store, "r2", bad=[entry("a", 1)])
+    later = NOW + timedelta(days=400)
+    kept = store.prune(later, NOW - timedelta(days=1))
+    assert (kept["entries"], kept["scopes"]) == (0, 0), "what a process was last is kept, and so is what a record waits for"
+    assert store.story("E1")
+    assert store.prune(later, later)["entries"] == 1
+    assert store.story("E1") == []
+    with store.engine.begin() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(t.intent)).scalar_one() == 0
+        old = {
+            "process": SPEC.name,
+            "fingerprint": "other",
+            "spec": SPEC.model_dump_json(),
+            "used": NOW.replace(tzinfo=None) - timedelta(1),
+        }
+        connection.execute(t.scope.insert().values(old))
+    assert store.prune(later, later)["scopes"] == 1
+    assert store.scope(SPEC.name, None) == SPEC
 
 
 @pytest.mark.parametrize("hour_seconds", [3600.0, 60.0, 7200.0])

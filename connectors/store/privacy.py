@@ -152,7 +152,9 @@ class Privacy(History, Plans):
         refusals, and requests counted (by hours of ``hour_seconds``), from before this moment; rows per table. A plan that an
         open intent needs stays.
 
-        What the plans say of rows is kept as versions; of these go the ones that were replaced before ``history``.
+        What the plans say of rows is kept as versions; of these go the ones that were replaced before ``history``, and with them the
+        ledger's entries of changes that were settled before it. What a process was with filters that no record in quarantine was read
+        with, and that it has not had since this moment, goes too.
         """
         edge, p, q, past = naive(before), t.plan.c, t.quarantine.c, int(before.timestamp() // hour_seconds)
         needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
@@ -161,7 +163,16 @@ class Privacy(History, Plans):
             closed = t.quarantine.delete().where(q.status.in_(("replayed", "vanished")), q.last_seen < edge)
             raw = t.quarantine.update().where(q.status == "discarded", q.last_seen < edge, q.raw.is_not(None))
             replaced = self.compact(connection, history)
+            i, s = t.intent.c, t.scope.c
+            settled = sa.select(i.id).where(i.closed < naive(history), i.segmented | (i.digest == ""))
+            entries = _delete(connection, t.ledger, t.ledger.c.intent.in_(settled))
+            _delete(connection, t.intent, i.id.in_(settled))
+            wanted = sa.exists().where(q.process == s.process, q.fingerprint == s.fingerprint, q.status == "open").correlate(t.scope)
+            other = t.scope.alias("other")
+            latest = sa.select(sa.func.max(other.c.used)).where(other.c.process == s.process).correlate(t.scope).scalar_subquery()
             return {
+                "entries": entries,
+                "scopes": _delete(connection, t.scope, (s.used < edge) & ~wanted & (s.used < latest)),
                 "versions": replaced,
                 "plans": sum(_delete(connection, t.plan, p.digest.in_(some)) for some in _some(old)),
                 "plan parts": sum(_delete(connection, t.plan_part, t.plan_part.c.digest.in_(some)) for some in _some(old)),

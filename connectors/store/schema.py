@@ -159,8 +159,8 @@ ledger = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("note", sa.Text),
 )
-"""Append-only: what became of every change. ``intent`` has run, plan and moment; ``place`` is the row in the plan, which
-has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
+"""Append-only, until it is past its retention: what became of every change. ``intent`` has run, plan and moment; ``place`` is the
+row in the plan, which has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
 sa.Index("ix_ledger_key", ledger.c.key)
 sa.Index("ix_ledger_person", ledger.c.person)
 sa.Index("ix_ledger_intent", ledger.c.intent)
