@@ -746,8 +746,8 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     long_ago = later - timedelta(days=900)
     pruned = store.prune(later - timedelta(days=90), long_ago)
     assert pruned == {
-        "entries": 0,
-        "scopes": 0,
+        "ledger": 0,
+        "filters": 0,
         "versions": 0,
         "plans": 1,
         "plan parts": 0,
@@ -758,7 +758,7 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
         "leases": 0,
         "deliveries": 0,
         "refusals": 0,
-        "hours": 0,
+        "budget": 0,
     }
     assert store.plan(old.digest) is None
     assert store.plan(open_.digest) is not None, "an open intent needs it"
@@ -775,9 +775,9 @@ def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as
     settle(store, "r2", bad=[entry("a", 1)])
     later = NOW + timedelta(days=400)
     kept = store.prune(later, NOW - timedelta(days=1))
-    assert (kept["entries"], kept["scopes"]) == (0, 0), "what a process was last is kept, and so is what a record waits for"
+    assert (kept["ledger"], kept["filters"]) == (0, 0), "what a process was last is kept, and so is what a record waits for"
     assert store.story("E1")
-    assert store.prune(later, later)["entries"] == 1
+    assert store.prune(later, later)["ledger"] == 1
     assert store.story("E1") == []
     with store.engine.begin() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(t.intent)).scalar_one() == 0
@@ -788,7 +788,7 @@ def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as
             "used": NOW.replace(tzinfo=None) - timedelta(1),
         }
         connection.execute(t.scope.insert().values(old))
-    assert store.prune(later, later)["scopes"] == 1
+    assert store.prune(later, later)["filters"] == 1
     assert store.scope(SPEC.name, None) == SPEC
 
 
@@ -801,7 +801,7 @@ def test_hours_and_refusals_of_the_past_are_pruned_whatever_the_length_of_an_hou
     store.refuse({"signature": 1}, edge - timedelta(days=1))
     store.refuse({"signature": 1}, NOW)
     pruned = store.prune(edge, edge, hour_seconds)
-    assert (pruned["hours"], pruned["refusals"]) == (1, 1)
+    assert (pruned["budget"], pruned["refusals"]) == (1, 1)
     with store.engine.connect() as connection:
         assert connection.execute(sa.select(t.budget.c.hour)).scalars().all() == [hours[1]]
 

@@ -171,8 +171,8 @@ class Privacy(History, Plans):
             other = t.scope.alias("other")
             latest = sa.select(sa.func.max(other.c.used)).where(other.c.process == s.process).correlate(t.scope).scalar_subquery()
             return {
-                "entries": entries,
-                "scopes": _delete(connection, t.scope, (s.used < edge) & ~wanted & (s.used < latest)),
+                "ledger": entries,
+                "filters": _delete(connection, t.scope, (s.used < edge) & ~wanted & (s.used < latest)),
                 "versions": replaced,
                 "plans": sum(_delete(connection, t.plan, p.digest.in_(some)) for some in _some(old)),
                 "plan parts": sum(_delete(connection, t.plan_part, t.plan_part.c.digest.in_(some)) for some in _some(old)),
@@ -183,7 +183,7 @@ class Privacy(History, Plans):
                 "leases": int(connection.execute(t.lease.delete().where(t.lease.c.until < edge)).rowcount),
                 "deliveries": int(connection.execute(t.delivery.delete().where(t.delivery.c.received < edge)).rowcount),
                 "refusals": int(connection.execute(t.refusal.delete().where(t.refusal.c.day < edge.date())).rowcount),
-                "hours": int(connection.execute(t.budget.delete().where(t.budget.c.hour < past)).rowcount),
+                "budget": int(connection.execute(t.budget.delete().where(t.budget.c.hour < past)).rowcount),
             }
 
 
