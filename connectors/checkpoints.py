@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import fsspec.core
@@ -86,6 +87,22 @@ class Folder:
         except OSError as error:
             raise _failed(error) from None
         return f"{self.url}/{name}"
+
+    def written(self, name: str) -> datetime:
+        """When a file was last written."""
+        try:
+            moment: datetime = self._fs.modified(f"{self._path}/{name}")
+        except OSError as error:
+            raise _failed(error) from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def delete(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        try:
+            if self.has(name):
+                self._fs.rm_file(f"{self._path}/{name}")
+        except OSError as error:
+            raise _failed(error) from None
 
     def remove(self) -> None:
         """Deletes the folder and all that is in it."""

@@ -39,3 +39,15 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str = "alembic_vers
         if MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision() != head:
             config.attributes |= {"connection": connection, "version_table": version_table}
             command.upgrade(config, "head")
+
+
+def scrub(engine: sa.Engine) -> bool:
+    """Rewrites a database without what was deleted from it, so that it cannot be read in free pages or in the log; false if another
+    connection has kept the log from being emptied."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM")
+        if engine.dialect.name != "sqlite":
+            return True
+        # The log last: what VACUUM has written is in it, and the old pages are in the file, until it is emptied.
+        busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+        return not busy

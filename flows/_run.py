@@ -22,7 +22,7 @@ from connectors.settings import Settings
 from reconciliation.ask import Ask, Moment, questions
 from reconciliation.draft import Draft
 from reconciliation.errors import HrsyncError, Misconfigured, Skipped, StalePlan, StoreFailed, TargetFailed, UnsafePlan
-from reconciliation.frame import concat, strings
+from reconciliation.frame import concat, pick, strings
 from reconciliation.guard import breaches
 from reconciliation.hints import Hint, suspects
 from reconciliation.hints import asks as hinted
@@ -307,12 +307,14 @@ class _Run:
         for intent, plan in self.store.open_intents(self.spec.name):
             columns = [name for name in plan.before.columns if name != "key"]
             kinds = {name: kind for name, kind in self.spec.columns().items() if name in columns}
-            current, _, complete = self._as_it_is(self.spec, plan, kinds)
+            # Rows of somebody who was forgotten are empty, and keep the places of the others.
+            asked = replace(plan, changes=pick(plan.changes, plan.changes["key"].notna().to_numpy(dtype=bool)))
+            current, _, complete = self._as_it_is(self.spec, asked, kinds)
             if not complete:
                 continue
-            receipts = found_out(plan, current, self.spec.entity_key, kinds)
+            receipts = found_out(asked, current, self.spec.entity_key, kinds)
             self.store.receive(self.id, self.spec, Batch(intent, plan.changes, receipts), self.world.clock())
-            rows += len(plan.changes)
+            rows += len(asked.changes)
         return rows
 
     def _draft(self, sweep: bool) -> Draft:
@@ -405,8 +407,9 @@ class _Run:
             fresh = self.call(extract, self.source, spec, hinted(spec, hints), NOTHING)
             named = {*(hint.key for hint in hints if hint.feed == spec.feed and hint.key), *strings(fresh.frame[spec.key])}
             whole = renewed(whole, spec.key, named, fresh, updated)
-        whole, gone = self.call(verify, self.source, store, spec, whole)
+        whole, gone, known = self.call(verify, self.source, store, spec, whole)
         gone = believed(spec, whole, gone, of_visible_people(self.source, store, self.target, spec, gone))
+        gone = pa.concat_arrays([gone, known])
         return began, Swept(whole, self._ended(gone, whole), len(reads), resumed)
 
     def _ended(self, gone: pa.Array, read: Snapshot) -> Ended:

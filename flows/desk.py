@@ -12,12 +12,12 @@ from rich.table import Table
 
 from reconciliation.errors import Misconfigured
 from reconciliation.ownership import CONFLICT
-from reconciliation.ports import HrSystem
 from reconciliation.report import sentence
 from reconciliation.spec import ProcessSpec
 from reconciliation.story import story
 from tasks.connections import hr_system
 
+from . import forgetting
 from . import up as quick_start
 from .catalogue import PROCESSES, process
 from .conflicts import app as conflicts
@@ -94,27 +94,14 @@ def forget(
     person: Annotated[str, typer.Argument(help="The ID of the user in accessplanit.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase one person's data from the sync store. HR and accessplanit keep what they have; so must be erased there."""
+    """Erase one person's data from all that hrsync keeps: sync store, files and copies of HR connectors, reports, lists."""
     if not yes:
-        typer.confirm(f"Erase everything about '{person}' from the sync store?", abort=True)
-    chosen = settings()
-    systems: dict[tuple[str, str], HrSystem] = {}
-    with store() as opened:
-        further: list[str] = []
-        employees = opened.links("employees", source_keys=[person])["target_key"].tolist()
-        for spec in SPECS:
-            column = spec.person_column
-            which = chosen.system_of(spec.name)
-            target = systems[which] = systems.get(which) or hr_system(chosen, spec.name)
-            holds = target.capabilities.entities.get(spec.entity)
-            if column and holds and spec.direction == "to_hr":
-                asked = {column: [person], **({spec.holder: employees} if spec.person else {})}
-                lookups = {name: keys for name, keys in asked.items() if name in holds.kinds()}
-                rows = target.read(spec.entity, dict.fromkeys(lookups, "text"), lookups).frame
-                further += rows[spec.entity_key].tolist()
-        erased = opened.forget(person, further, datetime.now(UTC))
-    out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in erased.items()) + ".", highlight=False)
-    out.print("Reports of historical reconciliations are files of yours: delete those that name the person.")
+        typer.confirm(f"Erase everything about '{person}' that hrsync keeps?", abort=True)
+    told = forgetting.forget(settings(), person)
+    out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in told.erased.items()) + ".", highlight=False, soft_wrap=True)
+    out.print("Not erased:", highlight=False)
+    for what in told.left:
+        out.print(f"- {what}", highlight=False, soft_wrap=True)
     out.print("If accessplanit still has the person in scope, the next run sees somebody new. Prefect keeps no personal data.")
 
 

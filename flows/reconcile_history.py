@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -158,9 +157,11 @@ def reconcile(
 def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: Inquiry) -> Reported:
     """Answers a question and writes the report; the folder in which it was worked on is removed."""
     world, hr, home = World.of(opened, settings, spec), opened.system(spec.name), Folder(settings.history_folder)
-    work = home.below(f"work/{inquiry.digest()}")
+    # The address of this folder may be given to Prefect: by it nobody can find out which people were asked about.
+    name = inquiry.digest(opened.store.salt())
+    work = home.below(f"work/{name}")
     # A run that was killed holds its lease for a while: the next one waits for it to expire, and takes up what it has left.
-    with opened.store.lease(f"history {inquiry.digest()}", uuid4().hex, 1.5 * settings.lease_seconds) as mine:
+    with opened.store.lease(f"history {name}", uuid4().hex, 1.5 * settings.lease_seconds) as mine:
         if not mine:
             raise StoreFailed("The very same question is being answered by another run", "Wait for its report, or ask again later.")
         compare, rows = _comparing(settings.history), settings.history.partition_rows
@@ -264,10 +265,9 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
 
 
 def keep_list(settings: Settings, ids: list[str]) -> str:
-    """Keeps user IDs as a list; returns its name."""
-    text = "\n".join(sorted(set(ids)))
-    name = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-    Folder(settings.history_folder).below("lists").write(f"{name}.txt", text.encode())
+    """Keeps user IDs as a list; returns its name, which tells nothing of them: Prefect is given it."""
+    name = uuid4().hex[:12]
+    Folder(settings.history_folder).below("lists").write(f"{name}.txt", "\n".join(sorted(set(ids))).encode())
     return name
 
 

@@ -15,6 +15,7 @@ from .ask import Ask, Range
 from .capabilities import Capabilities
 from .draft import Draft
 from .hints import Hint
+from .person import Erased, Person
 from .plan import Plan
 from .settle import Settled
 from .snapshot import Snapshot
@@ -104,6 +105,13 @@ class HrSystem(Target, Protocol):
         A row that cannot be read is in ``rejected``, with its key if that can be; its ``hash`` is null.
         """
 
+    def forget(self, person: Person) -> Erased:
+        """Erases what the connector itself keeps of a person: files, copies. The rows of the system are its own.
+
+        Raises:
+            TargetFailed: it cannot be erased now; the same call may be made again.
+        """
+
     def close(self) -> None:
         """Ends what it has opened."""
 
@@ -169,6 +177,9 @@ class Store(Protocol):
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
         """``sweep.ORIGIN``: which record each row of the target comes from that this process has loaded or linked."""
 
+    def gone(self, process: str) -> list[str]:
+        """Keys of the records that the source has no more, as an earlier run has found out, and whose row the target still has."""
+
     def hints(self, process: str, taken: datetime | None = None) -> tuple[Hint, ...]:
         """Hints that no run of this process has heard, one for each record.
 
@@ -212,7 +223,7 @@ class Store(Protocol):
         """
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
-        """Intents without receipts, each with the part of the plan that it names."""
+        """Intents without receipts, each with the part of the plan that it names; a row of somebody who was forgotten is empty."""
 
     def settle(
         self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None

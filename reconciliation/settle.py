@@ -11,11 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, concat, frame, pick, true
+from .frame import arrow, concat, empty, frame, pick, strings, true
 from .match import held
 from .plan import LEFT, Plan
 from .receipts import PAST_TENSE
 from .spec import ProcessSpec
+from .sweep import ORIGIN
 
 QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text", "hash": "hash"}
 """A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not decided), ``failed`` (refused
@@ -31,7 +32,8 @@ class Compared:
     target's), ``hash``. held: of ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key``
     and ``key`` of HR rows whose record is gone and that are closed, now or already. reported: of those that are left to
     a person. unfit: receipts (``receipts.RECEIPTS``) of changes that the target cannot take and that are not in the plan.
-    agreed: of ``ownership.Decided``. plan: the changes. population: rows of the entity. figures: rows read, skipped,
+    agreed: of ``ownership.Decided``. plan: the changes. population: rows of the entity. lost: ``source_key`` and ``key`` of records
+    that are gone, and of whose row the target has nothing either. figures: rows read, skipped,
     duplicates, held and resting (in quarantine and not due), discarded, only_in_target after a sweep, answered_for (rows of
     the target that are this process's) and loaded (records that it has loaded or linked; 0 in a window).
     """
@@ -48,13 +50,15 @@ class Compared:
     plan: Plan
     population: int
     figures: Mapping[str, int]
+    lost: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
 
 
 @dataclass(frozen=True)
 class Settled:
     """outcomes: name -> rows. reexamined: rows of HR looked at for what other records did, or because theirs is gone.
 
-    The frames go to the store; forgotten: source keys whose landed hash is to be forgotten, for their record is gone.
+    The frames go to the store; forgotten: source keys whose landed hash is to be forgotten, for their record is gone. lost: as in
+    :class:`Compared`. gone: source keys of the other records that are gone, which need not be asked for again.
     """
 
     outcomes: dict[str, int]
@@ -67,6 +71,8 @@ class Settled:
     reasons: list[tuple[str, str, str, int]]
     written: list[str] = field(default_factory=list)
     """Keys of the target's rows that this run has written, as the target names them."""
+    lost: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
+    gone: list[str] = field(default_factory=list)
 
 
 def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
@@ -120,7 +126,11 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     reasons += [("unsupported", "(row)", reason, rows) for reason, rows in of_none.most_common()]
     done = pick(receipts, receipts["outcome"].isin(list(PAST_TENSE.values())).to_numpy(dtype=bool))
     written = [str(key) for key in done["given"].fillna(done["key"])]
-    return Settled(dict(counts), reexamined, landed, links, quarantine, arrow(forgotten["source_key"]), agreed, reasons, written)
+    lost = compared.lost
+    ended = pa.concat_arrays([arrow(forgotten["source_key"]), arrow(lost["source_key"])])
+    # A closed row of a record that is not linked has no record in the store any more, by which it would be asked for.
+    gone = strings(concat([compared.reported, *([forgotten] if spec.match else [])])["source_key"])
+    return Settled(dict(counts), reexamined, landed, links, quarantine, ended, agreed, reasons, written, lost, [str(key) for key in gone])
 
 
 def _with_given(rows: pd.DataFrame, column: str, given: pd.DataFrame) -> pd.DataFrame:

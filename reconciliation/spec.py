@@ -251,7 +251,8 @@ class ProcessSpec(Frozen):
         if self.direction == "from_hr":
             return self.holder if self.person else "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
-        return next((f.target for f in self.fields if f.source == of_person), self.holder if self.person else None)
+        named = next((f.target for f in self.fields if f.target == "accessplanit_user_id"), None)
+        return next((f.target for f in self.fields if of_person and f.source == of_person), self.holder if self.person else named)
 
     def compared(self) -> list[str]:
         """The managed columns whose difference is a reason to write."""

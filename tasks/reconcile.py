@@ -130,11 +130,12 @@ class _Comparison:
             ended = concat([ended, wanted[done]])
             wanted = wanted[~done & ~wanted["source_key"].isin(problems[-1]["key"])].reset_index(drop=True)
         # A row that could not be read is no row that is gone: what the target itself has left out is not looked for.
-        gone, there = empty(ORIGIN), current.frame
+        gone, lost, there = empty(ORIGIN), empty(ORIGIN), current.frame
         if self.whole:
             figures["only_in_target"] = _only_there(there, key, self.origin, seen.keys)
         if len(self.gone):
             gone = rows_of(self.gone, self.origin, there, key) if current.complete else gone
+            lost = self._lost_on_both_sides(current)
             # Of two records that were merged one is gone: the row is that of the other one now.
             claimed = pa.concat_arrays([seen.keys.drop_null(), seen.contested])
             gone = gone[~gone["key"].isin(claimed.to_pylist())].reset_index(drop=True)
@@ -172,7 +173,21 @@ class _Comparison:
         held_rows = _with_hash(spec, concat([empty(HELD), *problems]), seen.everything)
         figures["answered_for"] = self._answered_for(plan, current, arrow(pairs["key"]))
         figures["loaded"] = len(self.origin)
-        return Compared(seen.read.rejected, left, pairs, held_rows, seen.links, *sorted_out, unfit, agreed, plan, self.population, figures)
+        return Compared(
+            seen.read.rejected, left, pairs, held_rows, seen.links, *sorted_out, unfit, agreed, plan, self.population, figures, lost
+        )
+
+    def _lost_on_both_sides(self, current: Snapshot) -> pd.DataFrame:
+        """:data:`ORIGIN` of the records that are gone and of which the target has no row either, after all of it was read.
+
+        A row of the target that cannot be read is there.
+        """
+        unread = current.rejected["key"]
+        if not self.whole or not current.complete or unread.isna().any():
+            return empty(ORIGIN)
+        gone = pick(self.origin, true(pc.is_in(arrow(self.origin["source_key"]), value_set=self.gone)))
+        there = pa.concat_arrays([arrow(current.frame[self.spec.entity_key]), arrow(unread).cast(pa.string())])
+        return pick(gone, ~true(pc.is_in(arrow(gone["key"]), value_set=there)))
 
     # -- the source's rows -----------------------------------------------------------------------------------------
 

@@ -86,15 +86,18 @@ def moved_away(source: Source, store: Store, target: Target, spec: ProcessSpec, 
 
 
 @step("verify")
-def verify(source: Source, store: Store, spec: ProcessSpec, whole: Snapshot) -> tuple[Snapshot, pa.Array]:
-    """``whole`` with the records that answered when asked for by key, and the keys that did not: these are gone."""
-    suspects = missing(store.origin(spec), whole, spec.key)
+def verify(source: Source, store: Store, spec: ProcessSpec, whole: Snapshot) -> tuple[Snapshot, pa.Array, pa.Array]:
+    """``whole`` with the records that answered when asked for by key; the keys that did not: these are gone; and those that an
+    earlier sweep has found gone, which are not asked for again."""
+    unseen = missing(store.origin(spec), whole, spec.key)
+    known = true(pc.is_in(unseen, value_set=pa.array(store.gone(spec.name), pa.string())))
+    suspects, known_gone = unseen.filter(pa.array(~known)), unseen.filter(pa.array(known))
     if not len(suspects):
-        return whole, suspects
+        return whole, suspects, known_gone
     ask = Ask(keys=tuple(str(key) for key in strings(suspects)), skip_known=False)
     answer = with_joined(source, spec, source.read(spec.feed, columns(spec), custom(spec), ask, NOTHING, spec.fingerprint()))
     gone = verified(suspects, answer, whole, spec.key)
     keyed = answer.rejected["key"].notna().to_numpy(dtype=bool)
     # What has no key came with the whole feed already, and cannot be told from it.
     answer = replace(answer, rejected=pick(answer.rejected, keyed), read=answer.read - int((~keyed).sum()))
-    return merge([whole, answer], spec.key, source.updated_column(spec.feed, spec.updated)), gone
+    return merge([whole, answer], spec.key, source.updated_column(spec.feed, spec.updated)), gone, known_gone

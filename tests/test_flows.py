@@ -162,8 +162,8 @@ def test_retention_prunes_what_is_old(configured: Side) -> None:
     configured.run(PROCESSES["users_to_hr"].scoped(), now=datetime.now(UTC) - timedelta(days=91))
     configured.awards()
     state = retention(return_state=True)
-    pruned = "0 versions, 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps, 0 hints, 0 leases, 0 deliveries, 0 reports"
-    assert state.message == f"Pruned: {pruned}."
+    pruned = "0 ledger, 0 filters, 0 versions, 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps, 0 hints, 0 leases, 0 deliveries"
+    assert state.message == f"Pruned: {pruned}, 0 refusals, 0 budget, 0 reports."
     told = configured.store.story(configured.rows("employees")[0]["employee_id"])
     assert [e["kind"] for e in told] == ["create"], "the ledger itself stays"
     assert configured.users().written == 0, "and nothing is loaded again"

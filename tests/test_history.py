@@ -56,7 +56,7 @@ def ask(side: Side, name: str = "awards_to_hr", *, partition: int = 250_000, now
     spec = spec_of(side, name)
     inquiry = Inquiry(process=name, **({"as_of": (now or datetime.now(UTC)).date()} | wanted))
     world = side.world(spec, now=now)
-    folder = Folder(str(side.folder / "work" / inquiry.digest()))
+    folder = Folder(str(side.folder / "work" / inquiry.digest(b"salt")))
     found = answer(spec, inquiry, world, side.target, folder, in_process, rows=partition, call=plainly)
     folder.remove()
     counts = found.findings.counts()

@@ -13,14 +13,18 @@ import pandas as pd
 import pytest
 
 from connectors.checkpoints import Folder
+from connectors.report.forget import forget
 from connectors.report.page import _csv, prune_reports, render, write
+from connectors.settings import Settings
 from flows import awards_to_hr
+from flows.reconcile_history import keep_list
 from reconciliation.classes import DIFFERS, EDITED, EQUAL, MISSING, OUTSIDE, QUARANTINED, REMEDIES, REMOVED, UNLINKED
 from reconciliation.findings import DIFFERENCES, Findings
 from reconciliation.forecast import Forecast, expiring, forecast, months, over_time
 from reconciliation.frame import of
 from reconciliation.inquiry import Inquiry
 from reconciliation.job_roles import ASSIGNMENTS, AWARDS, REQUIREMENTS, TARGETS
+from reconciliation.person import Person
 
 DAY = date(2026, 3, 31)
 NOW = datetime(2026, 4, 2, 9, tzinfo=UTC)
@@ -276,3 +280,35 @@ def test_no_cell_of_a_reports_files_is_a_formula() -> None:
         '"+44 1539 555001 ext 12",2',
         ",3",
     ]
+
+
+def test_lists_of_people_go_when_they_were_last_written_before_the_edge(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)  # type: ignore[call-arg]
+    name, same = (keep_list(settings, ["jasmit", "anaber"]) for _ in range(2))
+    assert name != same, "nobody finds out from the name whose IDs they are"
+    home = Folder(settings.history_folder)
+    assert home.below("lists").text(f"{name}.txt") == "anaber\njasmit"
+    prune_reports(home, datetime.now(UTC) - timedelta(days=1))
+    assert home.below("lists").names() == sorted([f"{name}.txt", f"{same}.txt"])
+    prune_reports(home, datetime.now(UTC) + timedelta(days=1))
+    assert home.below("lists").names() == []
+
+
+def test_somebody_who_is_forgotten_is_in_no_report_and_the_others_are(tmp_path: Path) -> None:
+    home = Folder(str(tmp_path))
+    name = write(home, FOUND, AHEAD).page.rpartition("/")[0].rpartition("/")[2]
+    home.below("lists").write("odd.txt", b"E1\nE2")
+    home.below("lists").write("alone.txt", b"e1")
+    home.below("work/abc").note("began", {"at": NOW.isoformat(), "who": "E1"})
+    told = forget(home, Person.of(["E1"], ["UA500"], [NASTY]))
+    report = home.below(name)
+    page = report.text("report.html") or ""
+    assert told.rows > 2
+    assert ("UA500" in page, "UA501" in page, "Ann Example" in page) == (False, True, True)
+    for table in ("rows", "differences", "next-to-lapse"):
+        text = (report.text(f"{table}.csv") or "") + str(report.frame(table).to_dict("records"))
+        assert not re.search(r"UA500\b|\bE1\b", text), table
+    assert "UA501" in str(report.frame("rows").to_dict("records"))
+    assert home.below("lists").names() == ["odd.txt"]
+    assert home.below("lists").text("odd.txt") == "E2"
+    assert home.below("work").names() == []

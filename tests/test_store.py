@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from reconciliation.draft import Draft
 from reconciliation.errors import Misconfigured, StalePlan, StoreFailed
 from reconciliation.frame import empty, of, strings
 from reconciliation.hints import Hint
+from reconciliation.inquiry import Inquiry
 from reconciliation.match import HELD, LINKS
 from reconciliation.ownership import AGREED
 from reconciliation.plan import NEW, Plan, reconcile
@@ -670,6 +672,7 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
     store.accept([Arrival("user", "PUT", said, "d1", True)], {("user", feed): ["p"] for feed, _ in said}, NOW)
     assert store.story("user-one")
     erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
+    assert store.scrub()
     found = {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
     assert erased == {**found, "hints": 3, "versions": 0}
     left = everything(store, store_url)
@@ -688,6 +691,48 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
     assert "user-one" in store.links("employees")["source_key"].tolist(), "a tombstone prevents nothing"
 
 
+def test_what_never_went_through_and_what_is_somebody_elses_loses_the_person(store: SyncStore, store_url: str) -> None:
+    raw = json.dumps({"ID": "UA9", "UserID": "USER-ONE", "Note": "Quixote"})
+    other = json.dumps({"ID": "UA8", "UserID": "user-two", "Managers": "one@x.example;two@x.example"})
+    settle(
+        store,
+        "r1",
+        landed=[("user-one~101", 1), ("user-two~101", 2)],
+        links=[("user-one", "EMPL-ONE"), ("user-two", "EMPL-TWO")],
+        bad=[
+            ("UA9", "rejected", "f", "r", None, raw, 9),
+            (None, "rejected", "f", "r", None, "?;Quixote;?", 8),
+            ("UA8", "rejected", "f", "r", None, other, 7),
+            ("user-two", "held", "id", "may be one of several", None, json.dumps({"email": ["EMPL-ONE", "EMPL-TWO"]}), 6),
+        ],
+    )
+    store.keep_plan(make_plan([employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")]), SPEC, NOW)
+    assert store.known_of("user-none") is None
+    known = store.known_of("user-one")
+    assert known
+    assert known.ids == {"user-one", "EMPL-ONE"}
+    assert "UA9" in known.keys
+    store.forget("user-one", sorted(known.keys), NOW, ["one@x.example", "Quixote"])
+    assert store.scrub()
+    left = everything(store, store_url)
+    for trace in ("user-one", "USER-ONE", "EMPL-ONE", "UA9", "Quixote", "one@x.example"):
+        assert trace not in left, trace
+    assert {entry["key"]: entry["raw"] for entry in store.quarantined()} == {
+        "UA8": other.replace("one@x.example", "(forgotten)"),
+        "user-two": json.dumps({"email": ["(forgotten)", "EMPL-TWO"]}),
+    }
+    assert store.known_of("user-one") is None
+
+
+def test_nobody_is_forgotten_while_a_run_is_at_work(store: SyncStore) -> None:
+    settle(store, "r1", links=[("user-one", "EMPL-ONE")])
+    with leased(store, "r2"):
+        for forgetting in (store.forgettable, lambda: store.forget("user-one", [], NOW)):
+            with pytest.raises(StalePlan, match="is at work"):
+                forgetting()
+    assert store.known_of("user-one")
+
+
 def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     old, young, open_ = (make_plan([employee("E1", "u1", name)]) for name in ("Ash", "Elm", "Oak"))
     carry_out(store, "r1", old)
@@ -701,6 +746,8 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     long_ago = later - timedelta(days=900)
     pruned = store.prune(later - timedelta(days=90), long_ago)
     assert pruned == {
+        "ledger": 0,
+        "filters": 0,
         "versions": 0,
         "plans": 1,
         "plan parts": 0,
@@ -710,6 +757,8 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
         "hints": 0,
         "leases": 0,
         "deliveries": 0,
+        "refusals": 0,
+        "budget": 0,
     }
     assert store.plan(old.digest) is None
     assert store.plan(open_.digest) is not None, "an open intent needs it"
@@ -718,6 +767,68 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     assert (told["kind"], told["digest"], "after" in told) == ("create", old.digest, False)
     assert [e["key"] for e in store.quarantined()] == ["b"], "what is open stays"
     assert store.prune(later - timedelta(days=90), long_ago) == dict.fromkeys(pruned, 0)
+
+
+def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as_long_as_it_is_used(store: SyncStore) -> None:
+    plan = make_plan([employee("E1", "u1")])
+    carry_out(store, "r1", plan)
+    settle(store, "r2", bad=[entry("a", 1)])
+    later = NOW + timedelta(days=400)
+    kept = store.prune(later, NOW - timedelta(days=1))
+    assert (kept["ledger"], kept["filters"]) == (0, 0), "what a process was last is kept, and so is what a record waits for"
+    assert store.story("E1")
+    assert store.prune(later, later)["ledger"] == 1
+    assert store.story("E1") == []
+    with store.engine.begin() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(t.intent)).scalar_one() == 0
+        old = {
+            "process": SPEC.name,
+            "fingerprint": "other",
+            "spec": SPEC.model_dump_json(),
+            "used": NOW.replace(tzinfo=None) - timedelta(1),
+        }
+        connection.execute(t.scope.insert().values(old))
+    assert store.prune(later, later)["filters"] == 1
+    assert store.scope(SPEC.name, None) == SPEC
+
+
+@pytest.mark.parametrize("hour_seconds", [3600.0, 60.0, 7200.0])
+def test_hours_and_refusals_of_the_past_are_pruned_whatever_the_length_of_an_hour(store: SyncStore, hour_seconds: float) -> None:
+    edge = NOW - timedelta(days=90)
+    hours = [int(moment.timestamp() // hour_seconds) for moment in (edge - timedelta(days=1), NOW)]
+    with store.engine.begin() as connection:
+        connection.execute(t.budget.insert(), [{"endpoint": "user", "hour": hour, "used": 1} for hour in hours])
+    store.refuse({"signature": 1}, edge - timedelta(days=1))
+    store.refuse({"signature": 1}, NOW)
+    pruned = store.prune(edge, edge, hour_seconds)
+    assert (pruned["budget"], pruned["refusals"]) == (1, 1)
+    with store.engine.connect() as connection:
+        assert connection.execute(sa.select(t.budget.c.hour)).scalars().all() == [hours[1]]
+
+
+def test_a_digest_that_leaves_the_store_is_salted_and_the_same_for_all(store: SyncStore, store_url: str, tmp_path: Path) -> None:
+    other, stranger = SyncStore(store_url), SyncStore(f"sqlite:///{tmp_path / 'other.db'}")
+    assert store.salt() == other.salt() != stranger.salt()
+    asked = Inquiry(process="awards_to_hr", as_of=date(2026, 3, 31), people=("user-one",))
+    assert asked.digest(store.salt()) == asked.digest(other.salt()) != asked.digest(stranger.salt())
+    for each in (other, stranger):
+        each.close()
+
+
+def test_an_open_intent_of_which_somebody_was_forgotten_keeps_the_places_of_the_others(store: SyncStore) -> None:
+    plan = make_plan([employee("E1", "u1"), employee("E2", "u2"), employee("E3", "u3")])
+    store.keep_plan(plan, SPEC, NOW)
+    with leased(store, "r1"):
+        store.intend("r1", SPEC, plan.digest, 0, 3, NOW)
+    store.forget("u2", ["E2"], NOW)
+    ((intent, part),) = store.open_intents(SPEC.name)
+    left = part.changes[part.changes["key"].notna()]
+    assert left["key"].tolist() == ["E1", "E3"]
+    with leased(store, "r2"):
+        store.receive("r2", SPEC, Batch(intent, part.changes, done(left)), NOW)
+    assert store.open_intents(SPEC.name) == []
+    (told,) = store.story("E3")
+    assert told["after"]["accessplanit_id"] == "u3"
 
 
 def test_a_store_that_cannot_be_reached() -> None:

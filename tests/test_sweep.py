@@ -103,6 +103,43 @@ def test_a_user_that_is_gone_is_reported_or_closed_as_declared(make_side: Callab
             assert side.store.quarantined(USERS.name) == []
 
 
+@pytest.mark.parametrize("gone", ["report", "close"])
+def test_what_is_gone_is_asked_for_once_and_is_found_when_it_comes_back(make_side: Callable[..., Side], gone: str) -> None:
+    side = make_side()
+    spec = users_to_hr.scoped(gone=gone)  # type: ignore[arg-type]
+    side.run(spec)
+    usual = side.run(spec, SWEEP).requests
+    key, employee = (side.rows("employees")[0][name] for name in ("accessplanit_id", "employee_id"))
+    with side.sandbox.engine.connect() as connection:
+        row = connection.exec_driver_sql('SELECT * FROM "User" WHERE "ID" = ?', (key,)).one()
+    sandbox_sql(side, 'DELETE FROM "User" WHERE "ID" = ?', key)
+    assert side.run(spec, SWEEP).requests > usual
+    again = side.run(spec, SWEEP)
+    assert (again.requests, again.written, again.sweep["gone"]) == (usual, 0, 1)
+    assert side.store.gone(spec.name) == [key]
+    sandbox_sql(side, f'INSERT INTO "User" VALUES ({", ".join("?" * len(row))})', *row)
+    side.run(spec, SWEEP)
+    assert side.store.gone(spec.name) == side.store.quarantined(spec.name) == []
+    sandbox_sql(side, 'DELETE FROM "User" WHERE "ID" = ?', key)
+    hr_sql(side, "DELETE FROM employees WHERE employee_id = ?", employee)
+    side.run(spec, SWEEP)
+    assert key not in side.store.links("employees")["source_key"].tolist(), "neither side has the person"
+    assert side.run(spec, SWEEP).requests == usual
+    assert side.store.gone(spec.name) == []
+
+
+def test_a_record_that_hr_never_had_is_no_more_known_once_it_is_gone(side: Side) -> None:
+    both(side)
+    side.awards(SWEEP)
+    outside = "\"Status\" NOT IN ('Completed', 'Target')"
+    with side.sandbox.engine.begin() as connection:
+        gone = set(connection.exec_driver_sql(f'SELECT "ID" FROM "UserAward" WHERE {outside}').scalars())
+        connection.exec_driver_sql(f'DELETE FROM "UserAward" WHERE {outside}')
+    assert gone & set(side.store.origin(AWARDS)["source_key"])
+    side.awards(SWEEP)
+    assert not gone & set(side.store.origin(AWARDS)["source_key"])
+
+
 def test_rows_that_are_only_in_hr_are_counted_and_left_alone(side: Side) -> None:
     hr_sql(side, "INSERT INTO employees (employee_id, surname) VALUES ('H1', 'Nobody'), ('H2', 'Else')")
     both(side)

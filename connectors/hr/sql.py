@@ -25,6 +25,7 @@ from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
 from reconciliation.frame import Kind, arrow, pick, strings
 from reconciliation.identifiers import identifier
+from reconciliation.person import Erased, Person
 from reconciliation.plan import managed
 from reconciliation.receipts import as_found
 from reconciliation.snapshot import Snapshot
@@ -82,6 +83,10 @@ class SqlHr:
     def close(self) -> None:
         """Closes the connections."""
         self.engine.dispose()
+
+    def forget(self, person: Person) -> Erased:
+        """Nothing: all rows are the system's own."""
+        return Erased()
 
     def population(self, entity: str) -> int:
         """How many rows the entity has."""

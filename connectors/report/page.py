@@ -59,7 +59,7 @@ def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Writte
     folder, files = home.below(name_of(findings)), []
     for name, table in tables.items():
         folder.keep(name, table)
-        files += [folder.write(f"{name}.csv", _csv(table)), f"{folder.url}/{name}.parquet"]
+        files += [folder.write(f"{name}.csv", csv_of(table)), f"{folder.url}/{name}.parquet"]
     page = folder.write(
         "report.html", render(findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]).encode()
     )
@@ -72,8 +72,8 @@ def name_of(findings: Findings) -> str:
 
 
 def prune_reports(home: Folder, edge: datetime) -> int:
-    """Removes the reports that were made before a moment, and what was read for questions that were never answered; returns
-    how many reports."""
+    """Removes the reports that were made before a moment, the lists of people that were last written before it, and what was read
+    for questions that were never answered; returns how many reports."""
     removed = 0
     for name in home.names():
         stamp = name.rpartition("-")[2]
@@ -81,6 +81,10 @@ def prune_reports(home: Folder, edge: datetime) -> int:
             if datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) < edge:
                 home.below(name).remove()
                 removed += 1
+    lists = home.below("lists")
+    for name in lists.names():
+        if lists.written(name) < edge:
+            lists.delete(name)
     work = home.below("work")
     for name in work.names():
         note = work.below(name).noted("began")
@@ -156,7 +160,8 @@ def _records(table: pd.DataFrame) -> list[dict[str, object]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _csv(table: pd.DataFrame) -> bytes:
+def csv_of(table: pd.DataFrame) -> bytes:
+    """A table as CSV that spreadsheets open."""
     out = io.BytesIO()
     write_csv(pa.table({name: _harmless(arrow(table[name])) for name in table.columns}), out)
     # Excel takes a file without this mark for one in the local code page.

@@ -12,6 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from reconciliation.frame import ARROW, arrow, empty, frame, is_among, pick, strings, take
+from reconciliation.person import Person
 from reconciliation.spec import ProcessSpec
 from reconciliation.versions import VERSIONS, known, news, surviving, valid_from
 
@@ -75,15 +76,16 @@ class History(Part):
                 self.append(connection, process, kept)
         return dropped
 
-    def forget_versions(self, connection: sa.Connection, person: str, keys: set[str]) -> int:
-        """Takes one person's versions out of the segments; returns how many."""
+    def forget_versions(self, connection: sa.Connection, person: Person) -> int:
+        """Takes one person's versions out of the segments, and out of the others what names them; returns how many."""
         s, found = t.segment.c, 0
         for number, data in connection.execute(sa.select(s.id, s.data)).tuples().all():
             versions = unpacked(data)
-            theirs = (versions["key"].isin(keys) | (versions["person"] == person).fillna(False)).to_numpy(dtype=bool)
-            if theirs.any():
+            theirs = person.theirs(versions)
+            kept = pick(versions, ~theirs)
+            left = person.redacted(kept)
+            if theirs.any() or left is not kept:
                 found += int(theirs.sum())
-                left = pick(versions, ~theirs)
                 connection.execute(t.segment.update().where(s.id == number).values(rows=len(left), data=packed(left)))
         return found
 

@@ -74,7 +74,7 @@ class Ledger(Plans):
         return [row for row in rows if row[7] != "untried"]
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
-        """Intents without receipts, each with the part of the plan that it names."""
+        """Intents without receipts, each with the part of the plan that it names; a row of somebody who was forgotten is empty."""
         i = t.intent.c
         query = sa.select(i.id, i.digest, i.start, i.stop).where(i.process == process, i.closed.is_(None)).order_by(i.id)
         with failing(), self.engine.connect() as connection:
@@ -84,7 +84,7 @@ class Ledger(Plans):
             plan = self.plan(intent.digest)
             if plan is not None:
                 changes = plan.changes.iloc[intent.start : intent.stop].reset_index(drop=True)
-                before = plan.before[plan.before["key"].isin(changes["key"])].reset_index(drop=True)
+                before = plan.before[plan.before["key"].isin(changes["key"].dropna())].reset_index(drop=True)
                 found.append((intent, Plan(changes, before, plan.unchanged, plan.withheld, intent.digest)))
         return found
 

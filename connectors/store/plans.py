@@ -24,7 +24,7 @@ from . import schema as t
 from .base import failing, naive, packed, unpacked, upsert
 from .runs import Runs
 
-FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported", "unfit", "agreed")
+FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported", "unfit", "agreed", "lost")
 OPEN = ("made", "waiting")
 """The statuses of a plan that somebody may still decide on."""
 
@@ -167,7 +167,9 @@ class Plans(Runs):
             )
         rest = REST.validate_python(row["draft"])
         plan = Plan(plan.changes, plan.before, plan.unchanged, arrow(frames["withheld"]["key"]), digest_)
-        compared = Compared(**{name: frames[name] for name in FRAMES}, plan=plan, population=rest.population, figures=rest.figures)
+        # A draft of an older version may lack one.
+        kept = {name: frames[name] for name in FRAMES if name in frames}
+        compared = Compared(**kept, plan=plan, population=rest.population, figures=rest.figures)
         return Draft(rest.spec, compared, rest.before, rest.after, rest.report, rest.retried, rest.looked_again, rest.whole, rest.drift)
 
     def take_plan(self, digest_: str, spec: ProcessSpec, run: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,6 +57,33 @@ class Records(Part):
         with failing(), self.engine.connect() as connection:
             return of(ORIGIN, [tuple(row) for row in connection.execute(query)])
 
+    def gone(self, process: str) -> list[str]:
+        """Keys of the records that the source has no more, as an earlier run has found out, and whose row the target still has."""
+        with failing(), self.engine.connect() as connection:
+            return list(connection.execute(sa.select(t.gone.c.key).where(t.gone.c.process == process)).scalars())
+
+    def note_gone(self, connection: sa.Connection, process: str, gone: Sequence[str], back: Sequence[str | None], *, whole: bool) -> None:
+        """Remembers records that are gone, and forgets those that are ``back``. whole: after a sweep no others are gone."""
+        g = t.gone.c
+        known = set(connection.execute(sa.select(g.key).where(g.process == process)).scalars())
+        over = known - set(gone) if whole else known & set(back)
+        for keys in _some(sorted(over)):
+            connection.execute(t.gone.delete().where(g.process == process, g.key.in_(keys)))
+        fresh = [{"process": process, "key": key} for key in dict.fromkeys(gone) if key not in known]
+        if fresh:
+            connection.execute(t.gone.insert(), fresh)
+
+    def lose(self, connection: sa.Connection, spec: ProcessSpec, lost: pd.DataFrame) -> None:
+        """Drops the links of records (``sweep.ORIGIN``) that neither side has any more."""
+        if not spec.match:
+            return
+        c = t.link.c
+        ours, theirs = (c.source_key, c.target_key) if spec.direction == "to_hr" else (c.target_key, c.source_key)
+        pairs = [{"s": s, "k": k} for s, k in zip(strings(lost["source_key"]), strings(lost["key"]), strict=True)]
+        if pairs:
+            mine = t.link.delete().where(c.entity == spec.links, ours == sa.bindparam("s"), theirs == sa.bindparam("k"))
+            connection.execute(mine, pairs)
+
     def land(self, connection: sa.Connection, process: str, landed: pd.DataFrame) -> None:
         """Remembers the hashes of records that need no second look."""
         columns = strings(landed["key"]), arrow(landed["hash"]).to_numpy().tolist()
@@ -78,8 +107,16 @@ class Records(Part):
     def unland(self, connection: sa.Connection, process: str, keys: Sequence[str | None]) -> None:
         """Forgets the hashes of records: they are looked at when they come again."""
         r = t.record.c
-        for i in range(0, len(keys), IN):
-            connection.execute(t.record.delete().where(r.process == process, r.key.in_(keys[i : i + IN])))
+        for some in _some(keys):
+            connection.execute(t.record.delete().where(r.process == process, r.key.in_(some)))
+
+    def salt(self) -> bytes:
+        """What is mixed into digests that leave the store: the same for all who use it, and known to nobody else."""
+        table = t.salt
+        with failing(), self.engine.begin() as connection:
+            if connection.execute(sa.select(table.c.value)).first() is None:
+                connection.execute(table.insert().values(value=secrets.token_hex(16)))
+            return bytes.fromhex(connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one())
 
     def note_scope(self, connection: sa.Connection, spec: ProcessSpec, now: datetime) -> None:
         """Keeps what a process is, with its filters, so that what it leaves behind can be read again in the same way."""
@@ -142,3 +179,8 @@ class Records(Part):
         if rows:
             connection.execute(upsert(self.engine, t.drift, list(rows[0]), ["process", "field"]), rows)
         return tuple(f"{field} {change}" for field, change in fresh)
+
+
+def _some(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(keys), IN):
+        yield keys[start : start + IN]

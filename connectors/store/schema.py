@@ -159,8 +159,8 @@ ledger = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("note", sa.Text),
 )
-"""Append-only: what became of every change. ``intent`` has run, plan and moment; ``place`` is the row in the plan, which
-has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
+"""Append-only, until it is past its retention: what became of every change. ``intent`` has run, plan and moment; ``place`` is the
+row in the plan, which has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
 sa.Index("ix_ledger_key", ledger.c.key)
 sa.Index("ix_ledger_person", ledger.c.person)
 sa.Index("ix_ledger_intent", ledger.c.intent)
@@ -238,6 +238,17 @@ tombstone = sa.Table(
     sa.Column("erased", sa.JSON, nullable=False),
 )
 """That somebody was forgotten, when, and how many rows that took; not who."""
+
+salt = sa.Table("salt", metadata, sa.Column("value", sa.Text, primary_key=True))
+"""One row: what is mixed into digests that leave the store, so that nobody guesses from them whom they are about."""
+
+gone = sa.Table(
+    "gone",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+)
+"""Records that the source has no more, as a sweep has found out by asking for them, and whose row the target still has."""
 
 budget = sa.Table(
     "budget",

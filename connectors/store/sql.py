@@ -84,6 +84,8 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
                 self.enter(connection, spec, last, now)
             self.land(connection, spec.name, settled.landed)
             self.unland(connection, spec.name, strings(settled.forgotten))
+            self.lose(connection, spec, settled.lost)
+            self.note_gone(connection, spec.name, settled.gone, strings(settled.landed["key"]), whole=draft.whole)
             relinked = self.relinked(connection, spec, settled.links)
             self.tie(connection, spec, settled.links, now)
             self.agree(connection, spec.pair, settled.agreed)

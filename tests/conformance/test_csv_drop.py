@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ from pydantic import ValidationError
 
 from connectors.hr import connectors
 from connectors.hr.csv_drop import CsvDropSettings, inbox
+from connectors.hr.csv_drop.forget import without
 from connectors.hr.csv_drop.inbox import entity_of
 from connectors.hr.csv_drop.places import Sftp
+from connectors.hr.csv_drop.schema import delivery
 from connectors.hr.csv_drop.system import CsvDrop
 from connectors.hr.sql import SqlHr
 from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured, TargetFailed
+from reconciliation.person import Person
 from reconciliation.snapshot import Snapshot
 from tests.conftest import Side
 
@@ -552,3 +556,33 @@ def test_decisions_of_an_answer_file_reach_accessplanit(make_side: Callable[...,
 @pytest.fixture
 def dialect_name() -> str:
     return "standard"
+
+
+WYN = Person.of(["wynash", "E1"], ["UA1"], ["wyn@hr.example"])
+
+
+def test_a_file_loses_the_lines_of_somebody_who_is_forgotten_and_keeps_the_others() -> None:
+    settings = CsvDropSettings(delimiter=";")
+    content = b"award_record_id;employee_id;managers_emails\r\nUA1;;\r\nUA2;E1;\r\nUA3;E2;a@hr.example,WYN@hr.example\r\nUA4;E11;\r\n"
+    left = without(content, settings, WYN)
+    assert left == (b"award_record_id;employee_id;managers_emails\r\nUA3;E2;a@hr.example,(forgotten)\r\nUA4;E11;\r\n", 2)
+    assert without(left[0], settings, WYN) is None
+    assert without(b'E1;"never closed\r\nwynash', settings, WYN) == (b"", 0), "what cannot be read goes as a whole"
+
+
+def test_what_was_not_delivered_is_delivered_without_somebody_who_is_forgotten(tmp_path: Path, files: Path) -> None:
+    people = People(drop(tmp_path))
+    people.write(somebody("E1", email="wyn@hr.example"), somebody("E2"))
+    with people.system.mirror.engine.begin() as connection:  # type: ignore[attr-defined]
+        content = (files / "to_hr" / "employees-00000001.csv").read_bytes()
+        connection.execute(delivery.insert().values(entity="employees", rows=2, content=content, made=datetime(2026, 1, 1)))
+    drop_of = drop(tmp_path)
+    drop_of._begun = True
+    told = drop_of.forget(WYN)
+    assert told.rows == 2, "a row of the mirror and a line of the file"
+    assert [line for line in told.left if "employees-00000001.csv " in line and "handed to HR" in line]
+    assert list(People(drop_of).read()) == ["E2"]
+    drop(tmp_path).population("employees")
+    waited = (files / "to_hr" / "employees-00000002.csv").read_text()
+    assert "E2" in waited
+    assert "E1" not in waited

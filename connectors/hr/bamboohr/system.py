@@ -12,6 +12,7 @@ import pandas as pd
 from reconciliation.errors import HrsyncError, Misconfigured
 from reconciliation.frame import arrow, concat, of
 from reconciliation.identifiers import identifier
+from reconciliation.person import Erased, Person
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -47,6 +48,10 @@ class BambooHr:
     def close(self) -> None:
         """Closes the connection."""
         self.api.close()
+
+    def forget(self, person: Person) -> Erased:
+        """Nothing: all rows are the system's own."""
+        return Erased()
 
     def population(self, entity: str) -> int:
         """How many people there are; of awards, which BambooHR does not count, as many."""

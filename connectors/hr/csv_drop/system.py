@@ -16,11 +16,12 @@ import sqlalchemy as sa
 
 from reconciliation.errors import Refused
 from reconciliation.frame import arrow, concat, of, strings, true
+from reconciliation.person import Erased, Person
 from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from ..sql import SqlHr, speaking
-from . import CsvDropSettings, _can, inbox, text
+from . import CsvDropSettings, _can, forget, inbox, text
 from .mirror import opened
 from .places import Looking, Place, place
 from .schema import answer_line, delivery
@@ -66,6 +67,11 @@ class CsvDrop:
             yield CsvDrop(copy, Looking(self.place), self.settings)
         finally:
             copy.close()
+
+    def forget(self, person: Person) -> Erased:
+        """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are told."""
+        self._begin()
+        return forget.forget(self.mirror, self.place, self.settings, person)
 
     def population(self, entity: str) -> int:
         """How many rows were delivered and are there."""

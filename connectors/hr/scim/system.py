@@ -16,6 +16,7 @@ from scim2_models import ListResponse, Schema, SCIMException, SearchRequest, Use
 from reconciliation.errors import CredentialsRefused, HrsyncError, Misconfigured, TargetFailed
 from reconciliation.frame import arrow, of
 from reconciliation.identifiers import identifier, spellings
+from reconciliation.person import Erased, Person
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
@@ -98,6 +99,10 @@ class ScimHr:
     def close(self) -> None:
         """Closes the connection."""
         self._http.close()
+
+    def forget(self, person: Person) -> Erased:
+        """Nothing: all rows are the system's own."""
+        return Erased()
 
     def population(self, entity: str) -> int:
         """How many users the server says it has."""

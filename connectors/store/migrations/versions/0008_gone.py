@@ -1,0 +1,12 @@
+"""Records that are known to be gone, and the salt of digests."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+
+def upgrade() -> None:
+    op.create_table("salt", sa.Column("value", sa.Text(), primary_key=True))
+    op.create_table("gone", sa.Column("process", sa.Text(), primary_key=True), sa.Column("key", sa.Text(), primary_key=True))

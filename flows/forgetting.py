@@ -1,0 +1,122 @@
+"""Forgetting one person: who they are, by all that names them, and every place that keeps something of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from connectors.accessplanit.client import AccessplanitSource
+from connectors.checkpoints import Folder
+from connectors.report import forget as reports
+from connectors.settings import Settings
+from connectors.store.sql import SyncStore
+from reconciliation.ask import Ask
+from reconciliation.errors import HrsyncError, Misconfigured
+from reconciliation.person import Person
+from reconciliation.ports import HrSystem
+from tasks.blocks import accessplanit_settings
+from tasks.connections import hr_system
+from tasks.extract import NOTHING
+
+from .catalogue import PROCESSES
+
+WHOSE = ("accessplanit_id", "accessplanit_user_id", "employee_id")
+"""Columns of HR's entities with the person that a row belongs to; employees are known by the first."""
+NAMED = ("forenames", "surname", "email", "employee_number")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was erased: place -> rows. left: what could not be erased, in words for the user."""
+
+    erased: Mapping[str, int]
+    left: tuple[str, ...]
+
+
+def forget(settings: Settings, person: str) -> Told:
+    """Erases an accessplanit user from the store, from what the HR connectors keep, and from reports and lists.
+
+    Raises:
+        Misconfigured: nothing is known of such a user. Nothing was touched.
+        StalePlan: a run is at work. Nothing was touched.
+        TargetFailed, CredentialsRefused, StoreFailed: not all could be read or erased; the same call may be made again.
+    """
+    with ExitStack() as opened:
+        store = opened.enter_context(closing(SyncStore(settings.store_url)))
+        systems: dict[tuple[str, str], HrSystem] = {}
+        for name in PROCESSES:
+            which = settings.system_of(name)
+            if which not in systems:
+                systems[which] = opened.enter_context(closing(hr_system(settings, name)))
+        known = store.known_of(person)
+        who, left = known or Person.of([person]), []
+        for system in systems.values():
+            who, rows = _in_hr(system, who)
+            left += [f"{number:,} rows of {entity} in {system.name}: erase them there" for entity, number in rows.items() if number]
+        if known is None and not left:
+            raise Misconfigured(
+                f"Nothing is known of the user '{person}', and nothing was erased",
+                "Look the ID up in accessplanit; it is meant to the letter.",
+            )
+        more, there = _in_accessplanit(settings, store, person)
+        who |= more
+        store.forgettable()
+        own = [system.forget(who) for system in systems.values()]
+        pages = reports.forget(Folder(settings.history_folder), who)
+        erased = store.forget(person, sorted(who.ids | who.keys), datetime.now(UTC), sorted(who.values))
+        left = [*left, there, *(text for each in (*own, pages) for text in each.left)]
+        if not store.scrub():
+            left.append("old pages of the sync store, which another program holds open: stop it, and compact the database (VACUUM)")
+    return Told({**erased, "rows of HR connectors": sum(each.rows for each in own), "rows of reports and lists": pages.rows}, tuple(left))
+
+
+def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple[Person, str]:
+    """Keys of the person's records in accessplanit, which the store may know though HR has never had them; and what to do there."""
+    keys: set[str] = set()
+    try:
+        tenant = accessplanit_settings(settings)
+        with closing(AccessplanitSource(tenant, settings.dialect, store.budget(tenant.requests_per_hour, tenant.hour_seconds))) as source:
+            feeds = {(spec.feed, spec.person): spec for spec in (chosen.scoped() for chosen in PROCESSES.values())}
+            for (feed, column), spec in feeds.items():
+                if column and spec.direction == "to_hr":
+                    found = source.read(feed, [spec.key, column], (), Ask(keys=(person,), by=column, skip_known=False), NOTHING, "0")
+                    keys |= {str(key) for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]}
+    except HrsyncError as error:
+        why = f"accessplanit could not be asked for the user {person}: the store may know hashes of records that HR has never had"
+        return Person.of(()), f"{why} ({error.what})"
+    return Person.of((), keys), f"the user {person} and {len(keys):,} records in accessplanit, if they are still there: erase them there"
+
+
+def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
+    """The person with what an HR system tells of them, and how many rows of each entity are theirs."""
+    counts: dict[str, int] = {}
+    entities = system.capabilities.entities
+    for entity in sorted(entities, key=lambda name: name != "employees"):
+        holds = entities[entity]
+        kinds = holds.kinds()
+        asked = {name: sorted(who.ids) for name in WHOSE if name in kinds}
+        if not asked:
+            continue
+        named = {name: kinds[name] for name in NAMED if name in kinds and entity == "employees"}
+        found = system.read(entity, named, asked).frame
+        keys = [str(key) for key in found[holds.key]]
+        counts[entity] = len(keys)
+        who |= Person.of(keys) if entity == "employees" else Person.of((), keys)
+        if entity == "employees" and keys:
+            everybody = system.read(entity, named).frame
+            who |= Person.of((), (), _values(found) - _values(everybody[~everybody[holds.key].isin(keys)]))
+    return who, counts
+
+
+def _values(employees: pd.DataFrame) -> set[str]:
+    """E-mail addresses, numbers and whole names."""
+    found = {str(value) for name in ("email", "employee_number") if name in employees for value in employees[name].dropna()}
+    if {"forenames", "surname"} <= set(employees.columns):
+        full = employees[["forenames", "surname"]].dropna()
+        found |= {f"{first} {last}" for first, last in full.itertuples(index=False)}
+        found |= {f"{last}, {first}" for first, last in full.itertuples(index=False)}
+    return found

@@ -1,0 +1,64 @@
+"""Whose data something is, by all that names a person."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from reconciliation.frame import of
+from reconciliation.person import FORGOTTEN, Person
+
+WYN = Person.of(["wynash", "AP-wynash"], ["UA77", "12"], ["wyn@hr.example", "Wyn Ashdown", "E-4711"])
+
+
+@pytest.mark.parametrize("key", ["wynash", "WYNASH", "wynash~101", "AP-wynash~JR1~AW1", "new:UA77", " ua77 ", "12"])
+def test_keys_of_the_person_and_of_their_records(key: str) -> None:
+    assert WYN.has(key)
+
+
+@pytest.mark.parametrize("key", ["wynash2", "awynash", "UA771", "", None, "112", "wyn@hr.example", "other~wynash"])
+def test_keys_of_others(key: str | None) -> None:
+    assert not WYN.has(key)
+
+
+def test_rows_are_theirs_by_the_columns_that_name_somebody() -> None:
+    rows = of(
+        {"key": "text", "accessplanit_user_id": "text", "award_id": "text", "email": "text"},
+        [
+            ("UA77", None, "A", None),
+            ("UA78", "WynAsh", "A", None),
+            ("UA79", "other", "12", "wynash@elsewhere.example"),
+            ("UA80", None, "A", "WYN@hr.example"),
+        ],
+    )
+    assert WYN.theirs(rows).tolist() == [True, True, False, True]
+
+
+def test_what_is_somebody_elses_loses_what_names_the_person_and_nothing_more() -> None:
+    rows = of(
+        {"key": "text", "fields": "text", "managers_emails": "text", "approver": "text", "label": "text"},
+        [("UA1", "", "a@hr.example; WYN@hr.example", "Wyn  Ashdown", "Lifting 12"), ("UA2", "", "swyn@hr.example", None, "")],
+    )
+    told = WYN.redacted(rows).to_dict("records")
+    assert told[0] == {
+        "key": "UA1",
+        "fields": "",
+        "managers_emails": f"a@hr.example; {FORGOTTEN}",
+        "approver": FORGOTTEN,
+        "label": "Lifting 12",
+    }
+    assert WYN.redacted(rows.iloc[1:].reset_index(drop=True))["managers_emails"].tolist() == ["swyn@hr.example"]
+    nobody = Person.of(["a"])
+    assert nobody.redacted(rows) is rows
+
+
+def test_a_record_as_it_was_received_is_theirs_if_a_value_says_so() -> None:
+    assert WYN.has_record(json.dumps({"ID": "X1", "UserID": "WYNASH"}))
+    assert WYN.has_record("X1;wynash;Booked")
+    assert not WYN.has_record(json.dumps({"ID": "X1", "UserID": "other", "Note": "asked wynash"}))
+    assert WYN.mentioned(json.dumps({"Note": "asked wynash"}))
+    assert WYN.without(json.dumps({"Note": "asked wynash", "Seats": 3})) == json.dumps({"Note": f"asked {FORGOTTEN}", "Seats": 3})
+    hidden = Person.of(["u"], (), ["Zoë Ashdown"])
+    assert hidden.mentioned('{"by": "Zo\\u00eb Ashdown"}')
+    assert "Ashdown" not in hidden.without('{"by": "Zo\\u00eb Ashdown"}')
