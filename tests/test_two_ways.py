@@ -317,7 +317,7 @@ def test_targets_go_both_ways_and_become_awards(configured: Side) -> None:
     assert reasons(side, "award_targets_from_hr") == {
         "HR-2": "failed: (row) award_id is not in accessplanit's Award",
         "HR-3": "held: employee_id waits until this employee is a user in accessplanit",
-        "HR-4": "rejected: target_date is no date",
+        "HR-4": "rejected: target_date is not an ISO date",
     }
     hr(side, "DELETE FROM award_targets WHERE award_target_id IN ('HR-2', 'HR-4')")
     before = writes(side)
@@ -372,7 +372,7 @@ def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None
     assert reasons(side, "assignments_from_hr") == {
         "HR-2": "failed: (row) user_type_id is not in accessplanit's UserType",
         "HR-3": "held: employee_id waits until this employee is a user in accessplanit",
-        "HR-4": "rejected: valid_from is no date",
+        "HR-4": "rejected: valid_from is not an ISO date",
     }
     hr(side, "DELETE FROM assignments WHERE assignment_id IN ('HR-2', 'HR-3', 'HR-4')")
     before = writes(side)

@@ -79,21 +79,7 @@ def broken(
         for place in np.flatnonzero(mask):
             found.setdefault(keys[place], f"{column} {reason}")
 
-    if not rules.creates:
-        note(create, "(record)", f"is not in accessplanit, and a {module} is not made from HR")
-    for column in managed(changes):
-        sent = create | np.array([column in names for names in fields], dtype=bool)
-        if not sent.any():
-            continue
-        values = arrow(changes[column])
-        none = np.asarray(pc.is_null(values))
-        if column in rules.mandatory:
-            note(sent & none, column, "is mandatory in accessplanit")
-        there = sent & ~none
-        for place, reason in _unreadable(model, column, values, there):
-            found.setdefault(keys[place], f"{column} {reason}")
-        if not there.any() or not pa.types.is_string(values.type):
-            continue
+    def of_text(values: pa.Array, column: str, there: np.ndarray) -> None:
         marks = constraints(model.model_fields[column]) if column in model.model_fields else []
         longest = min([m.max_length for m in marks if isinstance(m, MaxLen)], default=None)
         if longest is not None:
@@ -112,6 +98,23 @@ def broken(
                 column,
                 f"is not in accessplanit's {what}" if what else "is not in the list",
             )
+
+    if not rules.creates:
+        note(create, "(record)", f"is not in accessplanit, and a {module} is not made from HR")
+    for column in managed(changes):
+        sent = create | np.array([column in names for names in fields], dtype=bool)
+        if not sent.any():
+            continue
+        values = arrow(changes[column])
+        none = np.asarray(pc.is_null(values))
+        if column in rules.mandatory:
+            note(sent & none, column, "is mandatory in accessplanit")
+        there = sent & ~none
+        if there.any() and pa.types.is_string(values.type):
+            of_text(values, column, there)
+        # What has no rule of its own must at least be readable for us when it comes back.
+        for place, reason in _unreadable(model, column, values, there):
+            found.setdefault(keys[place], f"{column} {reason}")
     return found
 
 
