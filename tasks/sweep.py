@@ -91,7 +91,8 @@ def verify(source: Source, store: Store, spec: ProcessSpec, whole: Snapshot) -> 
     earlier sweep has found gone, which are not asked for again."""
     unseen = missing(store.origin(spec), whole, spec.key)
     known = true(pc.is_in(unseen, value_set=pa.array(store.gone(spec.name), pa.string())))
-    suspects, known_gone = unseen.filter(pa.array(~known)), unseen.filter(pa.array(known))
+    suspects = unseen.filter(pa.array(~known))
+    known_gone = verified(unseen.filter(pa.array(known)), whole, whole, spec.key)
     if not len(suspects):
         return whole, suspects, known_gone
     ask = Ask(keys=tuple(str(key) for key in strings(suspects)), skip_known=False)
