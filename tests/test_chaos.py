@@ -49,7 +49,7 @@ class Worker:
         asked = {
             "folder": str(folder),
             "url": side.base_url,
-            "dialect": side.dialect.model_dump(),
+            "dialect": side.dialect.model_dump(mode="json"),
             "now": NOW.isoformat(),
             "process": process,
             "order": order,

@@ -14,7 +14,7 @@ import pytest
 
 from connectors.checkpoints import Folder
 from connectors.report.forget import forget
-from connectors.report.page import _csv, prune_reports, render, write
+from connectors.report.page import csv_of, prune_reports, render, write
 from connectors.settings import Settings
 from flows import awards_to_hr
 from flows.reconcile_history import keep_list
@@ -275,7 +275,7 @@ def test_on_paper_nothing_is_lost(browser: Any, page_url: str) -> None:
 
 def test_no_cell_of_a_reports_files_is_a_formula() -> None:
     table = of({"name": "text", "rows": "number"}, [('=HYPERLINK("http://x.example")', -1), ("+44 1539 555001 ext 12", 2), (None, 3)])
-    assert _csv(table).decode("utf-8-sig").splitlines()[1:] == [
+    assert csv_of(table).decode("utf-8-sig").splitlines()[1:] == [
         '"\'=HYPERLINK(""http://x.example"")",-1',
         '"+44 1539 555001 ext 12",2',
         ",3",
