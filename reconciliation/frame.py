@@ -6,8 +6,8 @@ Every frame of this project is a pandas DataFrame whose columns have an ``ArrowD
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -95,6 +95,12 @@ def tidy(text: pa.Array) -> pa.Array:
     """Text without surrounding white space; what is blank then is null (the vendor reads blanks as no value)."""
     trimmed = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+
+
+def without_days(dates: pa.Array, days: Collection[date]) -> pa.Array:
+    """Days or moments, null where they fall on one of ``days``."""
+    chosen = pc.is_in(dates.cast(pa.date32()), value_set=pa.array(sorted(days), pa.date32()))
+    return pc.if_else(chosen, pa.scalar(None, dates.type), dates) if pc.any(chosen).as_py() else dates
 
 
 def folded(text: pa.Array) -> pa.Array:

@@ -13,7 +13,7 @@ import html
 import json
 import re
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -26,7 +26,7 @@ from annotated_types import MaxLen, MinLen
 from pydantic import ValidationError, create_model
 
 from reconciliation.errors import Misconfigured, SourceFailed
-from reconciliation.frame import ARROW, Kind, frame, of, tidy, true, utc
+from reconciliation.frame import ARROW, Kind, frame, of, tidy, true, utc, without_days
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import REJECTED
 from reconciliation.values import LONGEST, YEARS, encoded, number
@@ -161,14 +161,14 @@ class Shape:
             elif kind == "moment":
                 found[name] = self._moments(column, by_model)
             else:
-                found[name] = _ending(pa.array(column, ARROW[kind]), self.no_end) if kind == "day" else pa.array(column, ARROW[kind])
+                found[name] = without_days(pa.array(column, ARROW[kind]), self.no_end) if kind == "day" else pa.array(column, ARROW[kind])
         return found
 
     def _moments(self, column: list[datetime | None], by_model: Sequence[int]) -> pa.Array:
         """Moments in UTC: those with an offset as they say, the others in the tenant's zone."""
         aware = {place: value for place in by_model if (value := column[place]) is not None and value.tzinfo is not None}
         wall = pa.array([None if place in aware else value for place, value in enumerate(column)] if aware else column, pa.timestamp("us"))
-        moments = utc(_ending(wall, self.no_end), self.zone)
+        moments = utc(without_days(wall, self.no_end), self.zone)
         return pc.coalesce(moments, pa.array([aware.get(place) for place in range(len(column))], moments.type)) if aware else moments
 
     def doubtful(self, columns: dict[str, pa.Array]) -> np.ndarray[Any, Any]:
@@ -236,13 +236,6 @@ def _as_lines(texts: pa.Array) -> pa.Array:
     if not pc.any(pc.match_substring(lines, "&")).as_py():
         return lines
     return pa.array([None if text is None else html.unescape(text) for text in lines.to_pylist()], pa.string())
-
-
-def _ending(dates: pa.Array, no_end: frozenset[date]) -> pa.Array:
-    """Days or naive moments, null where they mean "no end"."""
-    days = dates.cast(pa.date32()) if pa.types.is_timestamp(dates.type) else dates
-    never = pc.is_in(days, value_set=pa.array(sorted(no_end), pa.date32()))
-    return pc.if_else(never, pa.scalar(None, dates.type), dates) if pc.any(never).as_py() else dates
 
 
 class Envelope:

@@ -41,9 +41,10 @@ class Dialect(BaseModel):
         str | None, _assumed("DateUpdated", "the field with the last change; null: only full sweeps", "V for User, INF elsewhere")
     ] = "DateUpdated"
     zone: Annotated[str, _assumed("Europe/London", "the zone of times without an offset", "INF from UK labels")] = "Europe/London"
-    no_end: Annotated[
-        tuple[date, ...], _assumed((date(1, 1, 1), date(9999, 12, 31)), "dates that mean that there is no such date", "none")
-    ] = (date(1, 1, 1), date(9999, 12, 31))
+    no_end: Annotated[tuple[date, ...], _assumed((date(1, 1, 1), date(9999, 12, 31)), "dates that stand for no date", "none")] = (
+        date(1, 1, 1),
+        date(9999, 12, 31),
+    )
     names: Annotated[
         dict[str, str],
         _assumed({}, "wire names that differ from feeds.py, as {'UserAward.completed_on': 'Passed'}", "HELP: importer columns"),

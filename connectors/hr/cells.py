@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reconciliation.frame import ARROW, arrow, frame, of, pick, true
+from reconciliation.frame import ARROW, arrow, frame, of, pick, true, without_days
 from reconciliation.plan import managed
 from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED
@@ -41,7 +41,7 @@ def typed(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]], no_end: Colle
     for (name, kind), cells in zip(kinds.items(), columns, strict=True):
         plain = _plain(cells, kind)
         if plain is not None:
-            found[name] = _ending(plain, no_end) if kind in ("day", "moment") else plain
+            found[name] = without_days(plain, no_end) if kind in ("day", "moment") else plain
             continue
         values, bad = _one_by_one(cells, kind, no_end)
         found[name] = pa.array(values, ARROW[kind])
@@ -105,11 +105,6 @@ def _plain_dates(cells: Sequence[str | None], kind: str) -> pa.Array | None:
     if years["min"] is not None and not YEARS[0] <= years["min"] <= years["max"] <= YEARS[1]:
         return None
     return moments.cast(pa.date32()) if kind == "day" else pc.assume_timezone(moments, "UTC")
-
-
-def _ending(dates: pa.Array, no_end: Collection[date]) -> pa.Array:
-    never = pc.is_in(dates.cast(pa.date32()), value_set=pa.array(sorted(no_end), pa.date32()))
-    return pc.if_else(never, pa.scalar(None, dates.type), dates)
 
 
 def _holds_control(column: pa.Array) -> bool:

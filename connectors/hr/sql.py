@@ -52,7 +52,7 @@ class SqlSettings(BaseModel):
         "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
     )
 
-    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that mean that there is no such date")
+    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that stand for no date")
 
     @field_validator("updated_column", mode="before")
     @classmethod
@@ -168,7 +168,7 @@ def _upsert(insert: Any, names: Sequence[str]) -> Any:
 def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
     """Writes tuples at driver speed, past SQLAlchemy: a third of the time of its own parameter handling.
 
-    Returns the keys that were there before, of those that were to be created.
+    Returns the keys of the creates that the table had already.
     """
     key = _key(table)
     names = [str(key.name), *columns]
@@ -239,7 +239,7 @@ def columns_of(entity: str) -> dict[str, Kind]:
     """The entity's columns, name -> kind; its key first.
 
     Raises:
-        Misconfigured: there is no such entity.
+        Misconfigured: the entity is unknown.
     """
     kinds: dict[type, Kind] = {sa.Text: "text", sa.Date: "day", sa.DateTime: "moment", sa.Boolean: "flag"}
     return {str(c.name): kinds[type(c.type)] for c in _table(entity).columns}

@@ -100,7 +100,7 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
 
 
 def compliance(table: pd.DataFrame, day: date) -> Picture:
-    """The share of required awards that is held, of all job roles together and of those that will be worst off."""
+    """The share of required awards that is held, for all job roles together and for the roles with the lowest share."""
     whole = table.groupby("day")[["required", "compliant"]].sum()
     share = 100 * whole["compliant"].astype(float) / whole["required"].astype(float)
     wide = table.assign(share=100 * table["compliant"].astype(float) / table["required"].astype(float)).pivot(

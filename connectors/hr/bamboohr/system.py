@@ -60,7 +60,7 @@ class BambooHr:
     def read(
         self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
     ) -> Snapshot:
-        """People are read whole, a thousand at a time; awards person by person, of those that are asked for. ``since`` tells
+        """People are read whole, a thousand at a time; awards one person at a time, for the people asked for. ``since`` tells
         nothing here."""
         return self._people(columns, lookups) if entity == "employees" else self._awards(columns, lookups)
 

@@ -54,7 +54,7 @@ class CsvDropSettings(BaseModel):
     encoding: str = "utf-8"
     date_format: str = Field("%Y-%m-%d", description="of days, as strftime writes them")
     moment_format: str = Field("%Y-%m-%dT%H:%M:%SZ", description="of moments, which are UTC")
-    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that mean that there is no such date")
+    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that stand for no date")
     formulas: Literal["quote", "keep"] = Field("quote", description="text that a spreadsheet would compute gets a quote before it")
     quiet_seconds: float = Field(10.0, ge=0, description="seconds without a change before an answer file without a manifest is read")
 
