@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,15 +35,20 @@ class Plan:
     """changes: ``kind`` · ``key`` (the target's) · ``fields`` (names of the changed columns, comma-separated; empty
     for creates) · ``reason`` · then every managed column with its new value. before: the rows that will be updated or
     closed, as they are: ``key`` and the managed columns. unchanged: target keys that need nothing. withheld: keys that
-    would be created if the target had been read in full. digest: names exactly these changes and what they replace,
-    whatever the reasons. changes and before are in the order of their keys.
+    would be created if the target had been read in full. salt: what is mixed into the digest, so that nobody can guess from it
+    whom the plan is about. changes and before are in the order of their keys.
     """
 
     changes: pd.DataFrame
     before: pd.DataFrame
     unchanged: pa.Array
     withheld: pa.Array
-    digest: str
+    salt: bytes = b""
+
+    @cached_property
+    def digest(self) -> str:
+        """Names exactly these changes and what they replace, whatever the reasons."""
+        return digest(self.changes, self.before, self.salt)
 
     def counts(self) -> dict[str, int]:
         """Kind of change -> rows."""
@@ -61,9 +67,9 @@ def managed(changes: pd.DataFrame) -> list[str]:
     return [name for name in changes.columns if name not in META]
 
 
-def digest(changes: pd.DataFrame, before: pd.DataFrame) -> str:
+def digest(changes: pd.DataFrame, before: pd.DataFrame, salt: bytes = b"") -> str:
     """16 hexadecimal digits over the names and values of all columns but the reasons, both frames being in order."""
-    whole = hashlib.blake2b(digest_size=8)
+    whole = hashlib.blake2b(digest_size=8, key=salt)
     for part in (changes, before):
         for name in part.columns:
             if name != "reason":
@@ -73,10 +79,9 @@ def digest(changes: pd.DataFrame, before: pd.DataFrame) -> str:
     return whole.hexdigest()
 
 
-def _plan(changes: pd.DataFrame, before: pd.DataFrame, unchanged: pa.Array, withheld: pa.Array) -> Plan:
-    """A plan in the order of its keys: the same changes are the same rows in the same places, whatever came first."""
-    changes, before = _in_order(changes), _in_order(before)
-    return Plan(changes, before, unchanged, withheld, digest(changes, before))
+def _with(plan: Plan, changes: pd.DataFrame, before: pd.DataFrame) -> Plan:
+    """``plan`` with other changes, in the order of their keys: the same changes are the same rows in the same places."""
+    return replace(plan, changes=_in_order(changes), before=_in_order(before))
 
 
 def _in_order(part: pd.DataFrame) -> pd.DataFrame:
@@ -131,7 +136,7 @@ def reconcile(
     )
     was = found.theirs[touched]
     before = frame({"key": take(arrow(target[key]), was), **{name: take(arrow(target[name]), was) for name in columns}})
-    return _plan(changes, before, keys.take(pa.array(found.ours[~touched])), keys.filter(pa.array(unseen)))
+    return Plan(_in_order(changes), _in_order(before), keys.take(pa.array(found.ours[~touched])), keys.filter(pa.array(unseen)))
 
 
 def because(plan: Plan, known: pa.Array, own: pa.Array) -> Plan:
@@ -180,7 +185,7 @@ def closing(
         }
     )
     before = frame({"key": arrow(rows[key]), **{name: arrow(rows[name]) for name in columns}})
-    return _plan(concat([plan.changes, added]), concat([plan.before, before]), plan.unchanged, plan.withheld)
+    return _with(plan, concat([plan.changes, added]), concat([plan.before, before]))
 
 
 def mending(plan: Plan, wanted: pd.DataFrame, rejected: pd.DataFrame, key: str, columns: Mapping[str, str], ours: Sequence[str]) -> Plan:
@@ -205,7 +210,7 @@ def mending(plan: Plan, wanted: pd.DataFrame, rejected: pd.DataFrame, key: str, 
             **{name: arrow(rows[name]) for name in columns},
         }
     )
-    return _plan(concat([plan.changes, added]), plan.before, plan.unchanged, plan.withheld)
+    return _with(plan, concat([plan.changes, added]), plan.before)
 
 
 def is_closed(rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Alike) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -224,7 +229,7 @@ def as_closes(plan: Plan, closed: Mapping[str, str | date], alike: Alike) -> Pla
     before = true(pa.array(is_closed(plan.before, closed, alike), pa.bool_()).take(place))
     kinds = arrow(plan.changes["kind"])
     closes = pc.if_else(pa.array(after & ~before & true(pc.equal(kinds, "update"))), "close", kinds)
-    return _plan(plan.changes.assign(kind=frame({"kind": closes})["kind"]), plan.before, plan.unchanged, plan.withheld)
+    return _with(plan, plan.changes.assign(kind=frame({"kind": closes})["kind"]), plan.before)
 
 
 def leaving_out(plan: Plan, keys: pa.Array) -> Plan:
@@ -232,7 +237,7 @@ def leaving_out(plan: Plan, keys: pa.Array) -> Plan:
     if not len(keys):
         return plan
     changes, before = (pick(part, ~true(pc.is_in(arrow(part["key"]), value_set=keys))) for part in (plan.changes, plan.before))
-    return _plan(changes, before, plan.unchanged, plan.withheld)
+    return _with(plan, changes, before)
 
 
 def apply_to(target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, str]) -> pd.DataFrame:

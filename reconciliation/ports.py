@@ -210,6 +210,9 @@ class Store(Protocol):
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
         """When the sweep began that is under way and can be taken up; ``None`` if there is none."""
 
+    def salt(self) -> bytes:
+        """What is mixed into digests that leave the store: the same for all who use it, and known to nobody else."""
+
     def keep_plan(self, plan: Plan, spec: ProcessSpec, now: datetime, run: str | None = None) -> None:
         """Keeps the plan under its digest; one without changes is not kept. run: whose lease is checked."""
 

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from .accounts import Accounts, ServiceUser
 from .faults import Faults
-from .people import ZONE, Organisation
+from .people import ZONE, Organisation, born
 from .query import BadQuery, Names, Page
 from .schema import DATES, FLAGS, MODULES, NUMBERS, changes, metadata, open_database, orphans, state
 from .tenant import STANDARD, Tenant
@@ -135,6 +135,28 @@ class Sandbox:
 
     def answer(self, method: str, path: list[str], query: dict[str, str], headers: dict[str, str], body: bytes) -> Response:
         """The answer to a request below ``/api/v2/`` or ``/apihelp/v2/modules/``."""
+        response = self._answer(method, path, query, headers, body)
+        return response if response.status_code < 400 else self._naming_somebody(response, {*path[1:], *_texts(body)})
+
+    def _naming_somebody(self, response: Response, mentioned: set[str]) -> Response:
+        """An error that repeats personal data, as those of many systems do: of whom the request is about, else of anybody."""
+        people = metadata.tables["User"].c
+        query = sa.select(people.ID, people.Fullname, people.Email)
+        with self.engine.connect() as connection:
+            row = connection.execute(query.where(people.ID.in_(mentioned)).limit(1)).first() or connection.execute(query.limit(1)).first()
+        said = orjson.loads(response.body)
+        if row is None or not isinstance(said, dict):
+            return response
+        whose = f"{row.Fullname} ({row.ID}, {row.Email}, born {born(row.ID)})"
+        errors = [{**error, "message": f"{error['message']}: {whose}"} for error in said["errors"]]
+        return _error(
+            response.status_code,
+            f"{said['message']}: {whose}",
+            errors,
+            **{name: value for name, value in response.headers.items() if name == "retry-after"},
+        )
+
+    def _answer(self, method: str, path: list[str], query: dict[str, str], headers: dict[str, str], body: bytes) -> Response:
         authorization = headers.get("authorization", "")
         fault = self.faults.draw(headers.get("x-sandbox-fault")) if self.faults.concerns(path[0]) else None
         if fault == "expired":
@@ -256,6 +278,15 @@ class Sandbox:
                 ],
             },
         )
+
+
+def _texts(body: bytes) -> set[str]:
+    """The texts of a request's fields."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return set()
+    return {value for value in fields.values() if isinstance(value, str)} if isinstance(fields, dict) else set()
 
 
 def _page() -> Response:

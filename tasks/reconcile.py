@@ -161,7 +161,7 @@ class _Comparison:
             plan = closing(plan, rows, key, self.columns, self.closed, reason, self.alike)
         plan = as_closes(plan, self._soon(), self.alike) if self.closed else plan
         unfit = self.target.unfit(spec.entity, plan.changes)
-        plan = leaving_out(plan, arrow(unfit["key"]))
+        plan = replace(leaving_out(plan, arrow(unfit["key"])), salt=self.store.salt())
         left = frame(
             {
                 "key": arrow(outside[spec.key]),

@@ -36,6 +36,7 @@ from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 from sandbox.app import ROOT, Sandbox, make_app
+from sandbox.people import born
 from sandbox.tenant import TENANTS
 from tasks.connections import ways
 from tests.verify_hr import compare
@@ -56,6 +57,10 @@ hypothesis.settings.register_profile("explore", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
+STRANGER = "Petronella Quibbling (pequib9), petronella@quibbling.example, born 1951-07-19"
+"""Whom the error messages of HR systems name."""
+
+
 class Evidence(logging.Handler):
     """What a test run has said, and of whom it must not have said anything (``test_privacy.py``)."""
 
@@ -63,9 +68,10 @@ class Evidence(logging.Handler):
         super().__init__(logging.DEBUG)
         self.logged: list[str] = []
         self.raised: list[str] = []
-        self.ids: set[str] = set()
-        self.names: set[str] = set()
-        self.mails: set[str] = set()
+        self.ids = {"pequib9"}
+        self.names = {"Petronella Quibbling"}
+        self.mails = {"petronella@quibbling.example"}
+        self.born = {"1951-07-19"}
         self.phones: set[str] = set()
         self.database: list[str] = []
 
@@ -78,6 +84,7 @@ class Evidence(logging.Handler):
             found = connection.exec_driver_sql('SELECT "ID", "Forenames", "Surname", "Email", "Phone", "Mobile" FROM "User"').all()
         for key, forenames, surname, mail, *phones in found:
             self.ids.add(str(key))
+            self.born.add(born(str(key)).isoformat())
             self.names.add(f"{str(forenames).split()[-1]} {str(surname).split()[0]}")
             self.mails |= {str(mail).lower()} if mail else set()
             self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
@@ -100,7 +107,7 @@ class Evidence(logging.Handler):
                 mine.update(value) if isinstance(mine, set) else mine.extend(value)
 
 
-PARTS = ("logged", "raised", "ids", "names", "mails", "phones", "database")
+PARTS = ("logged", "raised", "ids", "names", "mails", "phones", "born", "database")
 KEPT = os.environ.get("TEST_EVIDENCE")
 """Where the processes of a test run write their evidence down; the last test looks at all of it."""
 EVIDENCE = Evidence()

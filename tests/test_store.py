@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -440,7 +441,7 @@ def test_a_run_that_began_later_covers_an_earlier_schedule(store: SyncStore) -> 
 
 
 def test_nobody_rejects_or_forgets_while_a_plan_is_applied(store: SyncStore) -> None:
-    draft = make_draft(make_plan([employee("A", "a")]))
+    draft = make_draft(replace(make_plan([employee("A", "a")]), salt=store.salt()))
     digest, later = draft.compared.plan.digest, NOW + timedelta(hours=1)
     store.keep_draft(draft, "made", NOW, None, later)
     with leased(store, "r1"):
@@ -511,7 +512,7 @@ def keep(store: SyncStore, draft: Draft, flow_run: str | None = "f1", hours: int
 
 
 def test_a_draft_comes_back_as_it_was(store: SyncStore) -> None:
-    plan = make_plan([employee("E1", "u1", "Fox")], [employee("E1", "u1")])
+    plan = replace(make_plan([employee("E1", "u1", "Fox")], [employee("E1", "u1")]), salt=store.salt())
     mark = Watermark(NOW, date(2026, 11, 23), False)
     draft = make_draft(plan, mark, retried=("k",), looked_again=True, drift=(("User.Fax", "appeared"),))
     digest = keep(store, draft)
@@ -811,6 +812,8 @@ def test_a_digest_that_leaves_the_store_is_salted_and_the_same_for_all(store: Sy
     assert store.salt() == other.salt() != stranger.salt()
     asked = Inquiry(process="awards_to_hr", as_of=date(2026, 3, 31), people=("user-one",))
     assert asked.digest(store.salt()) == asked.digest(other.salt()) != asked.digest(stranger.salt())
+    plan, *others = (replace(make_plan([employee("A", "a")]), salt=each.salt()).digest for each in (store, other, stranger))
+    assert [each == plan for each in others] == [True, False]
     for each in (other, stranger):
         each.close()
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Scheduled
 
@@ -93,11 +95,13 @@ def at_work_without_a_process(api: str, name: str) -> UUID:
     with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}")
         for _ in range(100):
-            run = client.create_flow_run_from_deployment(
-                deployment.id, state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
-            )
-            if client.set_flow_run_state(run.id, Pending()).status is SetStateStatus.ACCEPT:
-                return run.id
+            # A server that is busy answers 503.
+            with suppress(PrefectHTTPStatusError):
+                run = client.create_flow_run_from_deployment(
+                    deployment.id, state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
+                )
+                if client.set_flow_run_state(run.id, Pending()).status is SetStateStatus.ACCEPT:
+                    return run.id
             time.sleep(0.5)
     raise AssertionError("the slot did not become free")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from reconciliation.errors import StoreFailed
 from reconciliation.frame import arrow, frame
 
+from . import schema as t
+
 IN = 5000
 """Values in one IN."""
 
@@ -25,6 +28,14 @@ class Part:
     """A part of the sync store, over the engine that all parts share."""
 
     engine: sa.Engine
+
+    def salt(self) -> bytes:
+        """What is mixed into digests that leave the store: the same for all who use it, and known to nobody else."""
+        table = t.salt
+        with failing(), self.engine.begin() as connection:
+            if connection.execute(sa.select(table.c.value)).first() is None:
+                connection.execute(table.insert().values(value=secrets.token_hex(16)))
+            return bytes.fromhex(connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one())
 
 
 @contextmanager

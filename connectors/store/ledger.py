@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -85,7 +86,7 @@ class Ledger(Plans):
             if plan is not None:
                 changes = plan.changes.iloc[intent.start : intent.stop].reset_index(drop=True)
                 before = plan.before[plan.before["key"].isin(changes["key"].dropna())].reset_index(drop=True)
-                found.append((intent, Plan(changes, before, plan.unchanged, plan.withheld, intent.digest)))
+                found.append((intent, replace(plan, changes=changes, before=before)))
         return found
 
     def story(self, key: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from reconciliation.draft import Draft
 from reconciliation.errors import StalePlan
 from reconciliation.frame import arrow, frame
-from reconciliation.plan import Plan, digest
+from reconciliation.plan import Plan
 from reconciliation.report import RunReport
 from reconciliation.settle import Compared
 from reconciliation.spec import ProcessSpec
@@ -83,7 +83,7 @@ class Plans(Runs):
         if row is None:
             return None
         nothing = pa.array([], pa.string())
-        return Plan(unpacked(row.changes), unpacked(row.before), nothing, nothing, digest_)
+        return Plan(unpacked(row.changes), unpacked(row.before), nothing, nothing, self.salt())
 
     def keep_draft(
         self,
@@ -166,7 +166,7 @@ class Plans(Runs):
                 f"The operator must find out who has access to the sync store. {remedy}",
             )
         rest = REST.validate_python(row["draft"])
-        plan = Plan(plan.changes, plan.before, plan.unchanged, arrow(frames["withheld"]["key"]), digest_)
+        plan = replace(plan, withheld=arrow(frames["withheld"]["key"]))
         # A draft of an older version may lack one.
         kept = {name: frames[name] for name in FRAMES if name in frames}
         compared = Compared(**kept, plan=plan, population=rest.population, figures=rest.figures)
@@ -217,6 +217,6 @@ class Plans(Runs):
 def _fits(plan: Plan, digest_: str) -> bool:
     """Whether the frames of a kept plan are those that its digest names."""
     try:
-        return digest(plan.changes, plan.before) == digest_
+        return plan.digest == digest_
     except (pa.ArrowException, KeyError):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -109,14 +108,6 @@ class Records(Part):
         r = t.record.c
         for some in _some(keys):
             connection.execute(t.record.delete().where(r.process == process, r.key.in_(some)))
-
-    def salt(self) -> bytes:
-        """What is mixed into digests that leave the store: the same for all who use it, and known to nobody else."""
-        table = t.salt
-        with failing(), self.engine.begin() as connection:
-            if connection.execute(sa.select(table.c.value)).first() is None:
-                connection.execute(table.insert().values(value=secrets.token_hex(16)))
-            return bytes.fromhex(connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one())
 
     def note_scope(self, connection: sa.Connection, spec: ProcessSpec, now: datetime) -> None:
         """Keeps what a process is, with its filters, so that what it leaves behind can be read again in the same way."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from typing import Any
 
 import httpx
 
-from tests.conftest import Served
+from tests.conftest import STRANGER, Served
 
 
 class Between:
@@ -45,7 +46,7 @@ class Between:
         if self._faults and (not self._faults[0][1] or method != "GET"):
             kind, _ = self._faults.popleft()
         if kind.isdigit():
-            return await _answer(send, int(kind), [(b"retry-after", b"0")], b"")
+            return await _answer(send, int(kind), [(b"retry-after", b"0")], STRANGER.encode())
         if kind == "html":
             return await _answer(send, 200, [(b"content-type", b"text/html")], b"<html><body>Please sign in</body></html>")
         if kind == "hang":
@@ -60,7 +61,18 @@ class Between:
             await asyncio.sleep(3)
             return None
         passed = [(k.encode(), v.encode()) for k, v in answer.headers.items() if k in ("content-type", "location", "etag")]
+        if answer.status_code >= 400:
+            return await _answer(send, answer.status_code, [*passed, (b"x-bamboohr-error-message", STRANGER.encode())], _naming(answer))
         return await _answer(send, answer.status_code, passed, answer.content)
+
+
+def _naming(answer: httpx.Response) -> bytes:
+    """An error that repeats personal data, as those of many systems do."""
+    try:
+        said = answer.json()
+    except ValueError:
+        return answer.content or STRANGER.encode()
+    return json.dumps({**said, "detail": f"{said.get('detail')}: {STRANGER}"}).encode() if isinstance(said, dict) else answer.content
 
 
 async def _answer(send: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
