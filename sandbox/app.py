@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from .accounts import Accounts, ServiceUser
 from .faults import Faults
-from .people import ZONE, Organisation, born
+from .people import ZONE, Organisation
 from .query import BadQuery, Names, Page
 from .schema import DATES, FLAGS, MODULES, NUMBERS, changes, metadata, open_database, orphans, state
 from .tenant import STANDARD, Tenant
@@ -141,13 +141,13 @@ class Sandbox:
     def _naming_somebody(self, response: Response, mentioned: set[str]) -> Response:
         """An error that repeats personal data, as those of many systems do: of whom the request is about, else of anybody."""
         people = metadata.tables["User"].c
-        query = sa.select(people.ID, people.Fullname, people.Email)
+        query = sa.select(people.ID, people.Fullname, people.Email, people.DOB)
         with self.engine.connect() as connection:
             row = connection.execute(query.where(people.ID.in_(mentioned)).limit(1)).first() or connection.execute(query.limit(1)).first()
         said = orjson.loads(response.body)
         if row is None or not isinstance(said, dict):
             return response
-        whose = f"{row.Fullname} ({row.ID}, {row.Email}, born {born(row.ID)})"
+        whose = f"{row.Fullname} ({row.ID}, {row.Email}, born {str(row.DOB)[:10]})"
         errors = [{**error, "message": f"{error['message']}: {whose}"} for error in said["errors"]]
         return _error(
             response.status_code,

@@ -8,7 +8,6 @@ the unused prefix QQ.
 from __future__ import annotations
 
 import random
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -102,11 +101,6 @@ def full_address(row: Row) -> str:
     """``<br />`` between the parts, country before postcode [9]."""
     parts = (row[name] for name in ("Address", "Town", "County", "Country", "Postcode"))
     return "<br />".join(str(part) for part in parts if part)
-
-
-def born(identifier: str) -> date:
-    """When a user was born; only error messages tell it."""
-    return date(1950, 1, 1) + timedelta(days=zlib.crc32(identifier.encode()) % 16000)
 
 
 class Organisation:

@@ -36,7 +36,6 @@ from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 from sandbox.app import ROOT, Sandbox, make_app
-from sandbox.people import born
 from sandbox.tenant import TENANTS
 from tasks.connections import ways
 from tests.verify_hr import compare
@@ -81,12 +80,12 @@ class Evidence(logging.Handler):
     def people(self, side: Side) -> None:
         """Notes everybody in a side's sandbox."""
         with side.sandbox.engine.connect() as connection:
-            found = connection.exec_driver_sql('SELECT "ID", "Forenames", "Surname", "Email", "Phone", "Mobile" FROM "User"').all()
-        for key, forenames, surname, mail, *phones in found:
+            found = connection.exec_driver_sql('SELECT "ID", "Forenames", "Surname", "Email", "DOB", "Phone", "Mobile" FROM "User"').all()
+        for key, forenames, surname, mail, born, *phones in found:
             self.ids.add(str(key))
-            self.born.add(born(str(key)).isoformat())
             self.names.add(f"{str(forenames).split()[-1]} {str(surname).split()[0]}")
             self.mails |= {str(mail).lower()} if mail else set()
+            self.born |= {str(born)[:10]} if born else set()
             self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
 
     def database_of(self, url: str) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -18,18 +19,21 @@ from hypothesis import strategies as st
 from connectors.accessplanit.decode import Envelope, Shape, decode, hashes, holds_escapes
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.rules import broken
+from connectors.accessplanit.target import AccessplanitTarget
 from connectors.hr.bamboohr.system import _row
 from connectors.hr.csv_drop import CsvDropSettings
 from connectors.hr.csv_drop.text import read
 from connectors.hr.scim.user import value_of
 from connectors.hr.sql import SqlHr
 from reconciliation.frame import arrow, of
+from reconciliation.plan import reconcile
 from reconciliation.snapshot import Snapshot
 from reconciliation.values import READERS, decoded, encoded
 
 from . import odd_values as odd
-from .conftest import DIALECTS
+from .conftest import DIALECTS, Side
 from .odd_values import No
+from .test_laws import examples
 
 Table = Sequence[tuple[Any, Any]]
 BY_KIND: Mapping[str, Table] = {
@@ -141,6 +145,51 @@ def test_what_is_written_to_accessplanit_can_be_read_there(column: str, kind: st
     changes = of({"key": "text", "kind": "text", "fields": "text", "reason": "text", column: "text"}, rows)
     refused = broken("User", changes, {}, lambda _: None)
     assert {f"r{n}" for n, (_, meant) in enumerate(table) if isinstance(meant, No)} == set(refused)
+
+
+def plain(text: str) -> str | None:
+    """As every reader gives it."""
+    return text.strip() or None
+
+
+WRITTEN = {
+    "job_title": (st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(["a\x00b", "a\x1bb", "a\x85b", "null", "=1+1"])).map(
+        plain
+    ),
+    "forenames": st.text(st.characters(codec="utf-8"), max_size=60).map(plain),
+    "email": st.text("ab@.ö \n", max_size=90).map(plain),
+    "marketing_opt_in": st.booleans(),
+    "CF_Site": st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=30).map(encoded),
+}
+COLUMNS = {name: "flag" if name == "marketing_opt_in" else "text" for name in WRITTEN}
+
+
+def test_law_5_what_is_written_to_accessplanit_can_be_read_there(side: Side) -> None:
+    """A value comes back as it was written, or it is refused with a reason and the record stays as it was."""
+    target = AccessplanitTarget(side.source())
+
+    @examples(25)
+    @given(st.lists(st.fixed_dictionaries({}, optional=WRITTEN), min_size=3, max_size=3))
+    def holds(rows: list[dict[str, Any]]) -> None:
+        before = target.read("User", COLUMNS, None).frame.head(3)
+        wanted = before.assign(**{name: _drawn(name, before, rows) for name in COLUMNS})
+        plan = reconcile(wanted, before, "id", COLUMNS, list(COLUMNS))
+        refused = set(target.unfit("User", plan.changes)["key"])
+        receipts = target.apply("User", plan.changes[~plan.changes["key"].isin(refused)].reset_index(drop=True))
+        refused |= set(receipts["key"][receipts["outcome"] == "failed"])
+        after = target.read("User", COLUMNS, {"id": before["id"].tolist()})
+        assert not len(after.rejected)
+        assert set(reconcile(wanted, after.frame, "id", COLUMNS, list(COLUMNS)).changes["key"]) <= refused
+        unchanged = before[before["id"].isin(refused)]
+        assert not len(reconcile(unchanged, after.frame, "id", COLUMNS, list(COLUMNS)).changes)
+
+    holds()
+
+
+def _drawn(name: str, before: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.Series[Any]:
+    """What is wanted of each record: the drawn value, else the one that it has."""
+    values = [drawn.get(name, None if pd.isna(value) else value) for drawn, value in zip(rows, before[name], strict=True)]
+    return of({name: COLUMNS[name]}, [(value,) for value in values])[name]
 
 
 # -- HR ----------------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_files_are_written_as_it_was_declared(tmp_path: Path, files: Path) -> No
     system = drop(tmp_path, columns=columns, delimiter=";", encoding="cp1252", moment_format="%d.%m.%Y %H:%M")
     people = People(system)
     assert dict(people.write(somebody("E1", surname="Ångström; x"), somebody("E2", surname="李"))) == {"E1": "created", "E2": "failed"}
-    assert people.reasons == ["surname has a character that cp1252 has not"]
+    assert people.reasons == ["surname has a character that cp1252 cannot hold"]
     assert (files / "to_hr/employees-00000001.csv").read_bytes() == 'surname;employee_id;source_created_at\r\n"Ångström; x";E1;\r\n'.encode(
         "cp1252"
     )

@@ -20,6 +20,7 @@ from reconciliation.person import Erased, Person
 from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
 
+from ..cells import unwritable
 from ..sql import SqlHr, speaking
 from . import CsvDropSettings, _can, forget, inbox, text
 from .mirror import opened
@@ -94,15 +95,16 @@ class CsvDrop:
         return Snapshot(found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)]))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes with a character that the files' encoding has not."""
+        """Receipts of changes that no reader accepts, or that the encoding of the files cannot hold."""
         found: dict[str, str] = {}
         for name in (n for n in changes.columns if pa.types.is_string(arrow(changes[n]).type)):
             for key, value in zip(changes["key"], strings(changes[name]), strict=True):
                 try:
                     (value or "").encode(self.settings.encoding)
                 except UnicodeEncodeError:
-                    found.setdefault(key, f"{name} has a character that {self.settings.encoding} has not")
-        return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
+                    found.setdefault(key, f"{name} has a character that {self.settings.encoding} cannot hold")
+        receipts = concat([unwritable(changes), of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])])
+        return receipts.drop_duplicates("key", ignore_index=True)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Creates, updates and closes: mirror and outbox in one transaction, then the file.
@@ -160,7 +162,7 @@ class CsvDrop:
             "rows": rows,
             "sha256": sha256(content).hexdigest(),
         }
-        # Until the new manifest is there, there is none: whoever waits for it never reads one file by another's.
+        # The old manifest goes first: a reader that waits for a manifest never reads the new file by the old one's checksum.
         self.place.remove(path + inbox.MANIFEST)
         self.place.put(path, content)
         self.place.put(path + inbox.MANIFEST, json.dumps(told, indent=2).encode())
@@ -170,7 +172,7 @@ class CsvDrop:
         try:
             return text.written(rows, chosen, self.settings)
         except UnicodeEncodeError:
-            raise Refused(f"has a character that {self.settings.encoding} has not") from None
+            raise Refused(f"has a character that {self.settings.encoding} cannot hold") from None
 
     def _kinds(self, entity: str) -> dict[str, str]:
         return dict(self.capabilities.entities[entity].columns)
