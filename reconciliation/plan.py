@@ -191,9 +191,9 @@ def closing(
 def mending(plan: Plan, wanted: pd.DataFrame, rejected: pd.DataFrame, key: str, columns: Mapping[str, str], ours: Sequence[str]) -> Plan:
     """``plan`` with updates of rows that the target has and that cannot be read there: of each the one column that is amiss.
 
-    For a target that is sent single columns only. ``wanted``: ``key`` and ``columns``. ``rejected``: the target's
-    ``snapshot.REJECTED``. ours: the columns whose value the source may decide. What stands there now is not known: ``before`` has
-    no row for these, and their records stay withheld until they can be compared.
+    ``wanted``: ``key`` and ``columns``. ``rejected``: the target's ``snapshot.REJECTED``. ours: the columns whose value the source
+    decides. What the target holds now is not known: ``before`` has no row for these, and their records stay withheld until they
+    can be compared.
     """
     amiss = rejected[rejected["key"].notna() & rejected["field"].isin(list(ours))].drop_duplicates("key")[["key", "field"]]
     rows = wanted.rename(columns={key: "key"}).merge(amiss, on="key")

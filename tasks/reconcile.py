@@ -149,9 +149,11 @@ class _Comparison:
         wanted = pick(wanted, ~true(pc.is_in(arrow(wanted[key]), value_set=arrow(gone["key"]))))
         doubtful = self._doubtful(current, data, wanted)
         plan = reconcile(wanted, current.frame, key, self.columns, spec.compared(), doubtful=doubtful, alike=self.alike)
-        if spec.direction == "from_hr" and current.complete and not spec.decisions:
+        # accessplanit is sent single columns. HR is sent whole rows, which is safe where no column of them is HR's.
+        if current.complete and not spec.decisions and (spec.direction == "from_hr" or spec.pair is None):
             ours = [f.target for f in spec.fields if f.compare and f.owner != "target"]
-            plan = mending(plan, wanted, current.rejected, key, self.columns, ours)
+            unread = current.rejected[~current.rejected["key"].isin(current.frame[key])]
+            plan = mending(plan, wanted, unread, key, self.columns, ours)
         pairs = positions(data, spec.key, concat([wanted, ended]), key)
         unchanged_records = arrow(pairs["key"]).filter(pa.array(among(arrow(pairs["hash"]).to_numpy(), self.known)))
         plan = because(plan, unchanged_records, arrow(pairs["key"]))

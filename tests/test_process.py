@@ -202,6 +202,18 @@ def test_filters_are_parameters(side: Side) -> None:
     assert all(r["status"] == "Target" and r["target_date"] > today for r in side.rows("award_targets"))
 
 
+def test_a_row_that_cannot_be_read_in_hr_is_corrected_by_its_record(side: Side) -> None:
+    both(side)
+    before = side.dump()["awards"]
+    with side.target.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE awards SET completed_on = 'the day before' WHERE award_record_id = ?", (before[0][0],))
+    report = side.awards(Order(sweep=True))
+    assert report.outcomes["updated"] == 1
+    assert side.dump()["awards"] == before
+    assert side.awards(Order(sweep=True)).written == 0
+    assert before[0][0] not in side.store.open_keys("awards_to_hr", "held"), "it is settled as soon as it can be compared"
+
+
 def test_plan_mode_writes_nothing_and_foretells_the_run(side: Side) -> None:
     spec = users_to_hr.SPEC
     preview, plan = run_process(spec, side.world(), Order(mode="plan"), call=plainly)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from connectors.hr.bamboohr.trainings import expiry, keys, months_between, notes, renewed, usual
-from reconciliation.frame import of
+from reconciliation.frame import arrow, of
 from reconciliation.plan import reconcile
 
 from .bamboohr_fake import Bamboo
@@ -107,6 +107,42 @@ def test_with_a_table_every_expiry_has_a_place(stand: Stand, account: Bamboo) ->
     number = next(n for n, p in account.people.items() if p["employeeNumber"] == "E1")
     rows = {r["accessplanitRecord"]: r["expires"] for r in account.tables[number, "customCertificates"]}
     assert rows == {"A1": "2028-03-31", "A2": "2027-02-01"}
+
+
+@pytest.mark.parametrize(
+    ("completed", "expires", "rejected"),
+    [
+        ("31/03/2026", "2027-01-01", "completed_on"),
+        ("0000-00-00", "2027-01-01", "completed_on"),
+        ("2026-03-31", "soon", "expires_on"),
+        ("2026-03-31", "9999-12-31", None),
+        ("2026-03-31", "0000-00-00", None),
+    ],
+)
+def test_an_odd_date_is_of_one_award_and_is_corrected_in_its_place(
+    stand: Stand, account: Bamboo, completed: str, expires: str, rejected: str | None
+) -> None:
+    settings = stand.settings.model_copy(update={"expiry_table": "customCertificates"})
+    both = [award("A1", date(2027, 1, 1)), award("A2", date(2027, 1, 1))]
+    write(stand, *both, settings=settings)
+    number = next(n for n, p in account.people.items() if p["employeeNumber"] == "E1")
+    next(r for r in account.records.values() if r["notes"] == notes("A1", "FA"))["completed"] = completed
+    next(r for r in account.tables[number, "customCertificates"] if r["accessplanitRecord"] == "A1")["expires"] = expires
+    system = stand.open(settings)
+    read = system.read("awards", AWARD, {"employee_id": ["E1"]})
+    assert read.rejected["field"].tolist() == ([rejected] if rejected else [])
+    assert dict(zip(read.frame["award_record_id"], arrow(read.frame["expires_on"]).to_pylist(), strict=True)) == {
+        **({} if rejected else {"A1": None}),
+        "A2": date(2027, 1, 1),
+    }
+    wanted = of({"award_record_id": "text", **AWARD}, both[:1])
+    change = reconcile(wanted, read.frame.head(0), "award_record_id", AWARD, list(AWARD)).changes.assign(kind="update")
+    assert system.apply("awards", change)["outcome"].tolist() == ["updated"]
+    account.violations.clear()  # Of an account that does not keep to the contract.
+    assert len(account.records) == 2, "none is made beside it"
+    again = stand.open(settings).read("awards", AWARD, {"employee_id": ["E1"]})
+    assert not len(again.rejected)
+    assert set(arrow(again.frame["expires_on"]).to_pylist()) == {date(2027, 1, 1)}
 
 
 def test_a_record_of_another_type_takes_the_place_of_the_old_one(stand: Stand, account: Bamboo) -> None:

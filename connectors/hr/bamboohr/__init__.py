@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -11,6 +12,7 @@ from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured
 from reconciliation.frame import Kind
 from reconciliation.ports import HrSystem
+from reconciliation.values import NO_END
 
 from ...webhooks import Sender
 from .. import Connector
@@ -48,6 +50,7 @@ class BamboohrSettings(BaseModel):
     expiry_table: str | None = Field(None, description="a custom employee table for expiry dates that are not the type's renewal period")
     expiry_record: str = Field("accessplanitRecord", description="its column with the award record's ID")
     expiry_date: str = Field("expires", description="its column with the date")
+    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that stand for no date")
     webhook_key: SecretStr | None = Field(None, description="the private key that BambooHR shows once, when the webhook is made")
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(6, ge=0, description="retries of one request")

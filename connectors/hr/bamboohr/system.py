@@ -16,7 +16,7 @@ from reconciliation.person import Erased, Person
 from reconciliation.plan import managed
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
-from reconciliation.values import text
+from reconciliation.values import day, text
 
 from ..cells import raw, unwritable
 from . import BamboohrSettings, capabilities
@@ -27,6 +27,14 @@ LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
 JOB = ("department", "division", "location", "reportsTo")
 """What a row of job information has beside the title: a new row carries it on."""
 Receipt = tuple[str, str, str | None, None]
+
+
+class Unreadable(ValueError):
+    """A date of an award that cannot be read."""
+
+    def __init__(self, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
 
 
 class BambooHr:
@@ -60,8 +68,7 @@ class BambooHr:
     def read(
         self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
     ) -> Snapshot:
-        """People are read whole, a thousand at a time; awards one person at a time, for the people asked for. ``since`` tells
-        nothing here."""
+        """People are read whole, a thousand at a time; awards one person at a time, for the people asked for. ``since`` is not used."""
         return self._people(columns, lookups) if entity == "employees" else self._awards(columns, lookups)
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
@@ -182,31 +189,57 @@ class BambooHr:
         ids = self._ids or {}
         people = list(ids) if lookups is None or "employee_id" not in lookups else [p for p in lookups["employee_id"] if p in ids]
         types = {int(kind["id"]): kind for kind in self._all_types().values()}
-        rows: dict[str, tuple[int, dict[str, Any]]] = {}
-        rejected: list[tuple[Any, ...]] = []
+        rows: dict[str, dict[str, Any]] = {}
+        rejected: dict[str, tuple[Any, ...]] = {}
+        self._records: dict[str, tuple[int, str | None]] = {}
         for person in people:
             expiries = self._expiries(ids[person])
             for record in self.api.keyed(f"v1/training/record/employee/{ids[person]}"):
                 ours = keys(record.get("notes"))
                 if ours is None:
                     continue
+                key, award_id = ours
                 try:
-                    number, completed = int(record["id"]), date.fromisoformat(str(record["completed"])[:10])
-                    kind = types.get(int(record["type"]))
+                    number, kind = int(record["id"]), types.get(int(record["type"]))
                 except (KeyError, TypeError, ValueError):
-                    rejected.append((ours[0], "completed", "is not a valid date, or its training type is unknown", raw(record), None))
+                    rejected[key] = (key, "type", "is not the number of a training type", raw(record), None)
                     continue
-                until = expiries.get(ours[0]) if self.settings.expiry_table else expiry(completed, frequency(kind))
-                told = {"employee_id": person, "award_id": ours[1], "award_label": kind and kind.get("name"), "status": "Completed"}
-                row = {"award_record_id": ours[0], **told, "completed_on": completed, "expires_on": until, "(record)": number}
-                if ours[0] not in rows or rows[ours[0]][0] < number:
-                    rows[ours[0]] = (number, row)
+                if number < self._records.get(key, (number, None))[0]:
+                    continue
+                self._records[key] = (number, str(kind["name"]) if kind else None)
+                rows.pop(key, None)
+                rejected.pop(key, None)
+                try:
+                    dates = self._dates(record, kind, expiries.get(key))
+                except Unreadable as error:
+                    rejected[key] = (key, error.column, str(error), raw({**record, "expires_on": expiries.get(key)}), None)
+                    continue
+                told = {"employee_id": person, "award_id": award_id, "award_label": self._records[key][1], "status": "Completed"}
+                rows[key] = {"award_record_id": key, **told, **dates}
         asked = {name: set(values) for name, values in (lookups or {}).items()}
-        chosen = [r for _, r in rows.values() if lookups is None or any(r.get(n) in values for n, values in asked.items())]
+        chosen = [r for r in rows.values() if lookups is None or any(r.get(n) in values for n, values in asked.items())]
         names = ["award_record_id", *columns]
         kinds = {"award_record_id": "text", **columns}
-        self._records = {r["award_record_id"]: (r["(record)"], r) for _, r in rows.values()}
-        return Snapshot(of(kinds, [[r[n] for n in names] for r in chosen]), True, of(REJECTED, rejected))
+        return Snapshot(of(kinds, [[r[n] for n in names] for r in chosen]), True, of(REJECTED, list(rejected.values())))
+
+    def _dates(self, record: Mapping[str, Any], kind: Mapping[str, Any] | None, expires: Any) -> dict[str, date | None]:
+        """When the award was completed and when it expires.
+
+        Raises:
+            Unreadable: one of them is not a date.
+        """
+        completed = self._day("completed_on", record.get("completed"))
+        if completed is None:
+            raise Unreadable("completed_on", "has no date")
+        until = self._day("expires_on", expires) if self.settings.expiry_table else expiry(completed, frequency(kind))
+        return {"completed_on": completed, "expires_on": until}
+
+    def _day(self, column: str, value: Any) -> date | None:
+        """A date, of which BambooHR writes none as ``0000-00-00``."""
+        try:
+            return None if str(value).startswith("0000") else day(value, self.settings.no_end)
+        except ValueError as error:
+            raise Unreadable(column, str(error)) from None
 
     def _award(self, row: Mapping[str, Any], fresh: Mapping[str, int]) -> bool:
         """Writes an award; true if there was none."""
@@ -217,7 +250,7 @@ class BambooHr:
         body = {"completed": row["completed_on"].isoformat(), "notes": notes(str(row["key"]), row["award_id"])}
         self._awards({}, {"employee_id": [str(row["employee_id"])]})
         there = self._records.get(str(row["key"]))
-        same_type = there is not None and there[1]["award_label"] == kind["name"]
+        same_type = there is not None and there[1] == kind["name"]
         if there is not None and same_type:
             self.api.call("PUT", f"v1/training/record/{there[0]}", body)
         else:
@@ -229,23 +262,21 @@ class BambooHr:
             self._expire(employee, str(row["key"]), row["expires_on"])
         return there is None
 
-    def _expiries(self, employee: str) -> dict[str, date | None]:
+    def _expiries(self, employee: str) -> dict[str, Any]:
+        """Award record -> its expiry as the custom table has it."""
         if not self.settings.expiry_table:
             return {}
         s = self.settings
         rows = self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or []
-        found = {}
-        for row in sorted((r for r in rows if isinstance(r, dict)), key=lambda r: int(r.get("id") or 0)):
-            text = str(row.get(s.expiry_date) or "")
-            found[str(row.get(s.expiry_record))] = date.fromisoformat(text[:10]) if text and not text.startswith("0000") else None
-        return found
+        ordered = sorted((r for r in rows if isinstance(r, dict)), key=lambda r: int(r.get("id") or 0))
+        return {str(row.get(s.expiry_record)): row.get(s.expiry_date) for row in ordered}
 
-    def _expire(self, employee: str, record: str, day: date | None) -> None:
+    def _expire(self, employee: str, record: str, until: date | None) -> None:
         s = self.settings
         rows = [r for r in self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or [] if isinstance(r, dict)]
         there = next((r for r in rows if str(r.get(s.expiry_record)) == record), None)
-        body = {s.expiry_record: record, s.expiry_date: day.isoformat() if day else ""}
-        if there is not None or day is not None:
+        body = {s.expiry_record: record, s.expiry_date: until.isoformat() if until else ""}
+        if there is not None or until is not None:
             row = f"/{there['id']}" if there else ""
             self.api.call("POST", f"v1_1/employees/{employee}/tables/{s.expiry_table}{row}", body)
 
