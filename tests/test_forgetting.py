@@ -220,7 +220,7 @@ def forget(person: str, code: int = 0) -> str:
     return result.output
 
 
-def test_somebody_to_whom_everything_has_happened_is_forgotten(world: Side, home: Path) -> None:
+def test_law_10_somebody_to_whom_everything_has_happened_is_forgotten(world: Side, home: Path) -> None:
     everything_happens(world, home)
     key = employee(world)
     values = [USER, key, SURNAME, FORENAMES, MAIL, PHONE, "UAREJECTED1", "UAKEPT1", "UAAPPROVED1"]

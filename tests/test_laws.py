@@ -9,7 +9,7 @@ import json
 import os
 import random
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ from connectors.hr.sql import SqlHr
 from connectors.store.schema import quarantine
 from flows._run import Order, World, plainly, run_process
 from reconciliation import awards
-from reconciliation.errors import HrsyncError, StalePlan
+from reconciliation.errors import HrsyncError, Misconfigured, StalePlan
 from reconciliation.frame import arrow, empty, of, strings, utc, wall
 from reconciliation.match import LINKS
 from reconciliation.plan import apply_to, closing, digest, moved, reconcile
@@ -155,6 +155,19 @@ def test_law_1_a_target_that_was_not_read_in_full_gets_nothing_new(users: dict[s
     assert plan.counts()["create"] == 0
     assert set(strings(plan.withheld)) == users.keys() - there
     assert plan.counts()["update"] == len(users.keys() & there)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_law_1_a_field_that_hr_does_not_show_is_not_taken_for_emptied(whole: bool) -> None:
+    """An HR system that leaves out what the service user may not see would be written to for everybody."""
+    feed, store, hr = Feed({f"u{n}": user(f"u{n}") for n in range(3)}), STORES.fresh(), small_hr()
+    run(SPEC, feed, hr, store)
+    before, read = hr.tables["employees"], hr.read
+    hr.read = lambda entity, columns, lookups: replace(read(entity, columns, lookups), vanished=("surname",))  # type: ignore[method-assign]
+    feed.records["u1"]["surname"] = "Other"
+    with pytest.raises(Misconfigured, match=r"does not show employees\.surname"):
+        run(SPEC, feed, hr, store, Order(sweep=whole, full=not whole))
+    assert hr.tables["employees"].equals(before)
 
 
 # -- 2: closing comes from an explicit status or a complete sweep ------------------------------------------------------
@@ -583,6 +596,7 @@ def test_law_10_no_report_reason_or_exception_tells_of_a_person(count: int, brok
         _, plan = run_process(
             spec, World(feed, hr, store, "Europe/London", lambda: NOW), Order(mode="plan", full=True, keep=True), call=plainly
         )
+        assert plan.digest != replace(plan, salt=b"").digest, "nobody can guess from it whom the plan is about"
         with pytest.raises(StalePlan) as caught:
             run(spec, feed, hr, store, Order(approve=plan.digest if len(plan.changes) else "0" * 16))
         told.append(str(caught.value))

@@ -54,7 +54,7 @@ def test_a_status_of_the_row_is_its_own(status: int) -> None:
 
 
 @pytest.mark.parametrize(("said", "reason"), SAID)
-def test_a_refusal_is_told_by_its_kind_and_in_our_words(said: Any, reason: str) -> None:
+def test_law_10_a_refusal_is_told_by_its_kind_and_in_our_words(said: Any, reason: str) -> None:
     assert refusal(answered(400, json=said), "User", BODY) == reason
 
 

@@ -50,7 +50,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 @pytest.mark.parametrize("kind", BY_KIND)
-def test_what_a_cell_says(kind: str) -> None:
+def test_law_9_a_cell_is_its_value_or_a_rejected_row(kind: str) -> None:
     for said, meant in BY_KIND[kind]:
         if isinstance(meant, No):
             with pytest.raises(ValueError, match=meant.because):
@@ -92,7 +92,7 @@ SOUND = {"Forenames": "Jo", "Surname": "Lee", "Status": "Enabled", "UserID": "u"
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("kind", FIELDS)
-def test_through_a_feed_of_accessplanit(kind: str, dialect: str) -> None:
+def test_law_9_odd_values_through_a_feed_of_accessplanit(kind: str, dialect: str) -> None:
     feed, column = FIELDS[kind]
     # In a zone without summer time and offset, the table's moments are UTC.
     spoken = DIALECTS[dialect].model_copy(update={"zone": "UTC", "sparse": True})
@@ -125,7 +125,7 @@ CUSTOM = st.recursive(
 
 
 @given(CUSTOM)
-def test_the_text_of_a_custom_field_has_its_value_back(value: Any) -> None:
+def test_law_5_the_text_of_a_custom_field_has_its_value_back(value: Any) -> None:
     meant = value.strip() if isinstance(value, str) else value
     found = decoded(encoded(value))
     assert found == (meant if meant not in ("", []) else None)
@@ -207,7 +207,7 @@ def sqlite(tmp_path: Path) -> Iterator[SqlHr]:
 
 
 @pytest.mark.parametrize("kind", ENTITIES)
-def test_through_sqlite(sqlite: SqlHr, kind: str) -> None:
+def test_law_9_odd_values_through_sqlite(sqlite: SqlHr, kind: str) -> None:
     """SQLite keeps in any column whatever somebody writes."""
     entity, column = ENTITIES[kind]
     # A half character cannot be bound: its bytes are written as text that is not UTF-8. A column of text turns numbers into text.
@@ -245,7 +245,7 @@ def _read_alike(kind: str, said: Any, meant: Any) -> bool:
 
 
 @pytest.mark.parametrize("kind", ENTITIES)
-def test_through_postgresql(postgresql: Callable[[], str], kind: str) -> None:
+def test_law_9_odd_values_through_postgresql(postgresql: Callable[[], str], kind: str) -> None:
     """PostgreSQL refuses most of what is odd itself; what it keeps is read as anywhere else."""
     entity, column = ENTITIES[kind]
     table = [(said, meant) for said, meant in BY_KIND[kind] if _read_alike(kind, said, meant)]
@@ -265,7 +265,7 @@ def test_through_postgresql(postgresql: Callable[[], str], kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ENTITIES)
-def test_through_a_csv_file(kind: str) -> None:
+def test_law_9_odd_values_through_a_csv_file(kind: str) -> None:
     """A cell is text: what JSON says with a type of its own does not come this way."""
     column = ENTITIES[kind][1]
     # The form of dates in a file is a setting, and read as leniently as Python reads it.
@@ -283,7 +283,7 @@ def test_through_a_csv_file(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("said", "meant"), [*odd.TEXT, *odd.NUMBERS_AS_TEXT, *odd.NOT_TEXT])
-def test_through_bamboohr(said: Any, meant: Any) -> None:
+def test_law_9_odd_values_through_bamboohr(said: Any, meant: Any) -> None:
     row, wrong = _row({"title": said}, {"job_title": "title"})
     if isinstance(meant, No):
         assert wrong is not None
@@ -293,7 +293,7 @@ def test_through_bamboohr(said: Any, meant: Any) -> None:
 
 
 @pytest.mark.parametrize(("said", "meant"), odd.FLAGS)
-def test_through_scim(said: Any, meant: Any) -> None:
+def test_law_9_odd_values_through_scim(said: Any, meant: Any) -> None:
     """``active``: no value is no statement that somebody has left."""
     if isinstance(meant, No):
         with pytest.raises(ValueError, match=meant.because):
@@ -303,7 +303,7 @@ def test_through_scim(said: Any, meant: Any) -> None:
 
 
 @pytest.mark.parametrize(("said", "meant"), [*odd.TEXT, *odd.NUMBERS_AS_TEXT, *odd.NOT_TEXT])
-def test_text_through_scim(said: Any, meant: Any) -> None:
+def test_law_9_odd_texts_through_scim(said: Any, meant: Any) -> None:
     if isinstance(meant, No):
         with pytest.raises(ValueError, match=meant.because):
             value_of({"title": said}, "job_title")

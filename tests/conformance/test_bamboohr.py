@@ -221,7 +221,7 @@ def test_law_1_pages_of_people_that_move_are_read_again_or_incomplete(
         assert set(found.frame["employee_id"]) == {person["employeeNumber"] for person in account.people.values()}
 
 
-def test_a_field_that_nobody_has_any_more_is_not_a_field_without_values(
+def test_law_1_a_field_that_nobody_has_any_more_is_not_a_field_without_values(
     stand: Stand, account: Bamboo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """BambooHR leaves out what the API key may not see: of everybody, or of one person."""

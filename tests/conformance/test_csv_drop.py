@@ -462,7 +462,7 @@ def test_a_byte_that_the_encoding_has_not_spoils_its_line_only(box: Box) -> None
     assert found.rejected["key"].tolist() == ["N2"]
 
 
-def test_of_a_key_that_stands_twice_in_a_file_neither_row_is_taken(box: Box) -> None:
+def test_law_9_of_a_key_that_stands_twice_in_a_file_neither_row_is_taken(box: Box) -> None:
     box.put("employees-1.csv", f"{HEAD}1.23E+11,Ashdown,Left\r\nN1,Dale,Left\r\n1.23E+11,Beck,\r\n")
     found = box.read()
     assert found.frame["employee_id"].tolist() == ["N1"]

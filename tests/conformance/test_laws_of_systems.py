@@ -363,7 +363,7 @@ def test_a_bad_row_is_blamed_and_its_neighbours_are_loaded(people: People) -> No
     assert set(people.read()) == {"E1", "E2", "E3", "E4", "E6", "E7"}
 
 
-def test_the_reason_of_a_failure_holds_nothing_of_the_person(people: People) -> None:
+def test_law_10_the_reason_of_a_failure_holds_nothing_of_the_person(people: People) -> None:
     people.write(somebody("E2"))
     people.write(bad(people.system) | {"forenames": "Unmistakable"})
     (reason,) = people.reasons

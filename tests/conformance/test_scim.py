@@ -189,7 +189,7 @@ def test_the_primary_address_counts_and_one_that_is_removed_is_removed() -> None
     assert operations({"id": "1", "addresses": ADDRESSES[1:]}, removed) == [{"op": "remove", "path": "addresses"}]
 
 
-def test_the_servers_own_words_are_no_reason(stand: Stand) -> None:
+def test_law_10_the_servers_own_words_are_no_reason(stand: Stand) -> None:
     system = crippled(stand)
     reasons = [system._receipt({"key": "E1", "kind": "update"}, "PUT", 400, None, kind, {})[2] for kind in ("mutability", "Jo Lee is it")]
     assert reasons == ["the SCIM server refused it (400, mutability)", "the SCIM server refused it (400)"]
