@@ -2,43 +2,190 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from reconciliation.errors import Misconfigured
+
+LOCK_SECONDS = 30.0
+"""How long a statement waits for a lock that somebody else holds."""
+MIGRATING = 0x68727379
+"""The advisory lock on PostgreSQL: one process migrates, the others wait."""
+ATTEMPTS = 4
+"""Attempts of a transaction that the server ends because of another one."""
+CONFLICTS = ("40001", "40P01")
+"""SQLSTATE of a serialization failure and of a deadlock: the same transaction may be tried again."""
 
 
-def connect(url: str) -> sa.Engine:
-    """An engine; a SQLite file gets its folder, write-ahead logging and a patient lock."""
+Result = TypeVar("Result")
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a database, as the end of a sentence, and what to do."""
+
+    what: str
+    remedy: str
+
+
+FULL = Trouble("is full: there is no space left on its disk", "Free space on the disk, then run again.")
+CORRUPT = Trouble(
+    "is damaged, or is not a database of this kind", "Restore the last backup (hrsync restore), or give the file a database again."
+)
+LOCKED = Trouble(
+    f"is locked: another program has held a lock for more than {LOCK_SECONDS:.0f} seconds",
+    "Find out which program has an open transaction there and end it, then run again.",
+)
+READ_ONLY = Trouble("cannot be written to", "Give this account the right to write to it (for a file, to its folder too), then run again.")
+REFUSED = Trouble("refuses the user name or password of {setting}", "Correct {setting}, then run again.")
+AWAY = Trouble("cannot be used ({error})", "Check that it runs and that {setting} is right, then run again.")
+OF_SQLITE = {
+    "FULL": FULL,
+    "CORRUPT": CORRUPT,
+    "NOTADB": CORRUPT,
+    "BUSY": LOCKED,
+    "LOCKED": LOCKED,
+    "READONLY": READ_ONLY,
+    "PERM": READ_ONLY,
+}
+"""SQLite's name of an error, without ``SQLITE_`` and what follows after it -> what it means."""
+OF_POSTGRESQL = {"53100": FULL, "XX001": CORRUPT, "XX002": CORRUPT, "55P03": LOCKED, "25006": READ_ONLY, "42501": READ_ONLY}
+OF_POSTGRESQL |= {"28P01": REFUSED, "28000": REFUSED}
+"""SQLSTATE -> what it means."""
+
+
+def trouble(error: Exception, setting: str) -> Trouble:
+    """What an error says of its database. setting: the one that names the database.
+
+    Whatever it is, nothing was lost: what was written is complete, and the next run does the rest.
+    """
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    named = str(getattr(cause, "sqlite_errorname", "")).removeprefix("SQLITE_").partition("_")[0]
+    found = OF_SQLITE.get(named) or OF_POSTGRESQL.get(str(getattr(cause, "sqlstate", "")), AWAY)
+    if isinstance(cause, OSError):
+        found = {errno.ENOSPC: FULL, errno.EROFS: READ_ONLY, errno.EACCES: READ_ONLY}.get(cause.errno or 0, AWAY)
+    what, remedy = (text.format(setting=setting, error=type(error).__name__) for text in found)
+    return Trouble(what, f"{remedy} Nothing was lost.")
+
+
+def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
+    """An engine, whose statements wait ``wait`` seconds for a lock.
+
+    A SQLite file gets its folder and write-ahead logging. What the URL of a PostgreSQL server asks for counts. Nothing is left in a
+    session, so that it may belong to a pool that gives it to others after each transaction (PgBouncer).
+    """
     parsed = sa.make_url(url)
-    # Moments are kept without a zone, in UTC: whatever the server's own zone is, its clock must say so.
-    zone = {"options": "-c timezone=UTC"} if parsed.get_backend_name() == "postgresql" else {}
-    engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite", connect_args=zone)
     if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        return _sqlite(parsed, wait)
+    arguments = {"prepare_threshold": None} if parsed.get_driver_name() == "psycopg" else {}
+    engine = sa.create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
+    if "lock_timeout" not in str(parsed.query.get("options", "")):
 
-        @sa.event.listens_for(engine, "connect")
-        def _pragmas(connection, _record):  # type: ignore[no-untyped-def]
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=30000")
+        @sa.event.listens_for(engine, "begin")
+        def _limit(connection: sa.Connection) -> None:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(wait * 1000)}")
 
     return engine
 
 
-def migrate(engine: sa.Engine, scripts: Path, version_table: str = "alembic_version") -> None:
-    """Brings the tables to the newest version of the Alembic ``scripts``, kept in ``version_table``; does nothing if they are."""
+def _sqlite(url: sa.URL, wait: float) -> sa.Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url)
+
+    @sa.event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
+def transaction(engine: sa.Engine, work: Callable[[sa.Connection], Result]) -> Result:
+    """What ``work`` returns, within a transaction that is tried again when another one is in its way."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except Exception as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if getattr(cause, "sqlstate", None) not in CONFLICTS or attempt == ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str = "") -> None:
+    """Brings the tables to the newest version of the Alembic ``scripts``; does nothing if they have it.
+
+    All of it is one transaction: a process that is killed leaves the tables as they were. Processes that migrate at once wait for
+    each other.
+
+    Args:
+        engine: of a database in which others may keep tables of their own.
+        scripts: the folder with the scripts.
+        version_table: where the version is kept.
+        known_by: a table by which tables are known whose version an earlier release kept in ``alembic_version``.
+
+    Raises:
+        Misconfigured: the tables were made by a newer release.
+    """
     config = Config()
     config.set_main_option("script_location", str(scripts))
-    head = ScriptDirectory.from_config(config).get_current_head()
-    with engine.begin() as connection:
-        if MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision() != head:
+    directory = ScriptDirectory.from_config(config)
+    head, versions = directory.get_current_head(), {each.revision for each in directory.walk_revisions()}
+    with engine.connect() as connection:
+        if _version(connection, version_table) == head:
+            return
+    with _alone(engine) as connection:
+        _adopt(connection, version_table, known_by)
+        version = _version(connection, version_table)
+        if version is not None and version not in versions:
+            raise Misconfigured(
+                f"A newer release of hrsync has used this database (its version is {version}; this release knows {head})",
+                "Install that release, or restore a backup from before.",
+            )
+        if version != head:
             config.attributes |= {"connection": connection, "version_table": version_table}
             command.upgrade(config, "head")
+
+
+def _version(connection: sa.Connection, table: str) -> str | None:
+    return MigrationContext.configure(connection, opts={"version_table": table}).get_current_revision()
+
+
+def _adopt(connection: sa.Connection, version_table: str, known_by: str) -> None:
+    tables = set(sa.inspect(connection).get_table_names())
+    if version_table not in tables and {"alembic_version", known_by} <= tables:
+        connection.exec_driver_sql(f"ALTER TABLE alembic_version RENAME TO {version_table}")
+
+
+@contextmanager
+def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that holds changes of tables too, while no other process is in one like it."""
+    if engine.dialect.name != "sqlite":
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
+            yield connection
+        return
+    # The driver begins a transaction for INSERT and the like only, and commits one at each change of a table, unless it is told not to.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
 
 
 def scrub(engine: sa.Engine) -> bool:

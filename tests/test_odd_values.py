@@ -21,6 +21,7 @@ from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.rules import broken
 from connectors.accessplanit.target import AccessplanitTarget
 from connectors.hr.bamboohr.system import _row
+from connectors.hr.cells import typed
 from connectors.hr.csv_drop import CsvDropSettings
 from connectors.hr.csv_drop.text import read
 from connectors.hr.scim.user import value_of
@@ -118,7 +119,8 @@ CUSTOM = st.recursive(
     st.booleans()
     | st.integers(-(10**9), 10**9)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"])),
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]))
+    | st.sampled_from(["7", "-1.5", "1e3", "true", "null", "[1]", '"x"', "{}", "NaN"]),
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=4,
 )
@@ -190,6 +192,13 @@ def _drawn(name: str, before: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.Se
     """What is wanted of each record: the drawn value, else the one that it has."""
     values = [drawn.get(name, None if pd.isna(value) else value) for drawn, value in zip(rows, before[name], strict=True)]
     return of({name: COLUMNS[name]}, [(value,) for value in values])[name]
+
+
+def test_law_9_one_odd_text_among_plain_ones_is_one_rejected_row() -> None:
+    """Columns of nothing but text are read in one go."""
+    read, rejected = typed({"id": "text", "town": "text"}, [("r0", "Hove"), ("r1", "a\x00b"), ("r2", "M\udcfcller"), ("r3", None)])
+    assert read["id"].tolist() == ["r0", "r3"]
+    assert rejected["key"].tolist() == ["r1", "r2"]
 
 
 # -- HR ----------------------------------------------------------------------------------------------------------------

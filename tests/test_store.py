@@ -116,8 +116,8 @@ def count(store: SyncStore, table: sa.Table) -> int:
 def test_migrations_make_exactly_the_declared_tables(module: Any, store_url: str, postgresql: Any) -> None:
     engine = connect(store_url)
     folder = Path(module.__file__).parent / "migrations"
-    migrate(engine, folder)
-    migrate(engine, folder)
+    migrate(engine, folder, "version")
+    migrate(engine, folder, "version")
     declared = sa.create_engine("sqlite://") if engine.dialect.name == "sqlite" else sa.create_engine(postgresql())
     module.metadata.create_all(declared)
     for table in module.metadata.sorted_tables:

@@ -31,7 +31,7 @@ from reconciliation.receipts import as_found
 from reconciliation.snapshot import Snapshot
 from reconciliation.values import NO_END
 
-from ..database import connect, migrate
+from ..database import connect, migrate, transaction, trouble
 from . import Connector
 from .cells import typed, unwritable
 from .schema import metadata
@@ -76,7 +76,7 @@ class SqlHr:
         try:
             self.engine = connect(url)
             self.name = self.engine.url.render_as_string(hide_password=True)
-            migrate(self.engine, Path(__file__).parent / "migrations")
+            migrate(self.engine, Path(__file__).parent / "migrations", "hrsync_hr_version", known_by="employees")
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise _unreachable(error) from None
 
@@ -146,8 +146,8 @@ class SqlHr:
         Raises:
             Refused: the database refuses at least one row; nothing was written.
         """
-        with speaking(), self.engine.begin() as connection:
-            return self.write(connection, entity, changes)
+        with speaking():
+            return transaction(self.engine, lambda connection: self.write(connection, entity, changes))
 
     def write(self, connection: sa.Connection, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """:meth:`apply` within a transaction; raises what the driver raises."""
@@ -159,10 +159,10 @@ class SqlHr:
         return as_found(changes, there)
 
 
-def _upsert(insert: Any, names: Sequence[str]) -> Any:
-    """An INSERT of ``names``, the first of which is the key, with ON CONFLICT DO UPDATE."""
+def _upsert(insert: Any, names: Sequence[str], now: sa.ColumnElement[Any]) -> Any:
+    """An INSERT of ``names``, the first of which is the key, with ON CONFLICT DO UPDATE. now: the database's moment, in UTC."""
     changed = {name: insert.excluded[name] for name in names[1:]}
-    return insert.on_conflict_do_update(index_elements=[names[0]], set_={**changed, "written_at": sa.func.current_timestamp()})
+    return insert.on_conflict_do_update(index_elements=[names[0]], set_={**changed, "written_at": now})
 
 
 def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
@@ -172,7 +172,8 @@ def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str
     """
     key = _key(table)
     names = [str(key.name), *columns]
-    compiled = _upsert(sqlite.insert(table).values({n: sa.bindparam(n) for n in names}), names).compile(dialect=connection.dialect)
+    insert = sqlite.insert(table).values({n: sa.bindparam(n) for n in names})
+    compiled = _upsert(insert, names, sa.func.current_timestamp()).compile(dialect=connection.dialect)
     values = [_plain(changes, name, key).to_numpy(zero_copy_only=False).tolist() for name in compiled.positiontup or names]
     newest = connection.exec_driver_sql(f"SELECT coalesce(max(rowid), 0) FROM {table.name}").scalar_one()
     cursor: Any = connection.connection.cursor()
@@ -199,7 +200,8 @@ def _by_copy(connection: sa.Connection, table: sa.Table, columns: Sequence[str],
     with connection.connection.cursor().copy(f"COPY incoming ({quoted}) FROM STDIN WITH (FORMAT csv)") as copy:
         copy.write(rendered.getvalue())
     incoming = sa.table("incoming", *(sa.column(name, table.c[name].type) for name in names))
-    upsert = _upsert(postgresql.insert(table).from_select(names, sa.select(incoming)), names)
+    insert = postgresql.insert(table).from_select(names, sa.select(incoming))
+    upsert = _upsert(insert, names, sa.func.timezone("UTC", sa.func.now()))
     new: sa.ColumnElement[bool] = sa.literal_column("xmax = 0")
     made = {row[0]: row[1] for row in connection.execute(upsert.returning(key, new))}
     connection.exec_driver_sql("DROP TABLE incoming")
@@ -357,10 +359,8 @@ def _reason(error: Any) -> str:
 
 
 def _unreachable(error: Exception) -> TargetFailed:
-    return TargetFailed(
-        f"The HR database cannot be used ({type(error).__name__})",
-        "The operator must check that it runs and that HRSYNC_SQL__URL is right, then run again; nothing was lost.",
-    )
+    what, remedy = trouble(error, "HRSYNC_SQL__URL")
+    return TargetFailed(f"The HR database {what}", remedy)
 
 
 CONNECTOR = Connector("SQL staging database", SqlSettings, _open, lambda settings: capabilities(settings.updated_column))

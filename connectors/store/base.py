@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from reconciliation.errors import StoreFailed
 from reconciliation.frame import arrow, frame
 
+from ..database import trouble
 from . import schema as t
 
 IN = 5000
@@ -44,10 +45,8 @@ def failing() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError, ImportError) as error:
-        raise StoreFailed(
-            f"The sync store cannot be used ({type(error).__name__})",
-            "The operator must check that it runs and that HRSYNC_STORE__URL is right, then run again; nothing was lost.",
-        ) from None
+        what, remedy = trouble(error, "HRSYNC_STORE__URL")
+        raise StoreFailed(f"The sync store {what}", remedy) from None
 
 
 def upsert(

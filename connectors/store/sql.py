@@ -37,7 +37,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         self._tokens = {}
         with failing():
             self.engine = connect(url)
-            migrate(self.engine, Path(__file__).parent / "migrations")
+            migrate(self.engine, Path(__file__).parent / "migrations", "hrsync_store_version", known_by="watermark")
 
     def close(self) -> None:
         """Closes the connections."""

@@ -1,0 +1,13 @@
+"""A row that HR makes is stamped in UTC, whatever the zone of HR's session."""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+TABLES = "employees awards award_targets assignments course_requests job_roles registrations role_compliance".split()
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        for table in TABLES:
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN written_at SET DEFAULT (now() AT TIME ZONE 'UTC')")
