@@ -11,10 +11,11 @@ NUMBER = re.compile(r"[+-][\d\s()./-]*(?:\s*(?:x|ext\.?)\s*\d+)?", re.IGNORECASE
 
 
 def defused(text: str) -> str:
-    """``text`` with an apostrophe before it if a spreadsheet would take it for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
+    """``text`` with an apostrophe before it if a spreadsheet would take it for a formula, or :func:`restored` for a defused text."""
+    bare = text.lstrip("'")
+    return f"'{text}" if bare.startswith(FORMULA) and (bare != text or not NUMBER.fullmatch(text)) else text
 
 
 def restored(text: str) -> str:
     """The text of which ``text`` is the :func:`defused` form."""
-    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text

@@ -105,6 +105,7 @@ def guarded(draft: Draft) -> list[str]:
         vanished=len(compared.gone),
         loaded=figures.get("loaded", 0),
         emptied=compared.plan.emptied(),
+        silent=[f.target for f in draft.spec.fields if f.source in draft.silent],
         side=draft.spec.target_side,
     )
 
@@ -385,7 +386,7 @@ class _Run:
         drift = (*((f"{spec.feed}.{n}", "appeared") for n in read.appeared), *((f"{spec.feed}.{n}", "vanished") for n in read.vanished))
         seen = drift if read.read and not only else None
         heard = hints if read.complete else ()
-        return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, seen, heard)
+        return Draft(spec, compared, mark, after, report, silent, looked_again, sweep and read.complete, seen, heard, read.silent)
 
     def _swept(self, updated: str | None, hints: Sequence[Hint]) -> tuple[datetime, Swept]:
         """The whole feed, part by part; parts that an interrupted sweep has read are not read again, except what hints name."""

@@ -131,7 +131,7 @@ def quarantine_show(entry: int, raw: Annotated[bool, typer.Option(help="Show the
     for name, value in found.items():
         hidden = name == "raw" and value and not raw
         table.add_row(name, "(hidden; --raw shows it)" if hidden else "" if value is None else str(value))
-    out.print(table)
+    out.print(unbroken(table, 1))
 
 
 @quarantine.command("replay")

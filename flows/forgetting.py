@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,21 +11,22 @@ import pandas as pd
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.checkpoints import Folder
+from connectors.hr import connectors
 from connectors.report import forget as reports
 from connectors.settings import Settings
 from connectors.store.sql import SyncStore
 from reconciliation.ask import Ask
 from reconciliation.errors import HrsyncError, Misconfigured
-from reconciliation.person import Person
-from reconciliation.ports import HrSystem
-from tasks.blocks import accessplanit_settings
+from reconciliation.identifiers import identifier
+from reconciliation.person import WHOSE, Person
+from reconciliation.ports import HrSystem, LeavesTraces
+from reconciliation.snapshot import Snapshot
+from tasks.blocks import accessplanit_settings, hr_settings
 from tasks.connections import hr_system
 from tasks.extract import NOTHING
 
 from .catalogue import PROCESSES
 
-WHOSE = ("accessplanit_id", "accessplanit_user_id", "employee_id")
-"""Columns of HR's entities with the person that a row belongs to; employees are known by the first."""
 NAMED = ("forenames", "surname", "email", "employee_number")
 
 
@@ -47,15 +48,17 @@ def forget(settings: Settings, person: str) -> Told:
     """
     with ExitStack() as opened:
         store = opened.enter_context(closing(SyncStore(settings.store_url)))
-        systems: dict[tuple[str, str], HrSystem] = {}
-        for name in PROCESSES:
-            which = settings.system_of(name)
-            if which not in systems:
-                systems[which] = opened.enter_context(closing(hr_system(settings, name)))
+        if others := store.spelled(person):
+            raise Misconfigured(
+                f"There is no user '{person}', and nothing was erased", f"Did you mean {' or '.join(others)}? An ID is meant to the letter."
+            )
+        systems = [opened.enter_context(closing(system)) for system in _systems(settings)]
         known = store.known_of(person)
         who, left = known or Person.of([person]), []
-        for system in systems.values():
-            who, rows = _in_hr(system, who)
+        for system in systems:
+            # Looking takes nothing in and delivers nothing.
+            seen = opened.enter_context(system.untouched()) if isinstance(system, LeavesTraces) else system
+            who, rows = _in_hr(seen, who)
             left += [f"{number:,} rows of {entity} in {system.name}: erase them there" for entity, number in rows.items() if number]
         if known is None and not left:
             raise Misconfigured(
@@ -65,13 +68,23 @@ def forget(settings: Settings, person: str) -> Told:
         more, there = _in_accessplanit(settings, store, person)
         who |= more
         store.forgettable()
-        own = [system.forget(who) for system in systems.values()]
+        own = [system.forget(who) for system in systems]
         pages = reports.forget(Folder(settings.history_folder), who)
         erased = store.forget(person, sorted(who.ids | who.keys), datetime.now(UTC), sorted(who.values))
         left = [*left, there, *(text for each in (*own, pages) for text in each.left)]
         if not store.scrub():
             left.append("old pages of the sync store, which another program holds open: stop it, and compact the database (VACUUM)")
     return Told({**erased, "rows of HR connectors": sum(each.rows for each in own), "rows of reports and lists": pages.rows}, tuple(left))
+
+
+def _systems(settings: Settings) -> Iterator[HrSystem]:
+    """The HR systems of the processes, and those that were once and have left files of theirs below the home folder."""
+    chosen = {settings.system_of(name): name for name in PROCESSES}
+    for process in chosen.values():
+        yield hr_system(settings, process)
+    for name, connector in connectors().items():
+        if name not in {used for used, _ in chosen} and any((settings.home / file).exists() for file in connector.keeps):
+            yield connector.open(hr_settings(settings, name, ""), settings.home)
 
 
 def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple[Person, str]:
@@ -87,8 +100,8 @@ def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple
                     keys |= {str(key) for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]}
     except HrsyncError as error:
         why = f"accessplanit could not be asked for the user {person}: the store may know hashes of records that HR has never had"
-        return Person.of(()), f"{why} ({error.what})"
-    return Person.of((), keys), f"the user {person} and {len(keys):,} records in accessplanit, if they are still there: erase them there"
+        return Person.of(), f"{why} ({error.what})"
+    return Person.of(keys=keys), f"the user {person} and {len(keys):,} records in accessplanit, if they are still there: erase them there"
 
 
 def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
@@ -98,18 +111,28 @@ def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
     for entity in sorted(entities, key=lambda name: name != "employees"):
         holds = entities[entity]
         kinds = holds.kinds()
-        asked = {name: sorted(who.ids) for name in WHOSE if name in kinds}
+        asked = {name: sorted(getattr(who, whose)) for name, whose in WHOSE.items() if name in kinds and getattr(who, whose)}
         if not asked:
             continue
         named = {name: kinds[name] for name in NAMED if name in kinds and entity == "employees"}
         found = system.read(entity, named, asked).frame
         keys = [str(key) for key in found[holds.key]]
         counts[entity] = len(keys)
-        who |= Person.of(keys) if entity == "employees" else Person.of((), keys)
+        who |= Person.of(employees=keys) if entity == "employees" else Person.of(keys=keys)
         if entity == "employees" and keys:
-            everybody = system.read(entity, named).frame
-            who |= Person.of((), (), _values(found) - _values(everybody[~everybody[holds.key].isin(keys)]))
+            who |= Person.of(values=_theirs_alone(_values(found), system.read(entity, named), keys))
     return who, counts
+
+
+def _theirs_alone(values: set[str], everybody: Snapshot, keys: list[str]) -> Iterator[str]:
+    """Those of the values that nobody else in HR has, in any spelling, whether their rows can be read or not."""
+    key = str(everybody.frame.columns[0])
+    others = set(map(identifier, _values(everybody.frame[~everybody.frame[key].isin(keys)])))
+    rejected = everybody.rejected
+    unread = [str(raw) for raw in rejected.loc[rejected["key"].notna() & ~rejected["key"].isin(keys), "raw"].dropna()]
+    for value in values:
+        if identifier(value) not in others and not any(map(Person.of(values=[value]).mentioned, unread)):
+            yield value
 
 
 def _values(employees: pd.DataFrame) -> set[str]:

@@ -18,7 +18,8 @@ class Draft:
     before, after: the watermark as it was, and as it will be. retried: keys from the quarantine that were asked for and
     did not answer. looked_again: the run has read all in which earlier ones met records without a key. whole: it has
     read everything. drift: (field, "appeared" or "vanished") as this run has seen the feed; ``None`` if no record came.
-    hints: those that the run has heard; not kept with a draft that waits, so that a later run looks again.
+    hints: those that the run has heard; not kept with a draft that waits, so that a later run looks again. silent: columns of the
+    source of which nobody has a value, in a system that leaves out what has none.
     """
 
     spec: ProcessSpec
@@ -31,3 +32,4 @@ class Draft:
     whole: bool = False
     drift: tuple[tuple[str, str], ...] | None = field(default=None)
     hints: tuple[Hint, ...] = ()
+    silent: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from .spec import Guard
 
@@ -10,6 +10,9 @@ FEW = 3
 """Closes of fewer rows are no sign of a feed that lies, however few rows there are."""
 SOME = 10
 """A column that is emptied in fewer rows may have been emptied one by one."""
+
+ALL = 5
+"""As many rows that lose the value of one column, and none that keeps one, are no chance."""
 
 
 def breaches(
@@ -20,7 +23,8 @@ def breaches(
     answered_for: int | None = None,
     vanished: int = 0,
     loaded: int = 0,
-    emptied: Mapping[str, int] | None = None,
+    emptied: Mapping[str, tuple[int, int]] | None = None,
+    silent: Collection[str] = (),
     side: str,
 ) -> list[str]:
     """Why the plan is too large; empty if it is not. ``counts`` is kind of change -> rows.
@@ -29,8 +33,9 @@ def breaches(
     unlimited: a first load. Updates and closes are measured against the rows that the process answers for
     (``answered_for``; ``None``: all). A share of few rows says little about updates; of closes half of them is too much,
     however few they are, from :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all. emptied:
-    column -> rows in which the plan empties it; half of them, from :data:`SOME` on, is what a source does that has stopped sending
-    the column.
+    column -> rows in which the plan empties it, and rows that it updates and that have a value afterwards. A source that has stopped
+    sending a column empties half of ours, from :data:`SOME` on, or all that a small run happens to read, from :data:`ALL` on.
+    silent: columns of which the source has no value of anybody: none is emptied unseen.
     """
     ours = population if answered_for is None else answered_for
     found = []
@@ -45,8 +50,10 @@ def breaches(
             found.append(f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}")
     if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
         found.append(f"{vanished} of the {loaded} records that were loaded are missing from the source")
-    for column, rows in (emptied or {}).items():
-        if rows >= SOME and rows * 2 >= ours:
+    for column, (rows, left) in (emptied or {}).items():
+        if column in silent:
+            found.append(f"{column} would be emptied in {rows} of {ours} rows in {side}: the source has no value of anybody any more")
+        elif (rows >= SOME and rows * 2 >= ours) or (rows >= ALL and not left):
             found.append(f"{column} would be emptied in {rows} of {ours} rows in {side}")
     return found
 

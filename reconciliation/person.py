@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -27,9 +27,13 @@ KEYS = frozenset(
     " award_record_id award_target_id assignment_id registration_id course_request_id compliance_id".split()
 )
 """Columns of frames and files that name a person, or a record of one."""
+WHOSE = {"accessplanit_id": "users", "accessplanit_user_id": "users", "user_id": "users", "employee_id": "employees"}
+"""Those of the columns that hold people of one side only: the ID of a user may be that of another employee."""
 OWN = frozenset({"email", "employee_number"})
 """Columns whose value is one of the person themselves."""
-_WIRE = frozenset(name.replace("_", "") for name in KEYS)
+_WIRE = {name.replace("_", ""): name for name in KEYS}
+_PAIR = re.compile(r'"(\w+)"\s*:\s*"((?:[^"\\]|\\.)*)')
+"""A field of a JSON object, also of one that was cut off."""
 SHORTEST = 4
 """A shorter text is searched only where it stands alone: within other texts it is too often something else."""
 
@@ -44,29 +48,42 @@ class Erased:
 
 @dataclass(frozen=True)
 class Person:
-    """One person. ids: the accessplanit user and the employees that they are. keys: of their records, on either side. values: what is
-    theirs alone: e-mail addresses, numbers, whole names.
+    """One person. How anything of them is spelled does not matter. A key that begins with one of the IDs and ``~`` is theirs, too."""
 
-    How any of these is spelled does not matter. A key that begins with one of the ids and ``~`` is theirs, too.
-    """
-
-    ids: frozenset[str]
+    users: frozenset[str] = frozenset()
+    """IDs in accessplanit."""
+    employees: frozenset[str] = frozenset()
+    """Keys of employees in HR."""
     keys: frozenset[str] = frozenset()
-    values: frozenset[str] = field(default_factory=frozenset)
+    """Keys of their records, on either side."""
+    values: frozenset[str] = frozenset()
+    """What is theirs alone: e-mail addresses, numbers, whole names."""
 
     @classmethod
-    def of(cls, ids: Iterable[str | None], keys: Iterable[str | None] = (), values: Iterable[str | None] = ()) -> Person:
+    def of(
+        cls,
+        users: Iterable[str | None] = (),
+        employees: Iterable[str | None] = (),
+        keys: Iterable[str | None] = (),
+        values: Iterable[str | None] = (),
+    ) -> Person:
         """From what may be missing."""
-        found = (frozenset(each for each in some if each and each.strip()) for some in (ids, keys, values))
+        found = (frozenset(each for each in some if each and each.strip()) for some in (users, employees, keys, values))
         return cls(*found)
 
     def __or__(self, other: Person) -> Person:
-        return Person(self.ids | other.ids, self.keys | other.keys, self.values | other.values)
+        return Person(self.users | other.users, self.employees | other.employees, self.keys | other.keys, self.values | other.values)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Who they are on either side."""
+        return self.users | self.employees
 
     @cached_property
-    def plain(self) -> frozenset[str]:
-        """Ids and keys in the spelling by which they are compared."""
-        return frozenset(identifier(each) for each in self.ids | self.keys)
+    def plain(self) -> Mapping[str, frozenset[str]]:
+        """What a column may hold, in the spelling by which it is compared: ``users``, ``employees``, ``keys``, or ``any`` of these."""
+        found = {name: frozenset(map(identifier, getattr(self, name))) for name in ("users", "employees", "keys")}
+        return {**found, "any": frozenset().union(*found.values())}
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
@@ -78,33 +95,55 @@ class Person:
         """The values in the spelling by which they are compared."""
         return frozenset(identifier(each) for each in self.values)
 
-    def has(self, key: str | None) -> bool:
-        """Whether a key is the person's, or one of their records'."""
+    def has(self, key: str | None, column: str = "") -> bool:
+        """Whether a key, which stands in ``column``, is the person's, or one of their records'."""
         plain = identifier(key or "").removeprefix(PROVISIONAL)
-        return plain in self.plain or plain.startswith(self.heads)
+        return plain in self.plain[WHOSE.get(column, "any")] or plain.startswith(self.heads)
+
+    def has_row(self, row: Mapping[str, str | None]) -> bool:
+        """Whether a row (column -> value) is the person's, by its columns :data:`KEYS` and :data:`OWN`."""
+        whose = {name: row[name] for name in WHOSE if row.get(name)}
+        if any(self.has(key, name) for name, key in whose.items()) or any(self.is_own(row[name]) for name in OWN & row.keys()):
+            return True
+        keys = [identifier(row[name] or "").removeprefix(PROVISIONAL) for name in KEYS - WHOSE.keys() if row.get(name)]
+        # A row that names somebody else is theirs, though its key may look like one of this person's.
+        return any(key in self.plain["keys" if whose else "any"] or key.startswith(self.heads) for key in keys)
 
     def is_own(self, value: str | None) -> bool:
         """Whether a value, such as an e-mail address, is the person's alone."""
         return identifier(value or "") in self.own
 
     def theirs(self, data: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which rows of a frame are the person's, by its columns :data:`KEYS` and :data:`OWN`."""
-        found = np.zeros(len(data), dtype=bool)
-        for name in _texts(data, KEYS):
+        """Which rows of a frame are the person's, as :meth:`has_row` has it."""
+        found, others = np.zeros(len(data), dtype=bool), np.zeros(len(data), dtype=bool)
+        texts = _texts(data, KEYS)
+        for name in sorted(texts, key=lambda name: name not in WHOSE):
             plain = pc.replace_substring_regex(identifiers(arrow(data[name])), f"^{PROVISIONAL}", "")
-            found |= true(pc.is_in(plain, value_set=pa.array(sorted(self.plain), pa.string())))
+            if name in WHOSE:
+                found |= self._one_of(plain, WHOSE[name])
+                others |= np.asarray(pc.is_valid(plain))
+            else:
+                found |= np.where(others, self._one_of(plain, "keys"), self._one_of(plain, "any"))
             for head in self.heads:
                 found |= true(pc.starts_with(plain, head))
         for name in _texts(data, OWN):
             found |= true(pc.is_in(identifiers(arrow(data[name])), value_set=pa.array(sorted(self.own), pa.string())))
         return found
 
+    def _one_of(self, keys: pa.Array, kind: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        return true(pc.is_in(keys, value_set=pa.array(sorted(self.plain[kind]), pa.string())))
+
     def has_record(self, raw: str | None) -> bool:
-        """Whether a record as it was received says that it is the person's: a JSON object by :data:`KEYS`, a line of CSV by any value."""
-        found = _json(raw or "")
+        """Whether a record as it was received says that it is the person's: a JSON object by :data:`KEYS`, also one that was cut off;
+        a line of CSV by any value that is long enough to be nothing else."""
+        text = raw or ""
+        found = _json(text)
+        if not isinstance(found, dict) and text.lstrip().startswith("{"):
+            found = dict(_PAIR.findall(text))
         if isinstance(found, dict):
-            return any(self.has(str(value)) for name, value in found.items() if name.lower().replace("_", "") in _WIRE)
-        return any(self.has(value) for value in _values(raw or ""))
+            named = {_WIRE[wire]: str(value) for name, value in found.items() if (wire := name.lower().replace("_", "")) in _WIRE}
+            return self.has_row(named)
+        return any(len(value) >= SHORTEST and self.has(value) for value in _values(text))
 
     def mentioned(self, text: str | None) -> bool:
         """Whether anything of the person stands in a text, as a word of its own."""
@@ -120,7 +159,7 @@ class Person:
     def redacted(self, data: pd.DataFrame) -> pd.DataFrame:
         """A frame without what it says of the person in rows that are not theirs, as in a list of e-mail addresses."""
         changed: dict[str, pa.Array] = {}
-        for name in _texts(data, set(data.columns) - {"kind", "fields"}):
+        for name in _texts(data, set(data.columns) - KEYS - {"kind", "fields"}):
             column = arrow(data[name])
             # Most say nothing of the person: only the others are looked at one by one. JSON may hide a letter.
             hits = true(pc.match_substring_regex(column, self._pattern, ignore_case=True)) | true(pc.match_substring(column, "\\u"))
@@ -134,16 +173,21 @@ class Person:
 
     def _emptied(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {self._emptied(name): self._emptied(inner) for name, inner in value.items()}
+            return {self._emptied(name): inner if self._is_anothers(name, inner) else self._emptied(inner) for name, inner in value.items()}
         if isinstance(value, list):
             return [self._emptied(inner) for inner in value]
         return self.without(value) if isinstance(value, str) else FORGOTTEN if value is not None and self._is(str(value)) else value
 
+    def _is_anothers(self, name: str, value: Any) -> bool:
+        """Whether a field of a record names somebody else, who may have the same key on the other side."""
+        column = _WIRE.get(name.lower().replace("_", ""), "")
+        return column in WHOSE and isinstance(value, str) and not self.has(value, column)
+
     @cached_property
     def _pattern(self) -> str:
         long = sorted((each for each in self.ids | self.keys | self.values if len(each) >= SHORTEST), key=len, reverse=True)
-        # Without any word: what never comes.
-        return "|".join(re.escape(each).replace(r"\ ", r"\s+") for each in long) or r"\x00\x00"
+        # Of a name any space or separator may stand between the parts. Without any word: what never comes.
+        return "|".join(re.sub(r"(?:,?\\ )+", r"[\\s,;|]+", re.escape(each)) for each in long) or r"\x00\x00"
 
     @cached_property
     def _word(self) -> re.Pattern[str]:
@@ -175,7 +219,7 @@ def _json(text: str) -> dict[str, Any] | list[Any] | None:
         return None
     try:
         found: dict[str, Any] | list[Any] = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found
 

@@ -55,11 +55,14 @@ class Plan:
         found = self.changes["kind"].value_counts()
         return {kind: int(found.get(kind, 0)) for kind in KINDS}
 
-    def emptied(self) -> dict[str, int]:
-        """Column -> rows in which an update takes its value away."""
+    def emptied(self) -> dict[str, tuple[int, int]]:
+        """Column -> rows in which an update takes its value away, and rows that are updated and have one afterwards."""
         both = self.changes[self.changes["kind"] == "update"].merge(self.before, on="key", suffixes=("", " (before)"))
-        lost = {name: int((both[name].isna() & both[f"{name} (before)"].notna()).sum()) for name in managed(self.changes)}
-        return {name: rows for name, rows in lost.items() if rows and name not in DERIVED}
+        found = {
+            name: (int((both[name].isna() & both[f"{name} (before)"].notna()).sum()), int(both[name].notna().sum()))
+            for name in managed(self.changes)
+        }
+        return {name: (lost, left) for name, (lost, left) in found.items() if lost and name not in DERIVED}
 
 
 def managed(changes: pd.DataFrame) -> list[str]:

@@ -23,6 +23,9 @@ QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text",
 by the target) or ``gone`` (the target has it, the source no more)."""
 
 
+UNREAD = {"key": "text", "field": "text", "reason": "text"}
+
+
 @dataclass(frozen=True)
 class Compared:
     """What comparing has brought, before anything is written.
@@ -51,6 +54,8 @@ class Compared:
     population: int
     figures: Mapping[str, int]
     lost: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
+    unread: pd.DataFrame = field(default_factory=lambda: empty(UNREAD))
+    """Rows of the target that cannot be read: key, field and reason."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,19 @@ class Settled:
     gone: list[str] = field(default_factory=list)
 
 
+def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFrame:
+    """Rows of ``match.HELD`` for records whose row in the target may be one that cannot be read: which, and what to correct there."""
+    rows = pairs[["source_key", "key"]].merge(unread.drop_duplicates("key"), on="key", how="left")
+    known = rows["reason"].notna()
+    told = rows["field"] + " cannot be read in " + side + ": it " + rows["reason"] + "; correct it there"
+    some = f"may be one of the rows of {side} that cannot be read; correct those" if len(unread) else f"{side} could not be read in full"
+    entries = held(arrow(rows["source_key"]), "(row)", some)
+    return entries.assign(
+        field=rows["field"].where(known, entries["field"]).astype(entries["field"].dtype),
+        reason=told.where(known, entries["reason"]).astype(entries["reason"].dtype),
+    )
+
+
 def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
     """Joins what was read, decided and receipted; each row that was looked at ends in exactly one outcome."""
     plan, figures = compared.plan, compared.figures
@@ -91,7 +109,7 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
     read_rows = pa.concat_arrays([target_keys.filter(pa.array(~withheld)), left_scope])
     reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(compared.reported)
-    unsure = held(arrow(compared.pairs["source_key"]).filter(pa.array(withheld)), "(row)", f"{spec.target_side} could not be read in full")
+    unsure = _unsure(pick(compared.pairs, withheld), compared.unread, spec.target_side)
     # Without a hash: such a row does not rest until an attempt is due, it is looked at again as soon as it is read.
     unsure["hash"] = frame({"hash": pa.nulls(len(unsure), pa.int64())})["hash"]
     held_rows = concat([compared.held, unsure])

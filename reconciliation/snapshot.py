@@ -27,7 +27,8 @@ class Snapshot:
     skipped: rows whose raw record is known byte for byte from an earlier run.
     duplicates: rows that were received again with other content and gave way to the newer one.
     appeared: fields that came unasked, as the feed spells them. vanished: columns that were asked for and that no
-    record had; empty if no record came.
+    record had; empty if no record came. silent: the same of a system that leaves out what has no value: whether they have
+    vanished, what was agreed earlier tells.
     """
 
     frame: pd.DataFrame
@@ -38,6 +39,7 @@ class Snapshot:
     duplicates: int = 0
     appeared: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 def among(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -99,6 +101,7 @@ def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snaps
     read = sum(s.read for s in snapshots) - repeated
     skipped = sum(s.skipped for s in snapshots)
     full = [set(s.vanished) for s in snapshots if s.read]
+    silent = [set(s.silent) for s in snapshots if len(s.frame)]
     return Snapshot(
         kept,
         all(s.complete for s in snapshots),
@@ -108,4 +111,5 @@ def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snaps
         read - skipped - len(kept) - len(rejected),
         tuple(dict.fromkeys(name for s in snapshots for name in s.appeared)),
         tuple(sorted(set.intersection(*full))) if full else (),
+        tuple(sorted(set.intersection(*silent))) if silent else (),
     )

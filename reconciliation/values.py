@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -27,6 +27,11 @@ NO_END = frozenset({date(1, 1, 1), date(9999, 12, 31)})
 """Dates that systems write for "no end" (or "no beginning")."""
 FLAGS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
 """What stands for true and for false, in any case."""
+WHOLE = re.compile(r"[+-]?[0-9]+")
+LARGEST = 2**63 - 1
+"""The largest whole number that a column holds."""
+DIGITS = 10**100
+"""A number beyond is nobody's."""
 ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]|$)")
 
 
@@ -90,10 +95,13 @@ def number(value: Any) -> int | None:
     if isinstance(value, bool):
         raise ValueError("is not a whole number")
     said = text(value)
-    try:
-        return int(said) if said is not None else None
-    except ValueError:
-        raise ValueError("is not a whole number") from None
+    if said is None:
+        return None
+    if not WHOLE.fullmatch(said):
+        raise ValueError("is not a whole number")
+    if len(said) > len(str(LARGEST)) + 1 or abs(int(said)) > LARGEST:
+        raise ValueError("is too large a number")
+    return int(said)
 
 
 READERS: dict[str, Callable[[Any], Any]] = {"text": text, "flag": flag, "day": day, "moment": moment, "number": number}
@@ -110,12 +118,16 @@ def encoded(value: Any) -> str | None:
     if isinstance(value, str):
         said = text(value)
         return said if said is None or _not_json(said) else json.dumps(said, ensure_ascii=False)
+    if isinstance(value, int) and not isinstance(value, bool):
+        _number_as_text(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("is not a number")
-    written = json.dumps(value, ensure_ascii=False)
-    if CONTROL.search(written):
-        raise ValueError("contains control characters, or bytes that are not valid text")
-    return written
+    try:
+        if any(CONTROL.search(said) for said in _texts(value)):
+            raise ValueError("contains control characters, or bytes that are not valid text")
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        raise ValueError("holds lists within lists, too many") from None
 
 
 def decoded(written: str | None) -> Any:
@@ -133,10 +145,19 @@ def shown(written: str | None) -> str | None:
     return "; ".join(texts) or None
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within a list or an object."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for inner in value if isinstance(value, list) else (*value, *value.values()):
+            yield from _texts(inner)
+
+
 def _not_json(written: str) -> bool:
     try:
         json.loads(written)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return False
 
@@ -153,8 +174,10 @@ def _written(said: str) -> datetime:
 
 
 def _number_as_text(value: float) -> str:
-    if not math.isfinite(value):
+    if value != value:
         raise ValueError("is not a number")
+    if not -DIGITS < value < DIGITS:
+        raise ValueError("is too large a number")
     return str(int(value)) if value == int(value) else repr(value)
 
 

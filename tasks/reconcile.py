@@ -22,7 +22,7 @@ from reconciliation.ownership import AGREED, Decided, closed_as, decide
 from reconciliation.plan import AWAY, GONE, LEFT, Plan, as_closes, because, closing, is_closed, leaving_out, mending, reconcile
 from reconciliation.ports import Hashes, Marks, Store, Target
 from reconciliation.scope import in_scope, meets
-from reconciliation.settle import Compared, positions
+from reconciliation.settle import UNREAD, Compared, positions
 from reconciliation.snapshot import Snapshot, among, without
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import ORIGIN, Ended, Swept, revoked, rows_of
@@ -176,7 +176,19 @@ class _Comparison:
         figures["answered_for"] = self._answered_for(plan, current, arrow(pairs["key"]))
         figures["loaded"] = len(self.origin)
         return Compared(
-            seen.read.rejected, left, pairs, held_rows, seen.links, *sorted_out, unfit, agreed, plan, self.population, figures, lost
+            seen.read.rejected,
+            left,
+            pairs,
+            held_rows,
+            seen.links,
+            *sorted_out,
+            unfit,
+            agreed,
+            plan,
+            self.population,
+            figures,
+            lost,
+            current.rejected[list(UNREAD)].reset_index(drop=True),
         )
 
     def _lost_on_both_sides(self, current: Snapshot) -> pd.DataFrame:

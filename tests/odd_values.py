@@ -18,6 +18,7 @@ class No:
     because: str
 
 
+LARGE = No("too large a number")
 CONTROL, FLAG, ISO, EXISTS, YEARS, WHOLE = (
     No("control characters"),
     No("neither true nor false"),
@@ -74,10 +75,19 @@ TEXT: list[tuple[Any, Any]] = [
     ("a|b", "a|b"),
     ("\\", "\\"),
     ("%41", "%41"),
+    ("a\x7fb", "a\x7fb"),
+    ("'@home", "'@home"),
+    ("''=1", "''=1"),
 ]
 NUMBERS_AS_TEXT: list[tuple[Any, Any]] = [(7, "7"), (7.0, "7"), (7.5, "7.5"), (-1, "-1"), (0, "0"), (10**15, "1000000000000000")]
 """What JSON sends for text."""
-NOT_TEXT: list[tuple[Any, Any]] = [(True, No("true or false")), ({"x": 1}, No("object")), (b"M\xfcller", No("not text"))]
+NOT_TEXT: list[tuple[Any, Any]] = [
+    (10**320, LARGE),
+    (1e300, LARGE),
+    (True, No("true or false")),
+    ({"x": 1}, No("object")),
+    (b"M\xfcller", No("not text")),
+]
 FLAGS: list[tuple[Any, Any]] = [
     (True, True),
     (False, False),
@@ -183,6 +193,10 @@ NUMBERS: list[tuple[Any, Any]] = [
     (7.5, WHOLE),
     ("7.5", WHOLE),
     ("seven", WHOLE),
+    ("1_000", WHOLE),
+    ("\u0663", WHOLE),
+    (2**64 - 1, LARGE),
+    ("9" * 30, LARGE),
     (True, WHOLE),
 ]
 LISTS: list[tuple[Any, Any]] = [
@@ -195,6 +209,10 @@ LISTS: list[tuple[Any, Any]] = [
     ("Blue", "Blue"),
     ("[1]", "[1]"),
     ('"', '"'),
+    ("[" * 1500, "[" * 1500),
+    (["a\x00b"], CONTROL),
+    ([["a\x1b"]], CONTROL),
+    (10**320, LARGE),
     (["Blue"], ["Blue"]),
     (["Blue", "Red"], ["Blue", "Red"]),
     ([1, 2], [1, 2]),

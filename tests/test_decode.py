@@ -123,7 +123,7 @@ GOOD = {"ID": "jasmit", "Forenames": "Jo", "Surname": "O'Brien", "Status": "Enab
         ({"Surname": "x" * 41}, "surname", "at most 40"),
         ({"Forenames": ["a", "b"]}, "forenames", "several values"),
         ({"Status": True}, "status", "true or false"),
-        ({"Email": "nobody"}, "email", "pattern"),
+        ({"Email": "nobody"}, "email", "is not a valid e-mail address"),
         ({"MarketingOptIn": "perhaps"}, "marketing_opt_in", "neither true nor false"),
         ({"DateCreated": "2025-02-30T10:00:00"}, "created_at", "exists"),
         ({"DateCreated": "22/02/2025"}, "created_at", "ISO"),

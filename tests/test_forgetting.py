@@ -252,5 +252,26 @@ def test_nobody_is_forgotten_by_an_id_that_nobody_has(world: Side, home: Path) -
     world.store.close()
     world.target.close()
     before = {name: text for name, text in forms(home) if not name.endswith(("-shm", "-wal"))}
+    from_hr(home, "employees-1.csv", "employee_id,surname", "N1,Lee")
+    before = {name: text for name, text in forms(home) if not name.endswith(("-shm", "-wal"))}
     assert "Nothing is known of the user 'zqwy'" in forget("zqwy", code=1)
     assert {name: text for name, text in forms(home) if not name.endswith(("-shm", "-wal"))} == before
+
+
+def test_an_id_is_meant_to_the_letter_and_the_right_one_is_named(world: Side, home: Path) -> None:
+    all_loads(world)
+    key = employee(world)
+    world.store.close()
+    world.target.close()
+    for said in (USER.upper(), key):
+        assert f"Did you mean {USER}?" in forget(said, code=1)
+
+
+def test_copies_of_a_system_that_is_configured_no_more_are_searched(world: Side, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_loads(world)
+    world.store.close()
+    world.target.close()
+    monkeypatch.setenv("HRSYNC_HR", "sql")
+    forget(USER)
+    with sqlite3.connect(home / "hr-mirror.db") as connection:
+        assert USER not in "\n".join(connection.iterdump())

@@ -9,7 +9,7 @@ import pytest
 from reconciliation.frame import of
 from reconciliation.person import FORGOTTEN, Person
 
-WYN = Person.of(["wynash", "AP-wynash"], ["UA77", "12"], ["wyn@hr.example", "Wyn Ashdown", "E-4711"])
+WYN = Person.of(["wynash"], ["AP-wynash"], ["UA77", "12"], ["wyn@hr.example", "Wyn Ashdown", "E-4711"])
 
 
 @pytest.mark.parametrize("key", ["wynash", "WYNASH", "wynash~101", "AP-wynash~JR1~AW1", "new:UA77", " ua77 ", "12"])
@@ -59,6 +59,42 @@ def test_a_record_as_it_was_received_is_theirs_if_a_value_says_so() -> None:
     assert not WYN.has_record(json.dumps({"ID": "X1", "UserID": "other", "Note": "asked wynash"}))
     assert WYN.mentioned(json.dumps({"Note": "asked wynash"}))
     assert WYN.without(json.dumps({"Note": "asked wynash", "Seats": 3})) == json.dumps({"Note": f"asked {FORGOTTEN}", "Seats": 3})
-    hidden = Person.of(["u"], (), ["Zoë Ashdown"])
+    hidden = Person.of(["u"], values=["Zoë Ashdown"])
     assert hidden.mentioned('{"by": "Zo\\u00eb Ashdown"}')
     assert "Ashdown" not in hidden.without('{"by": "Zo\\u00eb Ashdown"}')
+
+
+def test_the_id_of_a_user_may_be_the_key_of_another_employee() -> None:
+    one = Person.of(["1001"], ["E7"], ["UA77"])
+    rows = of(
+        {"key": "text", "employee_id": "text", "accessplanit_id": "text"},
+        [
+            ("1001", None, "other"),
+            ("A", "1001", None),
+            ("E7", None, None),
+            ("UA77", None, "other"),
+            ("B", None, "1001"),
+            ("1001", None, None),
+        ],
+    )
+    theirs = [False, False, True, True, True, True]
+    assert one.theirs(rows).tolist() == theirs
+    said = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows.astype(object).to_dict("records")]
+    assert [one.has_row({name: value for name, value in row.items() if isinstance(value, str)}) for row in said] == theirs
+    assert one.redacted(rows) is rows, "a key of somebody else is no mention"
+    kept = json.dumps({"EmployeeID": "1001", "Manager": "1001"})
+    assert one.without(kept) == json.dumps({"EmployeeID": "1001", "Manager": FORGOTTEN})
+
+
+def test_a_record_that_was_cut_off_is_known_by_its_fields() -> None:
+    cut = '{"ID": "X1", "UserID": "wynash", "UserForenames": "Wyn", "Note": "' + "x" * 50
+    assert WYN.has_record(cut)
+    assert not WYN.has_record(cut.replace("wynash", "other"))
+
+
+def test_a_name_is_known_in_cells_beside_each_other_and_a_short_number_only_alone() -> None:
+    for text in ("Wyn,Ashdown,x", "Wyn;Ashdown", "Wyn  Ashdown"):
+        assert WYN.mentioned(text)
+    short = Person.of([], ["1"])
+    assert not short.has_record("77,Lee,1")
+    assert short.has_row({"employee_id": "1"})

@@ -394,11 +394,23 @@ def test_no_later_instant_has_a_wall_time_before_the_one_that_is_asked_from(sinc
 
 
 @pytest.mark.parametrize(
-    ("emptied", "ours", "stops"), [({"email": 9}, 9, False), ({"email": 10}, 20, True), ({"email": 10}, 21, False), ({}, 1, False)]
+    ("emptied", "left", "ours", "silent", "stops"),
+    [
+        (9, 1, 9, (), False),
+        (10, 1, 20, (), True),
+        (10, 1, 21, (), False),
+        (4, 0, 100, (), False),
+        (5, 0, 100, (), True),
+        (1, 0, 100, ("email",), True),
+        (1, 0, 100, ("phone",), False),
+    ],
 )
-def test_a_column_that_is_emptied_in_half_of_the_rows_stops_the_plan(emptied: dict[str, int], ours: int, stops: bool) -> None:
-    found = guard.breaches({"update": 30}, 500, Guard(), answered_for=ours, emptied=emptied, side="HR")
-    assert found == ([f"email would be emptied in 10 of {ours} rows in HR"] if stops else [])
+def test_a_column_that_a_source_may_have_stopped_sending_stops_the_plan(
+    emptied: int, left: int, ours: int, silent: tuple[str, ...], stops: bool
+) -> None:
+    guarded = {"answered_for": ours, "emptied": {"email": (emptied, left)}, "silent": silent}
+    found = guard.breaches({"update": 30}, 500, Guard(), **guarded, side="HR")  # type: ignore[arg-type]
+    assert [text.startswith(f"email would be emptied in {emptied} of {ours} rows in HR") for text in found] == ([True] if stops else [])
 
 
 def test_a_plan_counts_what_it_empties() -> None:
@@ -406,7 +418,7 @@ def test_a_plan_counts_what_it_empties() -> None:
     before = of(columns, [("1", "a@x.example", "1"), ("2", None, "2"), ("3", "c@x.example", "3")])
     after = of(columns, [("1", None, "1"), ("2", None, "9"), ("3", None, None), ("4", None, None)])
     plan = reconcile(after, before, "employee_id", {"email": "text", "phone": "text"}, ["email", "phone"])
-    assert plan.emptied() == {"email": 2, "phone": 1}
+    assert plan.emptied() == {"email": (2, 0), "phone": (1, 2)}
 
 
 def wall_of(moment: datetime) -> datetime:

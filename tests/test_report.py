@@ -300,7 +300,7 @@ def test_somebody_who_is_forgotten_is_in_no_report_and_the_others_are(tmp_path: 
     home.below("lists").write("odd.txt", b"E1\nE2")
     home.below("lists").write("alone.txt", b"e1")
     home.below("work/abc").note("began", {"at": NOW.isoformat(), "who": "E1"})
-    told = forget(home, Person.of(["E1"], ["UA500"], [NASTY]))
+    told = forget(home, Person.of([], ["E1"], ["UA500"], [NASTY]))
     report = home.below(name)
     page = report.text("report.html") or ""
     assert told.rows > 2

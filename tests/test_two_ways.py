@@ -431,6 +431,18 @@ def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(configured: Si
     assert one(side, user_id)["JobTitle"] == "Rigger", "the rest follows when the record can be read"
 
 
+def test_a_row_that_is_put_back_as_it_was_leaves_the_quarantine(configured: Side) -> None:
+    side = configured
+    everything(side)
+    key, _ = linked(side)
+    process = PROCESSES["users_from_hr"].scoped()
+    (before,) = [row["surname"] for row in side.rows("employees") if row["employee_id"] == key]
+    for surname, waiting in (("a\x00b", [key]), (before, [])):
+        hr(side, "UPDATE employees SET surname = ? WHERE employee_id = ?", surname, key)
+        side.run(process)
+        assert [k for k in side.store.open_keys("users_from_hr", "rejected") if k == key] == waiting
+
+
 def test_names_that_the_requirements_lack_are_taken_from_where_they_are(configured: Side) -> None:
     side = configured
     with side.sandbox.engine.begin() as connection:

@@ -29,10 +29,10 @@ from reconciliation.errors import Misconfigured, SourceFailed
 from reconciliation.frame import ARROW, Kind, frame, of, tidy, true, utc, without_days
 from reconciliation.ports import Hashes
 from reconciliation.snapshot import REJECTED
-from reconciliation.values import LONGEST, YEARS, encoded, number
+from reconciliation.values import LARGEST, LONGEST, YEARS, encoded, number
 
 from .dialect import Dialect
-from .feeds import EMAIL, FEEDS, MARKUP, Custom, Record, constraints, kinds
+from .feeds import EMAIL, FEEDS, MARKUP, Custom, Record, constraints, kinds, reason_of
 
 RAW_KEPT = 4000
 """Characters of a rejected record that are kept with it."""
@@ -103,8 +103,8 @@ class Shape:
         """
         try:
             record = _loads(raw)
-        except ValueError:
-            raise Unreadable("(record)", "is not JSON") from None
+        except (ValueError, RecursionError):
+            raise Unreadable("(record)", "is not JSON, or holds too many lists within lists") from None
         if not isinstance(record, dict):
             raise Unreadable("(record)", "is not an object")
         found = {self._folded[k.lower()]: v for k, v in record.items() if k.lower() in self._folded}
@@ -116,8 +116,7 @@ class Shape:
             return self.model.model_validate(found, by_name=True, context={"no_end": self.no_end})
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            reason = first["msg"].removeprefix("Value error, ")
-            raise Unreadable(".".join(map(str, first["loc"])), reason) from None
+            raise Unreadable(".".join(map(str, first["loc"])), reason_of(first)) from None
 
     def key(self, raw: bytes) -> str | None:
         """The record's key, if that much can be read."""
@@ -125,7 +124,7 @@ class Shape:
             record = _loads(raw)
             found = {k.lower(): v for k, v in record.items()}[self.wire["id"].lower()]
             return str(found).strip() or None if isinstance(found, str | int) and not isinstance(found, bool) else None
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, RecursionError):
             return None
 
     def same(self, one: bytes, other: bytes) -> bool:
@@ -177,7 +176,8 @@ class Shape:
         for name, kind in self.kinds.items():
             if kind in ("moment", "day"):
                 year = pc.year(columns[name])
-                doubt |= true(pc.or_(pc.less(year, YEARS[0]), pc.greater(year, YEARS[1])))
+                # The year is judged as it is written; the first and the last one may be others in UTC.
+                doubt |= true(pc.or_(pc.less_equal(year, YEARS[0]), pc.greater_equal(year, YEARS[1])))
             if self.model.model_fields[name].is_required():
                 doubt |= np.asarray(pc.is_null(columns[name]))
             if any(getattr(m, "pattern", None) == EMAIL for m in constraints(self.model.model_fields[name])):
@@ -209,7 +209,8 @@ def _compiled(model: type[Record], name: str) -> Any:
     kind = kinds(model)[name]
     plain: Any
     if info.annotation is Any:
-        plain = Annotated[str, msgspec.Meta(max_length=LONGEST // 2)]
+        # Written as JSON, a text may become twice as long, and has quotes.
+        plain = Annotated[str, msgspec.Meta(max_length=LONGEST // 2 - 1)]
     elif get_origin(info.annotation) is Literal:
         plain = Literal[get_args(info.annotation)]
     elif kind == "text":
@@ -219,7 +220,7 @@ def _compiled(model: type[Record], name: str) -> Any:
     elif kind == "flag":
         plain = bool
     elif kind == "number":
-        plain = int
+        plain = Annotated[int, msgspec.Meta(ge=-LARGEST, le=LARGEST)]
     else:
         plain = Annotated[datetime, msgspec.Meta(tz=False)]
     return plain if info.is_required() else plain | None

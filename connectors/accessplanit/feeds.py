@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from reconciliation import values
 from reconciliation.frame import Kind, fold
@@ -21,7 +22,9 @@ from reconciliation.values import LONGEST
 
 MARKUP = "markup"
 """Marks text that the vendor writes as HTML: lines are parted by ``<br />``."""
-EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+_SPACE = "\\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+EMAIL = rf"^[^@{_SPACE}]+@[^@{_SPACE}]+\.[^@{_SPACE}]+$"
+"""With every space spelled out: Arrow takes ``\\s`` for ASCII's alone, pydantic for all of Unicode's."""
 
 
 def _one(value: Any) -> Any:
@@ -127,6 +130,11 @@ Whole = Annotated[int | None, BeforeValidator(_whole)]
 AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
 DelegateStatus = Annotated[DelegateStatusName, BeforeValidator(_delegate_status)]
 """The importer's list with its flag values [HELP]; multi-word values with or without a space."""
+
+
+def reason_of(error: ErrorDetails) -> str:
+    """Why a value was rejected, in words that say nothing of it."""
+    return "is not a valid e-mail address" if error["type"] == "string_pattern_mismatch" else error["msg"].removeprefix("Value error, ")
 
 
 class Record(BaseModel):

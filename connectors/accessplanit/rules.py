@@ -21,7 +21,7 @@ from reconciliation.frame import arrow, true
 from reconciliation.plan import managed
 from reconciliation.values import decoded
 
-from .feeds import EMAIL, FEEDS, Custom, Record, constraints
+from .feeds import EMAIL, FEEDS, Custom, Record, constraints, reason_of
 
 PHONE = r"^\+?[\d\s().\-/]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?$"
 """A telephone number; extensions are accepted [V1]."""
@@ -131,4 +131,4 @@ def _unreadable(model: type[Record], column: str, values: pa.Array, sent: np.nda
                 # A moment is written without an offset, a day as its midnight.
                 kept.validate_python(value.replace(tzinfo=None) if isinstance(value, datetime) else value)
         except ValidationError as error:
-            yield int(place), error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
+            yield int(place), reason_of(error.errors(include_input=False, include_url=False)[0])

@@ -34,6 +34,8 @@ class Connector:
     can: Callable[[Any], Capabilities]
     webhook: Callable[[Any], Sender | None] = lambda _settings: None
     watch: Callable[[Any, Path], Watch | None] = lambda _settings, _home: None
+    keeps: tuple[str, ...] = ()
+    """Names of files below the home folder in which it keeps copies of rows: who is forgotten is forgotten there, too."""
 
 
 @cache

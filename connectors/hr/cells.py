@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -63,6 +64,15 @@ def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
             odd = true(pc.match_substring_regex(column, CONTROL_BYTES))
             found |= {str(key): f"{name} contains control characters" for key in changes["key"][odd] if str(key) not in found}
     return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
+
+
+SEVERAL = "is the number of several employees"
+"""Why a row is rejected whose key stands more than once: nobody can tell whose it is."""
+
+
+def several(keys: Iterable[str | None]) -> set[str]:
+    """The keys that stand more than once."""
+    return {key for key, times in Counter(keys).items() if key and times > 1}
 
 
 def raw(row: Mapping[str, Any]) -> str:

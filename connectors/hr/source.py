@@ -80,7 +80,7 @@ class HrSource:
         old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
         read = len(rows) + len(rejected)
         rows = rows.assign(hash=frame({"hash": pa.array(marks)})["hash"])
-        return Snapshot(pick(rows, ~old), found.complete, rejected, read, int(old.sum()), vanished=found.vanished)
+        return Snapshot(pick(rows, ~old), found.complete, rejected, read, int(old.sum()), vanished=found.vanished, silent=found.silent)
 
 
 def _with_custom(rows: pd.DataFrame, key: str, custom: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -102,7 +102,7 @@ def _custom_fields(text: str | None) -> dict[str, str | None] | None:
     try:
         found = json.loads(text) if text else {}
         return {name: encoded(value) for name, value in found.items()} if isinstance(found, dict) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

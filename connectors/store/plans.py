@@ -24,7 +24,7 @@ from . import schema as t
 from .base import failing, naive, packed, unpacked, upsert
 from .runs import Runs
 
-FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported", "unfit", "agreed", "lost")
+FRAMES = ("rejected", "outside", "pairs", "held", "links", "gone", "reported", "unfit", "agreed", "lost", "unread")
 OPEN = ("made", "waiting")
 """The statuses of a plan that somebody may still decide on."""
 

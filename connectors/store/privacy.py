@@ -13,6 +13,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from reconciliation.errors import StalePlan
+from reconciliation.identifiers import identifier
 from reconciliation.match import PROVISIONAL
 from reconciliation.person import Person
 
@@ -31,16 +32,16 @@ class Privacy(History, Plans):
         e, link, q = t.ledger.c, t.link.c, t.quarantine.c
         with failing(), self.engine.connect() as connection:
             linked = sa.select(link.target_key).where(link.entity == "employees", link.source_key == person)
-            ids = Person.of([person, *connection.execute(linked).scalars()])
+            ids = Person.of([person], connection.execute(linked).scalars())
             keys = set(connection.execute(sa.select(e.key).where(_named(e.person, ids)).distinct()).scalars())
             keys |= set(connection.execute(sa.select(q.key).where(_named(q.waits_for, ids)).distinct()).scalars())
             unread = connection.execute(sa.select(q.key, q.raw).where(q.stage != "held", q.raw.is_not(None))).tuples()
             keys |= {key for key, raw in unread if ids.has_record(raw)}
-            found = Person.of(ids.ids, [key for key in keys if key])
+            found = ids | Person.of(keys=keys)
             # Records of one side that are rows of the other.
-            pairs = connection.execute(sa.select(link.source_key, link.target_key)).tuples()
+            pairs = connection.execute(sa.select(link.source_key, link.target_key).where(link.entity != "employees")).tuples()
             more = [key for pair in pairs if any(found.has(key) for key in pair) for key in pair]
-            found |= Person.of((), more)
+            found |= Person.of(keys=more)
             there = bool(found.keys) or any(
                 connection.execute(sa.select(column).where(_named(column, found)).limit(1)).first() for column in _places()
             )
@@ -53,19 +54,33 @@ class Privacy(History, Plans):
         with failing(), self.engine.connect() as connection:
             self._nobody_works(connection)
 
+    def spelled(self, person: str) -> list[str]:
+        """Users who are linked and whose ID is ``person`` in another spelling, or who are the employee of that key."""
+        link = t.link.c
+        with failing(), self.engine.connect() as connection:
+            rows = connection.execute(sa.select(link.source_key, link.target_key).where(link.entity == "employees")).tuples().all()
+        if any(user == person for user, _ in rows):
+            return []
+        return sorted({user for user, employee in rows if identifier(user) == identifier(person) or employee == person})
+
     def forget(self, person: str, further: Sequence[str], now: datetime, values: Sequence[str] = ()) -> dict[str, int]:
         """Erases the data of one accessplanit user: rows per table.
 
-        ``person``: the user's ID. ``further``: other keys that are that person's, such as of their awards in HR. ``values``: what else
-        is theirs alone (``person.Person``). Plans lose the person's rows, and what else they say of them. What is somebody else's stays,
-        without what names the person. What remains is a tombstone that says when and how much, not who; it prevents nothing: if
-        accessplanit still has the person, the next run sees a new one. :meth:`scrub` is to follow.
+        Plans lose the person's rows, and what else they say of them. What is somebody else's stays, without what names the person.
+        What remains is a tombstone that says when and how much, not who; it prevents nothing: if accessplanit still has the person,
+        the next run sees a new one. :meth:`scrub` is to follow.
+
+        Args:
+            person: the user's ID.
+            further: other keys that are that person's, such as of their awards in HR.
+            now: when they are forgotten.
+            values: what else is theirs alone (``person.Person``).
 
         Raises:
             StalePlan: a run is at work, which would write down again what is to be forgotten.
         """
-        who = (self.known_of(person) or Person.of([person])) | Person.of((), further, values)
-        link, r, s = t.link.c, t.record.c, t.scope.c
+        who = (self.known_of(person) or Person.of([person])) | Person.of(keys=further, values=values)
+        r, s = t.record.c, t.scope.c
         with failing(), self.engine.begin() as connection:
             self._nobody_works(connection)
             erased = {
@@ -73,7 +88,7 @@ class Privacy(History, Plans):
                 "plans": self._redact(connection, who),
                 "versions": self.forget_versions(connection, who),
                 "ledger": self._erase_entries(connection, who),
-                "links": _delete(connection, t.link, _named(link.source_key, who) | _named(link.target_key, who)),
+                "links": _delete(connection, t.link, _linked(who)),
                 "agreements": _delete(connection, t.agreement, _named(t.agreement.c.key, who)),
                 "records": _delete(connection, t.record, _named(r.key, who)) + _delete(connection, t.gone, _named(t.gone.c.key, who)),
                 "quarantine": self._erase_quarantine(connection, who),
@@ -198,12 +213,20 @@ def _blanked(data: pd.DataFrame, person: Person) -> pd.DataFrame | None:
     return left if mask.any() or left is not kept else None
 
 
+def _linked(person: Person) -> sa.ColumnElement[bool]:
+    """Links of the person, and of their records. The ID of a user may be the key of another employee."""
+    link, people = t.link.c, t.link.c.entity == "employees"
+    own = _named(link.source_key, Person(person.users)) | _named(link.target_key, Person(employees=person.employees))
+    return (people & own) | (~people & (_named(link.source_key, person) | _named(link.target_key, person)))
+
+
 def _named(column: sa.ColumnElement[Any], person: Person) -> sa.ColumnElement[bool]:
     """Where a column of keys names the person or one of their records, however it is spelled."""
-    exact = sorted({*person.ids, *person.keys, *person.plain})
+    exact = sorted({*person.ids, *person.keys, *person.plain["any"]})
     heads = sorted({*(f"{each}~" for each in person.ids), *person.heads})
     keys = [*exact, *(f"{PROVISIONAL}{each}" for each in exact)]
     return sa.or_(
+        sa.false(),
         *(column.in_(some) | sa.func.lower(column).in_(some) for some in _some(keys)),
         *(column.startswith(head, autoescape=True) | sa.func.lower(column).startswith(head, autoescape=True) for head in heads),
     )

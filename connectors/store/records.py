@@ -25,15 +25,19 @@ class Records(Part):
     """Landed records, watermarks and drift."""
 
     def known(self, process: str) -> Hashes:
-        """The hashes of all landed records, sorted."""
+        """The hashes of all landed records, sorted, but of those that are in quarantine now: a record that is put back as it was is
+        looked at, and leaves it."""
+        r, q = t.record.c, t.quarantine.c
+        again = sa.select(r.hash).join_from(t.record, t.quarantine, (r.process == q.process) & (r.key == q.key))
         with failing(), self.engine.connect() as connection:
+            entered = connection.execute(again.where(r.process == process, q.status == "open")).scalars().all()
             result = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process))
             # From the driver's cursor: SQLAlchemy's rows cost three times as much, and there is one per source record.
             fetch = result.cursor.fetchmany
             parts = [np.array(rows, dtype=np.int64).ravel() for rows in iter(lambda: fetch(50_000), [])]
         found = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         found.sort()
-        return found
+        return found[~np.isin(found, entered)] if entered else found
 
     def watermark(self, process: str, fingerprint: str) -> Watermark:
         """How far this process with this scope has come."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -241,3 +243,50 @@ def test_law_1_a_field_that_nobody_has_any_more_is_not_a_field_without_values(
     found = stand.open().read("employees", {"town": "text"})
     assert (found.vanished, found.frame["employee_id"].tolist()) == ((), ["N1"])
     assert found.rejected[["key", "field", "reason"]].to_numpy().tolist() == [["N2", "city", "is missing from the record"]]
+
+
+def answered(account: Bamboo, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], Any]) -> None:
+    """What the account answers to a request for people is changed before it is sent."""
+    whole = account.dataset
+
+    def dataset(body: dict[str, Any]) -> Any:
+        answer = json.loads(whole(body).body)
+        change(answer)
+        return JSONResponse(answer)
+
+    monkeypatch.setattr(account, "dataset", dataset)
+
+
+@pytest.mark.parametrize("people", [7, 1000, 1500, 2000])
+def test_law_1_people_without_a_total_are_read_to_the_last_page(
+    stand: Stand, account: Bamboo, monkeypatch: pytest.MonkeyPatch, people: int
+) -> None:
+    account.people = {n: {"firstName": "Jo", "lastName": "Lee", "employeeNumber": f"N{n}"} for n in range(people)}
+    answered(account, monkeypatch, lambda answer: answer["meta"].update(totalItems=None))
+    found = stand.open().read("employees", {"surname": "text"})
+    account.violations.clear()  # Of an account that does not keep to the contract.
+    assert (len(found.frame), found.complete) == (people, True)
+
+
+def test_law_9_an_odd_row_is_one_rejected_row(stand: Stand, account: Bamboo, monkeypatch: pytest.MonkeyPatch) -> None:
+    account.people = {n: {"firstName": "Jo", "lastName": "Lee", "employeeNumber": f"N{n}", "status": "Active"} for n in range(4)}
+
+    def odd(answer: dict[str, Any]) -> None:
+        answer["data"][1]["fields"] = None
+        answer["data"][2] = None
+
+    answered(account, monkeypatch, odd)
+    found = stand.open().read("employees", {"surname": "text"})
+    account.violations.clear()
+    assert found.frame["employee_id"].tolist() == ["N0", "N3"]
+    assert len(found.rejected) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [("Active", "Active"), ("inactive", "Inactive"), ("Terminated", "Inactive"), ("Contractor", "Contractor"), ("", None)],
+)
+def test_a_status_is_active_only_if_it_says_so(stand: Stand, account: Bamboo, said: str, status: str | None) -> None:
+    account.people = {1: {"firstName": "Jo", "lastName": "Lee", "employeeNumber": "N1", "status": said}}
+    found = stand.open().read("employees", {"status": "text"}).frame["status"]
+    assert [None if pd.isna(value) else value for value in found] == [status]

@@ -10,9 +10,10 @@ import httpx
 import pytest
 from scim2_tester import Status, check_server
 
+from connectors.hr.cells import SEVERAL
 from connectors.hr.scim import ScimSettings
 from connectors.hr.scim.system import ScimHr
-from connectors.hr.scim.user import operations, value_of, with_values
+from connectors.hr.scim.user import CORE, ENTERPRISE, operations, value_of, with_values
 from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 
 from .stands import TOKEN, Stand, scim
@@ -193,3 +194,38 @@ def test_law_10_the_servers_own_words_are_no_reason(stand: Stand) -> None:
     system = crippled(stand)
     reasons = [system._receipt({"key": "E1", "kind": "update"}, "PUT", 400, None, kind, {})[2] for kind in ("mutability", "Jo Lee is it")]
     assert reasons == ["the SCIM server refused it (400, mutability)", "the SCIM server refused it (400)"]
+
+
+def users(monkeypatch: pytest.MonkeyPatch, system: ScimHr, *people: dict[str, Any]) -> None:
+    """The server's users, whatever is asked for."""
+    schemas = [ENTERPRISE, CORE]
+    listed = [
+        {"schemas": schemas, "id": f"i{n}", "userName": f"u{n}", "active": True, ENTERPRISE: {"employeeNumber": f"E{n}"}} | each
+        for n, each in enumerate(people)
+    ]
+    monkeypatch.setattr(system, "_page", lambda _, start: (len(listed), listed[start - 1 :]))
+
+
+def test_law_9_a_number_that_several_users_have_is_nobodys(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = crippled(stand, bulk=0)
+    users(monkeypatch, system, {}, {ENTERPRISE: {"employeeNumber": "E0"}}, {})
+    found = system.read("employees", {"status": "text"})
+    assert found.frame["employee_id"].tolist() == ["E2"]
+    assert found.rejected[["key", "reason"]].to_numpy().tolist() == [["E0", SEVERAL]] * 2
+    changes = People(system).plan(somebody("E2")).changes.head(1).assign(key="E0", kind="update", fields="town")
+    assert system.apply("employees", changes)[["outcome", "reason"]].to_numpy().tolist() == [["failed", SEVERAL]]
+    assert not [path for method, path in stand.between.seen if method in ("PATCH", "PUT")]  # type: ignore[union-attr]
+
+
+def test_law_1_an_attribute_that_nobody_has_is_silent_and_one_that_somebody_has_is_not(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has no value a server leaves out, and what it has stopped to show as well."""
+    system = crippled(stand)
+    phones = {"phoneNumbers": [{"type": "work", "value": "1"}]}
+    users(monkeypatch, system, {"externalId": "a"}, phones)
+    columns = {"accessplanit_id": "text", "phone": "text", "town": "text"}
+    assert system.read("employees", columns).silent == ("town",)
+    some = system.read("employees", columns, {"employee_id": ["E0"]})
+    assert some.frame["employee_id"].tolist() == ["E0"]
+    assert some.silent == ("town",), "the first page shows a telephone number"

@@ -60,17 +60,24 @@ class Api:
         return rows, False
 
     def people(self, fields: Sequence[str], size: int = PAGE, pages: int | None = None) -> tuple[list[dict[str, Any]], int, bool]:
-        """(rows, all of them there are, whether these are all) of one pass."""
-        rows: list[dict[str, str]] = []
+        """(rows, all of them there are, whether these are all) of one pass.
+
+        An answer that does not say how many there are is followed until a page is short. A row that is not an object is one without
+        any field.
+        """
+        rows: list[dict[str, Any]] = []
         page = 1
         while True:
             body = {"fields": list(fields), "page": page, "pageSize": size}
             answer = self.call("POST", f"v2/datasets/{self.settings.dataset}/data", body, safe=True)
-            some = [row.get("fields", {}) for row in answer.get("data", []) if isinstance(row, dict)]
+            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+                raise TargetFailed("BambooHR answers with no list of people", AGAIN)
+            some = [_fields(row) for row in answer["data"]]
             rows += some
-            total = int(answer.get("meta", {}).get("totalItems", len(rows)))
-            if not some or len(rows) >= total or page == pages:
-                return rows, total, len(rows) >= total
+            total = _total(answer)
+            done = len(some) < size if total is None else not some or len(rows) >= total
+            if done or page == pages:
+                return rows, len(rows) if total is None else total, done and len(rows) >= (total or 0)
             page += 1
 
     def keyed(self, path: str) -> list[dict[str, Any]]:
@@ -106,3 +113,14 @@ class Api:
             yield
         except httpx.HTTPError as error:
             raise TargetFailed(f"BambooHR does not answer ({type(error).__name__})", AGAIN) from None
+
+
+def _fields(row: object) -> dict[str, Any]:
+    found = row.get("fields") if isinstance(row, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _total(answer: Mapping[str, Any]) -> int | None:
+    meta = answer.get("meta")
+    total = meta.get("totalItems") if isinstance(meta, dict) else None
+    return total if isinstance(total, int) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
 from reconciliation.values import day, text
 
-from ..cells import raw, unwritable
+from ..cells import SEVERAL, raw, several, unwritable
 from . import BamboohrSettings, capabilities
 from .api import Api, Rejected
 from .trainings import expiry, frequency, keys, notes, unsupported, usual
@@ -123,7 +122,7 @@ class BambooHr:
         self._ids = {}
         plain = {name: {identifier(v) for v in values} for name, values in (lookups or {}).items()}
         vanished = tuple(n for n in columns if rows and not any(names[n] in record for record in rows))
-        twice = _several(str(record.get(names["employee_id"]) or "").strip() for record in rows)
+        twice = several(str(record.get(names["employee_id"]) or "").strip() for record in rows)
         for record in rows:
             row, wrong = _row(record, {n: names[n] for n in wanted if n not in vanished})
             key = row.get("employee_id")
@@ -133,7 +132,7 @@ class BambooHr:
                 if not asked:
                     continue
             if key in twice:
-                wrong = wrong or ("employeeNumber", "is the number of several employees")
+                wrong = wrong or ("employeeNumber", SEVERAL)
             if wrong is not None:
                 rejected.append((key, *wrong, raw(record), None))
                 continue
@@ -333,14 +332,11 @@ def _row(record: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[str,
             found[column] = text(record[name])
         except ValueError as error:
             return found, (name, str(error))
-    if "status" in found:
-        found["status"] = "Inactive" if str(found["status"]).lower() == "inactive" else "Active"
+    said = found.get("status")
+    if said is not None:
+        # Any other word is an employment status of the tenant's own: the mapping names those that count.
+        found["status"] = "Inactive" if said.lower() in LEFT else "Active" if said.lower() == "active" else said
     return found, None
-
-
-def _several(keys: Iterable[str]) -> set[str]:
-    """The keys that stand more than once."""
-    return {key for key, times in Counter(keys).items() if key and times > 1}
 
 
 def _dicts(changes: pd.DataFrame) -> list[dict[str, Any]]:

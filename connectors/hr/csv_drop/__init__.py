@@ -47,6 +47,7 @@ class CsvDropSettings(BaseModel):
     outbox: str = Field("to_hr", description="folder for our files, below the folder or the SFTP user's home")
     inbox: str = Field("from_hr", description="folder for HR's answer files")
     archive: str = Field("from_hr/archive", description="folder for answer files that were read")
+    archive_days: int | None = Field(400, ge=1, description="days that files stay in the archive")
     mode: Literal["delta", "full"] = Field("delta", description="a file holds what has changed, or all rows")
     file_name: str = Field("{entity}-{sequence:08}.csv", description="{entity} and {sequence}; a delta needs the sequence")
     columns: Mapping[str, tuple[str, ...]] = Field({}, description="entity -> its columns in order; all of them if it is not named")
@@ -89,4 +90,4 @@ def _watch(settings: CsvDropSettings, home: Path) -> Watch:
     return Inbox(place(settings, home), settings, home)
 
 
-CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can, watch=_watch)
+CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can, watch=_watch, keeps=("hr-mirror.db",))

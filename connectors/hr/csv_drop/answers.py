@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,6 +21,8 @@ NEW = frozenset({"employees", "award_targets", "assignments"})
 """Entities of which HR may make rows of its own; of the others it answers to ours."""
 LONGEST_KEY = 200
 """Characters that a key may have."""
+KEYLESS = 1_000
+"""Lines without a key that are kept, the latest of each entity: of such a line no later file says that it is mended."""
 REMEMBERED = 1_000
 """Names of files that are remembered, those taken last: enough to know a file that an interruption has left in the inbox."""
 
@@ -108,6 +109,8 @@ def _quarantine(connection: sa.Connection, answer: Answer, good: Sequence[dict[s
     if bad:
         lines = [{"entity": answer.entity, "file": answer.entry.label, **vars(b)} for b in bad]
         connection.execute(answer_line.insert(), lines)
+    keyless = sa.select(a.id).where(a.entity == answer.entity, a.key.is_(None)).order_by(a.id.desc())
+    connection.execute(mine.where(a.id.in_(keyless.offset(KEYLESS).limit(-1))))
 
 
 def _sorted(connection: sa.Connection, answer: Answer, settings: CsvDropSettings) -> tuple[list[dict[str, Any]], list[Bad]]:
@@ -119,13 +122,15 @@ def _sorted(connection: sa.Connection, answer: Answer, settings: CsvDropSettings
     except ValueError as error:
         return [], [Bad(None, "(file)", f"{error} (file {answer.mark})", text.visible(answer.entry.label))]
     keys = [_named(line, key) for line in lines]
-    times = Counter(keys)
+    places: dict[str | None, list[int]] = {}
+    for line, name in zip(lines, keys, strict=True):
+        places.setdefault(name, []).append(line.number)
     mandatory = [c.name for c in metadata.tables[entity].columns if not c.nullable and c.server_default is None]
-    there = _there(connection, entity, [name for name in times if name])
+    there = _there(connection, entity, [name for name in places if name])
     good: list[dict[str, Any]] = []
     bad: list[Bad] = []
     for line, name in zip(lines, keys, strict=True):
-        wrong = line.wrong or _wrong_key(line, key, name, times) or _missing(line, entity, mandatory, known=name in there)
+        wrong = line.wrong or _wrong_key(line, key, name, places) or _missing(line, entity, mandatory, known=name in there)
         if wrong:
             field, reason = wrong
             bad.append(Bad(name, field, f"{reason} (line {line.number} of file {answer.mark})", text.kept(line.cells, settings)))
@@ -140,10 +145,10 @@ def _named(line: text.Line, key: str) -> str | None:
     return str(value) if value and len(value) <= LONGEST_KEY else None
 
 
-def _wrong_key(line: text.Line, key: str, name: str | None, times: Counter[str | None]) -> tuple[str, str] | None:
+def _wrong_key(line: text.Line, key: str, name: str | None, places: Mapping[str | None, list[int]]) -> tuple[str, str] | None:
     if name is None:
         return key, f"has more than {LONGEST_KEY} characters" if line.values.get(key) else "has no value"
-    return (key, f"stands on {times[name]} lines of this file") if times[name] > 1 else None
+    return (key, f"stands on the lines {', '.join(map(str, places[name]))} of this file") if len(places[name]) > 1 else None
 
 
 def _missing(line: text.Line, entity: str, mandatory: Sequence[str], *, known: bool) -> tuple[str, str] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
+from hashlib import sha256
 
 import sqlalchemy as sa
 
-from reconciliation.person import KEYS, OWN, Erased, Person
+from reconciliation.person import FORGOTTEN, KEYS, OWN, Erased, Person
 
 from ...database import scrub
 from ..schema import metadata
@@ -33,7 +35,7 @@ def forget(mirror: SqlHr, place: Place, settings: CsvDropSettings, person: Perso
     left = []
     for folder, why in ((settings.outbox, "handed to HR"), (settings.inbox, "waits to be taken in, and brings the person back")):
         for name, _, _ in place.files(folder):
-            if person.mentioned(_text(place.get(f"{folder}/{name}") or b"", settings)):
+            if _names(name, person) or without(place.get(f"{folder}/{name}") or b"", settings, person) is not None:
                 left.append(f"the file {folder}/{name} in {place.name} ({why}): delete it there")
     with speaking():
         if not scrub(mirror.engine):
@@ -42,31 +44,49 @@ def forget(mirror: SqlHr, place: Place, settings: CsvDropSettings, person: Perso
 
 
 def without(content: bytes, settings: CsvDropSettings, person: Person) -> tuple[bytes, int] | None:
-    """A file without the person's lines, and how many lines are left; ``None`` if it says nothing of the person. A file that cannot
-    be read as CSV has no lines left."""
-    text = _text(content, settings)
-    if not person.mentioned(text) and not any(person.has_record(line) for line in text.splitlines()):
-        return None
+    """A file without the person's lines, and how many lines are left; ``None`` if it says nothing of the person.
+
+    Bytes that are not of the encoding stay as they are. What cannot be read as CSV is taken line by line.
+    """
+    text = content.decode(_encoding(settings), errors="surrogateescape")
     try:
-        header, *lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=settings.delimiter, strict=True) if row]
-        kept = [[person.without(cell) for cell in line] for line in lines if not _is_theirs(header, line, person)]
-        out = io.StringIO(newline="")
-        csv.writer(out, delimiter=settings.delimiter).writerows([header, *kept])
-        return out.getvalue().encode(settings.encoding), len(kept)
-    except (csv.Error, ValueError):
-        return b"", 0
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=settings.delimiter, strict=True) if row]
+    except csv.Error:
+        return _by_lines(text, settings, person)
+    header, *lines = rows or [[]]
+    kept = [line for line in lines if not _is_theirs(header, line, person)]
+    keys = {place for place, name in enumerate(header) if name.strip() in KEYS}
+    told = [[cell if n in keys or not person.mentioned(cell) else person.without(cell) for n, cell in enumerate(line)] for line in kept]
+    if told == lines:
+        return None
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=settings.delimiter).writerows([header, *told])
+    return out.getvalue().encode(settings.encoding, errors="surrogateescape"), len(told)
+
+
+def _by_lines(text: str, settings: CsvDropSettings, person: Person) -> tuple[bytes, int] | None:
+    header, *lines = text.splitlines(keepends=True) or [""]
+    kept = [line for line in lines if not person.mentioned(line) and not person.has_record(line)]
+    if len(kept) == len(lines):
+        return None
+    return "".join([header, *kept]).encode(settings.encoding, errors="surrogateescape"), len(kept)
 
 
 def _is_theirs(header: Sequence[str], line: Sequence[str], person: Person) -> bool:
-    if len(header) != len(line):
-        return any(person.mentioned(cell) or person.has(cell) for cell in line)
-    named = {name.strip(): cell for name, cell in zip(header, line, strict=True)}
-    return any(person.has(named[name]) for name in KEYS & named.keys()) or any(person.is_own(named[name]) for name in OWN & named.keys())
+    """By the columns that name somebody; where there are none that we know, or the line does not fit them, by anything in it."""
+    named = {name.strip(): cell for name, cell in zip(header, line, strict=False)}
+    if len(header) == len(line) and (KEYS | OWN) & named.keys():
+        return person.has_row(named)
+    return person.mentioned(" ".join(line)) or any(person.mentioned(cell) or person.has_record(cell) for cell in line)
 
 
-def _text(content: bytes, settings: CsvDropSettings) -> str:
-    encoding = "utf-8-sig" if settings.encoding.lower() in ("utf-8", "utf8") else settings.encoding
-    return content.decode(encoding, errors="replace")
+def _encoding(settings: CsvDropSettings) -> str:
+    return "utf-8-sig" if settings.encoding.lower() in ("utf-8", "utf8") else settings.encoding
+
+
+def _names(name: str, person: Person) -> bool:
+    """Whether the name of a file names the person."""
+    return any(person.mentioned(said) for said in (name, re.sub(r"[._-]+", " ", name), re.sub(r"[._]+", " ", name)))
 
 
 def _of_table(connection: sa.Connection, table: sa.Table, person: Person) -> int:
@@ -76,11 +96,13 @@ def _of_table(connection: sa.Connection, table: sa.Table, person: Person) -> int
     theirs: list[object] = []
     for row in connection.execute(sa.select(key.label("row_key"), *texts)).mappings().all():
         told = {column.name: row[column.name] for column in texts if row[column.name]}
-        mine = any(person.has(told[name]) for name in KEYS & told.keys()) or any(person.is_own(told[name]) for name in OWN & told.keys())
-        if mine or person.has(str(row["row_key"])) or (table is answer_line and person.has_record(told.get("raw"))):
+        named = told if isinstance(row["row_key"], int) else {**told, str(key.name): str(row["row_key"])}
+        # A line without a key is theirs if it names them.
+        unread = person.has_record(told.get("raw")) or ("key" not in told and person.mentioned(told.get("raw")))
+        if person.has_row(named) or (table is answer_line and unread):
             theirs.append(row["row_key"])
             continue
-        changed = {name: person.without(text) for name, text in told.items() if person.mentioned(text)}
+        changed = {name: person.without(text) for name, text in told.items() if name not in KEYS and person.mentioned(text)}
         if changed:
             connection.execute(table.update().where(key == row["row_key"]).values(changed))
     for start in range(0, len(theirs), LOOKUP):
@@ -91,7 +113,7 @@ def _of_table(connection: sa.Connection, table: sa.Table, person: Person) -> int
 def _forget_names(connection: sa.Connection, table: sa.Table, person: Person) -> None:
     """Files by whose name the person is named: they count as never seen."""
     names = [str(name) for name in connection.execute(sa.select(table.c.name)).scalars()]
-    for name in filter(person.mentioned, names):
+    for name in (each for each in names if _names(each, person)):
         connection.execute(table.delete().where(table.c.name == name))
 
 
@@ -106,17 +128,21 @@ def _undelivered(connection: sa.Connection, settings: CsvDropSettings, person: P
 
 
 def _archived(place: Place, settings: CsvDropSettings, person: Person) -> int:
-    """Answer files that were read: the person's lines are taken out; a file without any other line goes."""
+    """Answer files that were read: the person's lines are taken out; a file without any other line goes. One whose name names the
+    person gets another."""
     files = 0
     for name, _, _ in place.files(settings.archive):
         path = f"{settings.archive}/{name}"
-        found = without(place.get(path) or b"", settings, person)
-        if found is None:
+        content = place.get(path) or b""
+        found, named = without(content, settings, person), _names(name, person)
+        if found is None and not named:
             continue
         files += 1
-        content, lines = found
-        if lines:
-            place.put(path, content)
-        else:
+        if found is not None and not found[1]:
             place.remove(path)
+            continue
+        if named:
+            place.remove(path)
+            path = f"{settings.archive}/{FORGOTTEN.strip('()')}-{sha256(content).hexdigest()[:12]}.csv"
+        place.put(path, found[0] if found is not None else content)
     return files

@@ -7,20 +7,26 @@ import logging
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+import sqlalchemy as sa
+
 from ..schema import metadata
-from ..sql import SqlHr
+from ..sql import SqlHr, speaking
 from . import CsvDropSettings
 from .answers import Answer, take_in
-from .looks import waits
+from .looks import rested
 from .mirror import opened
 from .places import Entry, Place
+from .schema import answer_file
 
 MANIFEST = ".manifest.json"
 PATIENCE = 15.0
 """Seconds that a run waits for files to come to rest. Files that need longer are left to a later run."""
+STUCK = 300.0
+"""Seconds after which a file that has not changed, and does not fit its manifest, is taken for one that will not."""
 STEM = 50
 """Characters of a file's name that its name in the archive begins with: with the mark it must not become too long."""
 ENTITIES = sorted(metadata.tables, key=len, reverse=True)
@@ -33,7 +39,8 @@ class Waiting:
 
     entry: Entry
     entity: str
-    has_manifest: bool
+    manifest: str | None
+    """The name of its manifest, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +49,8 @@ class Look:
 
     files: list[Waiting]
     """In the order in which they count: by time, then by name as people count (2 before 10)."""
-    pauses: dict[str, float]
-    """Name -> seconds for which a file must still be left alone; 0: it has come to rest, or has a manifest."""
+    rest: dict[str, float]
+    """Name -> seconds for which a file has been as it is."""
     strays: int
     """CSV files whose name begins with no entity."""
 
@@ -59,26 +66,32 @@ def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
         TargetFailed, CredentialsRefused: the inbox cannot be read.
     """
     seen = _look(mirror, place, settings)
-    pause = max(seen.pauses.values(), default=0.0)
+    pause = max((_pause(file, seen, settings) for file in seen.files), default=0.0)
     if 0 < pause <= PATIENCE:
         time.sleep(pause)
         seen = _look(mirror, place, settings)
     if seen.strays:
         log.warning("%d CSV files in the inbox are not read: begin their names with an entity, or remove them", seen.strays)
-    unfinished = {file.entity: file for file in reversed(seen.files) if seen.pauses[file.entry.name]}
+    unfinished: set[str] = set()
     for file in seen.files:
-        if file.entity not in unfinished or _order(file) < _order(unfinished[file.entity]):
-            _take(mirror, place, file, settings)
+        if file.entity not in unfinished and not _take(mirror, place, file, settings, seen):
+            unfinished.add(file.entity)
+    _prune(mirror, place, settings)
+
+
+def _pause(file: Waiting, seen: Look, settings: CsvDropSettings) -> float:
+    """Seconds for which a file must still be left alone; 0: it has come to rest, or has a manifest that tells."""
+    return 0.0 if file.manifest else max(settings.quiet_seconds - seen.rest[file.entry.name], 0.0)
 
 
 def _look(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> Look:
     entries = [entry for entry in place.files(settings.inbox) if entry.name.lower().endswith((".csv", MANIFEST))]
-    names = {entry.name for entry in entries}
-    tables = [entry for entry in entries if not entry.name.endswith(MANIFEST)]
-    files = [Waiting(e, entity, e.name + MANIFEST in names) for e in tables if (entity := entity_of(e.name))]
-    alone = [file.entry for file in files if not file.has_manifest]
-    pauses = waits(mirror.engine, f"{place.name}/{settings.inbox}", alone, settings.quiet_seconds)
-    return Look(sorted(files, key=_order), dict.fromkeys(names, 0.0) | pauses, len(tables) - len(files))
+    manifests = {entry.name.lower(): entry.name for entry in entries if entry.name.lower().endswith(MANIFEST)}
+    tables = [entry for entry in entries if not entry.name.lower().endswith(MANIFEST)]
+    found = [(entry, entity_of(entry.name), manifests.get(entry.name.lower() + MANIFEST)) for entry in tables]
+    files = [Waiting(entry, entity, manifest) for entry, entity, manifest in found if entity]
+    rest = rested(mirror.engine, f"{place.name}/{settings.inbox}", [file.entry for file in files])
+    return Look(sorted(files, key=_order), rest, len(tables) - len(files))
 
 
 def _order(file: Waiting) -> tuple[int, list[tuple[int, str]], str]:
@@ -95,24 +108,47 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name.lower())]
 
 
-def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings) -> None:
-    """Takes in one file if it is whole, and archives it."""
+def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings, seen: Look) -> bool:
+    """Takes in one file if it is whole, and archives it; false if it is still being written, so that newer ones must wait.
+
+    A file that does not fit its manifest is not taken. When it has not changed for :data:`STUCK` seconds, it holds up no other.
+    """
     path = f"{settings.inbox}/{file.entry.name}"
+    if _pause(file, seen, settings):
+        return False
     content = place.get(path)
-    manifest = place.get(path + MANIFEST) if file.has_manifest else None
-    if content is None or (file.has_manifest and not _fits(content, manifest)):
-        return
-    if not file.has_manifest and place.entry(path) != file.entry:
-        return
+    manifest = place.get(f"{settings.inbox}/{file.manifest}") if file.manifest else None
+    if content is not None and file.manifest and not _fits(content, manifest):
+        stuck = seen.rest[file.entry.name] > STUCK
+        if stuck:
+            log.warning("A file in the inbox does not fit its manifest and is not read: send both again, or remove the manifest")
+        return stuck
+    if content is None or (not file.manifest and place.entry(path) != file.entry):
+        return False
     answer = Answer(file.entity, file.entry, content, manifest)
     take_in(mirror, answer, settings)
     if place.entry(path) != file.entry:
-        return  # It was delivered anew meanwhile: the next run reads it.
+        return False  # It was delivered anew meanwhile: the next run reads it.
     # The manifest first: without its file, it would be taken for that of the next file of this name.
-    if file.has_manifest:
-        place.remove(path + MANIFEST)
+    if file.manifest:
+        place.remove(f"{settings.inbox}/{file.manifest}")
     kept = PurePosixPath(file.entry.name)
     place.move(path, f"{settings.archive}/{kept.stem[:STEM]}-{answer.mark}{kept.suffix}")
+    return True
+
+
+def _prune(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
+    """Removes archived files that were taken in, or of which that is not known any more written, longer ago than they are kept."""
+    if settings.archive_days is None:
+        return
+    edge = datetime.now(UTC) - timedelta(days=settings.archive_days)
+    f = answer_file.c
+    with speaking(), mirror.engine.connect() as connection:
+        recent = {sha[:12] for sha in connection.execute(sa.select(f.sha256).where(f.taken >= edge.replace(tzinfo=None))).scalars()}
+    for entry in place.files(settings.archive):
+        mark = PurePosixPath(entry.name).stem.rpartition("-")[2]
+        if mark not in recent and 0 < entry.written < edge.timestamp() * 1e9:
+            place.remove(f"{settings.archive}/{entry.name}")
 
 
 def _fits(content: bytes, manifest: bytes | None) -> bool:
@@ -137,7 +173,7 @@ class Inbox:
         """
         self._mirror = self._mirror or opened(self._home)
         seen = _look(self._mirror, self.place, self.settings)
-        ready = [file for file in seen.files if not seen.pauses[file.entry.name]]
+        ready = [file for file in seen.files if not _pause(file, seen, self.settings)]
         return {f"{f.entry.name} {f.entry.size} {f.entry.written}": f.entity for f in ready}
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
@@ -12,10 +12,10 @@ from .places import Entry
 from .schema import answer_look as look
 
 
-def waits(engine: sa.Engine, inbox: str, files: Sequence[Entry], quiet: float) -> dict[str, float]:
-    """Name -> seconds that the file must still stay as it is until it has been left alone for ``quiet`` seconds; 0: it has.
+def rested(engine: sa.Engine, inbox: str, files: Sequence[Entry]) -> dict[str, float]:
+    """Name -> seconds for which the file has been seen as it is now.
 
-    The clock of the place plays no part: a file that is new or has changed since the last look waits the whole time. Looks
+    The clock of the place plays no part: a file that is new or has changed since the last look has not rested at all. Looks
     are kept in the database, so that those of another run, or of the receiver, count; those at files of the inbox that are
     not in ``files`` are forgotten.
 
@@ -38,5 +38,4 @@ def waits(engine: sa.Engine, inbox: str, files: Sequence[Entry], quiet: float) -
             connection.execute(
                 look.insert().prefix_with("OR REPLACE"), [{**file._asdict(), "inbox": inbox, "since": now} for file in fresh]
             )
-    ready = {file.name: since.get(seen, now) + timedelta(seconds=quiet) for file, seen in zip(files, labelled, strict=True)}
-    return {name: max((moment - now).total_seconds(), 0.0) for name, moment in ready.items()}
+    return {file.name: (now - since.get(seen, now)).total_seconds() for file, seen in zip(files, labelled, strict=True)}

@@ -70,8 +70,8 @@ class CsvDrop:
             copy.close()
 
     def forget(self, person: Person) -> Erased:
-        """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are told."""
-        self._begin()
+        """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are told. Takes nothing in and
+        delivers nothing."""
         return forget.forget(self.mirror, self.place, self.settings, person)
 
     def population(self, entity: str) -> int:

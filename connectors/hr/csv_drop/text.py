@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,20 +12,18 @@ from typing import Any
 import pandas as pd
 
 from reconciliation.frame import arrow
-from reconciliation.values import ISO, flag, moment
+from reconciliation.values import CONTROL, ISO, flag, moment
 
 from ...spreadsheet import defused, restored
 from . import CsvDropSettings
 
-UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-"""What no cell may hold: control characters other than tab and line ends, and bytes that could not be decoded."""
+NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
 LONGEST = 131_072
 """Characters that a cell may have."""
 KEPT = 4_000
 """Characters that are kept of a line that was not taken in."""
 VISIBLE = {
     **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)},
-    0x7F: 0x2421,
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
 """Unreadable character -> a visible one in its place: its control picture, or the replacement character."""
@@ -91,12 +88,15 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
         header = [name.strip() for name in next(reader, [])]
         unknown = [place for place, name in enumerate(header, 1) if name not in kinds]
         if unknown:
+            other = next((mark for mark in ";,\t|" if mark != settings.delimiter and len(header) == 1 and mark in header[0]), None)
+            if other:
+                raise ValueError(f"has a header with {NAMES[other]} between the columns, not {NAMES.get(settings.delimiter, 'DELIMITER')}")
             raise ValueError(f"has a header whose column {unknown[0]} is not a column of this entity")
         if not header or len(set(header)) < len(header):
             raise ValueError("has no usable header")
         number = reader.line_num + 1
         for row in reader:
-            if any(cell.strip() or UNREADABLE.search(cell) for cell in row):
+            if any(cell.strip() or CONTROL.search(cell) for cell in row):
                 yield _line(number, header, row, kinds, settings)
             number = reader.line_num + 1
     except csv.Error:
@@ -142,9 +142,11 @@ def _legible(cell: str, settings: CsvDropSettings) -> str:
     """
     if len(cell) > LONGEST:
         raise ValueError(f"has more than {LONGEST} characters")
-    found = UNREADABLE.search(cell)
+    found = CONTROL.search(cell)
     if found:
-        raise ValueError("has a control character" if found[0] < "\ud800" else f"is not valid {settings.encoding}")
+        raise ValueError(
+            "has a control character" if found[0] < "\ud800" else f"is not {settings.encoding}: save the file in that encoding"
+        )
     return cell
 
 
@@ -158,7 +160,7 @@ def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
         if found is None or kind == "day":
             return found and found.date()
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    return restored(text)
+    return restored(text) if settings.formulas == "quote" else text
 
 
 def _written(text: str, form: str) -> datetime | str:
@@ -168,4 +170,4 @@ def _written(text: str, form: str) -> datetime | str:
     except ValueError:
         if ISO.match(text):
             return text
-        raise ValueError("is not a valid date") from None
+        raise ValueError(f"is not a date that is written as {date(2026, 12, 31).strftime(form)}") from None

@@ -22,7 +22,7 @@ from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from ...transport import network, posting, retrying
-from ..cells import raw, unwritable
+from ..cells import SEVERAL, raw, several, unwritable
 from . import ScimSettings, capabilities
 from .user import CORE, ENTERPRISE, Resource, attributes, fitted, key_of, operations, value_of, with_values
 
@@ -80,6 +80,7 @@ class ScimHr:
             transport=retrying(network(), settings.attempts, settings.backoff),
         )
         self._seen: dict[str, Resource] = {}
+        self._several: set[str] = set()
         self._parts: dict[str, frozenset[str]] = {}
         with self._speaking():
             self._client = _Client(self._http)
@@ -119,21 +120,39 @@ class ScimHr:
             resources, complete = self._asked(lookups, since)
         rows: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
-        for resource in resources:
-            found, wrong = _row(resource, needed, self.settings.key)
+        read = [_row(resource, needed, self.settings.key) for resource in resources]
+        twice = several(found.get("employee_id") for found, _ in read)
+        self._several |= twice
+        field = "userName" if self.settings.key == "user_name" else "employeeNumber"
+        for resource, (found, unread) in zip(resources, read, strict=True):
+            key = found.get("employee_id")
+            wrong = unread or ((field, SEVERAL) if key in self._several else None)
             if wrong is not None:
-                rejected.append((found.get("employee_id"), *wrong, raw(resource), None))
+                self._seen.pop(str(key), None)
+                rejected.append((key, *wrong, raw(resource), None))
                 continue
             if found["employee_id"] is None:
                 if lookups is None or _meets(found, lookups):
-                    field = "userName" if self.settings.key == "user_name" else "employeeNumber"
                     rejected.append((None, field, "has no value: nobody can be told apart by it", raw(resource), None))
                 continue
             old = since is not None and found["written_at"] is not None and found["written_at"] < since
             if not old and (lookups is None or _meets(found, lookups)):
                 self._seen[found["employee_id"]] = resource
                 rows.append((found["employee_id"], *(found[name] for name in chosen)))
-        return Snapshot(of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows), complete, of(REJECTED, rejected))
+        values = of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows)
+        return Snapshot(values, complete, of(REJECTED, rejected), silent=self._silent(values, whole=lookups is None and since is None))
+
+    def _silent(self, values: pd.DataFrame, *, whole: bool) -> tuple[str, ...]:
+        """Columns of which nobody has a value: neither those who were read nor, if these are not all, the first page of users.
+
+        A SCIM server leaves out what has no value (RFC 7643, 2.5), and what it shows no more.
+        """
+        silent = [str(name) for name in values.columns if len(values) and values[name].isna().all()]
+        if not silent or whole:
+            return tuple(silent)
+        with self._speaking():
+            first = [_row(resource, silent, self.settings.key)[0] for resource in self._page(None, 1)[1]]
+        return tuple(name for name in silent if all(found.get(name) is None for found in first))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes with text that could not be read back; everything else the server refuses itself."""
@@ -152,7 +171,10 @@ class ScimHr:
         unseen = [str(r["key"]) for r in rows if r["key"] not in self._seen]
         if unseen:
             self.read(entity, {}, {"employee_id": unseen})
-        receipts: list[tuple[str, str, str | None, None]] = []
+        receipts: list[tuple[str, str, str | None, None]] = [
+            (str(r["key"]), "failed", SEVERAL, None) for r in rows if r["key"] in self._several
+        ]
+        rows = [r for r in rows if r["key"] not in self._several]
         size = self._bulk or 1
         for start in range(0, len(rows), size):
             some = rows[start : start + size]
