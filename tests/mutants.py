@@ -462,7 +462,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         9,
         "of a key that comes twice one row is taken",
         "connectors/hr/csv_drop/answers.py",
-        "if times[name] > 1 else None",
+        "if len(places[name]) > 1 else None",
         "if False else None",
     ),
     (10, "a digest can be guessed", "tasks/reconcile.py", "salt=self.store.salt())", 'salt=b"")'),

@@ -692,7 +692,7 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
     assert "user-one" in store.links("employees")["source_key"].tolist(), "a tombstone prevents nothing"
 
 
-def test_what_never_went_through_and_what_is_somebody_elses_loses_the_person(store: SyncStore, store_url: str) -> None:
+def test_law_10_what_never_went_through_and_what_is_somebody_elses_loses_the_person(store: SyncStore, store_url: str) -> None:
     raw = json.dumps({"ID": "UA9", "UserID": "USER-ONE", "Note": "Quixote"})
     other = json.dumps({"ID": "UA8", "UserID": "user-two", "Managers": "one@x.example;two@x.example"})
     settle(

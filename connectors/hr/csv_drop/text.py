@@ -145,7 +145,7 @@ def _legible(cell: str, settings: CsvDropSettings) -> str:
     found = CONTROL.search(cell)
     if found:
         raise ValueError(
-            "has a control character" if found[0] < "\ud800" else f"is not {settings.encoding}: save the file in that encoding"
+            "has a control character" if found[0] < "\ud800" else f"is not {settings.encoding}: save the file in this encoding"
         )
     return cell
 
