@@ -13,7 +13,7 @@ from connectors.settings import load as load_settings
 from reconciliation.errors import Skipped, StalePlan, UnsafePlan
 from reconciliation.report import RunReport, sentence
 from reconciliation.spec import ProcessSpec
-from tasks.approval import approval, this_run
+from tasks.approval import answerable, approval, this_run
 from tasks.connections import connections
 from tasks.publish import publish, publish_webhooks
 from tasks.steps import discreet
@@ -65,6 +65,9 @@ def run_flow(
 def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
     flow_run = order.flow_run
     waits = world.store.waiting(spec.name, spec.fingerprint(), world.clock())
+    if waits and flow_run and flow_run != waits[1] and not answerable(waits[1]) and world.store.close_plan(waits[0], "rejected"):
+        gone = f"The plan {waits[0]} counts as rejected: the run that waited for a decision was cancelled or deleted in Prefect."
+        return Cancelled(name="Rejected", message=f"{gone} Nothing was written. The next run makes a new plan.")
     try:
         if waits and flow_run == waits[1]:
             return _decided(spec, world, order, waits[0])

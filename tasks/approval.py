@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
@@ -32,6 +35,16 @@ def this_run() -> tuple[str | None, datetime | None]:
         return None, None
     due = run.expected_start_time if run.auto_scheduled else None
     return str(run.id), due.astimezone(UTC) if due else None
+
+
+def answerable(flow_run: str) -> bool:
+    """Whether somebody can still decide in a flow run that was suspended: not if it was cancelled or deleted, or has ended."""
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(flow_run)).state
+        except ObjectNotFound:
+            return False
+    return state is not None and not state.is_final()
 
 
 def question(report: RunReport, counts: Mapping[str, int], whole: tuple[str, int], digest: str, found: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
-from prefect.states import Pending, Scheduled
+from prefect.states import Cancelled, Pending, Scheduled
 
 from connectors.store import schema as t
 from connectors.store.base import packed
@@ -121,6 +121,20 @@ def test_the_form_shows_counts_and_digest_and_approving_applies_exactly_that_pla
     assert state.is_completed(), state
     assert f"{employees} updated" in str(state.message)
     assert companies(configured) == {"Renamed"}, "what was approved, not what has come since"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deleted"])
+def test_a_question_that_nobody_can_answer_any_more_counts_as_rejected(client: SyncPrefectClient, configured: Side, how: str) -> None:
+    run, digest = suspended(client, configured)
+    assert work(client, begin(client)).name == "Skipped", "it waits for an answer"
+    if how == "cancelled":
+        client.set_flow_run_state(run, Cancelled(), force=True)
+    else:
+        client.delete_flow_run(run)
+    state = work(client, begin(client))
+    assert state.name == "Rejected"
+    assert f"The plan {digest} counts as rejected" in str(state.message)
+    assert work(client, begin(client)).name == "Suspended", "it is asked anew"
 
 
 def test_rejecting_ends_the_run_with_nothing_written(client: SyncPrefectClient, configured: Side) -> None:

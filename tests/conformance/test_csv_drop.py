@@ -644,3 +644,32 @@ def test_archived_files_and_lines_without_a_key_do_not_grow_without_limit(box: B
     place = archive if archive.is_absolute() else box.inbox.parent / archive.name
     assert sorted(file.name[:11] for file in place.iterdir()) == ["employees-3", "employees-4"]
     assert len(box.read(archive_days=1000).frame) == 5
+
+
+@pytest.mark.parametrize(("umask", "mode", "expected"), [(0o022, None, 0o644), (0o007, None, 0o660), (0o077, "0640", 0o640)])
+def test_what_is_delivered_has_the_rights_that_the_umask_or_the_settings_say(
+    tmp_path: Path, files: Path, umask: int, mode: str | None, expected: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        People(drop(tmp_path, file_mode=mode)).write(somebody("E1"))
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (files / "to_hr").iterdir()} == {expected}
+
+
+def test_rights_over_sftp_and_groups(box: Box, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="file_mode"):
+        CsvDropSettings(file_mode="rw-")
+    with pytest.raises(ValidationError, match="for a local folder"):
+        CsvDropSettings.model_validate({**box.settings, "file_group": "hr", "sftp": {"host": "h", "username": "u", "known_hosts": "k"}})
+    system = drop(box.home, **box.settings, file_mode="640")
+    People(system).write(somebody("E1"))
+    place = Path(box.settings.get("outbox", tmp_path / "files" / "to_hr"))
+    assert {file.stat().st_mode & 0o777 for file in place.iterdir()} == {0o640}
+    system.close()
+
+
+def test_a_group_that_does_not_exist_is_said(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"no group nobody-has-it.*FILE_GROUP"):
+        People(drop(tmp_path, file_group="nobody-has-it")).write(somebody("E1"))

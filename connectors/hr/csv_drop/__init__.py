@@ -50,6 +50,10 @@ class CsvDropSettings(BaseModel):
     archive_days: int | None = Field(400, ge=1, description="days that files stay in the archive")
     mode: Literal["delta", "full"] = Field("delta", description="a file holds what has changed, or all rows")
     file_name: str = Field("{entity}-{sequence:08}.csv", description="{entity} and {sequence}; a delta needs the sequence")
+    file_mode: str | None = Field(
+        None, pattern="^0?[0-7]{3}$", description="rights of our files, such as 0640; none given: as the umask says"
+    )
+    file_group: str | None = Field(None, description="group of our files in a local folder")
     columns: Mapping[str, tuple[str, ...]] = Field({}, description="entity -> its columns in order; all of them if it is not named")
     delimiter: str = Field(",", min_length=1, max_length=1)
     encoding: str = "utf-8"
@@ -65,6 +69,8 @@ class CsvDropSettings(BaseModel):
             raise ValueError("files go to a folder or to an SFTP server, not to both")
         if self.mode == "delta" and "{sequence" not in self.file_name:
             raise ValueError("file_name needs {sequence}: a delta that takes the place of one that HR has not read is lost")
+        if self.sftp and self.file_group:
+            raise ValueError("file_group is for a local folder; the SFTP server decides on the group")
         if "{entity" not in self.file_name:
             raise ValueError("file_name needs {entity}")
         "".encode(self.encoding)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
@@ -97,22 +98,28 @@ class Looking:
 class Folder:
     """A local folder."""
 
-    def __init__(self, root: Path, creates: bool = True) -> None:
+    def __init__(self, root: Path, creates: bool = True, mode: int | None = None, group: str | None = None) -> None:
         self.root, self.name, self._creates = root.absolute(), str(root.absolute()), creates
+        self._mode, self._group = mode, group
 
     def put(self, path: str, content: bytes) -> None:
         target = self.root / path
         with self._failing():
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=PART)
+            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PART}")
             try:
-                with os.fdopen(handle, "wb") as file:
+                # What the importer may do with it the umask says, the folder's default rights, or the settings.
+                with temporary.open("xb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
-                Path(temporary).replace(target)
+                if self._group:
+                    shutil.chown(temporary, group=self._group)
+                if self._mode is not None:
+                    temporary.chmod(self._mode)
+                temporary.replace(target)
             except BaseException:
-                Path(temporary).unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
                 raise
 
     def files(self, folder: str) -> list[Entry]:
@@ -157,6 +164,8 @@ class Folder:
     def _failing(self) -> Iterator[None]:
         try:
             yield
+        except LookupError:
+            raise Misconfigured(f"There is no group {self._group}", "Correct HRSYNC_CSV_DROP__FILE_GROUP.") from None
         except OSError as error:
             raise TargetFailed(
                 f"The folder {self.name} cannot be used ({type(error).__name__})",
@@ -167,8 +176,8 @@ class Folder:
 class Sftp:
     """An SFTP server, over one connection that is opened when it is first needed."""
 
-    def __init__(self, settings: SftpSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: SftpSettings, mode: int | None = None) -> None:
+        self.settings, self._mode = settings, mode
         self.name = f"sftp://{settings.host}:{settings.port}"
         self._stack = contextlib.ExitStack()
         self._portal: Any = None
@@ -205,6 +214,8 @@ class Sftp:
         temporary = str(where.with_name(f".{where.name}{PART}"))
         async with self._client.open(temporary, "wb") as file:
             await file.write(content)
+        if self._mode is not None:
+            await self._client.chmod(temporary, self._mode)
         await self._rename(temporary, path)
 
     async def _rename(self, path: str, to: str) -> None:
@@ -307,4 +318,7 @@ def _visible(name: str) -> bool:
 
 def place(settings: CsvDropSettings, home: Path) -> Place:
     """Where the settings say that files are exchanged."""
-    return Sftp(settings.sftp) if settings.sftp else Folder(settings.folder or home / "hr-files")
+    mode = int(settings.file_mode, 8) if settings.file_mode else None
+    if settings.sftp:
+        return Sftp(settings.sftp, mode)
+    return Folder(settings.folder or home / "hr-files", mode=mode, group=settings.file_group)
