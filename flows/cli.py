@@ -48,14 +48,15 @@ Since = Annotated[datetime | None, typer.Option(help="Read what changed from thi
 def up(
     people: Annotated[int, typer.Option(help="Size of the sandbox's organisation.")] = 2000,
     tick_seconds: Annotated[float, typer.Option(help="Pause between the sandbox's changes.")] = 60.0,
-    once: Annotated[bool, typer.Option(help="Stop after the first runs.")] = False,
+    once: Annotated[bool, typer.Option(help="Stop after the first runs; exit code 1 if one has not completed.")] = False,
     sandbox_port: int = 8600,
     prefect_port: int = 4200,
     receiver_port: int = 8601,
 ) -> None:
     """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, receiver, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
-    quick_start.up(checked(load()), plan, out)
+    if not quick_start.up(checked(load()), plan, out) and once:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -47,7 +47,7 @@ def forget(settings: Settings, person: str) -> Told:
         TargetFailed, CredentialsRefused, StoreFailed: not all could be read or erased; the same call may be made again.
     """
     with ExitStack() as opened:
-        store = opened.enter_context(closing(SyncStore(settings.store_url)))
+        store = opened.enter_context(closing(SyncStore(settings.store_url, create=False)))
         if others := store.spelled(person):
             raise Misconfigured(
                 f"There is no user '{person}', and nothing was erased", f"Did you mean {' or '.join(others)}? An ID is meant to the letter."

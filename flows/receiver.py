@@ -26,6 +26,7 @@ from limits.strategies import FixedWindowRateLimiter
 from prometheus_client import generate_latest
 from starlette.requests import ClientDisconnect
 
+from connectors.home import own
 from connectors.settings import Settings, WebhookSettings
 from connectors.store.sql import SyncStore
 from connectors.webhooks import Arrival, Delivery, Forged, Unreadable, Watch, digest
@@ -243,6 +244,7 @@ def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> 
     """
     if not prefect_url:
         raise Misconfigured("There is no Prefect server to tell", "The operator must set PREFECT_API_URL, or start 'hrsync up' first.")
+    own(settings.home.absolute())
     store = SyncStore(settings.store_url)
     try:
         # No access log: a path may hold the ID of a person.

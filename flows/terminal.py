@@ -46,8 +46,9 @@ def settings(warn: bool = True) -> Settings:
 
 @contextmanager
 def store() -> Iterator[SyncStore]:
-    """The configured sync store."""
-    opened = SyncStore(load().store_url)
+    """The configured sync store, which must be there; says which one it is."""
+    opened = SyncStore(load().store_url, create=False)
+    err.print(f"[dim]sync store: {opened.engine.url.render_as_string(hide_password=True)}[/]", highlight=False, soft_wrap=True)
     try:
         yield opened
     finally:

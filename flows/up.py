@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from types import FrameType
@@ -28,24 +29,24 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from connectors.home import at_work, held, own
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
-from reconciliation.errors import HrsyncError, Misconfigured
+from reconciliation.errors import Misconfigured
 from tasks.blocks import register
 from tasks.connections import hr_system
 
 from .catalogue import FLOWS, WAVES
+from .children import Children, NotStarted
 from .orphans import crash_orphans
 from .subscriptions import subscriptions
 from .worker import WarmWorker
 
 SANDBOX_KEY = "sandbox-key"
+TEND_SECONDS = 1.0
+"""Seconds between two looks at the parts."""
 POOL = "hrsync"
 PROJECT = Path(__file__).resolve().parent.parent
-
-
-class NotStarted(HrsyncError):
-    """A part of the quick start did not come up."""
 
 
 @dataclass(frozen=True)
@@ -60,49 +61,23 @@ class Plan:
     receiver_port: int
 
 
-@dataclass
-class Children:
-    """The processes started here, each in a group of its own so that it ends with everything it has started."""
-
-    logs: Path
-    started: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
-
-    def start(self, name: str, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Starts a process whose output goes to ``logs/<name>.log``."""
-        self.logs.mkdir(parents=True, exist_ok=True)
-        log = (self.logs / f"{name}.log").open("ab")
-        process = subprocess.Popen(command, env=env, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
-        self.started.append((name, process))
-        return process
-
-    def check(self) -> None:
-        """Raises:
-        NotStarted: one of them has ended by itself.
-        """
-        for name, process in self.started:
-            if process.poll() is not None:
-                raise NotStarted(f"The {name} has ended with code {process.returncode}", f"Its log is {self.logs / name}.log.")
-
-    def stop(self) -> None:
-        """Ends them, the last started first: asked, given time, then killed with their groups."""
-        for _, process in reversed(self.started):
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=15)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def up(settings: Settings, plan: Plan, out: Console) -> None:
+def up(settings: Settings, plan: Plan, out: Console) -> bool:
     """Starts, runs each process once, prints where things are, and keeps running until it is interrupted.
+
+    Returns:
+        Whether every first run has completed.
 
     Raises:
         NotStarted, Misconfigured: with the port or log to look at.
     """
     home = settings.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    if own(home):
+        out.print(f"{home} could be read by other accounts of this machine; now it is yours alone", highlight=False)
+    with held(home):
+        return _up(settings, plan, out, home)
+
+
+def _up(settings: Settings, plan: Plan, out: Console, home: Path) -> bool:
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
     if stand_in and not settings.webhooks.guarded:
         settings = settings.model_copy(update={"webhooks": settings.webhooks.model_copy(update={"secret": SecretStr(token_urlsafe())})})
@@ -116,7 +91,8 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    children = Children(home / "logs")
+    children = Children(home / "logs", PROJECT)
+    completed = False
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -150,16 +126,15 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
             receiving = _hears(settings)
         _once([*prefect, "--no-prompt", "deploy", "--all"], env, children.logs / "deploy.log")
         children.start("worker", [*prefect, "worker", "start", "--pool", POOL, "--name", "hrsync-worker"], env)
-        (home / "up.json").write_text(json.dumps({"pid": os.getpid(), "environment": _shared(env)}))
-        (home / "up.json").chmod(0o600)
+        (home / "up.json").write_text(json.dumps({"environment": _shared(env)}))
         table = Table("flow", "state", "what it did", title="First runs")
-        found: dict[str, tuple[str, str]] = {}
+        found: dict[str, First] = {}
         with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
             for names in WAVES:
                 say(f"running {', '.join(names)}")
                 found |= _through_the_worker(names, stopped, children)
                 if stopped.is_set():
-                    return
+                    return False
         if receiving:
             say("starting the receiver of webhooks")
             receiver = [sys.executable, "-m", "flows.start", "receiver", "--port", str(plan.receiver_port)]
@@ -168,8 +143,9 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
             if stand_in:
                 _subscribe(sandbox_url, plan.receiver_port, settings)
         for name in FLOWS:
-            table.add_row(name, *found.get(name, ("not finished", "")))
+            table.add_row(name, found[name].state, found[name].message)
         out.print(table)
+        completed = all(found[name].completed for name in FLOWS)
         where = Table(show_header=False, title="Where things are")
         where.add_row("Prefect UI", f"http://127.0.0.1:{plan.prefect_port}")
         tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
@@ -179,15 +155,24 @@ def up(settings: Settings, plan: Plan, out: Console) -> None:
         where.add_row("webhooks", told if receiving else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set")
         where.add_row("logs", str(children.logs))
         out.print(where)
+        if not completed:
+            late = ", ".join(name for name in FLOWS if not found[name].completed)
+            out.print(f"[bold red]Not completed: {late}.[/] Look at the runs in the Prefect UI and at {children.logs}.", highlight=False)
         if plan.once:
-            return
+            return completed
         soon = "Changes arrive by webhook in seconds; schedules run" if receiving else "Schedules run"
         out.print(f"{soon} every 5 to 60 minutes.", highlight=False)
         out.print("Ctrl-C stops everything; the next start continues from here.", highlight=False)
-        while not stopped.wait(plan.tick_seconds):
-            children.check()
-            if stand_in:
-                httpx.post(f"{sandbox_url}/sandbox/tick", json={"events": 10}, timeout=60)
+        ticked = time.monotonic()
+        with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}):
+            while not stopped.wait(TEND_SECONDS):
+                for told in children.tend({"worker": partial(crash_orphans, POOL)}):
+                    say(told)
+                if stand_in and time.monotonic() - ticked >= plan.tick_seconds:
+                    ticked = time.monotonic()
+                    with suppress(httpx.HTTPError):
+                        httpx.post(f"{sandbox_url}/sandbox/tick", json={"events": 10}, timeout=60)
+        return completed
     finally:
         out.print("stopping …", highlight=False)
         (home / "up.json").unlink(missing_ok=True)
@@ -203,6 +188,9 @@ def environment(settings: Settings, prefect_port: int) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+        # The slot of a run that is gone becomes free by itself, also when the server was started anew meanwhile.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
         # As prefect.yaml has it, and early enough: a run inherits what the worker has imported.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
@@ -252,14 +240,9 @@ def _shared(env: dict[str, str]) -> dict[str, str]:
 def _running(settings: Settings) -> dict[str, str]:
     """The environment that a running ``hrsync up`` has left; empty if none runs."""
     note = settings.home / "up.json"
-    if not note.exists():
+    if not note.exists() or not at_work(settings.home):
         return {}
-    found = json.loads(note.read_text())
-    try:
-        os.kill(found["pid"], 0)
-    except ProcessLookupError:
-        return {}
-    return dict(found["environment"])
+    return dict(json.loads(note.read_text())["environment"])
 
 
 @contextmanager
@@ -335,13 +318,23 @@ def _once(command: list[str], env: dict[str, str], log: Path) -> None:
         raise NotStarted(f"'{' '.join(command[2:5])}' has failed", f"Its log is {log}.")
 
 
-def _through_the_worker(names: Sequence[str], stopped: threading.Event, children: Children) -> dict[str, tuple[str, str]]:
-    """Runs deployments side by side as their schedules do, and waits for them, ready to stop waiting; name -> (state, message)."""
-    found: dict[str, tuple[str, str]] = {}
+@dataclass(frozen=True)
+class First:
+    """How the first run of a flow has ended."""
+
+    state: str
+    message: str
+    completed: bool
+
+
+def _through_the_worker(names: Sequence[str], stopped: threading.Event, children: Children) -> dict[str, First]:
+    """Runs deployments side by side as their schedules do, and waits for them, ready to stop waiting."""
+    found = dict.fromkeys(names, First("not finished", "", completed=False))
 
     def run(name: str) -> None:
         state = run_deployment(f"{name}/{name.replace('_', '-')}", timeout=600, poll_interval=0.5, as_subflow=False).state
-        found[name] = (state.name or "", state.message or "") if state else ("not finished", "")
+        if state is not None:
+            found[name] = First(state.name or "", state.message or "", state.is_completed())
 
     # A thread does not see this one's Prefect settings unless it gets them.
     threads = [threading.Thread(target=copy_context().run, args=(run, name), daemon=True) for name in names]

@@ -8,6 +8,7 @@ from typing import cast
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.target import AccessplanitTarget
+from connectors.home import own
 from connectors.hr import connectors
 from connectors.hr.absent import NotHeld
 from connectors.hr.source import HrSource
@@ -36,6 +37,7 @@ class Connections:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._systems: dict[tuple[str, str], HrSystem] = {}
+        own(settings.home.absolute())
         with ExitStack() as opened:
             self.store = SyncStore(settings.store_url, settings.lease_seconds)
             opened.callback(self.store.close)

@@ -440,6 +440,24 @@ def test_a_run_that_began_later_covers_an_earlier_schedule(store: SyncStore) -> 
     assert not store.covered(SPEC.name, fingerprint, NOW + timedelta(minutes=30), False), "it has not ended"
 
 
+def test_a_run_whose_lease_is_gone_has_died(store: SyncStore) -> None:
+    with leased(store, "r1"):
+        assert store.runs(1)[0]["outcome"] is None
+        with store.engine.begin() as connection:
+            connection.execute(t.lease.update().values(until=datetime(2026, 1, 1)))
+        assert store.runs(1)[0]["outcome"] == "died"
+    store.start("r2", SPEC, "plan", NOW)
+    assert store.runs(2)[0]["outcome"] is None, "a preview has no lease"
+
+
+def test_a_store_that_must_be_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"There is no sync store at .*here\.db.*HRSYNC_HOME"):
+        SyncStore(f"sqlite:///{tmp_path / 'here.db'}", create=False)
+    assert not list(tmp_path.iterdir())
+    SyncStore(f"sqlite:///{tmp_path / 'here.db'}").close()
+    SyncStore(f"sqlite:///{tmp_path / 'here.db'}", create=False).close()
+
+
 def test_nobody_rejects_or_forgets_while_a_plan_is_applied(store: SyncStore) -> None:
     draft = make_draft(replace(make_plan([employee("A", "a")]), salt=store.salt()))
     digest, later = draft.compared.plan.digest, NOW + timedelta(hours=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -150,13 +150,20 @@ class Runs(Part):
             return connection.execute(sa.select(r.id).where(mine, r.started >= naive(moment)).limit(1)).first() is not None
 
     def runs(self, limit: int) -> list[dict[str, Any]]:
-        """The latest runs, newest first."""
+        """The latest runs, newest first. The outcome is ``None`` while a run is at work, and ``died`` if nobody holds its lease."""
+        held = sa.select(t.lease.c.run).where(t.lease.c.until >= naive(self.clock()))
         with failing(), self.engine.connect() as connection:
-            rows = connection.execute(sa.select(t.run).order_by(t.run.c.started.desc()).limit(limit)).mappings()
-            return [dict(row) for row in rows]
+            rows = connection.execute(sa.select(t.run).order_by(t.run.c.started.desc()).limit(limit)).mappings().all()
+            at_work = set(connection.execute(held).scalars())
+        return [dict(row) | ({"outcome": "died"} if _has_died(row, at_work) else {}) for row in rows]
 
     def started(self, run: str) -> datetime | None:
         """When a run began."""
         with failing(), self.engine.connect() as connection:
             found = connection.execute(sa.select(t.run.c.started).where(t.run.c.id == run)).scalar()
         return aware(found) if found else None
+
+
+def _has_died(run: Mapping[Any, Any], at_work: set[str]) -> bool:
+    """Whether a run has not ended, and nobody holds its lease; a preview takes none."""
+    return run["ended"] is None and run["mode"] != "plan" and run["id"] not in at_work

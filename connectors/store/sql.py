@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from reconciliation.draft import Draft
+from reconciliation.errors import Misconfigured
 from reconciliation.frame import of, strings
 from reconciliation.ports import Batch
 from reconciliation.settle import QUARANTINE, Settled
@@ -30,11 +33,14 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
 
     Raises:
         StoreFailed: the database cannot be reached or its tables cannot be made.
+        Misconfigured: there is none, and none is to be made (``create``); or a newer release has used it.
     """
 
-    def __init__(self, url: str, lease_seconds: float = 120.0) -> None:
+    def __init__(self, url: str, lease_seconds: float = 120.0, *, create: bool = True) -> None:
         self.lease_seconds = lease_seconds
         self._tokens = {}
+        if not create:
+            _must_exist(url)
         with failing():
             self.engine = connect(url)
             migrate(self.engine, Path(__file__).parent / "migrations", "hrsync_store_version", known_by="watermark")
@@ -105,3 +111,12 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
                 self.end_drafts(connection, t.plan.c.digest == draft.compared.plan.digest, "applied")
             self.end(connection, run, "failed" if failure else "completed", failure, now, report)
         return report.drift
+
+
+def _must_exist(url: str) -> None:
+    file = sa.make_url(url).database
+    if url.startswith("sqlite") and file and not Path(file).exists():
+        raise Misconfigured(
+            f"There is no sync store at {file}",
+            "Set HRSYNC_HOME (or HRSYNC_STORE__URL) to where it is. 'hrsync up' and 'hrsync run' make a new one.",
+        )

@@ -1,0 +1,66 @@
+"""The home folder of hrsync: its owner's alone, and one ``hrsync up`` at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciliation.errors import Misconfigured
+
+LOCK = "up.lock"
+
+
+def own(home: Path) -> bool:
+    """Makes the folder, in which personal data and secrets lie, readable by its owner alone; whether others could read it before.
+
+    Raises:
+        Misconfigured: it is not ours.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shared = home.stat().st_mode & 0o077 != 0
+        if shared:
+            home.chmod(0o700)
+    except OSError as error:
+        raise Misconfigured(
+            f"The home folder {home} cannot be made readable by its owner alone ({type(error).__name__})",
+            "Set HRSYNC_HOME to a folder of this account.",
+        ) from None
+    return shared
+
+
+@contextmanager
+def held(home: Path) -> Iterator[None]:
+    """Holds the home folder for one ``hrsync up``. The lock ends with the process, however that ends.
+
+    Raises:
+        Misconfigured: another one is at work there.
+    """
+    with (home / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Misconfigured(
+                f"hrsync up is at work on {home} already (process {file.read().strip() or 'unknown'})",
+                "Stop that one first, or set HRSYNC_HOME to another folder.",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def at_work(home: Path) -> bool:
+    """Whether an ``hrsync up`` holds the home folder now."""
+    try:
+        with (home / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True

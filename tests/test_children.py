@@ -1,0 +1,138 @@
+"""Processes that are started together: what becomes of the others, and of themselves, when one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.home import at_work, held, own
+from flows import children as module
+from flows.children import Children, NotStarted
+from reconciliation.errors import Misconfigured
+
+SLEEP = "import time; time.sleep(600)"
+SLEEPER = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}, sys.argv[1]]); {SLEEP}"
+
+
+@pytest.fixture
+def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Children]:
+    monkeypatch.setattr(module, "PAUSES", (0.05, 0.2))
+    made = Children(tmp_path / "logs", tmp_path)
+    yield made
+    made.stop()
+
+
+def alive(text: str) -> list[int]:
+    """Processes with ``text`` in their command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if text.encode() in (folder / "cmdline").read_bytes() and "Z" not in (folder / "stat").read_text().rpartition(")")[2][:3]:
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_what_has_ended_starts_again_after_a_pause_that_grows_and_with_what_must_be_done_before(family: Children) -> None:
+    first = family.start("worker", [sys.executable, "-c", SLEEPER, "mark-one"], dict(os.environ))
+    family.start("server", [sys.executable, "-c", SLEEPER, "mark-two"], dict(os.environ))
+    until(lambda: len(alive("mark-one")) == 2)
+    done: list[str] = []
+    told: list[str] = []
+
+    def tend() -> list[str]:
+        told.extend(family.tend({"worker": lambda: done.append("cleared")}))
+        return told
+
+    assert tend() == []
+    first.kill()
+    until(lambda: len(tend()) == 2)
+    assert "the worker has ended (killed by SIGKILL) and starts again in 0 s" in told[0]
+    assert "worker.log" in told[0]
+    assert told[1] == "the worker has started again"
+    assert done == ["cleared"]
+    # What the first one had started is gone with it.
+    until(lambda: len(alive("mark-one")) == 2)
+    again = family.started[0].process
+    assert again.pid != first.pid
+    again.kill()
+    until(lambda: len(tend()) == 4)
+    assert family.started[0].ends == 2
+    family.stop()
+    assert alive("mark-one") == alive("mark-two") == []
+
+
+def test_while_they_come_up_one_that_ends_is_an_error(family: Children) -> None:
+    family.start("server", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ))
+    with pytest.raises(NotStarted, match=r"The server has ended \(exit code 3\)\. Its log is .*server\.log"):
+        until(family.check)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent is gone")
+def test_whoever_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = f"""
+import os, sys, time
+from pathlib import Path
+from flows.children import Children
+folder = Path({str(tmp_path)!r})
+Children(folder, folder).start("s", [sys.executable, "-c", {SLEEP!r}, "mark-three"], dict(os.environ))
+print("up", flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    assert parent.stdout.readline() == "up\n"
+    until(lambda: [pid for pid in alive("mark-three") if pid != parent.pid])
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    until(lambda: alive("mark-three") == [])
+
+
+def test_a_home_is_held_by_one_and_by_nobody_who_is_gone(tmp_path: Path) -> None:
+    assert not at_work(tmp_path)
+    script = f"""
+import time
+from pathlib import Path
+from connectors.home import held
+with held(Path({str(tmp_path)!r})):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert other.stdout
+    assert other.stdout.readline() == "held\n"
+    assert at_work(tmp_path)
+    with pytest.raises(Misconfigured, match=rf"at work on {tmp_path} already \(process {other.pid}\)"), held(tmp_path):
+        pass
+    other.kill()
+    other.wait()
+    assert not at_work(tmp_path), "its note alone says nothing"
+    with held(tmp_path):
+        assert at_work(tmp_path)
+
+
+def test_a_home_is_its_owners_alone(tmp_path: Path) -> None:
+    home = tmp_path / "a" / "home"
+    assert not own(home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    home.chmod(0o755)
+    assert own(home), "it was open to others"
+    assert home.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(Misconfigured, match="HRSYNC_HOME"):
+        own(Path("/proc/nowhere/home"))
