@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from connectors.settings import load
 from reconciliation.errors import Misconfigured
 from reconciliation.ownership import CONFLICT
 from reconciliation.report import sentence
@@ -17,7 +19,7 @@ from reconciliation.spec import ProcessSpec
 from reconciliation.story import story
 from tasks.connections import hr_system
 
-from . import forgetting
+from . import backup, forgetting
 from . import up as quick_start
 from .catalogue import PROCESSES, process
 from .conflicts import app as conflicts
@@ -103,6 +105,24 @@ def forget(
     for what in told.left:
         out.print(f"- {what}", highlight=False, soft_wrap=True)
     out.print("If accessplanit still has the person in scope, the next run sees somebody new. Prefect keeps no personal data.")
+
+
+@app.command("backup")
+@plain_errors
+def backup_command(to: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
+    """Copy the sync store and the other databases of the home folder; runs may go on meanwhile. The copies hold personal data."""
+    for told in backup.backup(load(), to):
+        out.print(f"- {told}", highlight=False, soft_wrap=True)
+    out.print("Keep with it the settings (.env) and your mappings. To go back: hrsync restore, into an empty HRSYNC_HOME.")
+
+
+@app.command("restore")
+@plain_errors
+def restore_command(source: Annotated[Path, typer.Argument(help="The folder that 'hrsync backup' has made.")]) -> None:
+    """Bring the databases of a backup into HRSYNC_HOME, which must have none."""
+    for told in backup.restore(load(), source):
+        out.print(f"- {told}", highlight=False, soft_wrap=True)
+    out.print("The next runs go on from there. What HR or accessplanit has changed since, a sweep finds: hrsync run PROCESS --sweep.")
 
 
 @quarantine.command("list")
