@@ -23,11 +23,13 @@ $(VENV)/.bench: $(VENV)/.dev
 run: $(VENV)/.run     ## everything on this machine: sandbox, Prefect, first runs, schedules
 	$(BIN)/hrsync up $(ARGS)
 
-$(VENV)/.apt:         ## OpenSSH's server for the tests of files over SFTP, Chromium for those of the report: installed where that is possible
+$(VENV)/.apt:         ## OpenSSH's server, Chromium and PgBouncer for the tests that need them: installed where that is possible
 	command -v sshd >/dev/null || test -x /usr/sbin/sshd || (apt-get update -q && apt-get install -y -q --no-install-recommends openssh-server) \
 		|| echo "no sshd, and it cannot be installed here: the tests that need it are skipped"
 	command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q --no-install-recommends chromium fonts-liberation) \
 		|| echo "no Chromium, and it cannot be installed here: the tests that need it are skipped"
+	test -x /usr/sbin/pgbouncer || (apt-get update -q && apt-get install -y -q --no-install-recommends pgbouncer) \
+		|| echo "no PgBouncer, and it cannot be installed here: the tests that need it are skipped"
 	mkdir -p $(VENV) && touch $@
 
 test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in two processes; the last test looks at what all of it has left

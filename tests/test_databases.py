@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import sqlite3
+import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +24,9 @@ from connectors.database import connect, migrate, transaction, trouble
 from connectors.hr.csv_drop.mirror import opened
 from connectors.hr.sql import SqlHr
 from connectors.store.sql import SyncStore
+from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured, StoreFailed, TargetFailed
+from tests.conftest import Side, free_port
 from tests.test_store import at_revision
 
 OPENED: dict[str, Callable[[str], Any]] = {"store": SyncStore, "hr": SqlHr}
@@ -272,3 +280,54 @@ def test_migrating_again_changes_nothing(store_url: str, engine: sa.Engine) -> N
     folder = Path(sql.__file__).parent / "migrations"
     for _ in range(2):
         migrate(engine, folder, "version")
+
+
+# -- a pool in between -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pooled(postgresql: Callable[[], str], tmp_path: Path) -> Iterator[str]:
+    """A database behind PgBouncer, which gives its one connection to somebody else after each transaction."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("needs PgBouncer")
+    url, port = sa.make_url(postgresql()), free_port()
+    place = Path(str(url.query["host"]))
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={place} user={url.username}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        "auth_type = any\npool_mode = transaction\ndefault_pool_size = 1\nunix_socket_dir =\n"
+    )
+    # Only the server's own account may look into its folder.
+    as_user = ["--user", place.owner()] if os.getuid() == 0 else []
+    process = subprocess.Popen([program, "--quiet", *as_user, str(folder / "pgbouncer.ini")])
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            break
+        assert process.poll() is None
+        time.sleep(0.05)
+    yield sa.URL.create("postgresql+psycopg", url.username, "any", "127.0.0.1", port, url.database).render_as_string(hide_password=False)
+    process.terminate()
+    process.wait()
+    shutil.rmtree(folder)
+
+
+def test_a_pool_that_gives_each_transaction_another_session_is_no_matter(pooled: str, make_side: Callable[..., Side]) -> None:
+    side = make_side(30)
+    for each in (side.store, side.target):
+        each.close()
+    side.store, side.target = SyncStore(pooled), SqlHr(pooled)
+    side.users()
+    with side.target.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE employees SET job_title = 'Rigger'")
+    both = [threading.Thread(target=side.awards), threading.Thread(target=lambda: side.run(PROCESSES["users_from_hr"].scoped()))]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    side.users()
+    assert side.users().written == side.awards().written == 0
+    assert {row["job_title"] for row in side.rows("employees")} == {"Rigger"}
+    side.store.close()
+    side.target.close()
