@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
@@ -13,6 +13,12 @@ from reconciliation.report import RunReport
 from .steps import step
 
 SHOWN_REASONS = 50
+MARKED = re.compile(r"([\\`*_{}\[\]()<>#+!|~])")
+
+
+def escaped(text: str) -> str:
+    """``text`` that comes from outside, such as the name of a field, so that Markdown shows it as it is and fetches nothing."""
+    return MARKED.sub(r"\\\1", text).replace("\n", " ")
 
 
 def summary(report: RunReport) -> str:
@@ -21,7 +27,7 @@ def summary(report: RunReport) -> str:
     steps = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in report.seconds.items())
     total = sum(report.outcomes.values())
     check = "adds up" if report.adds_up() else "**does not add up**"
-    drift = "".join(f"\n- {line}" for line in report.drift)
+    drift = "".join(f"\n- {escaped(line)}" for line in report.drift)
     figures = "\n".join(f"| {name} | {number:,} |" for name, number in report.sweep.items())
     sweep = f"\n| sweep | rows |\n|---|---:|\n{figures}\n\n" if figures else ""
     return f"""## {report.process} · {report.mode}
@@ -60,7 +66,7 @@ def table(rows: list[dict[str, object]], key: str, description: str) -> None:
 @step("publish_webhooks")
 def publish_webhooks(figures: Figures) -> None:
     """Deliveries of the last day: counts, and how long they took."""
-    came = "\n".join(f"| {name} | {new:,} | {again:,} |" for name, (new, again) in sorted(figures.received.items()))
+    came = "\n".join(f"| {escaped(name)} | {new:,} | {again:,} |" for name, (new, again) in sorted(figures.received.items()))
     refused = ", ".join(f"{number:,} for {reason}" for reason, number in sorted(figures.refused.items())) or "none"
     waits = ", ".join(f"{number:,} of {name}" for name, number in sorted(figures.waiting.items())) or "none"
     lags, lag = figures.lags, "no delivery was loaded"
@@ -85,7 +91,8 @@ def publish_findings(findings: Findings, page: str) -> None:
     inquiry = findings.inquiry
     counts = "\n".join(f"| {name} | {rows:,} |" for name, rows in findings.counts().items())
     causes = "\n".join(
-        f"| {row['class']} | {row['cause']} | {row['rows']:,} | {row['remedy']} |" for row in findings.causes().to_dict("records")
+        f"| {row['class']} | {escaped(row['cause'])} | {row['rows']:,} | {escaped(row['remedy'])} |"
+        for row in findings.causes().to_dict("records")
     )
     known = f", as known on {inquiry.known_at:%d %b %Y %H:%M} UTC" if inquiry.known_at else ""
     text = f"""## {findings.spec.title}: as of {inquiry.as_of:%d %b %Y}{known}
@@ -104,10 +111,10 @@ The report, which holds personal data, is at `{page}`: whoever may read that fol
 """
     key = findings.spec.name.replace("_", "-")
     create_markdown_artifact(text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation")
-    link = page if "://" in page else Path(page).absolute().as_uri()
-    create_link_artifact(
-        link, link_text="The report", key=f"{key}-history-report", description="Personal data: readable for whoever may read the folder"
-    )
+    # A browser opens no path of another machine: it is in the text, to be copied.
+    if page.startswith(("http://", "https://")):
+        about = "Personal data: readable for whoever may read the folder"
+        create_link_artifact(page, link_text="The report", key=f"{key}-history-report", description=about)
 
 
 @step("publish")
