@@ -188,7 +188,7 @@ def test_law_2_a_window_closes_only_what_it_has_seen_leave(
         chosen = links["source_key"].isin(source_keys or []) | links["target_key"].isin(target_keys or [])
         return links[chosen.to_numpy(dtype=bool)].reset_index(drop=True)
 
-    store: Any = SimpleNamespace(links=known, origin=lambda _: links.set_axis(list(ORIGIN), axis=1))
+    store: Any = SimpleNamespace(links=known, origin=lambda _: links.set_axis(list(ORIGIN), axis=1), salt=lambda: b"")
     read = sweep_part.fn(feed_of(users), SPEC, None)
     plan = compare.fn(
         SPEC, read, NOTHING, Marks(NOTHING, NOTHING, NOTHING), Sides(small_hr(rows=rows), store, NOW.date(), NOW), Ended()
