@@ -63,7 +63,7 @@ def _values(opened: Connections, name: str, key: str, row: str, field: str) -> V
     ours = opened.source.read(there.feed, ["id", to.source], (), Ask(keys=(key,), skip_known=False), nothing, "0").frame
     theirs = opened.system(there.name).read(there.entity, {to.target: to.kind}, {there.entity_key: [row]}).frame
     if not len(ours) or not len(theirs):
-        raise Misconfigured(f"'{key}' is not on both sides any more", "The next run sees to it; nothing is to be settled.")
+        raise Misconfigured("This record is not on both sides any more", "The next run sees to it; nothing is to be settled.")
     back_there = mapped(fro, arrow(theirs[to.target]))[0]
     one = (text(column)[0].as_py() for column in (arrow(ours[to.source]), arrow(theirs[to.target]), back_there))
     return Values(*one)
@@ -96,7 +96,7 @@ def conflicts_settle(
     with connections(found) as opened:
         row = next((r for r in _open(opened.store, 10_000) if r["key"] == key and r["field"] == field), None)
         if row is None:
-            raise Misconfigured(f"No conflict about {field} of '{key}' waits", "Look it up with 'hrsync conflicts list'.")
+            raise Misconfigured(f"No conflict about {field} of this record waits", "Look it up with 'hrsync conflicts list'.")
         values = _values(opened, row["process"], key, row["row"], field)
         there, back = _pair(row["process"])
         # What was agreed is the value of the side whose change does not count: then the other one is the only change.

@@ -97,9 +97,13 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase one person's data from all that hrsync keeps: sync store, files and copies of HR connectors, reports, lists."""
+    found = settings()
+    if others := forgetting.meant(found, person):
+        out.print(f"There is no user '{person}'. Did you mean {' or '.join(others)}? An ID is meant to the letter. Nothing was erased.")
+        raise typer.Exit(1)
     if not yes:
         typer.confirm(f"Erase everything about '{person}' that hrsync keeps?", abort=True)
-    told = forgetting.forget(settings(), person)
+    told = forgetting.forget(found, person)
     out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in told.erased.items()) + ".", highlight=False, soft_wrap=True)
     out.print("Not erased:", highlight=False)
     for what in told.left:
@@ -259,7 +263,7 @@ def links_unset(
     with store() as opened:
         known = opened.links(entity, [source_key])
         if not opened.unset_link(entity, source_key):
-            raise Misconfigured(f"'{source_key}' has no link in {entity}", "Look it up with 'hrsync links list'.")
+            raise Misconfigured(f"This key has no link in {entity}", "Look it up with 'hrsync links list'.")
         opened.look_again(_concerned(spec), source_key, known["target_key"].iloc[0], "its link was undone by hand", now)
         opened.tell(spec.name, entity, uuid.uuid4().hex, source_key, source_key, "unlink", "its link was undone by hand", now)
     out.print(f"{source_key} is not linked any more. The next run of {spec.name} matches it anew.", highlight=False)

@@ -38,6 +38,12 @@ class Told:
     left: tuple[str, ...]
 
 
+def meant(settings: Settings, person: str) -> list[str]:
+    """Users who may be meant by an ID that nobody has: in another spelling, or by the key of the employee."""
+    with closing(SyncStore(settings.store_url, create=False)) as store:
+        return store.spelled(person)
+
+
 def forget(settings: Settings, person: str) -> Told:
     """Erases an accessplanit user from the store, from what the HR connectors keep, and from reports and lists.
 
@@ -48,10 +54,6 @@ def forget(settings: Settings, person: str) -> Told:
     """
     with ExitStack() as opened:
         store = opened.enter_context(closing(SyncStore(settings.store_url, create=False)))
-        if others := store.spelled(person):
-            raise Misconfigured(
-                f"There is no user '{person}', and nothing was erased", f"Did you mean {' or '.join(others)}? An ID is meant to the letter."
-            )
         systems = [opened.enter_context(closing(system)) for system in _systems(settings)]
         known = store.known_of(person)
         who, left = known or Person.of([person]), []
@@ -62,7 +64,7 @@ def forget(settings: Settings, person: str) -> Told:
             left += [f"{number:,} rows of {entity} in {system.name}: erase them there" for entity, number in rows.items() if number]
         if known is None and not left:
             raise Misconfigured(
-                f"Nothing is known of the user '{person}', and nothing was erased",
+                "Nothing is known of a user with this ID, and nothing was erased",
                 "Look the ID up in accessplanit; it is meant to the letter.",
             )
         more, there = _in_accessplanit(settings, store, person)

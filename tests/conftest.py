@@ -85,7 +85,8 @@ class Evidence(logging.Handler):
             self.ids.add(str(key))
             self.names.add(f"{str(forenames).split()[-1]} {str(surname).split()[0]}")
             self.mails |= {str(mail).lower()} if mail else set()
-            self.born |= {str(born)[:10]} if born else set()
+            # The beginning of Unix time stands in databases for no time.
+            self.born |= {str(born)[:10]} - {"1970-01-01"} if born else set()
             self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
 
     def database_of(self, url: str) -> None:
