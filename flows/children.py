@@ -82,7 +82,12 @@ class Children:
                 told = f"the {child.name} has ended ({_how(child.process)}) and starts again in {pause:.0f} s"
                 yield f"{told}; its log is {self._log(child.name)}"
             elif child.due is not None and now >= child.due:
-                before.get(child.name, lambda: None)()
+                try:
+                    before.get(child.name, lambda: None)()
+                except Exception as error:
+                    child.due = now + PAUSES[1]
+                    yield f"the {child.name} cannot start yet ({type(error).__name__}): it waits for the other parts"
+                    continue
                 child.process, child.began, child.due = self._spawn(child.name, child.command, child.env), now, None
                 yield f"the {child.name} has started again"
 

@@ -78,6 +78,20 @@ def test_what_has_ended_starts_again_after_a_pause_that_grows_and_with_what_must
     assert alive("mark-one") == alive("mark-two") == []
 
 
+def test_what_needs_another_part_waits_for_it(family: Children) -> None:
+    process = family.start("worker", [sys.executable, "-c", SLEEPER, "mark-four"], dict(os.environ))
+    process.kill()
+    answers = iter([ConnectionError(), ConnectionError(), None])
+
+    def clear() -> None:
+        if error := next(answers):
+            raise error
+
+    told: list[str] = []
+    until(lambda: told.extend(family.tend({"worker": clear})) or "the worker has started again" in told)
+    assert sum("cannot start yet (ConnectionError)" in line for line in told) == 2
+
+
 def test_while_they_come_up_one_that_ends_is_an_error(family: Children) -> None:
     family.start("server", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ))
     with pytest.raises(NotStarted, match=r"The server has ended \(exit code 3\)\. Its log is .*server\.log"):
