@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
     webhooks: WebhookSettings = WebhookSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
-    lease_seconds: float = Field(120.0, gt=0, description="so long a killed run keeps the next of its process waiting")
+    lease_seconds: float = Field(60.0, gt=0, description="seconds for which a killed run keeps the next of its process waiting")
 
     def system_of(self, process: str) -> tuple[str, str]:
         """(connector, name of its Prefect block, if it is one) of a process's HR system.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -358,7 +359,8 @@ def test_whoever_is_linked_otherwise_is_a_hint_for_all_that_is_theirs(store: Syn
 
 
 def test_a_lease_is_one_run_s_and_expires(store: SyncStore, store_url: str) -> None:
-    other = SyncStore(store_url)
+    store.lease_seconds = 1.5
+    other = SyncStore(store_url, lease_seconds=1.5)
     with store.lease("p", "r1") as mine, other.lease("p", "r2") as theirs, other.lease("q", "r2") as elsewhere:
         assert (mine, theirs, elsewhere) == (True, False, True)
     with other.lease("p", "r2") as after:
@@ -370,6 +372,19 @@ def test_a_lease_is_one_run_s_and_expires(store: SyncStore, store_url: str) -> N
         assert taken_over
         with pytest.raises(StoreFailed, match="has lost its lease"):
             store.intend("killed", SPEC.model_copy(update={"name": "p"}), "d", 0, 1, NOW)
+    other.close()
+
+
+def test_whoever_finds_a_lease_held_waits_only_for_one_that_is_dead(store: SyncStore, store_url: str) -> None:
+    store.lease_seconds = 1.5
+    assert store._take("p", "killed")
+    other = SyncStore(store_url, lease_seconds=1.5)
+    began = time.monotonic()
+    with other.lease("p", "r2") as mine:
+        assert mine, "it has lapsed"
+        assert time.monotonic() - began < 4
+        with SyncStore(store_url, lease_seconds=1.5).lease("p", "r3") as theirs:
+            assert not theirs, "its holder renews it"
     other.close()
 
 
@@ -447,7 +462,7 @@ def test_a_run_whose_lease_is_gone_has_died(store: SyncStore) -> None:
             connection.execute(t.lease.update().values(until=datetime(2026, 1, 1)))
         assert store.runs(1)[0]["outcome"] == "died"
     store.start("r2", SPEC, "plan", NOW)
-    assert store.runs(2)[0]["outcome"] is None, "a preview has no lease"
+    assert {run["id"]: run["outcome"] for run in store.runs(2)}["r2"] is None, "a preview has no lease"
 
 
 def test_a_store_that_must_be_there_is_not_made(tmp_path: Path) -> None:

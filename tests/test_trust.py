@@ -283,6 +283,7 @@ def test_the_whole_path_over_a_store_in_postgresql(side: Side, postgresql: Calla
 
 
 def test_two_runs_of_a_process_do_not_interleave(side: Side) -> None:
+    side.store.lease_seconds = 1.5
     with side.store.lease(USERS.name, "somebody else") as mine:
         assert mine
         with pytest.raises(Skipped, match="another run of this process is at work"):

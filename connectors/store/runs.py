@@ -29,7 +29,7 @@ LOOK_AGAIN = 0.5
 class Runs(Part):
     """Runs and leases."""
 
-    lease_seconds: float = 120.0
+    lease_seconds: float = 60.0
     """How long a run that does not renew its lease keeps others waiting. All processes on a store use the same value."""
     clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
     _tokens: dict[tuple[str, str], int]
@@ -40,15 +40,18 @@ class Runs(Part):
         """Within it no other run of the process writes; false if another run holds it, and for ``patience`` seconds on.
 
         A thread renews it three times in its length; it is given back at the end. A run that was killed holds it until it
-        lapses. A lapsed lease is lost for good: its run neither renews it nor takes it again. Every taking draws the next
-        fencing number, and every write of a run checks its number in the same transaction, so that a run which has lost
-        its lease (a machine that slept) cannot write beside the next.
+        lapses: whoever finds it held waits until it is renewed, for then its holder is at work, or until it has lapsed. A
+        lapsed lease is lost for good: its run neither renews it nor takes it again. Every taking draws the next fencing number,
+        and every write of a run checks its number in the same transaction, so that a run which has lost its lease (a machine
+        that slept) cannot write beside the next.
         """
-        deadline = time.monotonic() + patience
+        deadline, seen = time.monotonic() + patience, None
         while not self._take(process, run):
-            if time.monotonic() >= deadline:
+            held = self._holding(process)
+            if seen is not None and held != seen and time.monotonic() >= deadline:
                 yield False
                 return
+            seen = seen or held
             time.sleep(LOOK_AGAIN)
         ended = threading.Event()
 
@@ -86,6 +89,13 @@ class Runs(Part):
         if token is not None:
             self._tokens[process, run] = token
         return token is not None
+
+    def _holding(self, process: str) -> tuple[int, datetime] | None:
+        """The fencing number and the end of a process's lease, by which one that was renewed, or taken anew, is told."""
+        lease = t.lease.c
+        with failing(), self.engine.connect() as connection:
+            row = connection.execute(sa.select(lease.token, lease.until).where(lease.process == process)).first()
+        return (row.token, row.until) if row else None
 
     def _held(self, process: str, run: str) -> sa.ColumnElement[bool]:
         """The row of a lease that this run has taken and that has neither lapsed nor been taken by another run."""

@@ -36,7 +36,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         Misconfigured: there is none, and none is to be made (``create``); or a newer release has used it.
     """
 
-    def __init__(self, url: str, lease_seconds: float = 120.0, *, create: bool = True) -> None:
+    def __init__(self, url: str, lease_seconds: float = 60.0, *, create: bool = True) -> None:
         self.lease_seconds = lease_seconds
         self._tokens = {}
         if not create:
