@@ -113,7 +113,8 @@ def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(deplo
     assert (len(slugs) == 0) == (deployment["name"] in ON_DEMAND)
     for schedule in deployment["schedules"]:
         assert set(schedule) <= {"slug", "cron", "timezone", "parameters"}
-        assert schedule["timezone"] == "Europe/London"
+        # By the minute or hour in UTC, at night in the tenant's zone: tests/test_schedules.py.
+        assert schedule["timezone"] == ("UTC" if schedule["cron"].split()[1] == "*" else "Europe/London")
         flow.validate_parameters(schedule.get("parameters", {}))
     assert deployment["concurrency_limit"] == 1
 
