@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         """(connector, name of its Prefect block, if it is one) of a process's HR system.
 
         Raises:
-            Misconfigured: there is no such connector.
+            Misconfigured: the connector is unknown.
         """
         chosen = self.hr_of.get(process, self.hr)
         name, _, block = chosen.partition("/")

@@ -267,6 +267,8 @@ def test_what_cannot_be_written_to_is_said_to_be_so(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_reached_names_its_setting() -> None:
+    with pytest.raises(StoreFailed, match=r"HRSYNC_STORE__URL"):
+        SyncStore("sqlite:////proc/nowhere/store.db")
     with pytest.raises(StoreFailed, match=r"Check that it runs and that HRSYNC_STORE__URL is right"):
         SyncStore("postgresql+psycopg://hr:secret@127.0.0.1:1/hr")
     with pytest.raises(TargetFailed, match=r"Check that it runs and that HRSYNC_SQL__URL is right") as caught:

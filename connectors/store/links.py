@@ -122,7 +122,7 @@ class Links(Part):
             connection.execute(upsert(self.engine, t.link, list(row), ["entity", "source_key"]), row)
 
     def unset_link(self, entity: str, source_key: str) -> bool:
-        """Undoes a link; false if there is none. The next run matches the record anew, by its rules."""
+        """Removes a link; false if the record has no link. The next run matches the record again, by its rules."""
         c = t.link.c
         with failing(), self.engine.begin() as connection:
             return bool(connection.execute(t.link.delete().where(c.entity == entity, c.source_key == source_key)).rowcount)

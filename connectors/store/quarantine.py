@@ -22,7 +22,7 @@ from .base import IN, Part, failing, naive
 RETRIES_AT_ONCE = 2000
 """Quarantined records that one run looks at again, the longest waiting first."""
 EAGER_ATTEMPTS = 3
-"""So many runs look at a quarantined record again at once; then the pause doubles, from an hour."""
+"""Number of runs that look at a quarantined record again at once; then the pause doubles, from an hour."""
 BY_HAND = "by hand"
 """Instead of a run, where a person has entered a record."""
 REFUSALS = 8
@@ -160,7 +160,7 @@ class Quarantine(Part):
         return found
 
     def discard(self, entry: int, reason: str) -> bool:
-        """A person decides that this record, as it is, is not to be loaded; false if there is no such open entry.
+        """A person decides not to load this record as it is now; false if the entry is not open.
 
         When the record changes it is looked at again.
         """

@@ -25,8 +25,8 @@ class Records(Part):
     """Landed records, watermarks and drift."""
 
     def known(self, process: str) -> Hashes:
-        """The hashes of all landed records, sorted, but of those that are in quarantine now: a record that is put back as it was is
-        looked at, and leaves it."""
+        """The hashes of all landed records, sorted. Records with an open quarantine entry are left out: one that is put back as it
+        was must be looked at again, so that its entry ends."""
         r, q = t.record.c, t.quarantine.c
         again = sa.select(r.hash).join_from(t.record, t.quarantine, (r.process == q.process) & (r.key == q.key))
         with failing(), self.engine.connect() as connection:
