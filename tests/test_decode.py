@@ -203,6 +203,32 @@ def test_a_moment_with_an_offset_is_what_it_says() -> None:
         assert frame["created_at"][0].strftime("%H:%M") == utc
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"DateCreated": "2199-12-31T23:59:59"}, "2199-12-31 12:59:59+00:00"),
+        ({"DateCreated": "2200-01-01T05:00:00"}, "lies before 1900 or after 2199"),
+        ({"DateCreated": "1900-01-01T00:00:00"}, "1899-12-31 14:00:00+00:00"),
+        ({"Email": "a@b.example\u00a0"}, "a@b.example"),
+        ({"Email": "\u2003a@b.example"}, "a@b.example"),
+        ({"Email": "a\u00a0b@c.example"}, "is not a valid e-mail address"),
+    ],
+)
+def test_both_engines_agree_where_zones_and_foreign_spaces_meet_a_limit(change: dict[str, str], expected: str) -> None:
+    """The year that counts is the one that was written, whatever it is in UTC; a space is a space in every alphabet."""
+    shape = Shape("User", list(FEEDS["User"].model_fields), (), Dialect(sparse=True, zone="Australia/Sydney"))
+    raws, _ = Envelope(Dialect()).split(json.dumps({"results": [{**GOOD, **change}]}).encode())
+    frame, rejected = decode(shape, raws, hashes(raws, 0), escapes=True)
+    found = [str(value) for value in frame[["created_at", "email"]].stack().dropna()]
+    assert found + rejected["reason"].tolist() == [expected]
+    if len(rejected):
+        with pytest.raises(Unreadable, match=expected):
+            shape.validate(bytes(raws[0]))
+    else:
+        columns = shape.columns_of([shape.validate(bytes(raws[0]))])
+        assert [str(columns[name][0]) for name in ("created_at", "email") if columns[name][0].is_valid] == found
+
+
 @pytest.mark.parametrize("page", [b'{"results":[{"ID":"a"}],"count":"1"}', b'\xef\xbb\xbf{"results":[{"ID":"a"}],"count":1}'])
 def test_a_total_that_is_text_and_a_byte_order_mark_are_read(page: bytes) -> None:
     assert Envelope(Dialect()).split(page)[1] == 1

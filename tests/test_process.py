@@ -451,3 +451,18 @@ def test_equal_time_stamps_and_late_arrivals_are_not_lost(side: Side) -> None:
     sql(side, statement, "committed late", late, 1)
     assert side.users().outcomes["updated"] == 2
     assert {"same moment", "committed late"} <= {r["job_title"] for r in side.rows("employees")}
+
+
+def test_a_row_of_hr_that_cannot_be_read_is_named_where_its_record_is_held(side: Side) -> None:
+    """What to correct, and where: the field of HR's row, without its value."""
+    side.users()
+    row = min(side.rows("employees"), key=lambda row: str(row["employee_id"]))
+    with side.target.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE employees SET marketing_opt_in = 'perhaps', job_title = 'old' WHERE employee_id = ?", (row["employee_id"],)
+        )
+    sql(side, 'UPDATE "User" SET "JobTitle" = ?, "DateUpdated" = ? WHERE "ID" = ?', "Rigger", touch(side), row["accessplanit_id"])
+    report = side.users()
+    assert report.outcomes["held"] == 1
+    reason = "marketing_opt_in cannot be read in HR: it is neither true nor false; correct it there"
+    assert ("held", "marketing_opt_in", reason, 1) in report.reasons

@@ -299,6 +299,14 @@ def test_the_same_content_is_a_new_delivery_if_its_manifest_says_so(box: Box) ->
         people.write(somebody("N1", status="Enabled"))
 
 
+def test_the_letters_of_a_manifests_name_do_not_matter(box: Box) -> None:
+    """Windows servers and old FTP clients change them."""
+    file = box.say("EMPLOYEES.CSV", "Left")
+    box.put("Employees.csv.MANIFEST.JSON", json.dumps({"sha256": sha256(file.read_bytes()).hexdigest()}))
+    assert box.status(quiet_seconds=60) == "Left", "its manifest says that the file is complete"
+    assert not [f for f in box.inbox.iterdir() if f.is_file()]
+
+
 @pytest.mark.parametrize(
     ("older", "newer", "apart"),
     [
