@@ -1,4 +1,4 @@
-"""The home folder of hrsync: its owner's alone, and one ``hrsync up`` at a time."""
+"""The home folder of hrsync: its owner's alone, what lies in it too, and one ``hrsync up`` at a time."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def own(home: Path) -> bool:
             "Set HRSYNC_HOME to a folder of this account.",
         ) from None
     return shared
+
+
+def write_own(file: Path, text: str) -> None:
+    """Writes a file that its owner alone can read, whole or not at all."""
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(text)
+    part.replace(file)
 
 
 @contextmanager

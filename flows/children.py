@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,10 @@ PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds before a part that has ended starts again: the first time, the second, …, and from then on."""
 STEADY = 300.0
 """A part that has run for as many seconds is well: the next time that it ends counts as the first."""
+LOG_BYTES = 20_000_000
+"""A log that is larger is put aside."""
+LOGS_KEPT = 3
+"""Logs of a part that were put aside, the newest ``.1``; older ones go."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -64,7 +69,7 @@ class Children:
                 raise NotStarted(f"The {child.name} has ended ({_how(child.process)})", f"Its log is {self._log(child.name)}.")
 
     def tend(self, before: Mapping[str, Callable[[], object]]) -> Iterator[str]:
-        """Starts again what has ended, after a pause that grows. Call it now and then.
+        """Starts again what has ended, after a pause that grows, and puts large logs aside. Call it now and then.
 
         Args:
             before: name of a part -> what must be done before it starts again.
@@ -74,6 +79,7 @@ class Children:
         """
         now = time.monotonic()
         for child in self.started:
+            put_aside(self._log(child.name))
             if child.due is None and child.process.poll() is not None:
                 child.ends = 1 if now - child.began > STEADY else child.ends + 1
                 pause = PAUSES[min(child.ends, len(PAUSES)) - 1]
@@ -122,6 +128,21 @@ class Children:
         """What a part has started ends with it."""
         with suppress(ProcessLookupError):
             os.killpg(child.process.pid, signal.SIGKILL)
+
+
+def put_aside(log: Path) -> None:
+    """Begins a log anew that has grown large, and keeps what it held in ``.1``.
+
+    Its writer goes on: it appends, so that it writes at the beginning of the file that was emptied.
+    """
+    if not log.exists() or log.stat().st_size <= LOG_BYTES:
+        return
+    for number in range(LOGS_KEPT - 1, 0, -1):
+        older = log.with_name(f"{log.name}.{number}")
+        if older.exists():
+            older.replace(log.with_name(f"{log.name}.{number + 1}"))
+    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+    os.truncate(log, 0)
 
 
 def _how(process: subprocess.Popen[bytes]) -> str:

@@ -27,6 +27,7 @@ from .catalogue import PROCESSES, checked, process
 from .desk import app as desk
 from .mapping import app as mapping
 from .reconcile_history import ENTITIES, keep_list, reconcile_history
+from .running import in_running_server
 from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
 from .terminal import settings as read_settings
 from .webhooks import app as webhooks
@@ -81,7 +82,7 @@ def receiver(
     from .receiver import serve
 
     settings = read_settings()
-    with quick_start.in_running_server(settings):
+    with in_running_server(settings):
         serve(settings, host, port, PREFECT_API_URL.value())
 
 
@@ -126,7 +127,7 @@ def run(
     chosen.scoped(**filters)
     wanted = {"full": full, "since": since, "sweep": sweep}
     known = {n: value for n, value in wanted.items() if n in chosen.flow.parameters.properties}
-    with quick_start.in_running_server(settings):
+    with in_running_server(settings):
         state = chosen.flow(**filters, **known, return_state=True)
     end(state)
 
@@ -160,7 +161,7 @@ def reconcile(
         "people": keep_list(settings, user) if user else None,
         "filters": chosen.filters(filter_ or []) or None,
     }
-    with quick_start.in_running_server(settings):
+    with in_running_server(settings):
         state = reconcile_history(what, "repair" if repair else "report", **wanted, return_state=True)  # type: ignore[call-overload]
     end(state)
 
@@ -183,7 +184,7 @@ def apply(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, or
     settings = read_settings()
     with store() as opened:
         name = opened.draft(digest).spec.name
-    with quick_start.in_running_server(settings):
+    with in_running_server(settings):
         state = process(name).flow(approve=digest, return_state=True)
     end(state)
 

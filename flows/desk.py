@@ -20,10 +20,10 @@ from reconciliation.story import story
 from tasks.connections import hr_system
 
 from . import backup, forgetting
-from . import up as quick_start
 from .catalogue import PROCESSES, process
 from .conflicts import app as conflicts
 from .replay import replay
+from .running import in_running_server
 from .terminal import end, out, plain_errors, settings, store, unbroken
 
 app = typer.Typer()
@@ -175,7 +175,7 @@ def quarantine_replay(
         with store() as opened:
             opened.retry_now(name, of_this)
             opened.hint(name, opened.scope(name, fingerprint).feed, of_this, datetime.now(UTC))
-        with quick_start.in_running_server(found):
+        with in_running_server(found):
             state = replay(name, fingerprint, return_state=True)
         out.print(f"{len(of_this):,} records of the quarantine were looked at again.")
         end(state)

@@ -1,9 +1,14 @@
-"""``python -m flows.prefect_server``: Prefect's server as it is, kept from standing still on SQLite.
+"""``python -m flows.prefect_server``: Prefect's server as it is, kept from two faults that it has on SQLite.
 
-Now and then it does, for a minute: its event loop finalises a cursor, and for that waits for the cursor's connection, which waits
-for the database's lock, which a coroutine holds that the loop does not come to run. So garbage is collected in a thread of its own,
-which may wait while the loop goes on; and nobody waits for the lock longer than a few seconds: Prefect's clients and services try
-again. (Seen with Prefect 3.8.8, aiosqlite 0.22, Python 3.11; on PostgreSQL there is no such lock.)
+"database is locked": a transaction that reads first and writes then fails at once when another one has written meanwhile, however
+long it might have waited. So each transaction that Prefect begins takes SQLite's write lock at its beginning, and waits for it. What
+only reads begins none.
+
+Standing still for a minute: its event loop finalises a cursor, and for that waits for the cursor's connection, which waits for the
+database's lock, which a coroutine holds that the loop does not come to run. So garbage is collected in a thread of its own, which may
+wait while the loop goes on; and nobody waits for the lock longer than a few seconds: Prefect's clients and services try again.
+
+Seen with Prefect 3.8.8, aiosqlite 0.22, Python 3.11. PostgreSQL has no such lock.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import time
 from typing import Any
 
 import sqlalchemy as sa
+from prefect.server.database.configurations import AioSqliteConfiguration
 
 LOCK_SECONDS = 4
 """So long a statement waits for SQLite's lock; Prefect sets a minute when it connects."""
@@ -36,8 +42,18 @@ def _impatient(connection: Any, _record: object, _proxy: object) -> None:
     cursor.close()
 
 
+def _lock_at_the_beginning() -> None:
+    as_it_is = AioSqliteConfiguration.begin_transaction
+
+    def begin_transaction(self: AioSqliteConfiguration, session: Any, with_for_update: bool = False) -> Any:
+        return as_it_is(self, session, with_for_update=True)
+
+    AioSqliteConfiguration.begin_transaction = begin_transaction  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     sa.event.listen(sa.pool.Pool, "checkout", _impatient)
+    _lock_at_the_beginning()
     gc.disable()
     threading.Thread(target=_collect, daemon=True, name="garbage").start()
     sys.argv = ["prefect", "server", "start", *sys.argv[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from reconciliation.errors import HrsyncError
@@ -9,6 +10,9 @@ from reconciliation.errors import HrsyncError
 
 def main() -> None:
     """``hrsync``."""
+    # Before Prefect is imported, which reports its use to its makers otherwise.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     try:
         from .cli import app
     except HrsyncError as error:

@@ -17,7 +17,7 @@ from reconciliation.errors import HrsyncError
 from reconciliation.plan import Plan
 from reconciliation.report import RunReport, differences
 
-from . import up as quick_start
+from . import running
 
 out, err = Console(), Console(stderr=True)
 
@@ -38,7 +38,7 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 def settings(warn: bool = True) -> Settings:
     """The settings, pointing to the running sandbox while no tenant is configured."""
-    found = quick_start.with_running_sandbox(load())
+    found = running.with_running_sandbox(load())
     for name in found.unknown() if warn else ():
         err.print(f"[yellow]{name} is not a setting of hrsync and is ignored[/]", highlight=False)
     return found

@@ -150,3 +150,19 @@ def test_a_home_is_its_owners_alone(tmp_path: Path) -> None:
     assert home.stat().st_mode & 0o777 == 0o700
     with pytest.raises(Misconfigured, match="HRSYNC_HOME"):
         own(Path("/proc/nowhere/home"))
+
+
+def test_a_large_log_is_put_aside_while_its_writer_goes_on(family: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_BYTES", 20_000)
+    writer = "import itertools, time\nfor n in itertools.count():\n    print(f'{n:08}', flush=True)\n    time.sleep(0.0002)"
+    family.start("writer", [sys.executable, "-c", writer], dict(os.environ))
+    logs = [family.logs / f"writer.log{end}" for end in ("", ".1", ".2", ".3", ".4")]
+    until(lambda: list(family.tend({})) or logs[3].exists())
+    for _ in range(20):
+        list(family.tend({}))
+        time.sleep(0.02)
+    assert [log.exists() for log in logs] == [True, True, True, True, False]
+    assert max(log.stat().st_size for log in logs[:4]) < 60_000
+    numbers = [int(line) for line in logs[1].read_text().split() + logs[0].read_text().split()]
+    assert numbers == sorted(numbers)
+    assert len(numbers) > 100

@@ -1,4 +1,4 @@
-"""``hrsync up`` as a person starts it: everything comes up, schedules are made, nothing stays behind."""
+"""``hrsync up`` as a person starts it: everything comes up, schedules are made, a kill is survived, nothing stays behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,50 +22,16 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Scheduled
 
 from flows.catalogue import FLOWS
+from flows.running import server
 
-from .conftest import free_port
+from .quick_start import QuickStart, mentioning
+from .test_alive import completes, nothing_is_held
 from .verify_hr import compare
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.alone, pytest.mark.timeout(420)]
-
-
-def start(home: Path, prefect: int, sandbox: int, *more: str) -> subprocess.Popen[str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("HRSYNC_", "PREFECT_"))}
-    command = [
-        sys.executable,
-        "-m",
-        "flows.start",
-        "up",
-        "--people",
-        "150",
-        "--prefect-port",
-        str(prefect),
-        "--sandbox-port",
-        str(sandbox),
-        *more,
-    ]
-    return subprocess.Popen(
-        command,
-        env={**env, "HRSYNC_HOME": str(home), "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def read_until(process: subprocess.Popen[str], text: str) -> str:
-    told = ""
-    assert process.stdout
-    for line in process.stdout:
-        told += line
-        if text in line:
-            return told
-    raise AssertionError(f"ended without saying {text!r}:\n{told}")
 
 
 def listening(port: int) -> bool:
@@ -75,24 +43,20 @@ def changed(sandbox: int) -> bool:
     return bool(httpx.get(f"http://127.0.0.1:{sandbox}/sandbox/changes").json())
 
 
-def mentioning(text: str) -> list[str]:
-    """Command lines of processes that mention ``text``."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parts = [(folder / name).read_bytes() for name in ("cmdline", "environ")]
-            except OSError:
-                continue
-            line = b" ".join(parts).replace(b"\0", b" ").decode(errors="replace")
-            if text in line and int(folder.name) != os.getpid():
-                found.append(line[:200])
-    return found
+@pytest.fixture
+def quick() -> Iterator[QuickStart]:
+    """In a folder that other accounts can reach, as a home folder mostly is."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        made = QuickStart(Path(folder) / "home")
+        yield made
+        if made.process.poll() is None:
+            made.kill()
 
 
-def at_work_without_a_process(api: str, name: str) -> UUID:
+def at_work_without_a_process(quick: QuickStart, name: str) -> UUID:
     """A run that holds its deployment's only slot, as one does whose process was killed; its ID."""
-    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
+    with server({"PREFECT_API_URL": quick.api, "PREFECT_API_AUTH_STRING": quick.login}), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}")
         for _ in range(100):
             # A server that is busy answers 503.
@@ -106,55 +70,61 @@ def at_work_without_a_process(api: str, name: str) -> UUID:
     raise AssertionError("the slot did not become free")
 
 
-def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
-    home, prefect, sandbox, receiver = tmp_path / "home", free_port(), free_port(), free_port()
-    process = start(home, prefect, sandbox, "--tick-seconds", "5", "--receiver-port", str(receiver))
-    try:
-        told = read_until(process, "Ctrl-C stops everything")
-        assert "invented people" in told
-        assert told.count("Completed") == len(FLOWS)
-        assert f"http://127.0.0.1:{prefect}" in told
-        api = f"http://127.0.0.1:{prefect}/api"
-        names = {f"{d['name']}" for d in httpx.post(f"{api}/deployments/filter", json={}).json()}
-        assert names == {name.replace("_", "-") for name in FLOWS} | {"retention", "reconcile-history"}
-        deadline = time.monotonic() + 60
-        scheduled: list[str] = []
-        while (len(scheduled) <= len(FLOWS) or not changed(sandbox)) and time.monotonic() < deadline:
-            runs = httpx.post(f"{api}/flow_runs/filter", json={"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}).json()
-            scheduled = sorted({r["deployment_id"] for r in runs if r["auto_scheduled"]})
-            time.sleep(0.5)
-        assert len(scheduled) == len(FLOWS) + 1, "each schedule produces runs"
+def every_schedule_produces_runs(quick: QuickStart) -> None:
+    names = {d["name"] for d in quick.ask("POST", "/deployments/filter", {})}
+    assert names == {name.replace("_", "-") for name in FLOWS} | {"retention", "reconcile-history"}
+    deadline = time.monotonic() + 60
+    scheduled: set[str] = set()
+    while len(scheduled) <= len(FLOWS):
+        assert time.monotonic() < deadline, scheduled
+        runs = quick.ask("POST", "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}})
+        scheduled = {run["deployment_id"] for run in runs if run["auto_scheduled"]}
+        time.sleep(0.5)
 
-        assert changed(sandbox), "the sandbox is ticked"
-        deadline = time.monotonic() + 90
-        while not re.search(r'loaded_seconds_count{process="users_to_hr"} [1-9]', httpx.get(f"http://127.0.0.1:{receiver}/metrics").text):
-            assert time.monotonic() < deadline, "a change reaches HR by webhook, event, trigger and run"
-            time.sleep(0.5)
-        left = at_work_without_a_process(api, "users_from_hr")
-        process.send_signal(signal.SIGTERM)
-        assert "stopped" in read_until(process, "stopped")
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-    time.sleep(0.5)
-    assert not listening(prefect)
-    assert not listening(sandbox)
-    assert not listening(receiver)
-    assert mentioning(str(home)) == []
 
-    again = start(home, prefect, sandbox, "--receiver-port", str(receiver))
-    try:
-        read_until(again, "running job_roles_from_hr")
-        state = httpx.get(f"{api}/flow_runs/{left}").json()["state"]["name"]
-        assert state == "Crashed", "users_from_hr, which ran before, did not wait for its slot"
-        again.send_signal(signal.SIGTERM)
-        assert "stopped" in read_until(again, "stopped")
-        assert again.wait(timeout=30) == 0
-    finally:
-        again.kill()
+def a_change_reaches_hr(quick: QuickStart) -> None:
+    """By webhook, event, trigger and run."""
+    deadline = time.monotonic() + 90
+    while not re.search(r'loaded_seconds_count{process="users_to_hr"} [1-9]', httpx.get(f"http://127.0.0.1:{quick.receiver}/metrics").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert changed(quick.sandbox), "the sandbox is ticked"
+
+
+def other_accounts_can_do_nothing(quick: QuickStart) -> None:
+    if os.geteuid():
+        return
+    command = [sys.executable, "-m", "tests.another_account", str(quick.home), str(quick.prefect), str(quick.receiver)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_up_runs_everything_survives_a_kill_and_stops_without_a_trace(quick: QuickStart) -> None:
+    quick.start()
+    told = quick.up()
+    assert "invented people" in told
+    assert told.count("Completed") == len(FLOWS)
+    assert f"http://127.0.0.1:{quick.prefect}" in told
+    assert quick.login.partition(":")[2] not in told, "a secret is never printed"
+    every_schedule_produces_runs(quick)
+    a_change_reaches_hr(quick)
+    left = at_work_without_a_process(quick, "users_from_hr")
+    quick.kill()
+    assert mentioning(str(quick.home)) == []
+
+    quick.tick_seconds = 3600
+    quick.start()
+    completes(quick)
+    assert quick.ask("GET", f"/flow_runs/{left}")["state"]["name"] == "Crashed"
+    nothing_is_held(quick)
+    other_accounts_can_do_nothing(quick)
+    assert quick.interrupt(signal.SIGTERM) == 0
+    assert "stopped" in quick.told
+    for port in (quick.prefect, quick.sandbox, quick.receiver):
+        assert not listening(port)
+    assert mentioning(str(quick.home)) == []
     today = datetime.now(ZoneInfo("Europe/London")).date()
-    told_of_people = [line for line in compare(str(home / "sandbox.db"), str(home / "hr.db"), today) if "award" not in line]
-    assert told_of_people == [], "it has gone on from the state on disk"
+    assert compare(str(quick.home / "sandbox.db"), str(quick.home / "hr.db"), today) == [], "it has gone on from the state on disk"
 
 
 def test_a_busy_port_is_named(tmp_path: Path) -> None:
@@ -162,8 +132,8 @@ def test_a_busy_port_is_named(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = start(tmp_path, port, free_port())
-        told, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+        quick = QuickStart(tmp_path, prefect=port)
+        quick.start()
+        told = quick.until("--prefect-port", 60)
+        assert quick.process.wait(timeout=30) == 1
     assert f"Port {port}, which Prefect needs, is in use" in told
-    assert "--prefect-port" in told

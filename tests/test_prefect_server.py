@@ -1,0 +1,147 @@
+"""Prefect under ``hrsync up``: who may speak to its server, what it keeps, whom it tells, and that it does not fail under load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from connectors.settings import Settings
+from flows.prefect_environment import AUTHENTICATION, LOGIN, RUNS_DAYS, environment, login
+from flows.running import in_running_server, noted
+
+from .conftest import free_port
+
+ASKS = """
+import json
+from prefect.settings import get_current_settings
+s = get_current_settings()
+print(json.dumps({
+    "asks": s.server.api.auth_string and s.server.api.auth_string.get_secret_value(),
+    "sends": s.api.auth_string and s.api.auth_string.get_secret_value(),
+    "origins": s.server.api.cors_allowed_origins,
+    "vacuum": sorted(s.server.services.db_vacuum.enabled_vacuum_types),
+    "runs": s.server.services.db_vacuum.retention_period.days,
+    "events": s.server.services.event_persister.enabled,
+    "analytics": s.server.analytics_enabled,
+}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("PREFECT_", "HRSYNC_"))]:
+        monkeypatch.delenv(name)
+
+
+def as_prefect_reads(home: Path) -> dict[str, object]:
+    found = environment(Settings(home=home), 4321)  # type: ignore[call-arg]
+    done = subprocess.run([sys.executable, "-c", ASKS], env=found, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_prefect_reads_what_the_environment_says(tmp_path: Path) -> None:
+    """It refuses some spellings and ignores others in silence."""
+    found = as_prefect_reads(tmp_path)
+    assert found == {
+        "asks": login(tmp_path),
+        "sends": login(tmp_path),
+        "origins": "http://127.0.0.1:4321,http://localhost:4321",
+        "vacuum": ["events", "flow_runs", "orphans"],
+        "runs": RUNS_DAYS,
+        "events": False,
+        "analytics": False,
+    }
+
+
+def test_the_login_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    made = login(tmp_path)
+    assert login(tmp_path) == made
+    assert made.startswith("hrsync:")
+    assert len(made) > 30
+    assert (tmp_path / LOGIN).stat().st_mode & 0o777 == 0o600
+    (tmp_path / LOGIN).write_text("")
+    assert ":" in login(tmp_path), "one that was cut off is made anew"
+
+
+def test_a_login_of_the_environment_counts_and_an_empty_one_means_that_none_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(AUTHENTICATION[0], "me:mine")
+    found = as_prefect_reads(tmp_path)
+    assert (found["asks"], found["sends"]) == ("me:mine", "me:mine")
+    monkeypatch.setenv(AUTHENTICATION[0], "")
+    found = as_prefect_reads(tmp_path)
+    assert (found["asks"], found["sends"]) == (None, None)
+
+
+def test_what_is_said_of_retention_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD", str(7 * 86_400))
+    assert as_prefect_reads(tmp_path)["runs"] == 7
+
+
+def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    found = environment(Settings(home=tmp_path), 4321)  # type: ignore[call-arg]
+    with noted(tmp_path, found):
+        note = tmp_path / "up.json"
+        assert note.stat().st_mode & 0o777 == 0o600
+        assert json.loads(note.read_text())["PREFECT_API_AUTH_STRING"] == login(tmp_path)
+        # Nobody holds the home folder: whoever left the note is not at work.
+        with in_running_server(Settings(home=tmp_path)):  # type: ignore[call-arg]
+            from prefect.settings import PREFECT_API_URL
+
+            assert PREFECT_API_URL.value() != "http://127.0.0.1:4321/api"
+    assert not note.exists()
+
+
+@pytest.mark.prefect
+def test_many_who_write_to_prefects_database_at_once_all_get_through(tmp_path: Path) -> None:
+    """A transaction of Prefect's that reads and then writes failed at once, with 503, when another one had written meanwhile."""
+    port, env = free_port(), environment(Settings(home=tmp_path), 0)  # type: ignore[call-arg]
+    command = [sys.executable, "-m", "flows.prefect_server", "--host", "127.0.0.1", "--port", str(port)]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        found = written_at_once(f"http://127.0.0.1:{port}/api", login(tmp_path), seconds=4)
+    finally:
+        process.terminate()
+        process.wait()
+    assert set(found) <= {200, 201, 204}, found
+    assert sum(found.values()) > 40, found
+
+
+def written_at_once(api: str, known: str, seconds: float) -> Counter[int]:
+    """The answers to several writers that go on for some seconds."""
+    name, _, password = known.partition(":")
+    client = httpx.Client(base_url=api, auth=(name, password), timeout=60)
+    for _ in range(300):
+        try:
+            if client.get("/health").is_success:
+                break
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    flow = client.post("/flows/", json={"name": "busy"}).json()["id"]
+    run = client.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "PENDING"}}).json()["id"]
+    end = time.monotonic() + seconds
+
+    def write(number: int) -> Counter[int]:
+        found: Counter[int] = Counter()
+        while time.monotonic() < end:
+            if number % 2:
+                answer = client.patch(f"/flow_runs/{run}/labels", json={"n": str(time.monotonic())})
+            else:
+                answer = client.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "RUNNING"}, "force": True})
+            found[answer.status_code] += 1
+        return found
+
+    with ThreadPoolExecutor(6) as threads:
+        return sum(threads.map(write, range(6)), Counter())
