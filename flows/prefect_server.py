@@ -1,4 +1,4 @@
-"""``python -m flows.prefect_server``: Prefect's server as it is, kept from two faults that it has on SQLite.
+"""``python -m flows.prefect_server``: Prefect's server as it is, kept from two faults that it has on SQLite and from telling others.
 
 "database is locked": a transaction that reads first and writes then fails at once when another one has written meanwhile, however
 long it might have waited. So each transaction that Prefect begins takes SQLite's write lock at its beginning, and waits for it. What
@@ -7,6 +7,9 @@ only reads begins none.
 Standing still for a minute: its event loop finalises a cursor, and for that waits for the cursor's connection, which waits for the
 database's lock, which a coroutine holds that the loop does not come to run. So garbage is collected in a thread of its own, which may
 wait while the loop goes on; and nobody waits for the lock longer than a few seconds: Prefect's clients and services try again.
+
+Its pages speak to a service that counts their use, whatever Prefect is told of that, and a Markdown artifact may name a picture anywhere.
+So they may load nothing but from here.
 
 Seen with Prefect 3.8.8, aiosqlite 0.22, Python 3.11. PostgreSQL has no such lock.
 """
@@ -19,15 +22,21 @@ import runpy
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import sqlalchemy as sa
+from fastapi import FastAPI, Request, Response
+from prefect.server.api import server
 from prefect.server.database.configurations import AioSqliteConfiguration
 
 LOCK_SECONDS = 4
 """So long a statement waits for SQLite's lock; Prefect sets a minute when it connects."""
 PAUSE = 2.0
 """Seconds between two collections of what is young; everything is looked at each thirtieth time."""
+HERE = "http://127.0.0.1:* ws://127.0.0.1:* http://localhost:* ws://localhost:*"
+POLICY = f"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' {HERE}; frame-ancestors 'none'"
+"""What the pages may load and speak to (Content-Security-Policy)."""
 
 
 def _collect() -> None:
@@ -51,9 +60,27 @@ def _lock_at_the_beginning() -> None:
     AioSqliteConfiguration.begin_transaction = begin_transaction  # type: ignore[method-assign]
 
 
+def _speak_to_nobody_else() -> None:
+    as_it_is = server.create_ui_app
+
+    def create_ui_app(ephemeral: bool) -> FastAPI:
+        app = as_it_is(ephemeral)
+
+        @app.middleware("http")
+        async def with_policy(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+            response = await call_next(request)
+            response.headers["Content-Security-Policy"] = POLICY
+            return response
+
+        return app
+
+    server.create_ui_app = create_ui_app
+
+
 if __name__ == "__main__":
     sa.event.listen(sa.pool.Pool, "checkout", _impatient)
     _lock_at_the_beginning()
+    _speak_to_nobody_else()
     gc.disable()
     threading.Thread(target=_collect, daemon=True, name="garbage").start()
     sys.argv = ["prefect", "server", "start", *sys.argv[1:]]

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -102,46 +104,61 @@ def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(tm
     assert not note.exists()
 
 
-@pytest.mark.prefect
-def test_many_who_write_to_prefects_database_at_once_all_get_through(tmp_path: Path) -> None:
-    """A transaction of Prefect's that reads and then writes failed at once, with 503, when another one had written meanwhile."""
-    port, env = free_port(), environment(Settings(home=tmp_path), 0)  # type: ignore[call-arg]
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A server as ``hrsync up`` starts it, and its owner."""
+    home, port = tmp_path_factory.mktemp("home"), free_port()
     command = [sys.executable, "-m", "flows.prefect_server", "--host", "127.0.0.1", "--port", str(port)]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-    try:
-        found = written_at_once(f"http://127.0.0.1:{port}/api", login(tmp_path), seconds=4)
-    finally:
-        process.terminate()
-        process.wait()
-    assert set(found) <= {200, 201, 204}, found
-    assert sum(found.values()) > 40, found
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment(Settings(home=home), port), stdout=log, stderr=log)  # type: ignore[call-arg]
+    name, _, password = login(home).partition(":")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(name, password), timeout=60) as client:
+        for _ in range(300):
+            with suppress(httpx.HTTPError):
+                if client.get("/health").is_success:
+                    break
+            time.sleep(0.2)
+        yield client
+    process.terminate()
+    process.wait()
 
 
-def written_at_once(api: str, known: str, seconds: float) -> Counter[int]:
-    """The answers to several writers that go on for some seconds."""
-    name, _, password = known.partition(":")
-    client = httpx.Client(base_url=api, auth=(name, password), timeout=60)
-    for _ in range(300):
-        try:
-            if client.get("/health").is_success:
-                break
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.2)
-    flow = client.post("/flows/", json={"name": "busy"}).json()["id"]
-    run = client.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "PENDING"}}).json()["id"]
-    end = time.monotonic() + seconds
+@pytest.mark.prefect
+def test_its_pages_load_nothing_from_elsewhere(api: httpx.Client) -> None:
+    page = httpx.get(str(api.base_url).replace("/api", "/v2/"), follow_redirects=True)
+    policy = page.headers["content-security-policy"]
+    assert "<div" in page.text
+    assert policy.startswith("default-src 'self'")
+    assert "https:" not in policy
+
+
+@pytest.mark.prefect
+def test_no_page_of_another_site_may_speak_to_it(api: httpx.Client) -> None:
+    asks = {"Access-Control-Request-Method": "POST"}
+    other = api.options("/flows/filter", headers={**asks, "Origin": "http://elsewhere.example"})
+    own = str(api.base_url).removesuffix("/api/")
+    assert "access-control-allow-origin" not in other.headers
+    assert api.options("/flows/filter", headers={**asks, "Origin": own}).headers["access-control-allow-origin"] == own
+
+
+@pytest.mark.prefect
+def test_many_who_write_to_its_database_at_once_all_get_through(api: httpx.Client) -> None:
+    """A transaction of Prefect's that reads and then writes failed at once, with 503, when another one had written meanwhile."""
+    flow = api.post("/flows/", json={"name": "busy"}).json()["id"]
+    run = api.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "PENDING"}}).json()["id"]
+    end = time.monotonic() + 4
 
     def write(number: int) -> Counter[int]:
         found: Counter[int] = Counter()
         while time.monotonic() < end:
             if number % 2:
-                answer = client.patch(f"/flow_runs/{run}/labels", json={"n": str(time.monotonic())})
+                answer = api.patch(f"/flow_runs/{run}/labels", json={"n": str(time.monotonic())})
             else:
-                answer = client.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "RUNNING"}, "force": True})
+                answer = api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "RUNNING"}, "force": True})
             found[answer.status_code] += 1
         return found
 
     with ThreadPoolExecutor(6) as threads:
-        return sum(threads.map(write, range(6)), Counter())
+        found = sum(threads.map(write, range(6)), Counter())
+    assert set(found) <= {200, 201, 204}, found
+    assert sum(found.values()) > 40, found
