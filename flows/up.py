@@ -34,7 +34,7 @@ from tasks.connections import hr_system
 from .catalogue import FLOWS, WAVES
 from .children import Children, NotStarted
 from .first_runs import First, through_the_worker
-from .orphans import crash_orphans
+from .orphans import crash_abandoned, crash_orphans
 from .prefect_environment import AUTHENTICATION, LOGIN, environment
 from .running import SANDBOX_KEY, noted, server
 from .subscriptions import subscriptions
@@ -177,7 +177,7 @@ class QuickStart:
     def _deploy(self) -> None:
         self._say("creating the work pool and the deployments")
         _make_pool()
-        if orphans := crash_orphans(POOL):
+        if orphans := crash_orphans(POOL) + crash_abandoned():
             self._say(f"marked {orphans} run{'s' if orphans > 1 else ''} as Crashed: the last stop interrupted them")
         register()
         self._once("--no-prompt", "deploy", "--all", log="deploy.log")
