@@ -5,11 +5,10 @@ What a delivery says is a hint; the run that it leads to reads the record. Whoev
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -33,6 +32,7 @@ from connectors.webhooks import Arrival, Delivery, Forged, Unreadable, Watch, di
 from reconciliation.errors import HrsyncError, Misconfigured, StoreFailed
 
 from .announce import Announcer, Tell, pace, tell
+from .journal import Journal
 from .subscriptions import FLOW_OF, Subscriptions, subscriptions
 from .webhook_metrics import Metrics
 
@@ -49,47 +49,6 @@ ANSWERS = {
 Subscription = Annotated[str, Path(description="A module of accessplanit in lower case, such as user, or bamboohr.")]
 Key = Annotated[str, Path(description="The record's ID.")]
 log = logging.getLogger("hrsync.receiver")
-
-
-class Journal:
-    """Writes arrivals to the store, all that wait in one transaction, before any of them is acknowledged."""
-
-    def __init__(self, store: SyncStore, concerned: Mapping[tuple[str, str], Sequence[str]]) -> None:
-        self._store, self._concerned = store, concerned
-        self._waiting: list[tuple[Arrival, asyncio.Future[bool]]] = []
-        self._came = asyncio.Event()
-
-    async def write(self, arrival: Arrival) -> bool:
-        """Returns when it is written down: whether it is new.
-
-        Raises:
-            StoreFailed: it is not.
-        """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arrival, done))
-        self._came.set()
-        return await done
-
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            await self._came.wait()
-            self._came.clear()
-            batch, self._waiting = self._waiting, []
-            try:
-                new = await run_sync(self._store.accept, [arrival for arrival, _ in batch], self._concerned, datetime.now(UTC))
-            except Exception as error:
-                # Whatever it is: none of them is acknowledged, and the next ones may fare better.
-                failed = error if isinstance(error, StoreFailed) else StoreFailed(f"An unforeseen {type(error).__name__}", "")
-                log.warning("deliveries could not be written down: %s", failed.what)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(failed)
-                continue
-            for (_, done), answer in zip(batch, new, strict=True):
-                # Who has gone away meanwhile needs no answer.
-                if not done.done():
-                    done.set_result(answer)
 
 
 class TooMuch(Exception):
