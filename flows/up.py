@@ -151,7 +151,8 @@ def _up(settings: Settings, plan: Plan, out: Console, home: Path) -> bool:
         tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
         where.add_row("accessplanit", f"{tenant} ({'sandbox: invented people' if stand_in else 'your tenant'})")
         where.add_row("HR", target.name)
-        told = f"http://127.0.0.1:{plan.receiver_port}/webhooks/…, counts at /metrics"
+        shown = "counts at /metrics" if settings.webhooks.open_pages else "counts at /metrics with the secret (or __OPEN_PAGES=true)"
+        told = f"http://127.0.0.1:{plan.receiver_port}/webhooks/…, {shown}"
         where.add_row("webhooks", told if receiving else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set")
         where.add_row("logs", str(children.logs))
         out.print(where)

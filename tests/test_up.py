@@ -48,7 +48,7 @@ def start(home: Path, prefect: int, sandbox: int, *more: str) -> subprocess.Pope
     ]
     return subprocess.Popen(
         command,
-        env={**env, "HRSYNC_HOME": str(home), "COLUMNS": "200"},
+        env={**env, "HRSYNC_HOME": str(home), "HRSYNC_WEBHOOKS__OPEN_PAGES": "true", "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -114,6 +114,7 @@ def test_up_runs_everything_and_stops_without_a_trace(tmp_path: Path) -> None:
         assert "invented people" in told
         assert told.count("Completed") == len(FLOWS)
         assert f"http://127.0.0.1:{prefect}" in told
+        assert f"http://127.0.0.1:{receiver}/webhooks/…, counts at /metrics" in told
         api = f"http://127.0.0.1:{prefect}/api"
         names = {f"{d['name']}" for d in httpx.post(f"{api}/deployments/filter", json={}).json()}
         assert names == {name.replace("_", "-") for name in FLOWS} | {"retention", "reconcile-history"}
