@@ -7,28 +7,43 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
 
 from .accessplanit.dialect import Dialect
 from .hr import connectors
+from .webhooks import Proof
 
 PREFIX = "HRSYNC_"
 
 
-class AccessplanitSettings(BaseModel):
-    """Where the tenant is and who we are there: an API key, or the name and password of a service user."""
+class Account(BaseModel):
+    """Settings with a user name and a password: both, or neither."""
 
-    model_config = ConfigDict(extra="forbid")
+    # What was given may be a password.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    username: str | None = None
+    password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.username) != bool(self.password):
+            there, missing = ("username", "password") if self.username else ("password", "username")
+            raise PydanticCustomError("half", f"has a {there} without a {missing}: set both or neither")
+        return self
+
+
+class AccessplanitSettings(Account):
+    """Where the tenant is and who we are there: an API key, or the name and password of a service user."""
 
     base_url: str | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
     api_key: SecretStr | None = None
-    username: str | None = None
-    password: SecretStr | None = None
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(6, ge=0, description="retries of one request")
     backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles")
@@ -45,21 +60,24 @@ class DatabaseSettings(BaseModel):
     url: SecretStr | None = None
 
 
-class WebhookSettings(BaseModel):
-    """How deliveries of webhooks are known to be genuine, and how they are gathered. All that is set must hold."""
+class WebhookSettings(Account):
+    """How deliveries of webhooks are known to be genuine, and how they are gathered. All that is set must hold.
 
-    model_config = ConfigDict(extra="forbid")
+    The user name and the password are those of basic authentication.
+    """
 
     secret: SecretStr | None = Field(None, description="what the secret header must hold")
     secret_header: str = "X-Webhook-Secret"  # noqa: S105
-    username: str | None = Field(None, description="of basic authentication")
-    password: SecretStr | None = None
-    signing_key: SecretStr | None = Field(None, description="a gateway signs '<timestamp>.<body>' with it: HMAC-SHA256, hexadecimal")
+    signing_key: SecretStr | None = Field(None, description="a gateway signs deliveries with it: docs/webhooks.md says what")
     signature_header: str = "X-Webhook-Signature"
     timestamp_header: str = Field("X-Webhook-Timestamp", description="seconds since 1970")
     tolerance_seconds: float = Field(300.0, gt=0, description="so far a signature's time may be from ours")
     id_header: str = Field("X-Webhook-Id", description="where the sender gives each delivery an ID of its own")
     max_bytes: int = Field(262_144, ge=1, description="of one body")
+    header_seconds: float = Field(5.0, gt=0, description="within these the headers of a request must be complete")
+    body_seconds: float = Field(10.0, gt=0, description="within these its body must be complete")
+    connections: int = Field(500, ge=1, description="at a time; one more takes the place of the one that has waited longest")
+    open_pages: bool = Field(False, description="whether /metrics and /openapi.json answer strangers")
     rate: str = Field("60000/minute", description="requests from one address, as 100/second")
     window_seconds: float = Field(2.0, ge=1, description="so long deliveries are gathered before a run is started")
     burst: int = Field(200, ge=1, description="while more records than this wait, they are gathered for longer")
@@ -67,9 +85,14 @@ class WebhookSettings(BaseModel):
     watch_seconds: float = Field(5.0, gt=0, description="so often an inbox of files is looked at")
 
     @property
+    def proof(self) -> Proof:
+        """What the headers of a request must hold."""
+        return Proof(self.secret_header, self.secret, self.username, self.password)
+
+    @property
     def guarded(self) -> bool:
         """Whether there is anything by which a genuine delivery is known."""
-        return bool(self.secret or (self.username and self.password) or self.signing_key)
+        return self.proof.asked or bool(self.signing_key)
 
 
 class HistorySettings(BaseModel):

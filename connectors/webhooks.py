@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -14,15 +15,20 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True)
 class Delivery:
-    """A request as it came. key: what the path says after the subscription. headers: by lower-case name. at: when, UTC."""
+    """A request as it came."""
 
     subscription: str
     method: str
+    target: bytes
+    """The path with its query string, as they were sent."""
     key: str | None
+    """What the path says after the subscription."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    """By lower-case name; each character of a value is one byte of what was sent (Latin-1)."""
     body: bytes
     at: datetime
+    """When it came, UTC."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +89,61 @@ class Watch(Protocol):
         """Ends what it has opened."""
 
 
-def equal(given: str | None, secret: SecretStr) -> bool:
-    """Whether these are the same, in a time that does not tell how much of it is."""
-    return hmac.compare_digest((given or "").encode("utf-8", "surrogateescape"), secret.get_secret_value().encode())
+@dataclass(frozen=True)
+class Proof:
+    """What the headers of a request must hold: a secret, basic authentication, or both. This is where they are read."""
+
+    header: str
+    secret: SecretStr | None
+    username: str | None
+    password: SecretStr | None
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything that must hold."""
+        return bool(self.secret or self.password)
+
+    def wanting(self, headers: Mapping[str, str]) -> list[str]:
+        """What does not hold, of ``secret`` and ``credentials``. headers: as those of a :class:`Delivery`."""
+        wrong = []
+        if self.secret and not equal(_sent(headers, self.header.lower()), self.secret.get_secret_value()):
+            wrong.append("secret")
+        if self.password:
+            name, password = basic(_sent(headers, "authorization")) or (b"", b"")
+            # Both are compared, so that the time tells of neither.
+            if not all([equal(name, self.username or ""), equal(password, self.password.get_secret_value())]):
+                wrong.append("credentials")
+        return wrong
+
+
+def _sent(headers: Mapping[str, str], name: str) -> bytes:
+    """A header's value as it was sent; empty if there is none."""
+    return headers.get(name, "").encode("latin-1", "replace")
+
+
+def basic(header: bytes) -> tuple[bytes, bytes] | None:
+    """The user name and the password of an ``Authorization`` header; ``None`` if it is not well-formed basic authentication."""
+    scheme, _, encoded = header.partition(b" ")
+    try:
+        name, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
+    except ValueError:
+        return None
+    return (name, password) if scheme.lower() == b"basic" and colon else None
+
+
+def equal(given: bytes, text: str) -> bool:
+    """Whether this is a text as UTF-8 or as Latin-1, in a time that does not tell how much of it is."""
+    utf8 = text.encode("utf-8", "surrogateescape")
+    latin = text.encode("latin-1") if all(ord(letter) < 256 for letter in text) else utf8
+    same = hmac.compare_digest(given, utf8), hmac.compare_digest(given, latin)
+    return any(same)
 
 
 def signed(given: str | None, key: SecretStr, message: bytes) -> bool:
     """Whether ``given`` is the HMAC-SHA256 of a message, hexadecimal, with or without ``sha256=`` before it."""
     right = hmac.new(key.get_secret_value().encode(), message, hashlib.sha256).hexdigest()
-    return equal((given or "").strip().removeprefix("sha256=").lower(), SecretStr(right))
+    said = (given or "").strip().removeprefix("sha256=").lower()
+    return hmac.compare_digest(said.encode("utf-8", "surrogateescape"), right.encode())
 
 
 def timely(stamp: str | None, at: datetime, tolerance: timedelta) -> bool:

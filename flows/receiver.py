@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,9 +17,8 @@ from typing import Annotated, Any
 import anyio
 import uvicorn
 from anyio.to_thread import run_sync
-from fastapi import FastAPI, Path, Request, Security
+from fastapi import FastAPI, Path, Request
 from fastapi.responses import JSONResponse, Response
-from fastapi.security import APIKeyHeader, HTTPBasic
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -33,6 +32,8 @@ from connectors.webhooks import Arrival, Delivery, Forged, Unreadable, Watch, di
 from reconciliation.errors import HrsyncError, Misconfigured, StoreFailed
 
 from .announce import Announcer, Tell, pace, tell
+from .journal import Journal
+from .receiver_protocol import affordable, limited
 from .subscriptions import FLOW_OF, Subscriptions, subscriptions
 from .webhook_metrics import Metrics
 
@@ -41,6 +42,7 @@ ANSWERS = {
     202: "Written down: a run will read the record. Or it has come before, and nothing more is needed.",
     401: "The delivery cannot be shown to be genuine.",
     404: "There is no such subscription.",
+    408: "The body has not come in time.",
     413: "The body is too large.",
     422: "The delivery names no record.",
     429: "Too many requests from this address; Retry-After says when to come again.",
@@ -48,48 +50,19 @@ ANSWERS = {
 }
 Subscription = Annotated[str, Path(description="A module of accessplanit in lower case, such as user, or bamboohr.")]
 Key = Annotated[str, Path(description="The record's ID.")]
+CLOSED = "This page is for those who know the secret, or for all with HRSYNC_WEBHOOKS__OPEN_PAGES=true."
+STRANGER = {"WWW-Authenticate": 'Basic realm="webhooks"'}
 log = logging.getLogger("hrsync.receiver")
 
 
-class Journal:
-    """Writes arrivals to the store, all that wait in one transaction, before any of them is acknowledged."""
+def _headers(request: Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
 
-    def __init__(self, store: SyncStore, concerned: Mapping[tuple[str, str], Sequence[str]]) -> None:
-        self._store, self._concerned = store, concerned
-        self._waiting: list[tuple[Arrival, asyncio.Future[bool]]] = []
-        self._came = asyncio.Event()
 
-    async def write(self, arrival: Arrival) -> bool:
-        """Returns when it is written down: whether it is new.
-
-        Raises:
-            StoreFailed: it is not.
-        """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arrival, done))
-        self._came.set()
-        return await done
-
-    async def run(self) -> None:
-        """For ever."""
-        while True:
-            await self._came.wait()
-            self._came.clear()
-            batch, self._waiting = self._waiting, []
-            try:
-                new = await run_sync(self._store.accept, [arrival for arrival, _ in batch], self._concerned, datetime.now(UTC))
-            except Exception as error:
-                # Whatever it is: none of them is acknowledged, and the next ones may fare better.
-                failed = error if isinstance(error, StoreFailed) else StoreFailed(f"An unforeseen {type(error).__name__}", "")
-                log.warning("deliveries could not be written down: %s", failed.what)
-                for _, done in batch:
-                    if not done.done():
-                        done.set_exception(failed)
-                continue
-            for (_, done), answer in zip(batch, new, strict=True):
-                # Who has gone away meanwhile needs no answer.
-                if not done.done():
-                    done.set_result(answer)
+def _target(request: Request) -> bytes:
+    """The path with its query string, as they were sent."""
+    path, query = request.scope["raw_path"], request.scope["query_string"]
+    return bytes(path + b"?" + query if query else path)
 
 
 class TooMuch(Exception):
@@ -108,10 +81,8 @@ class Receiver:
     async def receive(self, request: Request, subscription: str, key: str | None) -> Response:
         """The answer to one delivery."""
         began = time.perf_counter()
-        address = request.client.host if request.client else ""
-        if not self._limiter.hit(self._rate, address):
-            wait = self._limiter.get_window_stats(self._rate, address).reset_time - time.time()
-            return self._refused(429, "rate", {"Retry-After": str(max(1, math.ceil(wait)))})
+        if (limited := self._too_often(request)) is not None:
+            return limited
         name = subscription.lower()
         sender = self.known.senders.get(name)
         if sender is None:
@@ -120,16 +91,19 @@ class Receiver:
             body = await self._body(request)
         except TooMuch:
             return self._refused(413, "size", {"Connection": "close"})
+        except TimeoutError:
+            return self._refused(408, "slow", {"Connection": "close"})
         except ClientDisconnect:
             return self._refused(422, "content")
-        headers = {k.lower(): v for k, v in request.headers.items()}
-        delivery = Delivery(name, request.method, key, dict(request.query_params), headers, body, datetime.now(UTC))
+        delivery = Delivery(
+            name, request.method, _target(request), key, dict(request.query_params), _headers(request), body, datetime.now(UTC)
+        )
         try:
             sender.verify(delivery)
             arrival = sender.read(delivery)
             new = await self.journal.write(arrival)
         except Forged as forged:
-            return self._refused(401, forged.reason, {"WWW-Authenticate": 'Basic realm="webhooks"'})
+            return self._refused(401, forged.reason, STRANGER)
         except Unreadable as unreadable:
             return self._refused(422, "content", detail=str(unreadable))
         except StoreFailed:
@@ -140,18 +114,37 @@ class Receiver:
         self.metrics.acknowledged.observe(time.perf_counter() - began)
         return JSONResponse({"status": "accepted" if new else "duplicate", "records": len(arrival.records)}, 202)
 
+    def page(self, request: Request) -> Response | None:
+        """The refusal of a page that is not for everybody; ``None`` if the caller may see it."""
+        if self.settings.open_pages:
+            return None
+        if (limited := self._too_often(request)) is not None:
+            return limited
+        proof = self.settings.proof
+        wrong = proof.wanting(_headers(request)) if proof.asked else ["closed"]
+        return self._refused(401, wrong[0], STRANGER, CLOSED) if wrong else None
+
+    def _too_often(self, request: Request) -> Response | None:
+        address = request.client.host if request.client else ""
+        if self._limiter.hit(self._rate, address):
+            return None
+        wait = self._limiter.get_window_stats(self._rate, address).reset_time - time.time()
+        return self._refused(429, "rate", {"Retry-After": str(max(1, math.ceil(wait)))})
+
     async def _body(self, request: Request) -> bytes:
         """Raises:
         TooMuch: as soon as that is known.
+        TimeoutError: it is not complete in time.
         """
         said = request.headers.get("content-length", "0")
         if said.isdecimal() and (len(said) > 15 or int(said) > self.settings.max_bytes):
             raise TooMuch
         found = bytearray()
-        async for part in request.stream():
-            found += part
-            if len(found) > self.settings.max_bytes:
-                raise TooMuch
+        async with asyncio.timeout(self.settings.body_seconds):
+            async for part in request.stream():
+                found += part
+                if len(found) > self.settings.max_bytes:
+                    raise TooMuch
         return bytes(found)
 
     def _refused(self, status: int, reason: str, headers: dict[str, str] | None = None, detail: str | None = None) -> Response:
@@ -195,22 +188,37 @@ def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI
         for watch in known.watches.values():
             watch.close()
 
-    app = FastAPI(title="hrsync webhooks", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    # Who sends is not judged by these: they are here so that the document says what to send.
-    proofs = (
-        Security(APIKeyHeader(name=hooks.secret_header, auto_error=False, scheme_name="secret")),
-        Security(HTTPBasic(auto_error=False, scheme_name="basic")),
-    )
-    extra: dict[str, Any] = {
-        "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"ID": {"type": "string"}}}}}}
-    }
+    app = FastAPI(title="hrsync webhooks", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    _deliveries(app, receiver, hooks)
+    _pages(app, receiver)
+    # Who sends is judged by the senders; this says in the document what to send.
+    app.openapi()["components"] = {"securitySchemes": schemes(hooks)}
+    return app
 
+
+def schemes(hooks: WebhookSettings) -> dict[str, Any]:
+    """What a delivery must carry, as OpenAPI says it."""
+    found: dict[str, Any] = {}
+    if hooks.secret:
+        found["secret"] = {"type": "apiKey", "in": "header", "name": hooks.secret_header}
+    if hooks.password:
+        found["basic"] = {"type": "http", "scheme": "basic"}
+    if hooks.signing_key:
+        found["signature"] = {"type": "apiKey", "in": "header", "name": hooks.signature_header}
+    return found
+
+
+def _deliveries(app: FastAPI, receiver: Receiver, hooks: WebhookSettings) -> None:
     async def deliver(request: Request, subscription: Subscription) -> Response:
         return await receiver.receive(request, subscription, None)
 
     async def deliver_key(request: Request, subscription: Subscription, key: Key) -> Response:
         return await receiver.receive(request, subscription, key)
 
+    extra: dict[str, Any] = {
+        "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"ID": {"type": "string"}}}}}},
+        "security": [{name: [] for name in schemes(hooks)}],
+    }
     for method in METHODS:
         for path, endpoint in (("/webhooks/{subscription}", deliver), ("/webhooks/{subscription}/{key:path}", deliver_key)):
             app.add_api_route(
@@ -221,19 +229,56 @@ def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI
                 summary=f"A record was {'deleted' if method == 'DELETE' else 'created or updated'}",
                 operation_id=f"{method.lower()}_{endpoint.__name__}",
                 responses={status: {"description": text} for status, text in ANSWERS.items()},
-                dependencies=list(proofs),
                 openapi_extra=extra,
             )
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    async def metrics_page() -> Response:
-        return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+def _pages(app: FastAPI, receiver: Receiver) -> None:
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, 401: {"description": CLOSED}})
+    async def metrics_page(request: Request) -> Response:
+        found = generate_latest(receiver.metrics.registry)
+        return receiver.page(request) or Response(found, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document(request: Request) -> Response:
+        return receiver.page(request) or JSONResponse(app.openapi())
 
     @app.get("/health")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    return app
+
+def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str, Any]:
+    """What uvicorn is to be given.
+
+    Raises:
+        Misconfigured: there is no secret.
+    """
+    hooks = settings.webhooks
+    return {
+        "app": make_app(settings, store, tell),
+        "http": limited(hooks),
+        "ws": "none",
+        # So few are accepted at a time that the headers of each are read before many others can take its place.
+        "backlog": max(1, hooks.connections // 4),
+        "lifespan": "on",
+        # No access log: a path may hold the ID of a person.
+        "access_log": False,
+        "server_header": False,
+    }
+
+
+def _within_limits(settings: Settings) -> Settings:
+    """These settings with so many connections as this process can have."""
+    hooks = settings.webhooks
+    connections = affordable(hooks.connections)
+    if connections < hooks.connections:
+        log.warning(
+            "this process may open so few files that the receiver has %d connections, not %d; raise the limit (ulimit -n)",
+            connections,
+            hooks.connections,
+        )
+    return settings.model_copy(update={"webhooks": hooks.model_copy(update={"connections": connections})})
 
 
 def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> None:
@@ -245,9 +290,9 @@ def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> 
     if not prefect_url:
         raise Misconfigured("There is no Prefect server to tell", "The operator must set PREFECT_API_URL, or start 'hrsync up' first.")
     own(settings.home.absolute())
+    settings = _within_limits(settings)
     store = SyncStore(settings.store_url)
     try:
-        # No access log: a path may hold the ID of a person.
-        uvicorn.run(make_app(settings, store), host=host, port=port, log_level="warning", access_log=False, server_header=False)
+        uvicorn.run(**server(settings, store), host=host, port=port, log_level="warning")
     finally:
         store.close()

@@ -224,7 +224,8 @@ class QuickStart:
         tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
         where.add_row("accessplanit", f"{tenant} ({'sandbox: invented people' if self.stand_in else 'your tenant'})")
         where.add_row("HR", self.hr_name)
-        told = f"http://127.0.0.1:{self.plan.receiver_port}/webhooks/…, counts at /metrics"
+        counts = ", counts at /metrics" if settings.webhooks.open_pages else ""
+        told = f"http://127.0.0.1:{self.plan.receiver_port}/webhooks/…{counts}"
         where.add_row("webhooks", told if self.receives else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set")
         where.add_row("logs", str(self.children.logs))
         return where

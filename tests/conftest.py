@@ -145,9 +145,9 @@ def free_port() -> int:
 class Served:
     """An ASGI application behind a real server on loopback."""
 
-    def __init__(self, app: Any, lifespan: Literal["on", "off"] = "off") -> None:
+    def __init__(self, app: Any, lifespan: Literal["on", "off"] = "off", **options: Any) -> None:
         self.port = free_port()
-        self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan=lifespan))
+        self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan=lifespan, **options))
         threading.Thread(target=self._server.run, daemon=True).start()
         while not self._server.started:
             time.sleep(0.005)

@@ -33,7 +33,7 @@ def rows(desk: Desk) -> int:
 @pytest.mark.filterwarnings("ignore")
 def test_whatever_its_document_allows_or_forbids(make_desk: Callable[..., Desk], secret: bool) -> None:
     """Requests made from the OpenAPI document, right and wrong ones."""
-    desk = make_desk()
+    desk = make_desk(open_pages=True)
     document = schemathesis.openapi.from_url(f"{desk.url}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations()]
     assert len(operations) == 10

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import signal
@@ -21,13 +18,12 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from connectors.settings import Settings, WebhookSettings
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
 from connectors.webhooks import Arrival
-from flows.receiver import make_app
+from flows.receiver import make_app, server
 from reconciliation.errors import Misconfigured
 
 from .conftest import Served, free_port
@@ -57,13 +53,16 @@ class Desk:
         self.settings = Settings(home=folder, webhooks=chosen)  # type: ignore[call-arg]
         self.store = SyncStore(url or f"sqlite:///{folder / 'store.db'}")
         self.told = Told()
-        self.served = Served(make_app(self.settings, self.store, self.told), lifespan="on")
+        self.served = Served(**server(self.settings, self.store, self.told))
         self.url = f"http://127.0.0.1:{self.served.port}"
         self.client = httpx.Client(base_url=self.url, timeout=20)
 
     def send(self, path: str, body: object = None, method: str = "POST", headers: dict[str, str] | None = None) -> httpx.Response:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         return self.client.request(method, f"/webhooks/{path}", content=content, headers=HEADERS if headers is None else headers)
+
+    def metrics(self) -> str:
+        return self.client.get("/metrics", headers=HEADERS).text
 
     def written(self) -> list[tuple[Any, ...]]:
         """Every hint: process, feed, key, deleted."""
@@ -169,51 +168,7 @@ def test_a_forged_delivery_is_nothing(desk: Desk, headers: dict[str, str]) -> No
     answer = desk.send("user", {"ID": "jasmit"}, headers=headers)
     assert (answer.status_code, answer.json()["reason"]) == (401, "secret")
     assert desk.written() == []
-    assert 'hrsync_webhooks_refused_total{reason="secret"} 1.0' in desk.client.get("/metrics").text
-
-
-def basic(name: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
-def test_basic_authentication_and_the_secret_must_both_hold(make_desk: Callable[..., Desk]) -> None:
-    desk = make_desk(username="svc", password=SecretStr("pass:word"))
-    right = {**HEADERS, "Authorization": basic("svc", "pass:word")}
-    assert desk.send("user/a", headers=right).status_code == 202
-    for wrong in (
-        HEADERS,
-        {**right, "X-Webhook-Secret": "no"},
-        {**HEADERS, "Authorization": basic("svc", "password")},
-        {**HEADERS, "Authorization": basic("SVC", "pass:word")},
-        {**HEADERS, "Authorization": "Basic ###"},
-    ):
-        assert desk.send("user/b", headers=wrong).status_code == 401, wrong
-    assert {key for _, _, key, _ in desk.written()} == {"a"}
-
-
-def sign(body: bytes, stamp: str, key: str = "gateway-key") -> dict[str, str]:
-    mark = hmac.new(key.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
-    return {"X-Webhook-Timestamp": stamp, "X-Webhook-Signature": f"sha256={mark}"}
-
-
-def test_a_signature_covers_body_and_time(make_desk: Callable[..., Desk]) -> None:
-    desk = make_desk(secret=None, signing_key=SecretStr("gateway-key"))
-    body, now = b'{"ID": "jasmit"}', str(int(time.time()))
-    assert desk.send("user", body, headers=sign(body, now)).json()["status"] == "accepted"
-    assert desk.send("user", body, headers=sign(body, now)).json()["status"] == "duplicate", "the same, replayed"
-    old = str(int(time.time()) - 301)
-    for headers, reason in (
-        (sign(body, old), "time"),
-        (sign(body, "soon"), "time"),
-        (sign(body, "nan"), "time"),
-        (sign(b"other", now), "signature"),
-        (sign(body, now, "another-key"), "signature"),
-        ({**sign(body, old), "X-Webhook-Timestamp": now}, "signature"),
-        ({}, "signature"),
-    ):
-        answer = desk.send("user", body, headers=headers)
-        assert (answer.status_code, answer.json()["reason"]) == (401, reason), headers
-    assert len(desk.written()) == 1
+    assert 'hrsync_webhooks_refused_total{reason="secret"} 1.0' in desk.metrics()
 
 
 def test_what_is_unknown_or_too_much_is_a_clear_4xx(make_desk: Callable[..., Desk]) -> None:
@@ -359,10 +314,10 @@ def test_figures_are_there_for_prometheus_and_in_the_store(desk: Desk) -> None:
     for number in (1, 1, 2):
         desk.send("user", {"ID": number})
     desk.send("user", {"ID": "x"}, headers={})
-    until(lambda: "hrsync_webhooks_waiting" in desk.client.get("/metrics").text.split("# TYPE hrsync_webhooks_waiting gauge")[-1])
+    until(lambda: "hrsync_webhooks_waiting" in desk.metrics().split("# TYPE hrsync_webhooks_waiting gauge")[-1])
     hear(desk)
-    until(lambda: 'hrsync_webhooks_loaded_seconds_count{process="users_to_hr"} 2.0' in desk.client.get("/metrics").text)
-    text = desk.client.get("/metrics").text
+    until(lambda: 'hrsync_webhooks_loaded_seconds_count{process="users_to_hr"} 2.0' in desk.metrics())
+    text = desk.metrics()
     assert 'hrsync_webhooks_received_total{subscription="user"} 3.0' in text
     assert 'hrsync_webhooks_duplicates_total{subscription="user"} 1.0' in text
     assert "hrsync_webhooks_acknowledged_seconds_count 3.0" in text

@@ -368,7 +368,7 @@ def bamboo(body: object, key: str = "private", at: datetime = NOW) -> Delivery:
     data, stamp = json.dumps(body).encode(), str(int(at.timestamp()))
     mark = hmac.new(key.encode(), data + stamp.encode(), hashlib.sha256).hexdigest()
     headers = {"x-bamboohr-timestamp": stamp, "x-bamboohr-signature": mark}
-    return Delivery("bamboohr", "POST", None, {}, headers, data, NOW)
+    return Delivery("bamboohr", "POST", b"/webhooks/bamboohr", None, {}, headers, data, NOW)
 
 
 def test_bamboohr_signs_and_names_employees() -> None:

@@ -6,15 +6,13 @@ an object with ``ID`` (in any case), a list of such objects, or ``{"results": [.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from ..settings import WebhookSettings
-from ..webhooks import Arrival, Delivery, Forged, Unreadable, digest, equal, signed, timely, usable
+from ..webhooks import Arrival, Delivery, Forged, Unreadable, digest, signed, timely, usable
 
 MOST = 1000
 """Records that one delivery may name."""
@@ -41,30 +39,15 @@ class AccessplanitWebhooks:
     def verify(self, delivery: Delivery) -> None:
         """All that is configured must hold, whatever the order: none of it tells how far it got."""
         s, headers = self.settings, delivery.headers
-        wrong = []
-        if s.secret and not equal(headers.get(s.secret_header.lower()), s.secret):
-            wrong.append("secret")
-        if s.username and s.password and not self._basic(headers.get("authorization", "")):
-            wrong.append("credentials")
+        wrong = s.proof.wanting(headers)
         if s.signing_key:
-            stamp = headers.get(s.timestamp_header.lower())
-            message = (stamp or "").encode("utf-8", "surrogateescape") + b"." + delivery.body
-            if not signed(headers.get(s.signature_header.lower()), s.signing_key, message):
+            stamp = headers.get(s.timestamp_header.lower(), "")
+            if not signed(headers.get(s.signature_header.lower()), s.signing_key, _message(delivery, stamp)):
                 wrong.append("signature")
             elif not timely(stamp, delivery.at, timedelta(seconds=s.tolerance_seconds)):
                 wrong.append("time")
         if wrong:
             raise Forged(wrong[0])
-
-    def _basic(self, given: str) -> bool:
-        kind, _, encoded = given.partition(" ")
-        try:
-            name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
-        # Both are compared, so that the time tells of neither.
-        right = equal(password, self.settings.password), name == self.settings.username  # type: ignore[arg-type]
-        return kind.lower() == "basic" and all(right)
 
     def read(self, delivery: Delivery) -> Arrival:
         """The records that the path, the query or the body names."""
@@ -92,6 +75,14 @@ class AccessplanitWebhooks:
         dated = bool(objects and self._updated) and all(_value(one, self._updated) for one in objects)
         query = json.dumps(sorted(delivery.query.items()))
         return digest(delivery.subscription, delivery.method, delivery.key or "", query, stamp, delivery.body), bool(stamp or dated)
+
+
+def _message(delivery: Delivery, stamp: str) -> bytes:
+    """What a gateway signs: the time, the method, the path with its query, and the body, with a newline between each two.
+
+    No part but the body can hold a newline.
+    """
+    return b"\n".join((stamp.encode("latin-1", "replace"), delivery.method.encode(), delivery.target, delivery.body))
 
 
 def _objects(body: bytes) -> list[Mapping[str, Any]]:
