@@ -42,10 +42,11 @@ test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in two processes; the last t
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m "last or alone"
 	rm -rf .evidence
 
-check: $(VENV)/.dev   ## linter, formatter, types
+check: $(VENV)/.dev   ## linter, formatter, types, known vulnerabilities of what the locks install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/audit.py
 
 lock: $(VENV)/.dev    ## writes both locks: what runs, and all extras; keeps the versions that are there unless ARGS=--upgrade
 	$(LOCK) --all-extras --output-file requirements-dev.lock $(ARGS) >/dev/null
