@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
 
 from .accessplanit.dialect import Dialect
+from .address import Address, credentials_apart, without_password
 from .hr import connectors
 
 PREFIX = "HRSYNC_"
@@ -23,9 +24,9 @@ PREFIX = "HRSYNC_"
 class AccessplanitSettings(BaseModel):
     """Where the tenant is and who we are there: an API key, or the name and password of a service user."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    base_url: str | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
+    base_url: Address | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
     api_key: SecretStr | None = None
     username: str | None = None
     password: SecretStr | None = None
@@ -36,11 +37,13 @@ class AccessplanitSettings(BaseModel):
     requests_per_hour: int = Field(5000, ge=1, description="per endpoint; the published limit of API v1")
     hour_seconds: float = Field(3600.0, gt=0, description="length of the hour of the limit; shorter in tests")
 
+    _apart = model_validator(mode="before")(credentials_apart)
+
 
 class DatabaseSettings(BaseModel):
     """A SQLAlchemy URL, which may hold a password."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr | None = None
 
@@ -75,15 +78,20 @@ class WebhookSettings(BaseModel):
 class HistorySettings(BaseModel):
     """Where historical reconciliations are worked on and their reports are kept, and on what they are computed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    folder: str | None = Field(None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME")
+    folder: Annotated[str, AfterValidator(without_password)] | None = Field(
+        None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME"
+    )
     cluster: str | None = Field(None, description="none: threads; local: a Dask cluster on this machine; or the address of a scheduler")
     workers: int = Field(2, ge=1, description="threads, or workers of a local cluster")
     partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
 
 
-ENVIRONMENT = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
+ENV_FILE = ".env"
+ENVIRONMENT = SettingsConfigDict(
+    env_prefix=PREFIX, env_nested_delimiter="__", env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+)
 
 
 class Settings(BaseSettings):
@@ -175,10 +183,15 @@ def _named() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors(include_input=False, include_url=False)
-        )
-        raise Misconfigured(f"Settings are wrong: {problems}", "The data engineer must mend them in the environment or in .env.") from None
+        raise Misconfigured(
+            f"Settings are wrong: {problems(error, PREFIX)}", "The data engineer must mend them in the environment or in .env."
+        ) from None
+
+
+def problems(error: ValidationError, prefix: str = "") -> str:
+    """The settings that have no usable value, each with what is wrong and without the value."""
+    found = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{prefix}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in found)
 
 
 def load() -> Settings:

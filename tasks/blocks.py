@@ -6,10 +6,10 @@ from functools import cache
 from typing import Any
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, Field, SecretStr, create_model
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from connectors.hr import connectors
-from connectors.settings import AccessplanitSettings, Settings
+from connectors.settings import AccessplanitSettings, Settings, problems
 from reconciliation.errors import Misconfigured
 
 
@@ -62,8 +62,9 @@ def _loaded(kind: type[Block], name: str, setting: str) -> Any:
     try:
         return kind.load(name)
     except Exception as error:  # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
+        wrong = problems(error.__cause__) if isinstance(error.__cause__, ValidationError) else type(error).__name__
         raise Misconfigured(
-            f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({type(error).__name__})",
+            f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({wrong})",
             f"The data engineer must create it in the Prefect UI, or change {setting}.",
         ) from None
 
@@ -72,10 +73,16 @@ def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
     """The environment's settings, with the address and credentials of the block if one is named.
 
     Raises:
-        Misconfigured: the named block cannot be loaded.
+        Misconfigured: the named block cannot be loaded, or its address cannot be used.
     """
     if settings.accessplanit_block is None:
         return settings.accessplanit
     block = _loaded(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
     chosen = {name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")}
-    return settings.accessplanit.model_copy(update=chosen)
+    try:
+        return AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **chosen})
+    except ValidationError as error:
+        raise Misconfigured(
+            f"The Prefect block accessplanit/{settings.accessplanit_block} is wrong: {problems(error)}",
+            "The data engineer must correct it in the Prefect UI.",
+        ) from None

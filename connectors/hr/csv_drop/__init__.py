@@ -25,7 +25,7 @@ from ..sql import capabilities
 class SftpSettings(BaseModel):
     """An SFTP server. Its host key must be in ``known_hosts``: none is trusted on first use."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     host: str
     port: int = 22
@@ -40,7 +40,7 @@ class SftpSettings(BaseModel):
 class CsvDropSettings(BaseModel):
     """Where files are put and fetched, and how they are written."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     folder: Path | None = Field(None, description="a local folder; without it and sftp: hr-files below HRSYNC_HOME")
     sftp: SftpSettings | None = None
