@@ -2,22 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint requirements.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-deps
+LOCK = echo setuptools | $(BIN)/uv pip compile --quiet pyproject.toml - --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--unsafe-package pip --custom-compile-command "make lock"
 
-.PHONY: run test check laws mutants chaos history year hostile docs bench clean
+.PHONY: run test check lock laws mutants chaos history year hostile docs bench clean
 .DEFAULT_GOAL := run
 
+# setuptools is in the locks, so that the build takes nothing that has no hash. pip is the machine's own: it knows no extra of a
+# pinned requirement, so that it resolves nothing here and checks afterwards.
 $(VENV)/.run: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-build-isolation --editable .
+	$(PIP) check
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.run
-	$(PIP) --editable '.[dev]'
-	touch $@
-
-$(VENV)/.bench: $(VENV)/.dev
-	$(PIP) --editable '.[dev,bench]'
+$(VENV)/.dev: $(VENV)/.run tests/requirements.lock
+	$(INSTALL) --require-hashes --requirement tests/requirements.lock
+	$(PIP) check
 	touch $@
 
 run: $(VENV)/.run     ## everything on this machine: sandbox, Prefect, first runs, schedules
@@ -38,10 +42,15 @@ test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in two processes; the last t
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m "last or alone"
 	rm -rf .evidence
 
-check: $(VENV)/.dev   ## linter, formatter, types
+check: $(VENV)/.dev   ## linter, formatter, types, known vulnerabilities of what the locks install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/audit.py
+
+lock: $(VENV)/.dev    ## writes both locks: what runs, and all extras; keeps the versions that are there unless ARGS=--upgrade
+	$(LOCK) --all-extras --output-file tests/requirements.lock $(ARGS) >/dev/null
+	$(LOCK) --constraint tests/requirements.lock --output-file requirements.lock $(ARGS) >/dev/null
 
 EXAMPLES ?= 10000
 laws: $(VENV)/.dev    ## 10,000 examples of each law: more than two hours; EXAMPLES=1000 for less
@@ -70,7 +79,7 @@ docs: $(VENV)/.dev    ## writes docs/processes.md and the tables of docs/hr-syst
 	$(BIN)/python -m flows.mapping
 	$(BIN)/python -m flows.systems
 
-bench: $(VENV)/.bench ## measures and prints; writes docs/benchmarks.md
+bench: $(VENV)/.dev   ## measures and prints; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.loads
 	$(BIN)/python -m benchmarks.history

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import fsspec.core
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from reconciliation.errors import Misconfigured, StoreFailed
 from reconciliation.frame import arrow, frame
 
+from .private import private_file
+
 
 class Folder:
     """Frames as Parquet and notes as JSON below ``url`` (a path, or ``s3://…``, ``gs://…``, ``abfs://…``).
+
+    What it makes on this machine is for its owner alone.
 
     Raises:
         Misconfigured: nothing that is installed can open such an address.
@@ -81,7 +87,10 @@ class Folder:
         """Writes a file under another name and gives it its own then; returns where it is."""
         whole, part = f"{self._path}/{name}", f"{self._path}/.{uuid.uuid4().hex}"
         try:
-            self._fs.makedirs(self._path, exist_ok=True)
+            if isinstance(self._fs, LocalFileSystem):
+                private_file(Path(part))
+            else:
+                self._fs.makedirs(self._path, exist_ok=True)
             self._fs.pipe_file(part, content)
             self._fs.mv(part, whole)
         except OSError as error:

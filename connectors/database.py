@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from reconciliation.errors import Misconfigured
 
+from .private import private_file
+
 LOCK_SECONDS = 30.0
 """How long a statement waits for a lock that somebody else holds."""
 MIGRATING = 0x68727379
@@ -80,8 +82,9 @@ def trouble(error: Exception, setting: str) -> Trouble:
 def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
     """An engine, whose statements wait ``wait`` seconds for a lock.
 
-    A SQLite file gets its folder and write-ahead logging. What the URL of a PostgreSQL server asks for counts. Nothing is left in a
-    session, so that it may belong to a pool that gives it to others after each transaction (PgBouncer).
+    A SQLite file that is not there is made, with its folder, for its owner alone; it gets write-ahead logging. What the URL of a
+    PostgreSQL server asks for counts. Nothing is left in a session, so that it may belong to a pool that gives it to others after
+    each transaction (PgBouncer).
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -98,8 +101,8 @@ def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL, wait: float) -> sa.Engine:
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
+        private_file(Path(url.database))
     engine = sa.create_engine(url)
 
     @sa.event.listens_for(engine, "connect")

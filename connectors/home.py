@@ -1,4 +1,4 @@
-"""The home folder of hrsync: its owner's alone, what lies in it too, and one ``hrsync up`` at a time."""
+"""The home folder of hrsync: its owner's alone, and one ``hrsync up`` at a time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reconciliation.errors import Misconfigured
+
+from .private import OTHERS
 
 LOCK = "up.lock"
 
@@ -21,7 +23,7 @@ def own(home: Path) -> bool:
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shared = home.stat().st_mode & 0o077 != 0
+        shared = home.stat().st_mode & OTHERS != 0
         if shared:
             home.chmod(0o700)
     except OSError as error:
@@ -30,15 +32,6 @@ def own(home: Path) -> bool:
             "Set HRSYNC_HOME to a folder of this account.",
         ) from None
     return shared
-
-
-def write_own(file: Path, text: str) -> None:
-    """Writes a file that its owner alone can read, whole or not at all."""
-    part = file.with_name(f".{file.name}.part")
-    part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(text)
-    part.replace(file)
 
 
 @contextmanager

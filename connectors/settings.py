@@ -7,15 +7,27 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
 
 from .accessplanit.dialect import Dialect
+from .address import Address, credentials_apart, without_password
 from .hr import connectors
 from .webhooks import Proof
 
@@ -42,7 +54,7 @@ class Account(BaseModel):
 class AccessplanitSettings(Account):
     """Where the tenant is and who we are there: an API key, or the name and password of a service user."""
 
-    base_url: str | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
+    base_url: Address | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
     api_key: SecretStr | None = None
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(6, ge=0, description="retries of one request")
@@ -51,11 +63,26 @@ class AccessplanitSettings(Account):
     requests_per_hour: int = Field(5000, ge=1, description="per endpoint; the published limit of API v1")
     hour_seconds: float = Field(3600.0, gt=0, description="length of the hour of the limit; shorter in tests")
 
+    _were_in_address: bool = PrivateAttr(False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _apart(cls, given: Any, made: ModelWrapValidatorHandler[Self]) -> Self:
+        apart = credentials_apart(given)
+        found = made(apart)
+        found._were_in_address = apart is not given
+        return found
+
+    @property
+    def were_in_address(self) -> bool:
+        """Whether the user name and password stood in the address."""
+        return self._were_in_address
+
 
 class DatabaseSettings(BaseModel):
     """A SQLAlchemy URL, which may hold a password."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr | None = None
 
@@ -98,15 +125,20 @@ class WebhookSettings(Account):
 class HistorySettings(BaseModel):
     """Where historical reconciliations are worked on and their reports are kept, and on what they are computed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    folder: str | None = Field(None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME")
+    folder: Annotated[str, AfterValidator(without_password)] | None = Field(
+        None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME"
+    )
     cluster: str | None = Field(None, description="none: threads; local: a Dask cluster on this machine; or the address of a scheduler")
     workers: int = Field(2, ge=1, description="threads, or workers of a local cluster")
     partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
 
 
-ENVIRONMENT = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", env_ignore_empty=True)
+ENV_FILE = ".env"
+ENVIRONMENT = SettingsConfigDict(
+    env_prefix=PREFIX, env_nested_delimiter="__", env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+)
 
 
 class Settings(BaseSettings):
@@ -198,10 +230,15 @@ def _named() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in error.errors(include_input=False, include_url=False)
-        )
-        raise Misconfigured(f"Settings are wrong: {problems}", "The data engineer must mend them in the environment or in .env.") from None
+        raise Misconfigured(
+            f"Settings are wrong: {problems(error, PREFIX)}", "The data engineer must mend them in the environment or in .env."
+        ) from None
+
+
+def problems(error: ValidationError, prefix: str = "") -> str:
+    """The settings that have no usable value, each with what is wrong and without the value."""
+    found = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{prefix}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in found)
 
 
 def load() -> Settings:

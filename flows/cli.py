@@ -28,7 +28,7 @@ from .desk import app as desk
 from .mapping import app as mapping
 from .reconcile_history import ENTITIES, keep_list, reconcile_history
 from .running import in_running_server
-from .terminal import end, out, plain_errors, print_changes, print_report, store, unbroken
+from .terminal import end, exposed, out, plain_errors, print_changes, print_report, store, unbroken, warn
 from .terminal import settings as read_settings
 from .webhooks import app as webhooks
 
@@ -56,7 +56,9 @@ def up(
 ) -> None:
     """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, receiver, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
-    if not quick_start.up(checked(load()), plan, out) and once:
+    settings = checked(load())
+    warn(exposed(settings, blocks=False))
+    if not quick_start.up(settings, plan, out) and once:
         raise typer.Exit(1)
 
 
@@ -83,6 +85,7 @@ def receiver(
 
     settings = read_settings()
     with in_running_server(settings):
+        warn(exposed(settings))
         serve(settings, host, port, PREFECT_API_URL.value())
 
 
@@ -128,6 +131,7 @@ def run(
     wanted = {"full": full, "since": since, "sweep": sweep}
     known = {n: value for n, value in wanted.items() if n in chosen.flow.parameters.properties}
     with in_running_server(settings):
+        warn(exposed(settings))
         state = chosen.flow(**filters, **known, return_state=True)
     end(state)
 
@@ -232,8 +236,9 @@ def doctor() -> None:
                 findings += probe(source)
         except HrsyncError as error:
             findings.append(Finding("accessplanit", "refuted", error.what, error.remedy))
+    findings += exposed(settings)
     table = unbroken(Table("check", "verdict", "found", "who must do what"), 2)
-    colours = {"confirmed": "green", "refuted": "red", "not testable": "yellow"}
+    colours = {"confirmed": "green", "refuted": "red", "warning": "yellow", "not testable": "yellow"}
     for f in findings:
         table.add_row(f.check, f"[{colours[f.verdict]}]{f.verdict}[/]", f.says, f.remedy)
     out.print(table)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from secrets import token_urlsafe
 
-from connectors.home import write_own
+from connectors.private import write_private
 from connectors.settings import Settings
 
 LOGIN = "prefect-login"
@@ -48,7 +48,7 @@ def login(home: Path) -> str:
     known = file.read_text().strip() if file.exists() else ""
     if ":" not in known:
         known = f"hrsync:{token_urlsafe(24)}"
-        write_own(file, known + "\n")
+        write_private(file, known + "\n")
     return known
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from connectors.home import at_work, write_own
+from connectors.home import at_work
+from connectors.private import write_private
 from connectors.settings import Settings
 
 NOTE = "up.json"
@@ -24,7 +25,7 @@ def noted(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
     """Keeps a note of what runs with ``environment`` in the home folder meanwhile."""
     of_sandbox = environment.get(SANDBOX[1]) == SANDBOX_KEY
     names = [*PREFECT, *(SANDBOX if of_sandbox else ())]
-    write_own(home / NOTE, json.dumps({name: environment[name] for name in names if name in environment}))
+    write_private(home / NOTE, json.dumps({name: environment[name] for name in names if name in environment}))
     try:
         yield
     finally:

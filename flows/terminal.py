@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -10,14 +10,19 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from connectors.accessplanit.probe import Finding
+from connectors.exposure import exposures
 from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
 from reconciliation.plan import Plan
 from reconciliation.report import RunReport, differences
+from tasks.connections import in_use
 
 from . import running
+from .catalogue import PROCESSES
 
 out, err = Console(), Console(stderr=True)
 
@@ -42,6 +47,17 @@ def settings(warn: bool = True) -> Settings:
     for name in found.unknown() if warn else ():
         err.print(f"[yellow]{name} is not a setting of hrsync and is ignored[/]", highlight=False)
     return found
+
+
+def exposed(found: Settings, blocks: bool = True) -> list[Finding]:
+    """What weakens safety in the settings, and in the Prefect blocks that they name."""
+    return exposures(found, in_use(found, PROCESSES, blocks))
+
+
+def warn(findings: Iterable[Finding]) -> None:
+    """Prints warnings on the standard error stream, a line each."""
+    for finding in findings:
+        err.print(Text(f"{finding.check}: {finding.says}. {finding.remedy}", style="yellow"), soft_wrap=True)
 
 
 @contextmanager

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from prefect.blocks.core import Block
-from pydantic import BaseModel, Field, SecretStr, create_model
+from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from connectors.hr import connectors
-from connectors.settings import AccessplanitSettings, Settings
+from connectors.settings import AccessplanitSettings, Settings, problems
 from reconciliation.errors import Misconfigured
+from reconciliation.names import named
 
 
 class Accessplanit(Block):
@@ -48,22 +51,36 @@ def hr_settings(settings: Settings, name: str, block: str) -> BaseModel:
     """A connector's settings: those of a Prefect block, or, if none is named, of the environment.
 
     Raises:
-        Misconfigured: the block cannot be loaded.
+        Misconfigured: the block cannot be loaded, or holds what cannot be used.
     """
     if not block:
         return settings.of_connector(name)
     kind = block_of(name)
     loaded = _loaded(kind, block, "HRSYNC_HR")
     model = connectors()[name].settings
-    return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
+    with _usable(f"{kind._block_type_slug}/{block}"):
+        return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
+
+
+@contextmanager
+def _usable(block: str) -> Iterator[None]:
+    """What is wrong with the values of a block is said without them."""
+    try:
+        yield
+    except ValidationError as error:
+        raise Misconfigured(
+            f"The Prefect block {block} is wrong: {problems(error)}", "The data engineer must correct it in the Prefect UI."
+        ) from None
 
 
 def _loaded(kind: type[Block], name: str, setting: str) -> Any:
+    named(name, "a Prefect block")
     try:
         return kind.load(name)
     except Exception as error:  # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
+        wrong = problems(error.__cause__) if isinstance(error.__cause__, ValidationError) else type(error).__name__
         raise Misconfigured(
-            f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({type(error).__name__})",
+            f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({wrong})",
             f"The data engineer must create it in the Prefect UI, or change {setting}.",
         ) from None
 
@@ -72,10 +89,11 @@ def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
     """The environment's settings, with the address and credentials of the block if one is named.
 
     Raises:
-        Misconfigured: the named block cannot be loaded.
+        Misconfigured: the named block cannot be loaded, or its address cannot be used.
     """
     if settings.accessplanit_block is None:
         return settings.accessplanit
     block = _loaded(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
     chosen = {name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")}
-    return settings.accessplanit.model_copy(update=chosen)
+    with _usable(f"accessplanit/{settings.accessplanit_block}"):
+        return AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **chosen})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import cast
+
+from pydantic import BaseModel
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.target import AccessplanitTarget
@@ -12,9 +15,10 @@ from connectors.home import own
 from connectors.hr import connectors
 from connectors.hr.absent import NotHeld
 from connectors.hr.source import HrSource
-from connectors.settings import Settings
+from connectors.settings import PREFIX, Settings
 from connectors.store.sql import SyncStore
 from reconciliation.capabilities import narrowed
+from reconciliation.errors import Misconfigured
 from reconciliation.ports import HrSystem, LeavesTraces, Source, Target
 from reconciliation.spec import ProcessSpec
 
@@ -29,6 +33,29 @@ def hr_system(settings: Settings, process: str) -> HrSystem:
     """
     name, block = settings.system_of(process)
     return connectors()[name].open(hr_settings(settings, name, block), settings.home)
+
+
+def in_use(settings: Settings, processes: Iterable[str], blocks: bool) -> dict[str, BaseModel]:
+    """The settings of accessplanit and of the HR systems of ``processes``, by the place in which they are.
+
+    blocks: those in Prefect blocks too. What cannot be read is left out: whoever opens it says why.
+    """
+    block = settings.accessplanit_block
+    readers: dict[str, Callable[[], BaseModel]] = {_place("accessplanit", block or ""): partial(accessplanit_settings, settings)}
+    for process in processes:
+        with suppress(Misconfigured):
+            name, block = settings.system_of(process)
+            readers[_place(name, block)] = partial(hr_settings, settings, name, block)
+    found: dict[str, BaseModel] = {}
+    for place, reader in readers.items():
+        with suppress(Misconfigured):
+            if blocks or place.startswith(PREFIX):
+                found[place] = reader()
+    return found
+
+
+def _place(name: str, block: str) -> str:
+    return f"block {name}/{block}" if block else f"{PREFIX}{name.upper()}"
 
 
 class Connections:

@@ -18,7 +18,8 @@ from .client import AccessplanitSource
 from .decode import wire_name
 from .feeds import FEEDS
 
-Verdict = Literal["confirmed", "refuted", "not testable"]
+Verdict = Literal["confirmed", "refuted", "warning", "not testable"]
+"""A warning is about what works and is not safe."""
 LIKELY = {"completed_on": r"complet|pass|achiev|award(ed)?date", "expires_on": r"expir", "user_full_name": r"user.?full.?name"}
 """What another name for a field may look like."""
 CLOCK_TOLERANCE = 120.0

@@ -45,7 +45,7 @@ LOOKUP = 5000
 class SqlSettings(BaseModel):
     """A staging database that an HR suite imports, and how it tells what has changed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr | None = Field(None, description="SQLAlchemy URL of SQLite or PostgreSQL; none: SQLite below HRSYNC_HOME")
     updated_column: Literal["written_at"] | None = Field(

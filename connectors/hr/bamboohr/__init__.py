@@ -14,6 +14,7 @@ from reconciliation.frame import Kind
 from reconciliation.ports import HrSystem
 from reconciliation.values import NO_END
 
+from ...address import Address
 from ...webhooks import Sender
 from .. import Connector
 
@@ -39,9 +40,9 @@ FIELDS: Mapping[str, str] = {
 class BamboohrSettings(BaseModel):
     """A BambooHR account, and what it calls its fields."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    base_url: str | None = Field(None, description="https://{company}.bamboohr.com")
+    base_url: Address | None = Field(None, description="https://{company}.bamboohr.com")
     api_key: SecretStr | None = Field(None, description="of a user who may read and write employees, job information and training")
     dataset: str = Field("employee", description="the dataset that people are read from")
     fields: Mapping[str, str] = Field({}, description="column -> BambooHR's field, where it is not the usual one; columns of employees")

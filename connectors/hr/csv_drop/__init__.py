@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from reconciliation.capabilities import Capabilities
+from reconciliation.names import is_below, is_name
 from reconciliation.ports import HrSystem
 from reconciliation.values import NO_END
 
@@ -25,7 +27,7 @@ from ..sql import capabilities
 class SftpSettings(BaseModel):
     """An SFTP server. Its host key must be in ``known_hosts``: none is trusted on first use."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     host: str
     port: int = 22
@@ -40,11 +42,13 @@ class SftpSettings(BaseModel):
 class CsvDropSettings(BaseModel):
     """Where files are put and fetched, and how they are written."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     folder: Path | None = Field(None, description="a local folder; without it and sftp: hr-files below HRSYNC_HOME")
     sftp: SftpSettings | None = None
-    outbox: str = Field("to_hr", description="folder for our files, below the folder or the SFTP user's home")
+    outbox: str = Field(
+        "to_hr", description="folder for our files, below the folder or the SFTP user's home, or an absolute path of the SFTP server"
+    )
     inbox: str = Field("from_hr", description="folder for HR's answer files")
     archive: str = Field("from_hr/archive", description="folder for answer files that were read")
     archive_days: int | None = Field(400, ge=1, description="days that files stay in the archive")
@@ -73,8 +77,23 @@ class CsvDropSettings(BaseModel):
             raise ValueError("file_group is for a local folder; the SFTP server decides on the group")
         if "{entity" not in self.file_name:
             raise ValueError("file_name needs {entity}")
+        self._paths()
         "".encode(self.encoding)
         return self
+
+    def _paths(self) -> None:
+        """Raises:
+        ValueError: files would be put, fetched or archived anywhere but below the place that was named.
+        """
+        for setting in ("outbox", "inbox", "archive"):
+            path = getattr(self, setting)
+            # An SFTP server decides itself what its user may reach.
+            if not is_below(path.removeprefix("/") if self.sftp else path):
+                raise ValueError(f"{setting} is not a folder below the drop: use a relative path without '..'")
+        if not {name for _, name, _, _ in Formatter().parse(self.file_name) if name is not None} <= {"entity", "sequence"}:
+            raise ValueError("file_name knows {entity} and {sequence} only")
+        if not is_name(self.file_name.format(entity="employees", sequence=1)):
+            raise ValueError("file_name is not a name: leave out separators, '..' and control characters")
 
 
 def _open(settings: CsvDropSettings, home: Path) -> HrSystem:

@@ -12,6 +12,7 @@ from reconciliation.errors import Misconfigured
 from reconciliation.frame import Kind
 from reconciliation.ports import HrSystem
 
+from ...address import Address
 from .. import Connector
 
 LOST = "country (SCIM wants a code), access role, marketing opt-in, company ID and custom fields have no place in SCIM's user"
@@ -20,9 +21,9 @@ LOST = "country (SCIM wants a code), access role, marketing opt-in, company ID a
 class ScimSettings(BaseModel):
     """A SCIM 2.0 server and how it knows people."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    base_url: str | None = Field(None, description="up to and with the version, such as https://hr.example/scim/v2")
+    base_url: Address | None = Field(None, description="up to and with the version, such as https://hr.example/scim/v2")
     token: SecretStr | None = Field(None, description="bearer token")
     key: Literal["employee_number", "user_name"] = Field(
         "employee_number", description="what is the employee's ID: the enterprise extension's employeeNumber, or userName"

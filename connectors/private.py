@@ -1,0 +1,43 @@
+"""Files and folders that their owner alone can read, whatever the umask: personal data lies in them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+OTHERS = 0o077
+"""The rights of everybody but the owner."""
+
+
+def private_folder(folder: Path) -> None:
+    """Makes a folder and those above it that are missing. Folders that are there keep their rights."""
+    for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
+        with suppress(FileExistsError):
+            missing.mkdir(mode=0o700)
+            missing.chmod(0o700)
+
+
+def private_file(file: Path) -> None:
+    """Makes an empty file, in a folder that is made for it if need be. A file that is there keeps its rights and content."""
+    private_folder(file.parent)
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+        file.chmod(0o600)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Writes a file, whole or not at all."""
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)
+    private_file(part)
+    part.write_text(text)
+    part.replace(file)
+
+
+def open_to_others(path: Path) -> bool:
+    """Whether a file or folder is there and gives rights to anybody but its owner."""
+    try:
+        return bool(path.stat().st_mode & OTHERS)
+    except OSError:
+        return False
