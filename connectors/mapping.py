@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from reconciliation.errors import Misconfigured
 from reconciliation.mapping import Mapping, problems
+from reconciliation.names import named
 
 from .accessplanit.feeds import FEEDS, kinds
 from .hr.sql import columns_of
@@ -22,6 +23,7 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
     Raises:
         Misconfigured: with the file and the place in it.
     """
+    named(name, "a mapping")
     file = next((folder / f"{name}.toml" for folder in folders if (folder / f"{name}.toml").exists()), None)
     if file is None:
         raise Misconfigured(f"There is no mapping {name}.toml in {', '.join(map(str, folders))}", REMEDY)

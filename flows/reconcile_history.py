@@ -27,6 +27,7 @@ from reconciliation.forecast import Forecast, forecast
 from reconciliation.frame import is_among, pick
 from reconciliation.inquiry import Inquiry
 from reconciliation.job_roles import AWARDS
+from reconciliation.names import named
 from reconciliation.ports import HrSystem
 from reconciliation.spec import ProcessSpec
 from tasks.approval import this_run
@@ -256,7 +257,7 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     if name is None:
         return ()
     folder = Folder(settings.history_folder).below("lists")
-    text = folder.text(f"{name}.txt")
+    text = folder.text(f"{named(name, 'the list of people')}.txt")
     if text is None:
         raise Misconfigured(
             f"There is no list {name}.txt", "The operator must put it into the folder lists of the reconciliations, an ID a line."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 from connectors.hr import connectors
 from connectors.settings import AccessplanitSettings, Settings, problems
 from reconciliation.errors import Misconfigured
+from reconciliation.names import named
 
 
 class Accessplanit(Block):
@@ -48,17 +51,30 @@ def hr_settings(settings: Settings, name: str, block: str) -> BaseModel:
     """A connector's settings: those of a Prefect block, or, if none is named, of the environment.
 
     Raises:
-        Misconfigured: the block cannot be loaded.
+        Misconfigured: the block cannot be loaded, or holds what cannot be used.
     """
     if not block:
         return settings.of_connector(name)
     kind = block_of(name)
     loaded = _loaded(kind, block, "HRSYNC_HR")
     model = connectors()[name].settings
-    return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
+    with _usable(f"{kind._block_type_slug}/{block}"):
+        return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
+
+
+@contextmanager
+def _usable(block: str) -> Iterator[None]:
+    """What is wrong with the values of a block is said without them."""
+    try:
+        yield
+    except ValidationError as error:
+        raise Misconfigured(
+            f"The Prefect block {block} is wrong: {problems(error)}", "The data engineer must correct it in the Prefect UI."
+        ) from None
 
 
 def _loaded(kind: type[Block], name: str, setting: str) -> Any:
+    named(name, "a Prefect block")
     try:
         return kind.load(name)
     except Exception as error:  # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
@@ -79,10 +95,5 @@ def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
         return settings.accessplanit
     block = _loaded(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
     chosen = {name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")}
-    try:
+    with _usable(f"accessplanit/{settings.accessplanit_block}"):
         return AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **chosen})
-    except ValidationError as error:
-        raise Misconfigured(
-            f"The Prefect block accessplanit/{settings.accessplanit_block} is wrong: {problems(error)}",
-            "The data engineer must correct it in the Prefect UI.",
-        ) from None

@@ -150,8 +150,7 @@ class Sshd:
             "private_key": self.key,
             "known_hosts": self.known_hosts,
         }
-        # Paths are the server's, from its root: a chroot would need an account made for it.
-        paths = {name: f"{self.root}/{folder}/{name}" for name in ("outbox", "inbox", "archive")}
+        paths = {name: f"{folder}/{name}" for name in ("outbox", "inbox", "archive")}
         return {"sftp": {**login, "timeout": 10, **values}, **paths}
 
 
@@ -181,7 +180,7 @@ def sshd() -> Iterator[Sshd]:
         UsePAM no
         StrictModes no
         Subsystem sftp internal-sftp
-        ForceCommand internal-sftp
+        ForceCommand internal-sftp -d {root}
     """
     (root / "config").write_text("\n".join(line.strip() for line in lines.strip().splitlines()) + "\n")
     process = subprocess.Popen([program, "-D", "-e", "-f", str(root / "config")], stderr=subprocess.DEVNULL)
@@ -201,7 +200,7 @@ def sshd() -> Iterator[Sshd]:
 def sftp(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     server: Sshd = request.getfixturevalue("sshd")
     name = f"drop{time.time_ns()}"
-    stand = _drop(home, Path("/"), **server.settings(name))
+    stand = _drop(home, server.root, **server.settings(name))
     other = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     stand.wrong = _settings("csv_drop", **server.settings(name, private_key=other))
     stand.nowhere = _settings("csv_drop", **server.settings(name, port=free_port()))

@@ -666,14 +666,14 @@ def test_what_is_delivered_has_the_rights_that_the_umask_or_the_settings_say(
     assert {file.stat().st_mode & 0o777 for file in (files / "to_hr").iterdir()} == {expected}
 
 
-def test_rights_over_sftp_and_groups(box: Box, tmp_path: Path) -> None:
+def test_rights_over_sftp_and_groups(box: Box) -> None:
     with pytest.raises(ValidationError, match="file_mode"):
         CsvDropSettings(file_mode="rw-")
     with pytest.raises(ValidationError, match="for a local folder"):
         CsvDropSettings.model_validate({**box.settings, "file_group": "hr", "sftp": {"host": "h", "username": "u", "known_hosts": "k"}})
     system = drop(box.home, **box.settings, file_mode="640")
     People(system).write(somebody("E1"))
-    place = Path(box.settings.get("outbox", tmp_path / "files" / "to_hr"))
+    place = box.inbox.with_name(Path(system.settings.outbox).name)
     assert {file.stat().st_mode & 0o777 for file in place.iterdir()} == {0o640}
     system.close()
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from string import Formatter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from reconciliation.capabilities import Capabilities
+from reconciliation.names import is_below, is_name
 from reconciliation.ports import HrSystem
 from reconciliation.values import NO_END
 
@@ -73,8 +75,21 @@ class CsvDropSettings(BaseModel):
             raise ValueError("file_group is for a local folder; the SFTP server decides on the group")
         if "{entity" not in self.file_name:
             raise ValueError("file_name needs {entity}")
+        self._paths()
         "".encode(self.encoding)
         return self
+
+    def _paths(self) -> None:
+        """Raises:
+        ValueError: files would be put, fetched or archived anywhere but below the place that was named.
+        """
+        for setting in ("outbox", "inbox", "archive"):
+            if not is_below(getattr(self, setting)):
+                raise ValueError(f"{setting} is not a folder below the drop: use a relative path without '..'")
+        if not {name for _, name, _, _ in Formatter().parse(self.file_name) if name is not None} <= {"entity", "sequence"}:
+            raise ValueError("file_name knows {entity} and {sequence} only")
+        if not is_name(self.file_name.format(entity="employees", sequence=1)):
+            raise ValueError("file_name is not a name: leave out separators, '..' and control characters")
 
 
 def _open(settings: CsvDropSettings, home: Path) -> HrSystem:
