@@ -10,8 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from sqlite3 import connect
 
 import httpx
 import pytest
@@ -109,8 +111,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A server as ``hrsync up`` starts it, and its owner."""
     home, port = tmp_path_factory.mktemp("home"), free_port()
     command = [sys.executable, "-m", "flows.prefect_server", "--host", "127.0.0.1", "--port", str(port)]
+    env = {**environment(Settings(home=home), port), "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "2"}  # type: ignore[call-arg]
     with (home / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment(Settings(home=home), port), stdout=log, stderr=log)  # type: ignore[call-arg]
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     name, _, password = login(home).partition(":")
     with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(name, password), timeout=60) as client:
         for _ in range(300):
@@ -118,6 +121,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
                 if client.get("/health").is_success:
                     break
             time.sleep(0.2)
+        client.headers["X-Home"] = str(home)
         yield client
     process.terminate()
     process.wait()
@@ -162,3 +166,22 @@ def test_many_who_write_to_its_database_at_once_all_get_through(api: httpx.Clien
         found = sum(threads.map(write, range(6)), Counter())
     assert set(found) <= {200, 201, 204}, found
     assert sum(found.values()) > 40, found
+
+
+@pytest.mark.prefect
+def test_a_run_that_has_ended_long_ago_goes_with_its_logs(api: httpx.Client) -> None:
+    flow = api.post("/flows/", json={"name": "kept"}).json()["id"]
+    old, new = (api.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "COMPLETED"}}).json()["id"] for _ in range(2))
+    line = {"name": "x", "level": 20, "message": "said", "timestamp": "2026-01-01T00:00:00Z"}
+    api.post("/logs/", json=[{**line, "flow_run_id": run} for run in (old, new)]).raise_for_status()
+    ended = datetime.now(UTC) - timedelta(days=RUNS_DAYS, hours=1)
+    with closing(connect(Path(api.headers["X-Home"]) / "prefect" / "prefect.db")) as database, database:
+        database.execute("UPDATE flow_run SET end_time = ? WHERE id = ?", (ended.replace(tzinfo=None).isoformat(" "), old))
+    deadline = time.monotonic() + 60
+    while api.get(f"/flow_runs/{old}").status_code != 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert api.get(f"/flow_runs/{new}").is_success
+    time.sleep(1)
+    said = api.post("/logs/filter", json={}).json()
+    assert {log["flow_run_id"] for log in said} == {new}
