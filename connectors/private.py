@@ -8,6 +8,8 @@ from pathlib import Path
 
 OTHERS = 0o077
 """The rights of everybody but the owner."""
+ENTER = 0o011
+"""Of these, that to enter a folder."""
 
 
 def private_folder(folder: Path) -> None:
@@ -36,8 +38,8 @@ def write_private(file: Path, text: str) -> None:
 
 
 def open_to_others(path: Path) -> bool:
-    """Whether a file or folder is there and gives rights to anybody but its owner."""
+    """Whether a file or folder is there and others have rights to it; what lies in a folder that they cannot enter is closed to them."""
     try:
-        return bool(path.stat().st_mode & OTHERS)
+        return bool(path.stat().st_mode & OTHERS) and all(folder.stat().st_mode & ENTER for folder in path.absolute().parents)
     except OSError:
         return False

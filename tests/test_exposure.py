@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -28,10 +29,14 @@ SECRET = "Xq7secretXq7"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    tmp_path.chmod(0o700)
-    return tmp_path
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder in one that other accounts can enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder).resolve()
+        place.chmod(0o755)
+        (place / "home").mkdir(mode=0o700)
+        monkeypatch.chdir(place)
+        yield place / "home"
 
 
 def told(home: Path, place: str, model: BaseModel) -> list[str]:
@@ -91,19 +96,19 @@ def test_a_server_of_postgresql_elsewhere_must_require_tls(home: Path, url: str,
 
 
 def test_files_that_others_may_read_are_warned_of(home: Path) -> None:
-    elsewhere = home / "elsewhere.db"
-    files = [home / name for name in (".env", "store.db", "hr.db", "hr-mirror.db", "elsewhere.db")]
-    for file in files:
+    place = home.parent
+    inside = [home / name for name in ("store.db", "hr.db", "hr-mirror.db")]
+    outside = [place / name for name in (".env", "elsewhere.db")]
+    for file in inside + outside:
         file.touch()
         file.chmod(0o600)
-    sql = SqlSettings(url=SecretStr(f"sqlite:///{elsewhere}"))  # type: ignore[call-arg]
+    sql = SqlSettings(url=SecretStr(f"sqlite:///{place / 'elsewhere.db'}"))  # type: ignore[call-arg]
     assert told(home, "HRSYNC_SQL", sql) == []
-    for file in files:
+    for file in inside + outside:
         file.chmod(0o640)
-        assert told(home, "HRSYNC_SQL", sql) == [str(file)]
-        file.chmod(0o600)
+    assert told(home, "HRSYNC_SQL", sql) == sorted(map(str, outside)), "what lies in a closed folder is closed"
     home.chmod(0o701)
-    assert told(home, "HRSYNC_SQL", sql) == [str(home)]
+    assert told(home, "HRSYNC_SQL", sql) == sorted(map(str, [home, *inside, *outside]))
 
 
 # -- credentials in an address -----------------------------------------------------------------------------------------
@@ -180,7 +185,8 @@ def hrsync(*arguments: str) -> Any:
 def test_run_and_doctor_warn_and_go_on(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Path(str(configured.store.engine.url.database))
     assert "chmod go=" not in hrsync("run", "users_to_hr").output
-    store.chmod(0o644)
+    # Its folder is closed to others.
+    monkeypatch.setattr("connectors.exposure.open_to_others", lambda path: path == store)
     monkeypatch.setenv("HRSYNC_SCIM__BASE_URL", "http://hr.invalid/scim/v2")
     monkeypatch.setenv("HRSYNC_HR_OF__USERS_TO_HR", "scim")
     ran = hrsync("run", "awards_to_hr")
@@ -200,9 +206,9 @@ def test_up_and_receiver_warn_when_they_start(home: Path, command: str, monkeypa
 
     monkeypatch.setattr(flows.up, "up", lambda *_: True)
     monkeypatch.setattr(flows.receiver, "serve", lambda *_: None)
-    (home / ".env").write_text("HRSYNC_HOME=.\n")
-    (home / ".env").chmod(0o604)
-    assert hrsync(command).stderr.count(f"chmod go= {home / '.env'}\n") == 1
+    (home.parent / ".env").write_text("HRSYNC_HOME=home\n")
+    (home.parent / ".env").chmod(0o604)
+    assert hrsync(command).stderr.count(f"chmod go= {home.parent / '.env'}\n") == 1
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------
