@@ -3,19 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --no-deps
+INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation
 LOCK = echo setuptools | $(BIN)/uv pip compile --quiet pyproject.toml - --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--unsafe-package pip --custom-compile-command "make lock"
 
 .PHONY: run test check lock laws mutants chaos history year hostile docs bench clean
 .DEFAULT_GOAL := run
 
-# setuptools is in the locks, so that the build takes nothing that has no hash. pip is the machine's own: it knows no extra of a
+# setuptools is in the locks and comes first, so that no build takes what has no hash. pip is the machine's own: it knows no extra of a
 # pinned requirement, so that it resolves nothing here and checks afterwards.
 $(VENV)/.run: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/setuptools.lock
+	$(INSTALL) --require-hashes --requirement $(VENV)/setuptools.lock
 	$(INSTALL) --require-hashes --requirement requirements.lock
-	$(INSTALL) --no-build-isolation --editable .
+	$(INSTALL) --editable .
 	$(PIP) check
 	touch $@
 

@@ -7,6 +7,7 @@ database for them. The share of Prefect (from the event to the flow's first line
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -30,7 +31,6 @@ from tests.conftest import free_port
 
 KINDS = ["book", "complete", "target", "assign"]
 """Kinds of change that the guard never stops, however many there are."""
-AUTH = {"Authorization": "Bearer sandbox-key"}
 
 
 class Site:
@@ -53,7 +53,8 @@ class Site:
             raise RuntimeError(said)
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
         self.api = f"{self.sandbox}/accessplansandbox/api/v2"
-        self.client = httpx.Client(timeout=60, headers=AUTH)
+        key = json.loads((home / "up.json").read_text())["HRSYNC_ACCESSPLANIT__API_KEY"]
+        self.client = httpx.Client(timeout=60, headers={"Authorization": f"Bearer {key}"})
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

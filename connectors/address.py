@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -16,8 +16,15 @@ def plain(address: str) -> str:
     Raises:
         ValueError: it is not one of HTTP, or may hold credentials; does not repeat it.
     """
-    if not re.match(r"https?://[^/?#\s]", address, re.IGNORECASE):
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise ValueError("the address does not begin with https:// and a host")
+    if parts.query or parts.fragment:
+        raise ValueError("the address has a query or a fragment: leave them out, and use the settings that are for credentials")
     if "@" in address:
         raise ValueError("the address may hold a user name or a password: leave them out, and use the settings that are for credentials")
     return address
@@ -29,8 +36,8 @@ def without_password(address: str) -> str:
     Raises:
         ValueError: it holds a password; does not repeat it.
     """
-    if re.match(r"[^:/?#]+://[^/?#@]*:[^/?#]*@", address):
-        raise ValueError("the address holds a password: leave it out, and configure it for fsspec")
+    if re.search(r"://[^@]*:.*@", address):
+        raise ValueError("the address may hold a password: leave it out, and give it to what opens the address otherwise")
     return address
 
 
@@ -41,7 +48,10 @@ def credentials_apart(given: Any) -> Any:
     """Settings as they were given, with the user name and password of ``base_url`` in fields of their own where these are empty."""
     if not isinstance(given, dict) or not isinstance(given.get("base_url"), str) or given.get("username") or given.get("password"):
         return given
-    parts = urlsplit(given["base_url"])
+    try:
+        parts = urlsplit(given["base_url"])
+    except ValueError:
+        return given
     credentials, at, place = parts.netloc.rpartition("@")
     if not at:
         return given
@@ -53,6 +63,8 @@ def credentials_apart(given: Any) -> Any:
 def is_here(host: str) -> bool:
     """Whether a host is this machine: what is sent there leaves on no wire."""
     try:
-        return host.lower() == "localhost" or ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
-        return False
+        return host.lower() == "localhost"
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from reconciliation.errors import Misconfigured
 
@@ -79,17 +79,31 @@ def trouble(error: Exception, setting: str) -> Trouble:
     return Trouble(what, f"{remedy} Nothing was lost.")
 
 
+def shown(url: sa.URL) -> str:
+    """A database as people are shown it: without its password, and without options, of which some are secrets too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
     """An engine, whose statements wait ``wait`` seconds for a lock.
 
     A SQLite file that is not there is made, with its folder, for its owner alone; it gets write-ahead logging. What the URL of a
     PostgreSQL server asks for counts. Nothing is left in a session, so that it may belong to a pool that gives it to others after
     each transaction (PgBouncer).
+
+    Raises:
+        Misconfigured: it is not a URL; does not repeat it.
     """
-    parsed = sa.make_url(url)
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise Misconfigured(
+            "The URL of a database is not valid",
+            "Correct HRSYNC_STORE__URL or HRSYNC_SQL__URL; in a password, write @ : / ? # as %40 %3A %2F %3F %23.",
+        ) from None
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, wait)
-    arguments = {"prepare_threshold": None} if parsed.get_driver_name() == "psycopg" else {}
+    arguments = {"prepare_threshold": None, **_noticing(parsed)} if parsed.get_driver_name() == "psycopg" else {}
     engine = sa.create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
     if "lock_timeout" not in str(parsed.query.get("options", "")):
 
@@ -98,6 +112,12 @@ def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(wait * 1000)}")
 
     return engine
+
+
+def _noticing(url: sa.URL) -> dict[str, int]:
+    """Options of a connection by which a server that has gone silent is noticed; what the URL asks for counts."""
+    wanted = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+    return {name: value for name, value in wanted.items() if name not in url.query}
 
 
 def _sqlite(url: sa.URL, wait: float) -> sa.Engine:

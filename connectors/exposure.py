@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 from pydantic import BaseModel, SecretStr
@@ -72,13 +72,20 @@ def _values(place: str, model: BaseModel) -> list[tuple[str, str]]:
 def _unencrypted(value: str) -> tuple[str, str] | None:
     """What is wrong with an address over which others can read, and who must do what."""
     if value.lower().startswith("http://"):
-        return None if is_here(urlsplit(value).hostname or "") else OPEN_HTTP
+        return None if is_here(_host(value)) else OPEN_HTTP
     url = _database(value)
     if url is None or url.get_backend_name() != "postgresql":
         return None
     away = [host for host in _hosts(url) if host and not host.startswith("/") and not is_here(host)]
-    mode = url.query.get("sslmode", os.environ.get("PGSSLMODE", WITHOUT_TLS[-1]))
-    return OPEN_DATABASE if away and mode in WITHOUT_TLS else None
+    modes = _asked(url, "sslmode") or [os.environ.get("PGSSLMODE", "verify-full" if _asked(url, "sslrootcert") == ["system"] else "prefer")]
+    return OPEN_DATABASE if away and set(modes) & set(WITHOUT_TLS) else None
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _database(value: str) -> sa.URL | None:
@@ -88,11 +95,18 @@ def _database(value: str) -> sa.URL | None:
         return None
 
 
+def _asked(url: sa.URL, name: str) -> list[str]:
+    """What the query of a URL says of an option: once, several times, or in a list with commas."""
+    said = url.query.get(name, ())
+    return [one for text in ([said] if isinstance(said, str) else said) for one in text.split(",")]
+
+
 def _hosts(url: sa.URL) -> list[str]:
-    """The hosts of a URL: its own, or those of its query, each of which may have a port. None, or a path: a socket of this machine."""
-    asked = url.query.get("host", ())
-    several = [asked] if isinstance(asked, str) else asked
-    return [re.sub(r"^([^:]*):\d+$", r"\1", host) for text in several for host in text.split(",")] or [url.host or ""]
+    """Where a URL leads, each without its port: by address, by name, or as libpq's environment says. None, or a path: a socket."""
+    named = _asked(url, "hostaddr") or _asked(url, "host") or [unquote(url.host or "")]
+    if named == [""]:
+        named = [os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")]
+    return [re.sub(r"^([^:]*):\d+$", r"\1", host) for host in named]
 
 
 def _files(values: Iterable[str]) -> list[Path]:

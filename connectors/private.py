@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def write_private(file: Path, text: str) -> None:
     private_file(part)
     part.write_text(text)
     part.replace(file)
+
+
+def is_ours(file: Path) -> bool:
+    """Whether a file is there, belongs to this account, and gives rights to nobody else: nobody else can have written or read it."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
 
 
 def open_to_others(path: Path) -> bool:

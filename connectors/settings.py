@@ -130,7 +130,9 @@ class HistorySettings(BaseModel):
     folder: Annotated[str, AfterValidator(without_password)] | None = Field(
         None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME"
     )
-    cluster: str | None = Field(None, description="none: threads; local: a Dask cluster on this machine; or the address of a scheduler")
+    cluster: Annotated[str, AfterValidator(without_password)] | None = Field(
+        None, description="none: threads; local: a Dask cluster on this machine; or the address of a scheduler"
+    )
     workers: int = Field(2, ge=1, description="threads, or workers of a local cluster")
     partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
 

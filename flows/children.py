@@ -117,7 +117,7 @@ class Children:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509
+                preexec_fn=end_with_parent,  # noqa: PLW1509
             )
 
     def _log(self, name: str) -> Path:
@@ -133,10 +133,17 @@ class Children:
 def put_aside(log: Path) -> None:
     """Begins a log anew that has grown large, and keeps what it held in ``.1``.
 
-    Its writer goes on: it appends, so that it writes at the beginning of the file that was emptied.
+    Its writer goes on: it appends, so that it writes at the beginning of the file that was emptied. What it writes within the few
+    milliseconds between the copy and the emptying is lost.
     """
     if not log.exists() or log.stat().st_size <= LOG_BYTES:
         return
+    # A disk that is full keeps the log as it is.
+    with suppress(OSError):
+        _put_aside(log)
+
+
+def _put_aside(log: Path) -> None:
     for number in range(LOGS_KEPT - 1, 0, -1):
         older = log.with_name(f"{log.name}.{number}")
         if older.exists():
@@ -150,7 +157,7 @@ def _how(process: subprocess.Popen[bytes]) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """On Linux a process is asked to end when the one that has started it is gone."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import anyio
 from anyio.to_thread import run_sync
 
 from connectors.store.sql import SyncStore
@@ -15,6 +16,8 @@ from reconciliation.errors import StoreFailed
 
 PATIENCE = 1.5
 """Seconds that an arrival waits for the store."""
+ABANDON = 30.0
+"""Seconds after which a transaction is no longer waited for: the connection is dead, and another one may not be."""
 log = logging.getLogger("hrsync.receiver")
 
 
@@ -67,7 +70,9 @@ class Journal:
         self._began = asyncio.get_running_loop().time()
         warning = asyncio.get_running_loop().call_later(PATIENCE, log.warning, "the store does not answer; deliveries are refused")
         try:
-            new = await run_sync(self._store.accept, list(batch.values()), self._concerned, datetime.now(UTC))
+            with anyio.fail_after(ABANDON):
+                arrivals = list(batch.values())
+                new = await run_sync(self._store.accept, arrivals, self._concerned, datetime.now(UTC), abandon_on_cancel=True)
         except Exception as error:
             # Whatever it is: none of them is acknowledged, and the next ones may fare better.
             failed = error if isinstance(error, StoreFailed) else StoreFailed(f"An unforeseen {type(error).__name__}", "")

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from secrets import token_urlsafe
 
-from connectors.private import write_private
+from connectors.private import is_ours, write_private
 from connectors.settings import Settings
+from reconciliation.errors import Misconfigured
 
 LOGIN = "prefect-login"
 """The file in the home folder with the name and password of the Prefect server, ``name:password``."""
@@ -37,15 +38,21 @@ AUTHENTICATION = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
 
 
 def _credentials(home: Path) -> dict[str, str]:
-    """Those of the environment where it has any: an empty PREFECT_SERVER_API_AUTH_STRING lets everybody in."""
+    """Those of the environment where it has any: an empty PREFECT_SERVER_API_AUTH_STRING lets everybody in.
+
+    Raises:
+        Misconfigured: it has letters with which Prefect's server fails.
+    """
     said = os.environ.get(AUTHENTICATION[0])
+    if said and not (said.isascii() and said.isprintable()):
+        raise Misconfigured(f"{AUTHENTICATION[0]} has letters that Prefect cannot compare", "Use ASCII letters, digits and signs only.")
     return dict.fromkeys(AUTHENTICATION, login(home) if said is None else said)
 
 
 def login(home: Path) -> str:
-    """The name and password of the Prefect server, made at the first start."""
+    """The name and password of the Prefect server, made at the first start, and anew if somebody else may know it."""
     file = home / LOGIN
-    known = file.read_text().strip() if file.exists() else ""
+    known = file.read_text(errors="replace").strip() if is_ours(file) else ""
     if ":" not in known:
         known = f"hrsync:{token_urlsafe(24)}"
         write_private(file, known + "\n")

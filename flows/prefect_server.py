@@ -22,15 +22,15 @@ import runpy
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from prefect.server.api import server
 from prefect.server.database.configurations import AioSqliteConfiguration
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOCK_SECONDS = 4
+LOCK_SECONDS = 10
 """So long a statement waits for SQLite's lock; Prefect sets a minute when it connects."""
 PAUSE = 2.0
 """Seconds between two collections of what is young; everything is looked at each thirtieth time."""
@@ -60,21 +60,32 @@ def _lock_at_the_beginning() -> None:
     AioSqliteConfiguration.begin_transaction = begin_transaction  # type: ignore[method-assign]
 
 
+class WithPolicy:
+    """The whole server, each of whose answers has the policy."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+            await send(message)
+
+        await self.app(scope, receive, with_policy)
+
+
 def _speak_to_nobody_else() -> None:
-    as_it_is = server.create_ui_app
+    as_it_is = server.create_app
 
-    def create_ui_app(ephemeral: bool) -> FastAPI:
-        app = as_it_is(ephemeral)
-
-        @app.middleware("http")
-        async def with_policy(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-            response = await call_next(request)
-            response.headers["Content-Security-Policy"] = POLICY
-            return response
-
+    def create_app(*arguments: Any, **options: Any) -> FastAPI:
+        app = as_it_is(*arguments, **options)
+        app.add_middleware(WithPolicy)
         return app
 
-    server.create_ui_app = create_ui_app
+    server.create_app = create_app
 
 
 if __name__ == "__main__":

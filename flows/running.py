@@ -15,15 +15,13 @@ from connectors.private import write_private
 from connectors.settings import Settings
 
 NOTE = "up.json"
-SANDBOX_KEY = "sandbox-key"
 PREFECT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 SANDBOX = ("HRSYNC_ACCESSPLANIT__BASE_URL", "HRSYNC_ACCESSPLANIT__API_KEY")
 
 
 @contextmanager
-def noted(home: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Keeps a note of what runs with ``environment`` in the home folder meanwhile."""
-    of_sandbox = environment.get(SANDBOX[1]) == SANDBOX_KEY
+def noted(home: Path, environment: Mapping[str, str], *, of_sandbox: bool) -> Iterator[None]:
+    """Keeps a note of what runs with ``environment`` in the home folder meanwhile. of_sandbox: whether the sandbox stands in."""
     names = [*PREFECT, *(SANDBOX if of_sandbox else ())]
     write_private(home / NOTE, json.dumps({name: environment[name] for name in names if name in environment}))
     try:
@@ -58,4 +56,7 @@ def _running(settings: Settings) -> dict[str, str]:
     note = settings.home / NOTE
     if not note.exists() or not at_work(settings.home):
         return {}
-    return dict(json.loads(note.read_text()))
+    try:
+        return dict(json.loads(note.read_text()))
+    except ValueError:
+        return {}

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.accessplanit.probe import Finding
+from connectors.database import shown
 from connectors.exposure import exposures
 from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
@@ -64,7 +65,7 @@ def warn(findings: Iterable[Finding]) -> None:
 def store() -> Iterator[SyncStore]:
     """The configured sync store, which must be there; says which one it is."""
     opened = SyncStore(load().store_url, create=False)
-    err.print(f"[dim]sync store: {opened.engine.url.render_as_string(hide_password=True)}[/]", highlight=False, soft_wrap=True)
+    err.print(f"[dim]sync store: {shown(opened.engine.url)}[/]", highlight=False, soft_wrap=True)
     try:
         yield opened
     finally:

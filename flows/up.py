@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -32,11 +32,12 @@ from tasks.blocks import register
 from tasks.connections import hr_system
 
 from .catalogue import FLOWS, WAVES
-from .children import Children, NotStarted
+from .children import Children, NotStarted, end_with_parent
 from .first_runs import First, through_the_worker
 from .orphans import crash_abandoned, crash_orphans
+from .ports import check_free, is_somebody_elses
 from .prefect_environment import AUTHENTICATION, LOGIN, environment
-from .running import SANDBOX_KEY, noted, server
+from .running import noted, server
 from .subscriptions import subscriptions
 from .worker import WarmWorker
 
@@ -45,6 +46,8 @@ TEND_SECONDS = 1.0
 TICK_EVENTS = 10
 """Changes that the sandbox makes at a time."""
 POOL = "hrsync"
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+"""What an error of the home folder says."""
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -73,8 +76,13 @@ def up(settings: Settings, plan: Plan, out: Console) -> bool:
     if own(home):
         out.print(f"{home} could be read by other accounts of this machine; now it is yours alone", highlight=False)
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
-    with held(home):
-        return QuickStart(_with_sandbox(settings, plan.sandbox_port) if stand_in else settings, plan, out, home, stand_in).run()
+    try:
+        with held(home):
+            return QuickStart(_with_sandbox(settings, plan.sandbox_port) if stand_in else settings, plan, out, home, stand_in).run()
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise NotStarted(f"{home} cannot be used: {error.strerror}", "Check the space and the rights there, then start again.") from None
 
 
 class Stopped(Exception):
@@ -109,7 +117,7 @@ class QuickStart:
                 self._start_sandbox()
             self._start_prefect()
             self._prepare_databases()
-            with server(self.env), noted(self.home, self.env):
+            with server(self.env), noted(self.home, self.env, of_sandbox=self.stand_in):
                 self._deploy()
                 self._start_worker()
                 found = self._first_runs()
@@ -128,11 +136,25 @@ class QuickStart:
 
     # -- before --------------------------------------------------------------------------------------------------------
 
-    def _check_ports(self) -> None:
+    @property
+    def _ports(self) -> dict[str, int]:
         plan = self.plan
-        ports = {"Prefect": plan.prefect_port, "receiver": plan.receiver_port} | ({"sandbox": plan.sandbox_port} if self.stand_in else {})
-        for name, port in ports.items():
-            _free(name, port)
+        return {"Prefect": plan.prefect_port, "receiver": plan.receiver_port} | ({"sandbox": plan.sandbox_port} if self.stand_in else {})
+
+    def _check_ports(self) -> None:
+        for name, port in self._ports.items():
+            check_free(name, port)
+
+    def _check_owners(self) -> None:
+        """Raises:
+        NotStarted: another account has taken the port of a part, to which passwords would be sent.
+        """
+        for name, port in self._ports.items():
+            if is_somebody_elses(port):
+                raise NotStarted(
+                    f"Another account of this machine listens at port {port}, which {name} needs",
+                    f"Find out who that is (ss -tlpe), or choose another port with --{name.lower()}-port.",
+                )
 
     def _listen_to_signals(self) -> None:
         def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -157,7 +179,9 @@ class QuickStart:
         plan = self.plan
         self._say(f"starting the sandbox: no tenant is configured, {plan.people:,} invented people stand in")
         command = _sandbox_command(plan.sandbox_port, plan.people, 7, "standard", str(self.home / "sandbox.db"))
-        self.children.start("sandbox", command, dict(os.environ))
+        key = self.settings.accessplanit.api_key
+        secrets = {"SANDBOX_API_KEY": key.get_secret_value() if key else "", "SANDBOX_PASSWORD": token_urlsafe()}
+        self.children.start("sandbox", command, {**os.environ, **secrets})
 
     def _start_prefect(self) -> None:
         self._say("starting the Prefect server")
@@ -244,6 +268,7 @@ class QuickStart:
         self.out.print("Ctrl-C stops everything; the next start continues from here.", highlight=False)
         ticked = time.monotonic()
         while not self.stopped.wait(TEND_SECONDS):
+            self._check_owners()
             for told in self.children.tend({"worker": partial(crash_orphans, POOL)}):
                 self._say(told)
             if self.stand_in and time.monotonic() - ticked >= self.plan.tick_seconds:
@@ -265,8 +290,10 @@ class QuickStart:
             while True:
                 self._go_on()
                 self.children.check()
+                self._check_owners()
                 try:
                     if client.get(url).is_success:
+                        self._check_owners()
                         return
                 except httpx.HTTPError:
                     pass
@@ -276,7 +303,8 @@ class QuickStart:
 
     def _once(self, *arguments: str, log: str) -> None:
         """A command of Prefect's that ends."""
-        done = subprocess.run([sys.executable, "-m", "prefect", *arguments], env=self.env, cwd=PROJECT, capture_output=True, check=False)  # noqa: S603
+        command = [sys.executable, "-m", "prefect", *arguments]
+        done = subprocess.run(command, env=self.env, cwd=PROJECT, capture_output=True, check=False, preexec_fn=end_with_parent)  # noqa: S603
         with (self.children.logs / log).open("ab") as file:
             file.write(done.stdout + done.stderr)
         self._go_on()
@@ -285,13 +313,12 @@ class QuickStart:
 
 
 def _with_sandbox(settings: Settings, port: int) -> Settings:
-    """``settings`` with the sandbox in the place of a tenant, and with a secret for its webhooks where none is set."""
+    """``settings`` with the sandbox in the place of a tenant: its key, and a secret for its webhooks where none is set, for this start."""
     hooks = settings.webhooks
     if not hooks.guarded:
         hooks = hooks.model_copy(update={"secret": SecretStr(token_urlsafe())})
-    tenant = AccessplanitSettings.model_validate(
-        {**settings.accessplanit.model_dump(), "base_url": f"http://127.0.0.1:{port}/accessplansandbox", "api_key": SANDBOX_KEY}
-    )
+    place = {"base_url": f"http://127.0.0.1:{port}/accessplansandbox", "api_key": token_urlsafe(), "username": None, "password": None}
+    tenant = AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **place})
     return settings.model_copy(update={"accessplanit": tenant, "webhooks": hooks})
 
 
@@ -328,15 +355,3 @@ def serve_sandbox(port: int, people: int, seed: int, tenant: str, database: str)
     """Becomes the sandbox's server."""
     command = _sandbox_command(port, people, seed, tenant, database)
     os.execv(command[0], command)  # noqa: S606
-
-
-def _free(name: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            option = f"--{name.lower()}-port"
-            raise Misconfigured(
-                f"Port {port}, which {name} needs, is in use", f"Stop what uses it, or choose another with {option}."
-            ) from None

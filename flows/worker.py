@@ -25,6 +25,8 @@ from prefect.context import refresh_global_settings_context
 from prefect.exceptions import InfrastructureNotFound
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from .children import end_with_parent
+
 IMPORTED = ["prefect.engine", "prefect.flow_engine", "flows.catalogue", "connectors.accessplanit.client", "connectors.hr.sql"]
 
 
@@ -83,6 +85,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
 
 def engine(environment: Mapping[str, str], folder: str) -> None:
     """Becomes Prefect's engine for the run that the environment names."""
+    end_with_parent()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import time
 from dataclasses import dataclass, field
 
-API_KEY = "sandbox-key"
-USERNAME, PASSWORD = "svc-hr", "sandbox-password"
+API_KEY = os.environ.get("SANDBOX_API_KEY", "sandbox-key")
+USERNAME, PASSWORD = "svc-hr", os.environ.get("SANDBOX_PASSWORD", "sandbox-password")
+"""Known to everybody unless the environment has others: a sandbox that stays up should have some."""
 
 
 @dataclass(frozen=True)

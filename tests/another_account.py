@@ -1,6 +1,6 @@
 """What another account of the machine can do to a running ``hrsync up``: each attack is tried as that account, and must fail.
 
-    python -m tests.another_account HOME PREFECT_PORT RECEIVER_PORT     (as root; it becomes the account "nobody")
+    python -m tests.another_account HOME PREFECT_PORT RECEIVER_PORT SANDBOX_PORT     (as root; it becomes the account "nobody")
 
 Prints a line for each attack; exit code 1 if one has succeeded.
 """
@@ -18,6 +18,7 @@ import httpx
 import websockets
 
 NOBODY = 65534
+KEY = {"Authorization": "Bearer sandbox-key"}
 
 
 def become_nobody() -> None:
@@ -93,7 +94,7 @@ def temporary_files_of(owner: int) -> list[Path]:
     return found
 
 
-def main(home: Path, prefect: int, receiver: int) -> int:
+def main(home: Path, prefect: int, receiver: int, sandbox: int) -> int:
     """As root; then as nobody."""
     owner = home.stat().st_uid
     below = sorted(home.rglob("*"))
@@ -102,6 +103,7 @@ def main(home: Path, prefect: int, receiver: int) -> int:
     # The owner can do it: the attacks are the right ones. It also imports what "nobody" could not read.
     owners_can = answers("GET", f"{api}/admin/settings", auth=tuple(login.split(":"))) == 200 and hears_events(prefect, login)
     become_nobody()
+    rows = f"http://127.0.0.1:{sandbox}/accessplansandbox/api/v2/Webhook"
     run_anything = {"name": "mine", "flow_id": "00000000-0000-0000-0000-000000000000", "entrypoint": "os.system"}
     attacks: dict[str, Callable[[], bool]] = {
         "read what is in the home folder": lambda: readable(home),
@@ -115,6 +117,9 @@ def main(home: Path, prefect: int, receiver: int) -> int:
         "make a deployment that runs a command": lambda: answers("POST", f"{api}/deployments/", json=run_anything) != 401,
         "log in with no password": lambda: answers("GET", f"{api}/admin/settings", auth=("hrsync", "")) != 401,
         "hear Prefect's events": lambda: hears_events(prefect, "", "hrsync:"),
+        "read the sandbox's webhooks by its well-known key": lambda: (
+            answers("GET", rows, headers={"Authorization": "Bearer sandbox-key"}) != 401
+        ),
         "send a webhook": lambda: answers("POST", f"{hooks}/webhooks/user", json={"ID": "somebody"}) != 401,
         "read the receiver's counts": lambda: answers("GET", f"{hooks}/metrics") != 401,
         "read what the receiver takes": lambda: answers("GET", f"{hooks}/openapi.json") != 401,
@@ -129,4 +134,4 @@ def main(home: Path, prefect: int, receiver: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,13 +79,12 @@ class QuickStart:
     def kill(self) -> None:
         """SIGKILL for it and for all that it has started, as when the machine loses its power."""
         found = [self.process.pid]
-        for number in found:
-            found += children_of(number)
-        for number in found:
-            try:
-                os.kill(number, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        while found:
+            for number in found:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            # A process that was being forked meanwhile.
+            found = [number for number, _ in mentioning(str(self.home))]
         self.process.wait()
 
     # -- its Prefect server --------------------------------------------------------------------------------------------
@@ -109,22 +109,8 @@ class QuickStart:
         return answer.json()
 
 
-def children_of(number: int) -> list[int]:
-    """The processes that a process has started and that live."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                stat = Path(f"/proc/{entry}/stat").read_text()
-            except OSError:
-                continue
-            if int(stat.rpartition(")")[2].split()[1]) == number:
-                found.append(int(entry))
-    return found
-
-
-def mentioning(text: str) -> list[str]:
-    """Command lines of processes in whose command line or environment ``text`` stands."""
+def mentioning(text: str) -> list[tuple[int, str]]:
+    """Processes that live and in whose command line or environment ``text`` stands, with the beginning of that."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -134,5 +120,5 @@ def mentioning(text: str) -> list[str]:
                 continue
             line = b" ".join(parts).replace(b"\0", b" ").decode(errors="replace")
             if text in line and int(folder.name) != os.getpid():
-                found.append(line[:200])
+                found.append((int(folder.name), line[:200]))
     return found

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from connectors.home import at_work, held, own
 from flows import children as module
 from flows.children import Children, NotStarted
+from flows.ports import check_free, is_somebody_elses
 from reconciliation.errors import Misconfigured
 
 SLEEP = "import time; time.sleep(600)"
@@ -166,3 +168,60 @@ def test_a_large_log_is_put_aside_while_its_writer_goes_on(family: Children, mon
     numbers = [int(line) for line in logs[1].read_text().split() + logs[0].read_text().split()]
     assert numbers == sorted(numbers)
     assert len(numbers) > 100
+
+
+def test_a_log_stays_as_it_is_while_it_cannot_be_put_aside(family: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOG_BYTES", 10)
+    family.logs.mkdir()
+    (family.logs / "full.log").write_text("more than ten bytes")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    module.put_aside(family.logs / "full.log")
+    assert (family.logs / "full.log").read_text() == "more than ten bytes"
+
+
+LISTENS = """
+import os, socket, sys, time
+if sys.argv[1] == "nobody":
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+print(s.getsockname()[1], flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another account")
+@pytest.mark.parametrize(("account", "expected"), [("nobody", True), ("me", False)])
+def test_a_port_that_another_account_has_taken_is_noticed(account: str, expected: bool) -> None:
+    """Whoever is quick has it between the look whether it is free and the start of what needs it."""
+    with subprocess.Popen([sys.executable, "-c", LISTENS, account], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        port = int(process.stdout.readline())
+        assert is_somebody_elses(port) == expected
+        with pytest.raises(Misconfigured, match="in use"):
+            check_free("Prefect", port)
+        process.kill()
+
+
+def test_a_look_whether_it_is_at_work_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            at_work(tmp_path)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    (tmp_path / "up.lock").touch()
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(200):
+            with held(tmp_path):
+                pass
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

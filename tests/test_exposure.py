@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import sqlalchemy as sa
 from pydantic import BaseModel, SecretStr, ValidationError
 from typer.testing import CliRunner
 
+from connectors.database import connect, shown
 from connectors.exposure import exposures
 from connectors.hr import connectors
 from connectors.hr.bamboohr import BamboohrSettings
@@ -82,6 +84,11 @@ def test_an_address_without_tls_is_warned_of_unless_it_is_this_machine(
         ("postgresql://u:p@/hr", False),
         ("postgresql://u:p@/hr?host=/run/postgresql", False),
         ("postgresql://u:p@/hr?host=localhost:5433", False),
+        ("postgresql://u:p@[::ffff:127.0.0.1]/hr", False),
+        ("postgresql://u:p@%2Fvar%2Frun/hr", False),
+        ("postgresql://u:p@localhost/hr?hostaddr=10.9.9.9", True),
+        ("postgresql://u:p@db.example/hr?sslmode=require&sslmode=disable", True),
+        ("postgresql://u:p@db.example/hr?sslrootcert=system", False),
         ("postgresql://u:p@/hr?host=localhost:5433&host=db.example:5432", True),
         ("sqlite:///hr.db", False),
     ],
@@ -93,6 +100,13 @@ def test_a_server_of_postgresql_elsewhere_must_require_tls(home: Path, url: str,
     assert [finding.check for finding in exposures(settings, {})] == ["HRSYNC_STORE__URL"] * warned
     monkeypatch.setenv("PGSSLMODE", "require")
     assert bool(exposures(settings, {})) == (warned and "sslmode" in url), "what counts for every connection counts here"
+
+
+def test_a_host_of_the_environment_counts_where_the_url_names_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=home, store={"url": "postgresql:///hr"})  # type: ignore[call-arg,arg-type]
+    assert exposures(settings, {}) == []
+    monkeypatch.setenv("PGHOST", "10.0.0.5")
+    assert [finding.check for finding in exposures(settings, {})] == ["HRSYNC_STORE__URL"]
 
 
 def test_files_that_others_may_read_are_warned_of(home: Path) -> None:
@@ -173,6 +187,39 @@ def test_addresses_in_blocks_are_held_to_the_same(configured: Side, monkeypatch:
     kind(base_url="http://hr.invalid/scim/v2").save("open", overwrite=True)
     monkeypatch.setenv("HRSYNC_HR_OF__USERS_TO_HR", "scim/open")
     assert "block scim/open__BASE_URL: is an http:// address of another host" in hrsync("run", "awards_to_hr").stderr
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"https://user:sec\u2100{SECRET}@tenant.example", f"https://t.example?api_key={SECRET}", f"https://user:{SECRET}%40t.example/"],
+)
+def test_an_address_that_may_hold_a_secret_in_another_way_is_refused_without_it(address: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        AccessplanitSettings(base_url=address)  # type: ignore[call-arg]
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"filecache::sftp://u:{SECRET}@h/x", f"s3://key:SEC/{SECRET}@b", f"tcp://u:{SECRET}@h:1", f"simplecache::ftp://u:{SECRET}@h"],
+)
+@pytest.mark.parametrize("setting", ["folder", "cluster"])
+def test_addresses_of_historical_reconciliations_hold_no_password(setting: str, address: str) -> None:
+    with pytest.raises(ValidationError, match="may hold a password") as caught:
+        HistorySettings.model_validate({setting: address})
+    assert SECRET not in str(caught.value)
+
+
+def test_a_password_in_the_options_of_a_database_is_not_shown() -> None:
+    url = sa.make_url(f"postgresql+psycopg://u:{SECRET}@h:1/s?password={SECRET}&sslpassword={SECRET}&user=hr")
+    assert shown(url) == "postgresql+psycopg://u:***@h:1/s"
+    assert shown(sa.make_url("sqlite:////home/hr.db")) == "sqlite:////home/hr.db"
+
+
+def test_a_url_that_is_none_is_refused_without_it() -> None:
+    with pytest.raises(Misconfigured, match="URL of a database is not valid") as caught:
+        connect(f"postgresql+psycopg://hr:pa@ss:word{SECRET}@127.0.0.1:19790/s")
+    assert SECRET not in str(caught.value)
 
 
 # -- where it is said --------------------------------------------------------------------------------------------------

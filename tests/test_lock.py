@@ -57,10 +57,13 @@ def test_a_lock_has_hashes_of_everything_and_names_no_place_to_fetch_it_from(loc
 
 
 def test_make_installs_only_what_has_its_hash() -> None:
+    """Nor does a build: it takes the setuptools that is there."""
     recipes = (ROOT / "Makefile").read_text()
+    assert "INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation\n" in recipes
     asked = [line for line in recipes.splitlines() if line.startswith("\t$(INSTALL)")]
     assert [line.split(" ", 1)[1] for line in asked] == [
+        "--require-hashes --requirement $(VENV)/setuptools.lock",
         "--require-hashes --requirement requirements.lock",
-        "--no-build-isolation --editable .",
+        "--editable .",
         "--require-hashes --requirement tests/requirements.lock",
     ]

@@ -130,6 +130,11 @@ def test_the_name_of_a_file_of_the_drop_knows_entity_and_sequence_only(pattern: 
         CsvDropSettings(file_name=pattern)  # type: ignore[call-arg]
 
 
+def test_a_file_of_the_drop_is_not_padded_with_what_makes_it_a_path() -> None:
+    with pytest.raises(ValidationError, match="how many digits"):
+        CsvDropSettings(file_name="{entity:/<9}{sequence}")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("command", ["show", "apply", "reject"])
 def test_a_digest_that_is_a_path_names_no_plan(configured: Side, command: str) -> None:
     result = CliRunner().invoke(app, [command, "../../etc/passwd"])

@@ -21,6 +21,7 @@ import pytest
 from connectors.settings import Settings
 from flows.prefect_environment import AUTHENTICATION, LOGIN, RUNS_DAYS, environment, login
 from flows.running import in_running_server, noted
+from reconciliation.errors import Misconfigured
 
 from .conftest import free_port
 
@@ -76,6 +77,24 @@ def test_the_login_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -
     assert ":" in login(tmp_path), "one that was cut off is made anew"
 
 
+def test_a_login_that_somebody_else_may_know_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / LOGIN).write_text("attacker:known")
+    (tmp_path / LOGIN).chmod(0o644)
+    assert login(tmp_path) != "attacker:known"
+    assert (tmp_path / LOGIN).stat().st_mode & 0o777 == 0o600
+    (tmp_path / "planted").write_text("attacker:known")
+    (tmp_path / "planted").chmod(0o600)
+    (tmp_path / LOGIN).unlink()
+    (tmp_path / LOGIN).symlink_to(tmp_path / "planted")
+    assert login(tmp_path) != "attacker:known"
+
+
+def test_a_login_with_which_prefect_fails_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(AUTHENTICATION[0], "nämé:pässwörd")
+    with pytest.raises(Misconfigured, match="ASCII"):
+        environment(Settings(home=tmp_path), 4321)  # type: ignore[call-arg]
+
+
 def test_a_login_of_the_environment_counts_and_an_empty_one_means_that_none_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +113,7 @@ def test_what_is_said_of_retention_counts(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     found = environment(Settings(home=tmp_path), 4321)  # type: ignore[call-arg]
-    with noted(tmp_path, found):
+    with noted(tmp_path, found, of_sandbox=False):
         note = tmp_path / "up.json"
         assert note.stat().st_mode & 0o777 == 0o600
         assert json.loads(note.read_text())["PREFECT_API_AUTH_STRING"] == login(tmp_path)
@@ -129,11 +148,13 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 @pytest.mark.prefect
 def test_its_pages_load_nothing_from_elsewhere(api: httpx.Client) -> None:
-    page = httpx.get(str(api.base_url).replace("/api", "/v2/"), follow_redirects=True)
-    policy = page.headers["content-security-policy"]
-    assert "<div" in page.text
-    assert policy.startswith("default-src 'self'")
-    assert "https:" not in policy
+    root = str(api.base_url).removesuffix("/api/")
+    for path in ("/v2/", "/docs", "/redoc", "/api/docs"):
+        page = httpx.get(root + path, follow_redirects=True)
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self'")
+        assert "https:" not in policy
+    assert api.get("/health").json() is True
 
 
 @pytest.mark.prefect

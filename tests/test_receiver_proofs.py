@@ -215,6 +215,16 @@ def test_nothing_of_a_signed_path_can_become_a_part_of_the_body(
     assert gateway.written() == before
 
 
+def test_a_senders_id_that_no_signature_covers_does_not_count(gateway: Desk) -> None:
+    """Whoever repeats a signed delivery could give it another ID, and another delivery's ID to come before that."""
+    body, now = b'{"ID": "jasmit"}', str(int(time.time()))
+    headers = sign(body, now)
+    said = [gateway.send("user", body, headers={**headers, "X-Webhook-Id": n}).json()["status"] for n in ("1", "2", "EVT-7")]
+    assert said == ["accepted", "duplicate", "duplicate"]
+    other = b'{"ID": "another"}'
+    assert gateway.send("user", other, headers={**sign(other, now), "X-Webhook-Id": "EVT-7"}).json()["status"] == "accepted"
+
+
 def test_the_example_of_the_docs_is_what_the_receiver_asks_for(gateway: Desk) -> None:
     block = next(text for text in re.findall(r"```sh\n(.*?)```", DOCS.read_text(), re.DOTALL) if "openssl dgst" in text)
     assigned = dict(re.findall(r"^(\w+)='(.*)'$", block, re.MULTILINE))

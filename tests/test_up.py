@@ -101,7 +101,8 @@ def a_change_reaches_hr(quick: QuickStart) -> None:
 def other_accounts_can_do_nothing(quick: QuickStart) -> None:
     if os.geteuid():
         return
-    command = [sys.executable, "-m", "tests.another_account", str(quick.home), str(quick.prefect), str(quick.receiver)]
+    places = [quick.home, quick.prefect, quick.receiver, quick.sandbox]
+    command = [sys.executable, "-m", "tests.another_account", *map(str, places)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

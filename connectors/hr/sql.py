@@ -31,7 +31,7 @@ from reconciliation.receipts import as_found
 from reconciliation.snapshot import Snapshot
 from reconciliation.values import NO_END
 
-from ..database import connect, migrate, transaction, trouble
+from ..database import connect, migrate, shown, transaction, trouble
 from . import Connector
 from .cells import typed, unwritable
 from .schema import metadata
@@ -75,7 +75,7 @@ class SqlHr:
         self.capabilities = capabilities(updated_column)
         try:
             self.engine = connect(url)
-            self.name = self.engine.url.render_as_string(hide_password=True)
+            self.name = shown(self.engine.url)
             migrate(self.engine, Path(__file__).parent / "migrations", "hrsync_hr_version", known_by="employees")
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise _unreachable(error) from None

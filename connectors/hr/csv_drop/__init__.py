@@ -6,6 +6,7 @@ what HR's answer files change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -90,8 +91,11 @@ class CsvDropSettings(BaseModel):
             # An SFTP server decides itself what its user may reach.
             if not is_below(path.removeprefix("/") if self.sftp else path):
                 raise ValueError(f"{setting} is not a folder below the drop: use a relative path without '..'")
-        if not {name for _, name, _, _ in Formatter().parse(self.file_name) if name is not None} <= {"entity", "sequence"}:
+        asked = [(name, form or "") for _, name, form, _ in Formatter().parse(self.file_name) if name is not None]
+        if not {name for name, _ in asked} <= {"entity", "sequence"}:
             raise ValueError("file_name knows {entity} and {sequence} only")
+        if not all(re.fullmatch(r"0?\d*", form) for _, form in asked):
+            raise ValueError("file_name may say how many digits {sequence} has, as {sequence:08}, and nothing else")
         if not is_name(self.file_name.format(entity="employees", sequence=1)):
             raise ValueError("file_name is not a name: leave out separators, '..' and control characters")
 
