@@ -82,7 +82,9 @@ def _speak_to_nobody_else() -> None:
 
     def create_app(*arguments: Any, **options: Any) -> FastAPI:
         app = as_it_is(*arguments, **options)
-        app.add_middleware(WithPolicy)
+        # The same application is returned again while it runs, to parts of the server that call it without a socket.
+        if not any(middleware.cls is WithPolicy for middleware in app.user_middleware):
+            app.add_middleware(WithPolicy)
         return app
 
     server.create_app = create_app

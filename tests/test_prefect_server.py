@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sqlite3 import connect
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -206,3 +207,19 @@ def test_a_run_that_has_ended_long_ago_goes_with_its_logs(api: httpx.Client) -> 
     time.sleep(1)
     said = api.post("/logs/filter", json={}).json()
     assert {log["flow_run_id"] for log in said} == {new}
+
+
+@pytest.mark.prefect
+def test_an_event_starts_what_waits_for_it(api: httpx.Client) -> None:
+    """The server calls itself for that, and does so without keeping events."""
+    flow = api.post("/flows/", json={"name": "waits"}).json()["id"]
+    deployment = api.post("/deployments/", json={"name": "waits", "flow_id": flow}).json()["id"]
+    trigger = {"type": "event", "posture": "Reactive", "expect": ["hrsync.tried"], "threshold": 1, "within": 0}
+    action = {"type": "run-deployment", "source": "selected", "deployment_id": deployment}
+    api.post("/automations/", json={"name": "waits", "trigger": trigger, "actions": [action]}).raise_for_status()
+    deadline = time.monotonic() + 30
+    while not api.post("/flow_runs/filter", json={"deployments": {"id": {"any_": [deployment]}}}).json():
+        assert time.monotonic() < deadline
+        event = {"event": "hrsync.tried", "resource": {"prefect.resource.id": "tried"}, "occurred": datetime.now(UTC).isoformat()}
+        api.post("/events", json=[{**event, "id": str(uuid4())}]).raise_for_status()
+        time.sleep(1)
