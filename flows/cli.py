@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 import typer
 from prefect.settings import PREFECT_API_URL
 from rich.table import Table
 
-from connectors.accessplanit.client import AccessplanitSource
-from connectors.accessplanit.probe import Finding, probe
 from connectors.settings import load
-from connectors.store.sql import SyncStore
-from reconciliation.errors import HrsyncError, StalePlan
-from reconciliation.ports import HrSystem
-from tasks.blocks import accessplanit_settings
-from tasks.connections import connections, hr_system
+from reconciliation.errors import StalePlan
+from tasks.connections import connections
 
 from . import up as quick_start
 from ._run import Order, World, plainly, run_process
 from .catalogue import PROCESSES, checked, process
 from .desk import app as desk
+from .doctor import findings
 from .mapping import app as mapping
 from .reconcile_history import ENTITIES, keep_list, reconcile_history
 from .running import in_running_server
-from .terminal import end, exposed, out, plain_errors, print_changes, print_report, store, unbroken, warn
+from .terminal import at_start, end, out, plain_errors, print_changes, print_report, store, unbroken
 from .terminal import settings as read_settings
 from .webhooks import app as webhooks
 
@@ -57,7 +50,7 @@ def up(
     """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, receiver, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
     settings = checked(load())
-    warn(exposed(settings, blocks=False))
+    at_start(settings, blocks=False)
     if not quick_start.up(settings, plan, out) and once:
         raise typer.Exit(1)
 
@@ -85,7 +78,7 @@ def receiver(
 
     settings = read_settings()
     with in_running_server(settings):
-        warn(exposed(settings))
+        at_start(settings)
         serve(settings, host, port, PREFECT_API_URL.value())
 
 
@@ -131,7 +124,7 @@ def run(
     wanted = {"full": full, "since": since, "sweep": sweep}
     known = {n: value for n, value in wanted.items() if n in chosen.flow.parameters.properties}
     with in_running_server(settings):
-        warn(exposed(settings))
+        at_start(settings)
         state = chosen.flow(**filters, **known, return_state=True)
     end(state)
 
@@ -208,39 +201,11 @@ def reject(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, o
 @plain_errors
 def doctor() -> None:
     """Check settings, credentials, rights, clock, databases and every assumption about the API."""
-    settings = read_settings(warn=False)
-    findings = [
-        Finding(f"setting {name}", "refuted", "no such setting", "The data engineer must correct its name.") for name in settings.unknown()
-    ]
-    budget = None
-    try:
-        checked(settings)
-    except HrsyncError as error:
-        findings.append(Finding("HR systems of processes", "refuted", error.what, error.remedy))
-    systems = {settings.hr_of.get(name, settings.hr): name for name in PROCESSES}
-    openers: dict[str, Callable[[], SyncStore | HrSystem]] = {"sync store": lambda: SyncStore(settings.store_url)}
-    openers |= {f"HR: {chosen}": partial(hr_system, settings, name) for chosen, name in systems.items()}
-    for what, opener in openers.items():
-        try:
-            opened = opener()
-            findings.append(Finding(what, "confirmed", "can be used"))
-            budget = opened if isinstance(opened, SyncStore) else budget
-        except HrsyncError as error:
-            findings.append(Finding(what, "refuted", error.what, error.remedy))
-    if isinstance(budget, SyncStore):
-        try:
-            tenant = accessplanit_settings(settings)
-            share = budget.budget(tenant.requests_per_hour, tenant.hour_seconds)
-            out.print(f"Tenant: {tenant.base_url}", highlight=False)
-            with closing(AccessplanitSource(tenant, settings.dialect, share)) as source:
-                findings += probe(source)
-        except HrsyncError as error:
-            findings.append(Finding("accessplanit", "refuted", error.what, error.remedy))
-    findings += exposed(settings)
+    found = list(findings(read_settings(warn=False)))
     table = unbroken(Table("check", "verdict", "found", "who must do what"), 2)
     colours = {"confirmed": "green", "refuted": "red", "warning": "yellow", "not testable": "yellow"}
-    for f in findings:
+    for f in found:
         table.add_row(f.check, f"[{colours[f.verdict]}]{f.verdict}[/]", f.says, f.remedy)
     out.print(table)
-    if any(f.verdict == "refuted" for f in findings):
+    if any(f.verdict == "refuted" for f in found):
         raise typer.Exit(1)

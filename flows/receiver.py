@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import anyio
+import typer
 import uvicorn
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Path, Request
@@ -293,6 +294,8 @@ def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> 
     settings = _within_limits(settings)
     store = SyncStore(settings.store_url)
     try:
-        uvicorn.run(**server(settings, store), host=host, port=port, log_level="warning")
+        chosen = server(settings, store)
+        typer.echo(f"Receiving at http://{host}:{port}/webhooks/… (Ctrl-C stops it)", err=True)
+        uvicorn.run(**chosen, host=host, port=port, log_level="warning")
     finally:
         store.close()

@@ -15,6 +15,7 @@ from rich.text import Text
 from connectors.accessplanit.probe import Finding
 from connectors.database import shown
 from connectors.exposure import exposures
+from connectors.home import own
 from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
@@ -53,6 +54,14 @@ def settings(warn: bool = True) -> Settings:
 def exposed(found: Settings, blocks: bool = True) -> list[Finding]:
     """What weakens safety in the settings, and in the Prefect blocks that they name."""
     return exposures(found, in_use(found, PROCESSES, blocks))
+
+
+def at_start(found: Settings, blocks: bool = True) -> None:
+    """What ``up``, ``run`` and ``receiver`` do before they begin: the home folder is closed to others, and what is not safe is said."""
+    home = found.home.absolute()
+    if own(home):
+        err.print(f"{home} could be read by other accounts of this machine; now it is yours alone", highlight=False, soft_wrap=True)
+    warn(exposed(found, blocks))
 
 
 def warn(findings: Iterable[Finding]) -> None:

@@ -73,8 +73,7 @@ def up(settings: Settings, plan: Plan, out: Console) -> bool:
         NotStarted, Misconfigured: with the port or log to look at.
     """
     home = settings.home.absolute()
-    if own(home):
-        out.print(f"{home} could be read by other accounts of this machine; now it is yours alone", highlight=False)
+    own(home)
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
     try:
         with held(home):
@@ -237,9 +236,8 @@ class QuickStart:
         self.out.print(self._places())
         late = ", ".join(name for name in FLOWS if not found[name].completed)
         if late:
-            self.out.print(
-                f"[bold red]Not completed: {late}.[/] Look at the runs in the Prefect UI and at {self.children.logs}.", highlight=False
-            )
+            where = f"Look at {self.children.logs}" + ("." if self.plan.once else ", and at the runs in the Prefect UI.")
+            self.out.print(f"[bold red]Not completed: {late}.[/] {where}", highlight=False)
 
     def _places(self) -> Table:
         settings, where = self.settings, Table(show_header=False, title="Where things are")

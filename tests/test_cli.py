@@ -161,6 +161,14 @@ def test_doctor_confirms_what_is_set_right(configured: Side, monkeypatch: pytest
     assert "setting HRSYNC_ACESSPLANIT__API_KEY │ refuted" in hrsync("doctor", code=1)
 
 
+def test_doctor_makes_nothing_in_a_home_that_is_mistyped(configured: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HRSYNC_STORE__URL", raising=False)
+    monkeypatch.setenv("HRSYNC_HOME", str(tmp_path / "mistyped"))
+    shown = hrsync("doctor")
+    assert re.search(r"sync store +│ not testable │ there is none at", shown)
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the awkward tenant with default settings; with the settings that it names, everything holds and both flows run."""
     if configured.sandbox.tenant is not AWKWARD:
