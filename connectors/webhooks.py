@@ -66,6 +66,13 @@ class Sender(Protocol):
     def subscriptions(self) -> Mapping[str, str]:
         """The subscriptions of this sender, by the name that stands in the path -> the feed it is about."""
 
+    def screen(self, headers: Mapping[str, str]) -> None:
+        """Looks at the headers before the body is read. headers: as those of a :class:`Delivery`.
+
+        Raises:
+            Forged: they alone show that it is not genuine.
+        """
+
     def verify(self, delivery: Delivery) -> None:
         """Raises:
         Forged: it is not genuine.

@@ -89,7 +89,10 @@ class Receiver:
         if sender is None:
             return self._refused(404, "subscription")
         try:
+            sender.screen(_headers(request))
             body = await self._body(request)
+        except Forged as forged:
+            return self._refused(401, forged.reason, STRANGER | {"Connection": "close"})
         except TooMuch:
             return self._refused(413, "size", {"Connection": "close"})
         except TimeoutError:

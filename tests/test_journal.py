@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -99,3 +100,21 @@ def test_a_stuck_store_is_logged_once_with_nothing_of_anybody(desk: Desk, caplog
             timed(desk, "jasmit")
     found = [r.getMessage() for r in caplog.records if r.name == "hrsync.receiver"]
     assert found == ["the store does not answer; deliveries are refused"]
+
+
+def test_a_connection_that_has_gone_silent_is_given_up_and_another_one_is_used(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.journal.PATIENCE", 0.3)
+    monkeypatch.setattr("flows.journal.ABANDON", 1.0)
+    accept, silent = desk.store.accept, threading.Event()
+    calls: list[int] = []
+
+    def first_hangs(*arguments: Any) -> list[bool]:
+        calls.append(1)
+        if len(calls) == 1:
+            silent.wait(30)
+        return accept(*arguments)
+
+    monkeypatch.setattr(desk.store, "accept", first_hangs)
+    assert timed(desk, "first")[0] == 503
+    until(lambda: timed(desk, "second")[0] == 202, 5)
+    silent.set()

@@ -8,6 +8,7 @@ import hmac
 import json
 import os
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -213,6 +214,14 @@ def test_nothing_of_a_signed_path_can_become_a_part_of_the_body(
         connection.request("POST", replayed[0], replayed[1], headers)
         assert connection.getresponse().status in (401, 404)
     assert gateway.written() == before
+
+
+def test_a_strangers_body_is_not_read(make_desk: Callable[..., Desk]) -> None:
+    """A million tiny chunks of it would keep the receiver busy."""
+    desk = make_desk()
+    with socket.create_connection(("127.0.0.1", desk.served.port), timeout=5) as stranger:
+        stranger.sendall(b"POST /webhooks/user HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+        assert stranger.recv(100).startswith(b"HTTP/1.1 401"), "before the body is complete"
 
 
 def test_a_senders_id_that_no_signature_covers_does_not_count(gateway: Desk) -> None:

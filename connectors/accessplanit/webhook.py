@@ -36,6 +36,11 @@ class AccessplanitWebhooks:
         """One for each module, by its name in lower case."""
         return self._feeds
 
+    def screen(self, headers: Mapping[str, str]) -> None:
+        """By the secret and the credentials: a stranger's body is not read."""
+        if wrong := self.settings.proof.wanting(headers):
+            raise Forged(wrong[0])
+
     def verify(self, delivery: Delivery) -> None:
         """All that is configured must hold, whatever the order: none of it tells how far it got."""
         s, headers = self.settings, delivery.headers

@@ -28,6 +28,9 @@ class BamboohrWebhooks:
         """One for all."""
         return {"bamboohr": "employees"}
 
+    def screen(self, headers: Mapping[str, str]) -> None:
+        """Nothing: BambooHR's proof covers the body."""
+
     def verify(self, delivery: Delivery) -> None:
         """By the signature and its time."""
         stamp = delivery.headers.get("x-bamboohr-timestamp")
