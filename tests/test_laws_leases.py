@@ -21,7 +21,7 @@ MOVES = st.tuples(st.sampled_from("ABC"), DEEDS, st.sampled_from([0, 50, 130, -4
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[SyncStore]:
-    opened = SyncStore("sqlite://")
+    opened = SyncStore("sqlite://", lease_seconds=120)
     yield opened
     opened.close()
 
