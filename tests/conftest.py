@@ -51,8 +51,10 @@ DIALECTS = {"standard": Dialect(), "awkward": AWKWARD}
 
 
 # CI tries the same examples each time; a developer's machine looks for new ones.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("explore", deadline=None)
+EXAMPLES = int(os.environ.get("HRSYNC_LAWS", "0")) or 100
+"""Of each law that does not say how many it takes."""
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=EXAMPLES)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=EXAMPLES)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
