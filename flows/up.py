@@ -150,6 +150,8 @@ class QuickStart:
         """
         for name, port in self._ports.items():
             if is_somebody_elses(port):
+                # A part may have sent it there within the last second.
+                (self.home / LOGIN).unlink(missing_ok=True)
                 raise NotStarted(
                     f"Another account of this machine listens at port {port}, which {name} needs",
                     f"Find out who that is (ss -tlpe), or choose another port with --{name.lower()}-port.",
