@@ -62,7 +62,7 @@ mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law noti
 	$(BIN)/python tests/mutants.py
 
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, takes a thousand random steps and two thousand rounds of edits on both sides
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py tests/test_two_way_edits.py tests/test_databases.py --timeout 3600 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py tests/test_two_way_edits.py tests/test_databases.py tests/test_alive.py --timeout 5400 $(ARGS)
 
 history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, and kills a historical reconciliation at ten points
 	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/test_history.py -k "forty or killed" --timeout 1800 $(ARGS)
