@@ -124,7 +124,7 @@ class Proof:
 
 
 def _sent(headers: Mapping[str, str], name: str) -> bytes:
-    """A header's value as it was sent; empty if there is none."""
+    """A header's value as it was sent; empty if the header is missing."""
     return headers.get(name, "").encode("latin-1", "replace")
 
 

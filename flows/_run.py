@@ -123,8 +123,8 @@ def plainly(step: Any, *args: Any) -> Any:
 def run_process(spec: ProcessSpec, world: World, order: Order, *, call: Caller = in_prefect) -> tuple[RunReport, Plan]:
     """One run of one process.
 
-    Returns its report and plan. In ``plan`` mode nothing is written, neither to HR nor to watermark and quarantine; a
-    plan that is to be kept is.
+    Returns its report and plan. In ``plan`` mode nothing is written to HR, the watermark or the quarantine; only a plan
+    that the order keeps goes to the store.
 
     Raises:
         HrsyncError: the run cannot go on; it says what and who must act, and the next run loses nothing.

@@ -66,7 +66,7 @@ def awards_to_hr(
         statuses: award statuses in scope; none given: Completed, In Progress and On Hold.
         awards: IDs of the awards (AwardID) to load; none given: all.
         custom_fields: custom fields of user awards to carry along (CF_…).
-        expiring_within_days: from so many days before its expiry date on, an award is "expiring".
+        expiring_within_days: number of days before its expiry date from which an award is "expiring".
         since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
         full: read everything again; what is unchanged is not written.
         sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.

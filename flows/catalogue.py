@@ -42,7 +42,7 @@ class Process:
         """``name=value`` texts as the typed arguments of ``scoped``; lists are comma-separated.
 
         Raises:
-            Misconfigured: there is no such filter, or its value does not fit.
+            Misconfigured: the filter is unknown, or its value does not fit.
         """
         named = dict(text.partition("=")[::2] for text in given)
         hints = get_type_hints(self.scoped)
@@ -52,7 +52,7 @@ class Process:
         """Filters by name as the typed arguments of ``scoped``.
 
         Raises:
-            Misconfigured: there is no such filter, or its value does not fit.
+            Misconfigured: the filter is unknown, or its value does not fit.
         """
         hints = get_type_hints(self.scoped)
         found: dict[str, Any] = {}

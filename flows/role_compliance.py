@@ -63,7 +63,7 @@ def role_compliance(
     Args:
         mode: apply writes; plan only counts what would be written.
         as_of: the day that is asked about; none given: today.
-        expiring_within_days: from so many days before its expiry date on, an award is "expiring".
+        expiring_within_days: number of days before its expiry date from which an award is "expiring".
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
 

@@ -23,7 +23,7 @@ class Sweeps(Runs):
     """Parts of sweeps."""
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
-        """When the sweep began that is under way and can be taken up; ``None`` if there is none.
+        """When the unfinished sweep began that this run can resume; ``None`` if no sweep can be resumed.
 
         It cannot if it is too old, if runs have tried too often, or if the process or that of the other direction has written
         since: what its parts hold may be older than what both sides hold by now.
