@@ -10,16 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Pending, Running, Scheduled
@@ -29,10 +31,12 @@ from flows.running import server
 from flows.users_to_hr import users_to_hr
 
 from .quick_start import QuickStart, mentioning
-from .test_alive import completes, nothing_is_held
+from .test_alive import at_work, completes, nothing_is_held
 from .verify_hr import compare
 
 pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.alone, pytest.mark.timeout(420)]
+
+T = TypeVar("T")
 
 
 def listening(port: int) -> bool:
@@ -57,18 +61,26 @@ def quick() -> Iterator[QuickStart]:
 
 def at_work_without_a_process(quick: QuickStart, name: str) -> UUID:
     """A run that holds its deployment's only slot, as one does whose process was killed; its ID."""
+    tomorrow: State[None] = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
     with server({"PREFECT_API_URL": quick.api, "PREFECT_API_AUTH_STRING": quick.login}), get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}")
-        for _ in range(100):
-            # A server that is busy answers 503.
-            with suppress(PrefectHTTPStatusError):
-                run = client.create_flow_run_from_deployment(
-                    deployment.id, state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
-                )
-                if client.set_flow_run_state(run.id, Pending()).status is SetStateStatus.ACCEPT:
-                    return run.id
+        deployment = answered(lambda: client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}"))
+        run = answered(lambda: client.create_flow_run_from_deployment(deployment.id, state=tomorrow))
+        deadline = time.monotonic() + 120
+        while answered(lambda: client.set_flow_run_state(run.id, Pending())).status is not SetStateStatus.ACCEPT:
+            assert time.monotonic() < deadline, at_work(quick)
+            # A refused run waits for the slot: the worker would start it half a minute later.
+            answered(lambda: client.set_flow_run_state(run.id, tomorrow, force=True))
             time.sleep(0.5)
-    raise AssertionError("the slot did not become free")
+    return run.id
+
+
+def answered(ask: Callable[[], T]) -> T:
+    """A server that is busy answers 503: it is asked again."""
+    for _ in range(100):
+        with suppress(PrefectHTTPStatusError):
+            return ask()
+        time.sleep(0.5)
+    raise AssertionError("the server has answered nothing but errors")
 
 
 def of_a_command_that_is_gone(quick: QuickStart) -> UUID:
