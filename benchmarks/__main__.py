@@ -31,9 +31,21 @@ def environment() -> dict[str, str]:
     return {**os.environ, **deployment["work_pool"]["job_variables"]["env"]}
 
 
-def contender(name: str, url: str, folder: Path, *rest: str, env: dict[str, str] | None = None) -> dict[str, Any]:
+def contender(
+    name: str, url: str, folder: Path, *rest: str, env: dict[str, str] | None = None
+) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.contenders", name, url, str(folder), *rest]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.contenders",
+        name,
+        url,
+        str(folder),
+        *rest,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, env=env)
     return dict(json.loads(done.stdout.splitlines()[-1])) if done.stdout.strip() else {}
 
@@ -45,7 +57,17 @@ def seconds(found: dict[str, Any]) -> float:
 def whole_organisation(people: int, folder: Path) -> dict[str, Any]:
     """Both flows against a sandbox of ``people`` people, which is slower than they are."""
     port = PORT + 1
-    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--people", str(people), "--database", str(folder / "sandbox.db")]
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox",
+        "--port",
+        str(port),
+        "--people",
+        str(people),
+        "--database",
+        str(folder / "sandbox.db"),
+    ]
     began = time.perf_counter()
     server = subprocess.Popen([*command, "--hourly-limit", "1000000"], cwd=ROOT)
     try:
@@ -57,22 +79,32 @@ def whole_organisation(people: int, folder: Path) -> dict[str, Any]:
                 time.sleep(0.2)
         made = time.perf_counter() - began
         env = environment()
-        users = contender("users", f"http://127.0.0.1:{port}/accessplansandbox", folder / "whole", env=env)
-        awards = contender("hrsync", f"http://127.0.0.1:{port}/accessplansandbox", folder / "whole", env=env)
+        users = contender(
+            "users", f"http://127.0.0.1:{port}/accessplansandbox", folder / "whole", env=env
+        )
+        awards = contender(
+            "hrsync", f"http://127.0.0.1:{port}/accessplansandbox", folder / "whole", env=env
+        )
         return {"made": made, "users": users, "awards": awards}
     finally:
         server.terminate()
         server.wait()
 
 
-def with_a_long_ledger(entries: int, rounds: int, records: Path, folder: Path) -> list[dict[str, dict[str, Any]]]:
-    """An incremental run that finds 1,000 changes, on a store with an empty ledger and on one with ``entries``."""
+def with_a_long_ledger(
+    entries: int, rounds: int, records: Path, folder: Path
+) -> list[dict[str, dict[str, Any]]]:
+    """An incremental run that finds 1,000 changes, on a store with an empty ledger and on one with
+    ``entries``."""
     for name, rows in (("empty", 0), ("long", entries)):
         contender("links", "-", folder / name, str(records))
         contender("hrsync", f"{URL}/first", folder / name, env=environment())
         contender("ledger", "-", folder / name, str(rows))
     return [
-        {name: contender("hrsync", f"{URL}/window-{number}", folder / name, env=environment()) for name in ("empty", "long")}
+        {
+            name: contender("hrsync", f"{URL}/window-{number}", folder / name, env=environment())
+            for name in ("empty", "long")
+        }
         for number in range(rounds)
     ]
 
@@ -81,15 +113,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--people", type=int, default=100_000, help="0: leave the whole organisation out")
-    parser.add_argument("--ledger", type=int, default=5_000_000, help="entries of the long ledger; 0: leave it out")
+    parser.add_argument(
+        "--people", type=int, default=100_000, help="0: leave the whole organisation out"
+    )
+    parser.add_argument(
+        "--ledger", type=int, default=5_000_000, help="entries of the long ledger; 0: leave it out"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         records = folder / "records.jsonl"
         prepare(chosen.rows // 4, chosen.rows, records)
-        server = subprocess.Popen([sys.executable, "-m", "benchmarks.pages", str(records), str(PORT)], cwd=ROOT)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.pages", str(records), str(PORT)], cwd=ROOT
+        )
         time.sleep(4)
         rounds: list[dict[str, dict[str, Any]]] = []
         try:
@@ -99,12 +137,20 @@ def main() -> None:
                 rounds.append(
                     {
                         "floor": contender("floor", f"{URL}/first", place / "floor"),
-                        "first": contender("hrsync", f"{URL}/first", place / "hrsync", env=environment()),
-                        "again": contender("hrsync-full", f"{URL}/second", place / "hrsync", env=environment()),
+                        "first": contender(
+                            "hrsync", f"{URL}/first", place / "hrsync", env=environment()
+                        ),
+                        "again": contender(
+                            "hrsync-full", f"{URL}/second", place / "hrsync", env=environment()
+                        ),
                         "dlt": contender("dlt", f"{URL}/first", place / "dlt"),
                     }
                 )
-            long = with_a_long_ledger(chosen.ledger, chosen.rounds, records, folder) if chosen.ledger else []
+            long = (
+                with_a_long_ledger(chosen.ledger, chosen.rounds, records, folder)
+                if chosen.ledger
+                else []
+            )
         finally:
             server.terminate()
             server.wait()
@@ -132,11 +178,17 @@ def report(rows: int, rounds: list[dict[str, dict[str, Any]]], whole: dict[str, 
         "again": "hrsync, full re-pull, 1 % changed",
         "dlt": "dlt, first load (merge)",
     }
-    lines = [f"| {text} | {median(n):.2f} | {rows / median(n):,.0f} | {memory(n):.0f} |" for n, text in names.items()]
+    lines = [
+        f"| {text} | {median(n):.2f} | {rows / median(n):,.0f} | {memory(n):.0f} |"
+        for n, text in names.items()
+    ]
     steps = rounds[0]["first"]["steps"]
     medians = {step: statistics.median(r["first"]["steps"][step] for r in rounds) for step in steps}
     imports = statistics.median(r["first"]["imports"] for r in rounds)
-    phases = {p: statistics.median(r["floor"]["phases"][p] for r in rounds) for p in rounds[0]["floor"]["phases"]}
+    phases = {
+        p: statistics.median(r["floor"]["phases"][p] for r in rounds)
+        for p in rounds[0]["floor"]["phases"]
+    }
     text = f"""# Benchmarks
 
 `make bench ARGS=--write` measures and writes this page. Measured on {date.today().isoformat()}, {os.cpu_count()} cores,
@@ -182,7 +234,9 @@ filters, counts and pages with SQLite in Python, is most of the time.
 
 def ledger_report(entries: int, rounds: list[dict[str, dict[str, Any]]]) -> str:
     ratios = sorted(seconds(r["long"]) / seconds(r["empty"]) for r in rounds)
-    empty, long = (statistics.median(seconds(r[name]) for r in rounds) for name in ("empty", "long"))
+    empty, long = (
+        statistics.median(seconds(r[name]) for r in rounds) for name in ("empty", "long")
+    )
     changed = rounds[0]["long"]["outcomes"]
     return f"""
 ## An incremental run on a long ledger

@@ -1,9 +1,11 @@
-"""1,000,000 awards against 1,000,000: the comparison of a historical reconciliation, beside polars and datacompy.
+"""1,000,000 awards against 1,000,000: the comparison of a historical reconciliation, beside polars
+and datacompy.
 
-``python -m benchmarks.history [--write]``. Every contender is a process of its own that reads the same two Arrow files into
-its own kind of frame; that is not timed. Then: classify() from frames in memory to the class of each key; a full join in
-polars of the same frames; datacompy's comparison of the same frames in pandas. Peak memory is that of the process above the
-imported libraries, as a multiple of the two frames.
+``python -m benchmarks.history [--write]``. Every contender is a process of its own that reads the
+same two Arrow files into its own kind of frame; that is not timed. Then: classify() from frames in
+memory to the class of each key; a full join in polars of the same frames; datacompy's comparison of
+the same frames in pandas. Peak memory is that of the process above the imported libraries, as a
+multiple of the two frames.
 """
 
 from __future__ import annotations
@@ -34,11 +36,14 @@ BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 
 
 def make(rows: int, folder: Path) -> None:
-    """What accessplanit says and what HR holds, in different orders: 1 in 1,000 differs, is missing or is only there."""
+    """What accessplanit says and what HR holds, in different orders: 1 in 1,000 differs, is missing
+    or is only there."""
     random = np.random.default_rng(7)
 
     def texts(prefix: str, numbers: Any) -> pa.Array:
-        return pc.binary_join_element_wise(pa.scalar(prefix), pa.array(numbers).cast(pa.string()), "")
+        return pc.binary_join_element_wise(
+            pa.scalar(prefix), pa.array(numbers).cast(pa.string()), ""
+        )
 
     def days() -> pa.Array:
         return pa.array(random.integers(19000, 21000, rows).astype(np.int32)).cast(pa.date32())
@@ -47,7 +52,9 @@ def make(rows: int, folder: Path) -> None:
         return pa.array(names).take(pa.array(random.integers(0, len(names), rows)))
 
     people, awards = random.integers(0, rows // 6, rows), random.integers(0, 60, rows)
-    moments = pa.array(random.integers(1_600_000_000, 1_750_000_000, rows) * 1_000_000).cast(pa.timestamp("us", "UTC"))
+    moments = pa.array(random.integers(1_600_000_000, 1_750_000_000, rows) * 1_000_000).cast(
+        pa.timestamp("us", "UTC")
+    )
     numbers = random.permutation(np.arange(10**7, 10**7 + rows))
     made = {
         KEY: texts("UA", numbers),
@@ -62,7 +69,11 @@ def make(rows: int, folder: Path) -> None:
         "expires_on": days(),
         "renewed": pa.array(random.random(rows) < 0.2),
         "state": one_of("achieved", "expiring", "expired", "superseded"),
-        "superseded_by": pc.if_else(pa.array(random.random(rows) < 0.2), texts("UA", random.integers(10**7, 10**7 + rows, rows)), None),
+        "superseded_by": pc.if_else(
+            pa.array(random.random(rows) < 0.2),
+            texts("UA", random.integers(10**7, 10**7 + rows, rows)),
+            None,
+        ),
         "source_created_at": moments,
         "source_updated_at": moments,
     }
@@ -74,21 +85,33 @@ def make(rows: int, folder: Path) -> None:
     labels[odd[::2]] = "typed over"
     keys = there[KEY].to_numpy().copy()
     keys[odd[1::2]] = [f"HR{number}" for number in odd[1::2]]
-    there = there.set_column(there.column_names.index("award_label"), "award_label", pa.array(labels, pa.string()))
+    there = there.set_column(
+        there.column_names.index("award_label"), "award_label", pa.array(labels, pa.string())
+    )
     there = there.set_column(0, KEY, pa.array(keys, pa.string()))
-    feather.write_feather(truth.combine_chunks(), folder / "truth.arrow", compression="uncompressed")
-    feather.write_feather(there.combine_chunks(), folder / "there.arrow", compression="uncompressed")
+    feather.write_feather(
+        truth.combine_chunks(), folder / "truth.arrow", compression="uncompressed"
+    )
+    feather.write_feather(
+        there.combine_chunks(), folder / "there.arrow", compression="uncompressed"
+    )
 
 
 def _memory(peak: bool = True) -> float:
-    """MB of this process: at its highest, or now. What ``getrusage`` says would be that of the process which started it."""
+    """MB of this process: at its highest, or now. What ``getrusage`` says would be that of the
+    process which started it."""
     name = "VmHWM:" if peak else "VmRSS:"
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)
+    )
     return int(line.split()[1]) / 1024
 
 
 def _tables(folder: Path) -> list[pa.Table]:
-    return [feather.read_table(folder / f"{name}.arrow", memory_map=False) for name in ("truth", "there")]
+    return [
+        feather.read_table(folder / f"{name}.arrow", memory_map=False)
+        for name in ("truth", "there")
+    ]
 
 
 def ours(folder: Path) -> dict[str, Any]:
@@ -97,13 +120,24 @@ def ours(folder: Path) -> dict[str, Any]:
     from reconciliation.frame import frame
 
     before = _memory(peak=False)
-    truth, there = (frame({name: table[name].combine_chunks() for name in table.column_names}) for table in _tables(folder))
-    size = sum(pa.array(side[name].array).nbytes for side in (truth, there) for name in side.columns) / 2**20
+    truth, there = (
+        frame({name: table[name].combine_chunks() for name in table.column_names})
+        for table in _tables(folder)
+    )
+    size = (
+        sum(pa.array(side[name].array).nbytes for side in (truth, there) for name in side.columns)
+        / 2**20
+    )
     truth["source_key"] = truth[KEY]
     began = time.perf_counter()
     found = classify(truth, there, KEY, SPEC.compared())
     took = time.perf_counter() - began
-    return {"seconds": took, "peak": _memory() - before, "frames": size, "found": found["class"].value_counts().to_dict()}
+    return {
+        "seconds": took,
+        "peak": _memory() - before,
+        "frames": size,
+        "found": found["class"].value_counts().to_dict(),
+    }
 
 
 def polars(folder: Path) -> dict[str, Any]:
@@ -126,11 +160,16 @@ def datacompy(folder: Path) -> dict[str, Any]:
     began = time.perf_counter()
     compared = library.Compare(truth, there, join_columns=[KEY])
     compared.matches()
-    return {"seconds": time.perf_counter() - began, "peak": _memory() - before, "rows": len(compared.intersect_rows)}
+    return {
+        "seconds": time.perf_counter() - began,
+        "peak": _memory() - before,
+        "rows": len(compared.intersect_rows),
+    }
 
 
 def dask(folder: Path) -> dict[str, Any]:
-    """The partitions of the flow, on a local Dask cluster of two workers and in this process: are the classes the same?"""
+    """The partitions of the flow, on a local Dask cluster of two workers and in this process: are
+    the classes the same?"""
     from connectors.checkpoints import Folder
     from connectors.settings import HistorySettings
     from flows.reconcile_history import compare_partitions, runner
@@ -139,7 +178,10 @@ def dask(folder: Path) -> dict[str, Any]:
     from reconciliation.view import View
     from tasks.history import classes, compare_partition, partition
 
-    truth, there = (frame({name: table[name].combine_chunks() for name in table.column_names}) for table in _tables(folder))
+    truth, there = (
+        frame({name: table[name].combine_chunks() for name in table.column_names})
+        for table in _tables(folder)
+    )
     truth["source_key"] = truth[KEY]
     view = View(truth, there, empty(LINKS), pa.array([], pa.string()))
     found = {}
@@ -153,17 +195,36 @@ def dask(folder: Path) -> dict[str, Any]:
             settings = HistorySettings(cluster="local" if name == "dask" else None)  # type: ignore[call-arg]
             compare_partitions.with_options(task_runner=runner(settings))(work.url, number)
         took = time.perf_counter() - began
-        rows = classes(work, number).sort_values(["key", "source_key"], na_position="last").reset_index(drop=True)
+        rows = (
+            classes(work, number)
+            .sort_values(["key", "source_key"], na_position="last")
+            .reset_index(drop=True)
+        )
         found[name] = (took, number, rows)
     same = all(found["one"][2].equals(found[name][2]) for name in ("threads", "dask"))
-    return {"same": same, "rows": len(found["one"][2]), **{name: found[name][0] for name in found}, "partitions": found["dask"][1]}
+    return {
+        "same": same,
+        "rows": len(found["one"][2]),
+        **{name: found[name][0] for name in found},
+        "partitions": found["dask"][1],
+    }
 
 
 CONTENDERS = {"ours": ours, "polars": polars, "datacompy": datacompy, "dask": dask}
 
 
 def contender(name: str, folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.history", "--contender", name, "--folder", str(folder)]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "benchmarks.history",
+        "--contender",
+        name,
+        "--folder",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {done.stderr[-2000:]}")
@@ -171,8 +232,12 @@ def contender(name: str, folder: Path) -> dict[str, Any]:
 
 
 def page(rows: int, found: dict[str, list[dict[str, Any]]], cluster: dict[str, Any]) -> str:
-    middle = {name: statistics.median(run["seconds"] for run in runs) for name, runs in found.items()}
-    ratios = sorted(a["seconds"] / b["seconds"] for a, b in zip(found["ours"], found["polars"], strict=True))
+    middle = {
+        name: statistics.median(run["seconds"] for run in runs) for name, runs in found.items()
+    }
+    ratios = sorted(
+        a["seconds"] / b["seconds"] for a, b in zip(found["ours"], found["polars"], strict=True)
+    )
     memory = statistics.median(run["peak"] / run["frames"] for run in found["ours"])
     size = found["ours"][0]["frames"]
     slower = middle["datacompy"] / middle["ours"]

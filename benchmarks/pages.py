@@ -1,7 +1,8 @@
 """A server that hands out prepared records: the cost of being accessplanit is not what is measured.
 
-``python -m benchmarks.pages FILE PORT`` serves the records of FILE (one JSON object a line) under ``/first``, with every
-hundredth record changed under ``/second``, and of these alone the n-th revision under ``/window-n``.
+``python -m benchmarks.pages FILE PORT`` serves the records of FILE (one JSON object a line) under
+``/first``, with every hundredth record changed under ``/second``, and of these alone the n-th
+revision under ``/window-n``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from starlette.routing import Route
 
 
 def prepare(people: int, rows: int, file: Path) -> None:
-    """Writes ``rows`` user awards of an invented organisation to ``file``, in the order of their IDs."""
+    """Writes ``rows`` user awards of an invented organisation to ``file``, in the order of their
+    IDs."""
     from datetime import datetime
 
     from sandbox.people import Organisation
@@ -37,7 +39,13 @@ def prepare(people: int, rows: int, file: Path) -> None:
 
 def changed(record: bytes, revision: str = "revised") -> bytes:
     row = orjson.loads(record)
-    return orjson.dumps({**row, "AwardLabel": f"{row['AwardLabel']} ({revision})", "DateUpdated": "2026-11-23T10:00:00"})
+    return orjson.dumps(
+        {
+            **row,
+            "AwardLabel": f"{row['AwardLabel']} ({revision})",
+            "DateUpdated": "2026-11-23T10:00:00",
+        }
+    )
 
 
 def serve(file: Path, port: int) -> None:
@@ -51,7 +59,10 @@ def serve(file: Path, port: int) -> None:
             versions[version] = [changed(record, version) for record in first[::100]]
         records = versions[version]
         top, skip = int(request.query_params["$top"]), int(request.query_params["$skip"])
-        body = b'{"results":[%s],"count":%d}' % (b",".join(records[skip : skip + top]), len(records))
+        body = b'{"results":[%s],"count":%d}' % (
+            b",".join(records[skip : skip + top]),
+            len(records),
+        )
         return Response(body, media_type="application/json")
 
     app = Starlette(routes=[Route("/{version}/api/v2/UserAward", page)])

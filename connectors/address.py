@@ -1,4 +1,5 @@
-"""Addresses of servers. They stand in messages, reports and artifacts, so that they hold no credentials."""
+"""Addresses of servers. They stand in messages, reports and artifacts, so that they hold no
+credentials."""
 
 from __future__ import annotations
 
@@ -24,9 +25,15 @@ def plain(address: str) -> str:
     if not valid:
         raise ValueError("the address does not begin with https:// and a host")
     if parts.query or parts.fragment:
-        raise ValueError("the address has a query or a fragment: leave them out, and use the settings that are for credentials")
+        raise ValueError(
+            "the address has a query or a fragment: leave them out, and use the settings that "
+            "are for credentials"
+        )
     if "@" in address:
-        raise ValueError("the address may hold a user name or a password: leave them out, and use the settings that are for credentials")
+        raise ValueError(
+            "the address may hold a user name or a password: leave them out, and use the "
+            "settings that are for credentials"
+        )
     return address
 
 
@@ -37,7 +44,10 @@ def without_password(address: str) -> str:
         ValueError: it holds a password; does not repeat it.
     """
     if re.search(r"://[^@]*:.*@", address):
-        raise ValueError("the address may hold a password: leave it out, and give it to what opens the address otherwise")
+        raise ValueError(
+            "the address may hold a password: leave it out, and give it to what opens the "
+            "address otherwise"
+        )
     return address
 
 
@@ -45,8 +55,14 @@ Address = Annotated[str, AfterValidator(plain)]
 
 
 def credentials_apart(given: Any) -> Any:
-    """Settings as they were given, with the user name and password of ``base_url`` in fields of their own where these are empty."""
-    if not isinstance(given, dict) or not isinstance(given.get("base_url"), str) or given.get("username") or given.get("password"):
+    """Settings as they were given, with the user name and password of ``base_url`` in fields of
+    their own where these are empty."""
+    if (
+        not isinstance(given, dict)
+        or not isinstance(given.get("base_url"), str)
+        or given.get("username")
+        or given.get("password")
+    ):
         return given
     try:
         parts = urlsplit(given["base_url"])

@@ -1,4 +1,5 @@
-"""A folder of frames by path: on this machine or in a bucket, whatever fsspec knows. A finished part is never half there."""
+"""A folder of frames by path: on this machine or in a bucket, whatever fsspec knows. A finished
+part is never half there."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from .private import private_file
 
 
 class Folder:
-    """Frames as Parquet and notes as JSON below ``url`` (a path, or ``s3://…``, ``gs://…``, ``abfs://…``).
+    """Frames as Parquet and notes as JSON below ``url`` (a path, or ``s3://…``, ``gs://…``,
+    ``abfs://…``).
 
     What it makes on this machine is for its owner alone.
 
@@ -37,7 +39,8 @@ class Folder:
         except (ImportError, ValueError) as error:
             raise Misconfigured(
                 f"The folder of reconciliations cannot be opened ({type(error).__name__})",
-                "The data engineer must correct HRSYNC_HISTORY__FOLDER, or install what opens such an address (s3fs, gcsfs, adlfs).",
+                "The data engineer must correct HRSYNC_HISTORY__FOLDER, or install what opens "
+                "such an address (s3fs, gcsfs, adlfs).",
             ) from None
 
     def below(self, name: str) -> Folder:
@@ -52,7 +55,10 @@ class Folder:
         """What is in it."""
         if not self._fs.exists(self._path):
             return []
-        return sorted(str(found).rstrip("/").rpartition("/")[2] for found in self._fs.ls(self._path, detail=False))
+        return sorted(
+            str(found).rstrip("/").rpartition("/")[2]
+            for found in self._fs.ls(self._path, detail=False)
+        )
 
     def keep(self, name: str, data: pd.DataFrame) -> None:
         """Writes a frame, whole or not at all."""
@@ -64,13 +70,16 @@ class Folder:
     def frame(self, name: str) -> pd.DataFrame:
         """A frame that was kept."""
         try:
-            table = pq.read_table(pa.BufferReader(self._fs.cat_file(f"{self._path}/{name}.parquet")))
+            table = pq.read_table(
+                pa.BufferReader(self._fs.cat_file(f"{self._path}/{name}.parquet"))
+            )
         except OSError as error:
             raise _failed(error) from None
         return frame({column: table[column].combine_chunks() for column in table.column_names})
 
     def note(self, name: str, content: dict[str, Any]) -> None:
-        """Writes a note, whole or not at all: the last act of a part, by which it is known to be finished."""
+        """Writes a note, whole or not at all: the last act of a part, by which it is known to be
+        finished."""
         self.write(f"{name}.json", json.dumps(content).encode())
 
     def noted(self, name: str) -> dict[str, Any] | None:
@@ -122,5 +131,6 @@ class Folder:
 def _failed(error: OSError) -> StoreFailed:
     return StoreFailed(
         f"The folder of reconciliations cannot be used ({type(error).__name__})",
-        "The operator must check HRSYNC_HISTORY__FOLDER, its rights and its free space, then run again; finished parts are kept.",
+        "The operator must check HRSYNC_HISTORY__FOLDER, its rights and its free space, then "
+        "run again; finished parts are kept.",
     )

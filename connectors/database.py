@@ -26,7 +26,8 @@ MIGRATING = 0x68727379
 ATTEMPTS = 4
 """Attempts of a transaction that the server ends because of another one."""
 CONFLICTS = ("40001", "40P01")
-"""SQLSTATE of a serialization failure and of a deadlock: the same transaction may be tried again."""
+"""SQLSTATE of a serialization failure and of a deadlock: the same transaction may be tried
+again."""
 
 
 Result = TypeVar("Result")
@@ -39,17 +40,27 @@ class Trouble(NamedTuple):
     remedy: str
 
 
-FULL = Trouble("is full: there is no space left on its disk", "Free space on the disk, then run again.")
+FULL = Trouble(
+    "is full: there is no space left on its disk", "Free space on the disk, then run again."
+)
 CORRUPT = Trouble(
-    "is damaged, or is not a database of this kind", "Restore the last backup (hrsync restore), or give the file a database again."
+    "is damaged, or is not a database of this kind",
+    "Restore the last backup (hrsync restore), or give the file a database again.",
 )
 LOCKED = Trouble(
     f"is locked: another program has held a lock for more than {LOCK_SECONDS:.0f} seconds",
     "Find out which program has an open transaction there and end it, then run again.",
 )
-READ_ONLY = Trouble("cannot be written to", "Give this account the right to write to it (for a file, to its folder too), then run again.")
-REFUSED = Trouble("refuses the user name or password of {setting}", "Correct {setting}, then run again.")
-AWAY = Trouble("cannot be used ({error})", "Check that it runs and that {setting} is right, then run again.")
+READ_ONLY = Trouble(
+    "cannot be written to",
+    "Give this account the right to write to it (for a file, to its folder too), then run again.",
+)
+REFUSED = Trouble(
+    "refuses the user name or password of {setting}", "Correct {setting}, then run again."
+)
+AWAY = Trouble(
+    "cannot be used ({error})", "Check that it runs and that {setting} is right, then run again."
+)
 OF_SQLITE = {
     "FULL": FULL,
     "CORRUPT": CORRUPT,
@@ -60,7 +71,14 @@ OF_SQLITE = {
     "PERM": READ_ONLY,
 }
 """SQLite's name of an error, without ``SQLITE_`` and what follows after it -> what it means."""
-OF_POSTGRESQL = {"53100": FULL, "XX001": CORRUPT, "XX002": CORRUPT, "55P03": LOCKED, "25006": READ_ONLY, "42501": READ_ONLY}
+OF_POSTGRESQL = {
+    "53100": FULL,
+    "XX001": CORRUPT,
+    "XX002": CORRUPT,
+    "55P03": LOCKED,
+    "25006": READ_ONLY,
+    "42501": READ_ONLY,
+}
 OF_POSTGRESQL |= {"28P01": REFUSED, "28000": REFUSED}
 """SQLSTATE -> what it means."""
 
@@ -74,22 +92,26 @@ def trouble(error: Exception, setting: str) -> Trouble:
     named = str(getattr(cause, "sqlite_errorname", "")).removeprefix("SQLITE_").partition("_")[0]
     found = OF_SQLITE.get(named) or OF_POSTGRESQL.get(str(getattr(cause, "sqlstate", "")), AWAY)
     if isinstance(cause, OSError):
-        found = {errno.ENOSPC: FULL, errno.EROFS: READ_ONLY, errno.EACCES: READ_ONLY}.get(cause.errno or 0, AWAY)
+        found = {errno.ENOSPC: FULL, errno.EROFS: READ_ONLY, errno.EACCES: READ_ONLY}.get(
+            cause.errno or 0, AWAY
+        )
     what, remedy = (text.format(setting=setting, error=type(error).__name__) for text in found)
     return Trouble(what, f"{remedy} Nothing was lost.")
 
 
 def shown(url: sa.URL) -> str:
-    """A database as people are shown it: without its password, and without options, of which some are secrets too."""
+    """A database as people are shown it: without its password, and without options, of which some
+    are secrets too."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
     """An engine, whose statements wait ``wait`` seconds for a lock.
 
-    A SQLite file that is not there is made, with its folder, for its owner alone; it gets write-ahead logging. What the URL of a
-    PostgreSQL server asks for counts. Nothing is left in a session, so that it may belong to a pool that gives it to others after
-    each transaction (PgBouncer).
+    A SQLite file that is not there is made, with its folder, for its owner alone; it gets
+    write-ahead logging. What the URL of a PostgreSQL server asks for counts. Nothing is left in a
+    session, so that it may belong to a pool that gives it to others after each transaction
+    (PgBouncer).
 
     Raises:
         Misconfigured: it is not a URL; does not repeat it.
@@ -99,12 +121,19 @@ def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
     except (ArgumentError, ValueError):
         raise Misconfigured(
             "The URL of a database is not valid",
-            "Correct HRSYNC_STORE__URL or HRSYNC_SQL__URL; in a password, write @ : / ? # as %40 %3A %2F %3F %23.",
+            "Correct HRSYNC_STORE__URL or HRSYNC_SQL__URL; in a password, write @ : / ? # as "
+            "%40 %3A %2F %3F %23.",
         ) from None
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, wait)
-    arguments = {"prepare_threshold": None, **_noticing(parsed)} if parsed.get_driver_name() == "psycopg" else {}
-    engine = sa.create_engine(parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
+    arguments = (
+        {"prepare_threshold": None, **_noticing(parsed)}
+        if parsed.get_driver_name() == "psycopg"
+        else {}
+    )
+    engine = sa.create_engine(
+        parsed, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments
+    )
     if "lock_timeout" not in str(parsed.query.get("options", "")):
 
         @sa.event.listens_for(engine, "begin")
@@ -115,8 +144,15 @@ def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
 
 
 def _noticing(url: sa.URL) -> dict[str, int]:
-    """Options of a connection by which a server that has gone silent is noticed; what the URL asks for counts."""
-    wanted = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+    """Options of a connection by which a server that has gone silent is noticed; what the URL asks
+    for counts."""
+    wanted = {
+        "connect_timeout": 10,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 25_000,
+    }
     return {name: value for name, value in wanted.items() if name not in url.query}
 
 
@@ -135,7 +171,8 @@ def _sqlite(url: sa.URL, wait: float) -> sa.Engine:
 
 
 def transaction(engine: sa.Engine, work: Callable[[sa.Connection], Result]) -> Result:
-    """What ``work`` returns, within a transaction that is tried again when another one is in its way."""
+    """What ``work`` returns, within a transaction that is tried again when another one is in its
+    way."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with engine.begin() as connection:
@@ -148,16 +185,18 @@ def transaction(engine: sa.Engine, work: Callable[[sa.Connection], Result]) -> R
 
 
 def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str = "") -> None:
-    """Brings the tables to the newest version of the Alembic ``scripts``; does nothing if they have it.
+    """Brings the tables to the newest version of the Alembic ``scripts``; does nothing if they have
+    it.
 
-    All of it is one transaction: a process that is killed leaves the tables as they were. Processes that migrate at once wait for
-    each other.
+    All of it is one transaction: a process that is killed leaves the tables as they were. Processes
+    that migrate at once wait for each other.
 
     Args:
         engine: of a database in which others may keep tables of their own.
         scripts: the folder with the scripts.
         version_table: where the version is kept.
-        known_by: a table by which tables are known whose version an earlier release kept in ``alembic_version``.
+        known_by: a table by which tables are known whose version an earlier release kept in
+            ``alembic_version``.
 
     Raises:
         Misconfigured: the tables were made by a newer release.
@@ -165,7 +204,10 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str 
     config = Config()
     config.set_main_option("script_location", str(scripts))
     directory = ScriptDirectory.from_config(config)
-    head, versions = directory.get_current_head(), {each.revision for each in directory.walk_revisions()}
+    head, versions = (
+        directory.get_current_head(),
+        {each.revision for each in directory.walk_revisions()},
+    )
     with engine.connect() as connection:
         if _version(connection, version_table) == head:
             return
@@ -174,7 +216,8 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str 
         version = _version(connection, version_table)
         if version is not None and version not in versions:
             raise Misconfigured(
-                f"A newer release of hrsync has used this database (its version is {version}; this release knows {head})",
+                f"A newer release of hrsync has used this database (its version is {version}; "
+                f"this release knows {head})",
                 "Install that release, or restore a backup from before.",
             )
         if version != head:
@@ -183,7 +226,9 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str 
 
 
 def _version(connection: sa.Connection, table: str) -> str | None:
-    return MigrationContext.configure(connection, opts={"version_table": table}).get_current_revision()
+    return MigrationContext.configure(
+        connection, opts={"version_table": table}
+    ).get_current_revision()
 
 
 def _adopt(connection: sa.Connection, version_table: str, known_by: str) -> None:
@@ -200,7 +245,8 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
             yield connection
         return
-    # The driver begins a transaction for INSERT and the like only, and commits one at each change of a table, unless it is told not to.
+    # The driver begins a transaction for INSERT and the like only, and commits one at each change
+    # of a table, unless it is told not to.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -212,12 +258,13 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def scrub(engine: sa.Engine) -> bool:
-    """Rewrites a database without what was deleted from it, so that it cannot be read in free pages or in the log; false if another
-    connection has kept the log from being emptied."""
+    """Rewrites a database without what was deleted from it, so that it cannot be read in free pages
+    or in the log; false if another connection has kept the log from being emptied."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM")
         if engine.dialect.name != "sqlite":
             return True
-        # The log last: what VACUUM has written is in it, and the old pages are in the file, until it is emptied.
+        # The log last: what VACUUM has written is in it, and the old pages are in the file, until
+        # it is emptied.
         busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
         return not busy

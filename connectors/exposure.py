@@ -24,7 +24,8 @@ from .settings import ENV_FILE, PREFIX, AccessplanitSettings, Settings
 DATABASES = ("store.db", "hr.db")
 """Below the home folder, where none is configured elsewhere."""
 WITHOUT_TLS = ("disable", "allow", "prefer")
-"""Values of ``sslmode`` with which a server may be spoken to in the clear; the last is what counts where none is given."""
+"""Values of ``sslmode`` with which a server may be spoken to in the clear; the last is what counts
+where none is given."""
 
 OPEN_HTTP = (
     "is an http:// address of another host: credentials and personal data can be read on the way",
@@ -35,7 +36,8 @@ IN_ADDRESS = (
     "The data engineer must move them to HRSYNC_ACCESSPLANIT__USERNAME and __PASSWORD.",
 )
 OPEN_DATABASE = (
-    "is a PostgreSQL server on another host, and the URL does not require TLS: personal data can be read on the way",
+    "is a PostgreSQL server on another host, and the URL does not require TLS: personal data "
+    "can be read on the way",
     "The data engineer must add ?sslmode=verify-full (or require) to the URL.",
 )
 
@@ -43,18 +45,34 @@ OPEN_DATABASE = (
 def exposures(settings: Settings, systems: Mapping[str, BaseModel]) -> list[Finding]:
     """Each with its setting or file; never with a value that may be secret.
 
-    systems: the settings of accessplanit and of the HR systems by the place in which they are, such as ``HRSYNC_SCIM``.
+    systems: the settings of accessplanit and of the HR systems by the place in which they are, such
+    as ``HRSYNC_SCIM``.
     """
     values = [found for place, model in systems.items() for found in _values(place, model)]
     values += _values(f"{PREFIX}STORE", settings.store)
-    found = [Finding(name, "warning", *open_) for name, value in values if (open_ := _unencrypted(value))]
-    if any(isinstance(model, AccessplanitSettings) and model.were_in_address for model in systems.values()):
+    found = [
+        Finding(name, "warning", *open_) for name, value in values if (open_ := _unencrypted(value))
+    ]
+    if any(
+        isinstance(model, AccessplanitSettings) and model.were_in_address
+        for model in systems.values()
+    ):
         found.append(Finding("HRSYNC_ACCESSPLANIT__BASE_URL", "warning", *IN_ADDRESS))
-    homely = sorted({*DATABASES, *(name for connector in connectors().values() for name in connector.keeps)})
-    kept = [Path(ENV_FILE), settings.home, *(settings.home / name for name in homely), *_files(value for _, value in values)]
+    homely = sorted(
+        {*DATABASES, *(name for connector in connectors().values() for name in connector.keeps)}
+    )
+    kept = [
+        Path(ENV_FILE),
+        settings.home,
+        *(settings.home / name for name in homely),
+        *_files(value for _, value in values),
+    ]
     exposed = sorted({path.absolute() for path in kept if open_to_others(path)})
     told = "other accounts of this machine have rights to it"
-    return found + [Finding(str(path), "warning", told, f"The operator must take them away: chmod go= {path}") for path in exposed]
+    return found + [
+        Finding(str(path), "warning", told, f"The operator must take them away: chmod go= {path}")
+        for path in exposed
+    ]
 
 
 def _values(place: str, model: BaseModel) -> list[tuple[str, str]]:
@@ -77,7 +95,11 @@ def _unencrypted(value: str) -> tuple[str, str] | None:
     if url is None or url.get_backend_name() != "postgresql":
         return None
     away = [host for host in _hosts(url) if host and not host.startswith("/") and not is_here(host)]
-    modes = _asked(url, "sslmode") or [os.environ.get("PGSSLMODE", "verify-full" if _asked(url, "sslrootcert") == ["system"] else "prefer")]
+    modes = _asked(url, "sslmode") or [
+        os.environ.get(
+            "PGSSLMODE", "verify-full" if _asked(url, "sslrootcert") == ["system"] else "prefer"
+        )
+    ]
     return OPEN_DATABASE if away and set(modes) & set(WITHOUT_TLS) else None
 
 
@@ -102,7 +124,8 @@ def _asked(url: sa.URL, name: str) -> list[str]:
 
 
 def _hosts(url: sa.URL) -> list[str]:
-    """Where a URL leads, each without its port: by address, by name, or as libpq's environment says. None, or a path: a socket."""
+    """Where a URL leads, each without its port: by address, by name, or as libpq's environment
+    says. None, or a path: a socket."""
     named = _asked(url, "hostaddr") or _asked(url, "host") or [unquote(url.host or "")]
     if named == [""]:
         named = [os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")]
@@ -111,5 +134,7 @@ def _hosts(url: sa.URL) -> list[str]:
 
 def _files(values: Iterable[str]) -> list[Path]:
     """The files of SQLite databases."""
-    urls = [url for value in values if (url := _database(value)) and url.get_backend_name() == "sqlite"]
+    urls = [
+        url for value in values if (url := _database(value)) and url.get_backend_name() == "sqlite"
+    ]
     return [Path(url.database) for url in urls if url.database and url.database != ":memory:"]

@@ -20,7 +20,8 @@ LOOKS = 20
 
 
 def own(home: Path) -> bool:
-    """Makes the folder, in which personal data and secrets lie, readable by its owner alone; whether others could read it before.
+    """Makes the folder, in which personal data and secrets lie, readable by its owner alone;
+    whether others could read it before.
 
     Raises:
         Misconfigured: it is not ours.
@@ -34,7 +35,8 @@ def own(home: Path) -> bool:
             home.chmod(0o700)
     except OSError as error:
         raise Misconfigured(
-            f"The home folder {home} is not this account's, or cannot be made so ({type(error).__name__})",
+            f"The home folder {home} is not this account's, or cannot be made so "
+            f"({type(error).__name__})",
             "Set HRSYNC_HOME to a folder of this account.",
         ) from None
     return shared
@@ -42,7 +44,8 @@ def own(home: Path) -> bool:
 
 @contextmanager
 def held(home: Path) -> Iterator[None]:
-    """Holds the home folder for one ``hrsync up``. The lock ends with the process, however that ends.
+    """Holds the home folder for one ``hrsync up``. The lock ends with the process, however that
+    ends.
 
     Raises:
         Misconfigured: another one is at work there.
@@ -51,7 +54,8 @@ def held(home: Path) -> Iterator[None]:
         if not _locked(file):
             file.seek(0)
             raise Misconfigured(
-                f"hrsync up is at work on {home} already (process {file.read().strip() or 'unknown'})",
+                f"hrsync up is at work on {home} already (process "
+                f"{file.read().strip() or 'unknown'})",
                 "Stop that one first, or set HRSYNC_HOME to another folder.",
             )
         file.truncate(0)
@@ -61,7 +65,8 @@ def held(home: Path) -> Iterator[None]:
 
 
 def _locked(file: TextIO) -> bool:
-    """Whether the lock could be had. A command that looks whether somebody is at work has it for a moment, too."""
+    """Whether the lock could be had. A command that looks whether somebody is at work has it for a
+    moment, too."""
     for _ in range(LOOKS):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,18 +24,27 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
         Misconfigured: with the file and the place in it.
     """
     named(name, "a mapping")
-    file = next((folder / f"{name}.toml" for folder in folders if (folder / f"{name}.toml").exists()), None)
+    file = next(
+        (folder / f"{name}.toml" for folder in folders if (folder / f"{name}.toml").exists()), None
+    )
     if file is None:
-        raise Misconfigured(f"There is no mapping {name}.toml in {', '.join(map(str, folders))}", REMEDY)
+        raise Misconfigured(
+            f"There is no mapping {name}.toml in {', '.join(map(str, folders))}", REMEDY
+        )
     try:
         mapping = Mapping.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{file} is not valid TOML: {error}", REMEDY) from None
     except ValidationError as error:
-        places = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False, include_url=False))
+        places = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
+            for e in error.errors(include_input=False, include_url=False)
+        )
         raise Misconfigured(f"{file} is wrong: {places}", REMEDY) from None
     if mapping.feed not in FEEDS:
-        raise Misconfigured(f"{file} is wrong: feed: accessplanit has no feed '{mapping.feed}'", REMEDY)
+        raise Misconfigured(
+            f"{file} is wrong: feed: accessplanit has no feed '{mapping.feed}'", REMEDY
+        )
     wrong = problems(mapping, kinds(FEEDS[mapping.feed]), columns_of(mapping.entity))
     if wrong:
         raise Misconfigured(f"{file} is wrong: {'; '.join(wrong)}", REMEDY)

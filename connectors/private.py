@@ -1,4 +1,5 @@
-"""Files and folders that their owner alone can read, whatever the umask: personal data lies in them."""
+"""Files and folders that their owner alone can read, whatever the umask: personal data lies in
+them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ ENTER = 0o011
 
 
 def private_folder(folder: Path) -> None:
-    """Makes a folder and those above it that are missing. Folders that are there keep their rights."""
+    """Makes a folder and those above it that are missing. Folders that are there keep their
+    rights."""
     for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
         with suppress(FileExistsError):
             missing.mkdir(mode=0o700)
@@ -22,7 +24,8 @@ def private_folder(folder: Path) -> None:
 
 
 def private_file(file: Path) -> None:
-    """Makes an empty file, in a folder that is made for it if need be. A file that is there keeps its rights and content."""
+    """Makes an empty file, in a folder that is made for it if need be. A file that is there keeps
+    its rights and content."""
     private_folder(file.parent)
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
@@ -39,17 +42,23 @@ def write_private(file: Path, text: str) -> None:
 
 
 def is_ours(file: Path) -> bool:
-    """Whether a file is there, belongs to this account, and gives rights to nobody else: nobody else can have written or read it."""
+    """Whether a file is there, belongs to this account, and gives rights to nobody else: nobody
+    else can have written or read it."""
     try:
         found = file.lstat()
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    return (
+        stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    )
 
 
 def open_to_others(path: Path) -> bool:
-    """Whether a file or folder is there and others have rights to it; what lies in a folder that they cannot enter is closed to them."""
+    """Whether a file or folder is there and others have rights to it; what lies in a folder that
+    they cannot enter is closed to them."""
     try:
-        return bool(path.stat().st_mode & OTHERS) and all(folder.stat().st_mode & ENTER for folder in path.absolute().parents)
+        return bool(path.stat().st_mode & OTHERS) and all(
+            folder.stat().st_mode & ENTER for folder in path.absolute().parents
+        )
     except OSError:
         return False

@@ -47,21 +47,31 @@ class Account(BaseModel):
     def _both(self) -> Self:
         if bool(self.username) != bool(self.password):
             there, missing = ("username", "password") if self.username else ("password", "username")
-            raise PydanticCustomError("half", f"has a {there} without a {missing}: set both or neither")
+            raise PydanticCustomError(
+                "half", f"has a {there} without a {missing}: set both or neither"
+            )
         return self
 
 
 class AccessplanitSettings(Account):
-    """Where the tenant is and who we are there: an API key, or the name and password of a service user."""
+    """Where the tenant is and who we are there: an API key, or the name and password of a service
+    user."""
 
-    base_url: Address | None = Field(None, description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
+    base_url: Address | None = Field(
+        None,
+        description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}",
+    )
     api_key: SecretStr | None = None
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(6, ge=0, description="retries of one request")
     backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles")
     concurrency: int = Field(8, ge=1, le=32, description="pages fetched at a time")
-    requests_per_hour: int = Field(5000, ge=1, description="per endpoint; the published limit of API v1")
-    hour_seconds: float = Field(3600.0, gt=0, description="length of the hour of the limit; shorter in tests")
+    requests_per_hour: int = Field(
+        5000, ge=1, description="per endpoint; the published limit of API v1"
+    )
+    hour_seconds: float = Field(
+        3600.0, gt=0, description="length of the hour of the limit; shorter in tests"
+    )
 
     _were_in_address: bool = PrivateAttr(False)
 
@@ -88,26 +98,45 @@ class DatabaseSettings(BaseModel):
 
 
 class WebhookSettings(Account):
-    """How deliveries of webhooks are known to be genuine, and how they are gathered. All that is set must hold.
+    """How deliveries of webhooks are known to be genuine, and how they are gathered. All that is
+    set must hold.
 
     The user name and the password are those of basic authentication.
     """
 
     secret: SecretStr | None = Field(None, description="what the secret header must hold")
     secret_header: str = "X-Webhook-Secret"  # noqa: S105
-    signing_key: SecretStr | None = Field(None, description="a gateway signs deliveries with it: docs/webhooks.md says what")
+    signing_key: SecretStr | None = Field(
+        None, description="a gateway signs deliveries with it: docs/webhooks.md says what"
+    )
     signature_header: str = "X-Webhook-Signature"
     timestamp_header: str = Field("X-Webhook-Timestamp", description="seconds since 1970")
-    tolerance_seconds: float = Field(300.0, gt=0, description="so far a signature's time may be from ours")
-    id_header: str = Field("X-Webhook-Id", description="where the sender gives each delivery an ID of its own")
+    tolerance_seconds: float = Field(
+        300.0, gt=0, description="so far a signature's time may be from ours"
+    )
+    id_header: str = Field(
+        "X-Webhook-Id", description="where the sender gives each delivery an ID of its own"
+    )
     max_bytes: int = Field(262_144, ge=1, description="of one body")
-    header_seconds: float = Field(5.0, gt=0, description="within these the headers of a request must be complete")
+    header_seconds: float = Field(
+        5.0, gt=0, description="within these the headers of a request must be complete"
+    )
     body_seconds: float = Field(10.0, gt=0, description="within these its body must be complete")
-    connections: int = Field(500, ge=1, description="at a time; one more takes the place of the one that has waited longest")
-    open_pages: bool = Field(False, description="whether /metrics and /openapi.json answer strangers")
+    connections: int = Field(
+        500,
+        ge=1,
+        description="at a time; one more takes the place of the one that has waited longest",
+    )
+    open_pages: bool = Field(
+        False, description="whether /metrics and /openapi.json answer strangers"
+    )
     rate: str = Field("60000/minute", description="requests from one address, as 100/second")
-    window_seconds: float = Field(2.0, ge=1, description="so long deliveries are gathered before a run is started")
-    burst: int = Field(200, ge=1, description="while more records than this wait, they are gathered for longer")
+    window_seconds: float = Field(
+        2.0, ge=1, description="so long deliveries are gathered before a run is started"
+    )
+    burst: int = Field(
+        200, ge=1, description="while more records than this wait, they are gathered for longer"
+    )
     burst_seconds: float = Field(30.0, ge=1, description="the longest that a burst is gathered")
     watch_seconds: float = Field(5.0, gt=0, description="so often an inbox of files is looked at")
 
@@ -123,7 +152,8 @@ class WebhookSettings(Account):
 
 
 class HistorySettings(BaseModel):
-    """Where historical reconciliations are worked on and their reports are kept, and on what they are computed."""
+    """Where historical reconciliations are worked on and their reports are kept, and on what they
+    are computed."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -131,7 +161,9 @@ class HistorySettings(BaseModel):
         None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME"
     )
     cluster: Annotated[str, AfterValidator(without_password)] | None = Field(
-        None, description="none: threads; local: a Dask cluster on this machine; or the address of a scheduler"
+        None,
+        description="none: threads; local: a Dask cluster on this machine; or the address of a "
+        "scheduler",
     )
     workers: int = Field(2, ge=1, description="threads, or workers of a local cluster")
     partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
@@ -139,7 +171,12 @@ class HistorySettings(BaseModel):
 
 ENV_FILE = ".env"
 ENVIRONMENT = SettingsConfigDict(
-    env_prefix=PREFIX, env_nested_delimiter="__", env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    env_prefix=PREFIX,
+    env_nested_delimiter="__",
+    env_file=ENV_FILE,
+    extra="ignore",
+    env_ignore_empty=True,
+    hide_input_in_errors=True,
 )
 
 
@@ -150,16 +187,34 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".hrsync"), description="where databases and logs are kept")
     accessplanit: AccessplanitSettings = AccessplanitSettings()  # type: ignore[call-arg]
-    accessplanit_block: str | None = Field(None, description="name of a Prefect block that holds the accessplanit settings")
+    accessplanit_block: str | None = Field(
+        None, description="name of a Prefect block that holds the accessplanit settings"
+    )
     dialect: Dialect = Dialect()
-    hr: str = Field("sql", description="the HR system: the name of a connector, with settings of its own, or connector/block")
-    hr_of: dict[str, str] = Field({}, description="process -> its HR system, where that is another one")
-    mappings: Path | None = Field(None, description="a folder with mappings of your own, which take the place of those by the same name")
+    hr: str = Field(
+        "sql",
+        description="the HR system: the name of a connector, with settings of its own, or "
+        "connector/block",
+    )
+    hr_of: dict[str, str] = Field(
+        {}, description="process -> its HR system, where that is another one"
+    )
+    mappings: Path | None = Field(
+        None,
+        description="a folder with mappings of your own, which take the place of those by the "
+        "same name",
+    )
     store: DatabaseSettings = DatabaseSettings()
-    approval_hours: float = Field(24.0, gt=0, description="so long a plan past its guard waits for an approval")
+    approval_hours: float = Field(
+        24.0, gt=0, description="so long a plan past its guard waits for an approval"
+    )
     webhooks: WebhookSettings = WebhookSettings()  # type: ignore[call-arg]
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
-    lease_seconds: float = Field(60.0, gt=0, description="seconds for which a killed run keeps the next of its process waiting")
+    lease_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="seconds for which a killed run keeps the next of its process waiting",
+    )
 
     def system_of(self, process: str) -> tuple[str, str]:
         """(connector, name of its Prefect block, if it is one) of a process's HR system.
@@ -171,7 +226,8 @@ class Settings(BaseSettings):
         name, _, block = chosen.partition("/")
         if name not in connectors():
             raise Misconfigured(
-                f"There is no HR system '{name}'", f"The data engineer must set HRSYNC_HR to one of {', '.join(connectors())}."
+                f"There is no HR system '{name}'",
+                f"The data engineer must set HRSYNC_HR to one of {', '.join(connectors())}.",
             )
         return name, block
 
@@ -189,7 +245,11 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """The sync store; SQLite below ``home`` unless one is configured."""
-        return self.store.url.get_secret_value() if self.store.url else f"sqlite:///{self.home.absolute() / 'store.db'}"
+        return (
+            self.store.url.get_secret_value()
+            if self.store.url
+            else f"sqlite:///{self.home.absolute() / 'store.db'}"
+        )
 
     @property
     def history_folder(self) -> str:
@@ -197,7 +257,8 @@ class Settings(BaseSettings):
         return self.history.folder or str(self.home.absolute() / "reconciliations")
 
     def as_environment(self) -> dict[str, str]:
-        """These settings as environment variables, secrets in the clear: for the processes that this one starts."""
+        """These settings as environment variables, secrets in the clear: for the processes that
+        this one starts."""
         found: dict[str, str] = {}
 
         def add(name: str, value: object) -> None:
@@ -208,18 +269,28 @@ class Settings(BaseSettings):
                 found[name] = value.get_secret_value()
             else:
                 value = value.absolute() if isinstance(value, Path) else value
-                found[name] = str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
+                found[name] = (
+                    str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
+                )
 
         for name, value in self.model_dump(exclude_defaults=True).items():
             add(f"{PREFIX}{name.upper()}", value)
         for connector in connectors():
-            add(f"{PREFIX}{connector.upper()}", self.of_connector(connector).model_dump(exclude_defaults=True))
+            add(
+                f"{PREFIX}{connector.upper()}",
+                self.of_connector(connector).model_dump(exclude_defaults=True),
+            )
         return found
 
     def unknown(self) -> list[str]:
-        """Environment variables with our prefix that name no setting: nearly always a misspelling."""
+        """Environment variables with our prefix that name no setting: nearly always a
+        misspelling."""
         known = {name.upper() for name in (*type(self).model_fields, *connectors())}
-        return sorted(k for k in os.environ if k.upper().startswith(PREFIX) and k.upper()[len(PREFIX) :].split("__")[0] not in known)
+        return sorted(
+            k
+            for k in os.environ
+            if k.upper().startswith(PREFIX) and k.upper()[len(PREFIX) :].split("__")[0] not in known
+        )
 
 
 class _Environment(BaseSettings):
@@ -233,7 +304,8 @@ def _named() -> Iterator[None]:
         yield
     except ValidationError as error:
         raise Misconfigured(
-            f"Settings are wrong: {problems(error, PREFIX)}", "The data engineer must mend them in the environment or in .env."
+            f"Settings are wrong: {problems(error, PREFIX)}",
+            "The data engineer must mend them in the environment or in .env.",
         ) from None
 
 

@@ -7,13 +7,19 @@ import re
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
 NUMBER = re.compile(r"[+-][\d\s()./-]*(?:\s*(?:x|ext\.?)\s*\d+)?", re.IGNORECASE)
-"""A number or a telephone number, with an extension or without: it begins like a formula but is not one."""
+"""A number or a telephone number, with an extension or without: it begins like a formula but is not
+one."""
 
 
 def defused(text: str) -> str:
-    """``text`` with an apostrophe before it if a spreadsheet would take it for a formula, or :func:`restored` for a defused text."""
+    """``text`` with an apostrophe before it if a spreadsheet would take it for a formula, or
+    :func:`restored` for a defused text."""
     bare = text.lstrip("'")
-    return f"'{text}" if bare.startswith(FORMULA) and (bare != text or not NUMBER.fullmatch(text)) else text
+    return (
+        f"'{text}"
+        if bare.startswith(FORMULA) and (bare != text or not NUMBER.fullmatch(text))
+        else text
+    )
 
 
 def restored(text: str) -> str:

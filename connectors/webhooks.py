@@ -1,4 +1,5 @@
-"""What a receiver needs of whoever sends webhooks, without a socket: is this delivery genuine, and what does it say?"""
+"""What a receiver needs of whoever sends webhooks, without a socket: is this delivery genuine, and
+what does it say?"""
 
 from __future__ import annotations
 
@@ -33,11 +34,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a genuine delivery says. records: (feed, key or ``None``) each. deleted: they are said to be gone. identity: by which
-    the same one is known again.
+    """What a genuine delivery says. records: (feed, key or ``None``) each. deleted: they are said
+    to be gone. identity: by which the same one is known again.
 
-    once: the identity is that of one delivery for good. If not, two that are alike may tell of two changes: the second is a
-    duplicate only while no run has heard the first.
+    once: the identity is that of one delivery for good. If not, two that are alike may tell of two
+    changes: the second is a duplicate only while no run has heard the first.
     """
 
     subscription: str
@@ -57,14 +58,16 @@ class Forged(Exception):
 
 
 class Unreadable(Exception):
-    """The delivery is genuine, but it does not say of which record it is. The message holds nothing of it."""
+    """The delivery is genuine, but it does not say of which record it is. The message holds nothing
+    of it."""
 
 
 class Sender(Protocol):
     """Whoever sends deliveries."""
 
     def subscriptions(self) -> Mapping[str, str]:
-        """The subscriptions of this sender, by the name that stands in the path -> the feed it is about."""
+        """The subscriptions of this sender, by the name that stands in the path -> the feed it is
+        about."""
 
     def screen(self, headers: Mapping[str, str]) -> None:
         """Looks at the headers before the body is read. headers: as those of a :class:`Delivery`.
@@ -90,7 +93,8 @@ class Watch(Protocol):
     """Notices by looking what nobody tells."""
 
     def look(self) -> Mapping[str, str]:
-        """A mark of everything new that is there -> the feed it is about; of the same thing it is the same each time."""
+        """A mark of everything new that is there -> the feed it is about; of the same thing it is
+        the same each time."""
 
     def close(self) -> None:
         """Ends what it has opened."""
@@ -98,7 +102,8 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Proof:
-    """What the headers of a request must hold: a secret, basic authentication, or both. This is where they are read."""
+    """What the headers of a request must hold: a secret, basic authentication, or both. This is
+    where they are read."""
 
     header: str
     secret: SecretStr | None
@@ -111,14 +116,22 @@ class Proof:
         return bool(self.secret or self.password)
 
     def wanting(self, headers: Mapping[str, str]) -> list[str]:
-        """What does not hold, of ``secret`` and ``credentials``. headers: as those of a :class:`Delivery`."""
+        """What does not hold, of ``secret`` and ``credentials``. headers: as those of a
+        :class:`Delivery`."""
         wrong = []
-        if self.secret and not equal(_sent(headers, self.header.lower()), self.secret.get_secret_value()):
+        if self.secret and not equal(
+            _sent(headers, self.header.lower()), self.secret.get_secret_value()
+        ):
             wrong.append("secret")
         if self.password:
             name, password = basic(_sent(headers, "authorization")) or (b"", b"")
             # Both are compared, so that the time tells of neither.
-            if not all([equal(name, self.username or ""), equal(password, self.password.get_secret_value())]):
+            if not all(
+                [
+                    equal(name, self.username or ""),
+                    equal(password, self.password.get_secret_value()),
+                ]
+            ):
                 wrong.append("credentials")
         return wrong
 
@@ -129,7 +142,8 @@ def _sent(headers: Mapping[str, str], name: str) -> bytes:
 
 
 def basic(header: bytes) -> tuple[bytes, bytes] | None:
-    """The user name and the password of an ``Authorization`` header; ``None`` if it is not well-formed basic authentication."""
+    """The user name and the password of an ``Authorization`` header; ``None`` if it is not
+    well-formed basic authentication."""
     scheme, _, encoded = header.partition(b" ")
     try:
         name, colon, password = base64.b64decode(encoded, validate=True).partition(b":")
@@ -139,7 +153,8 @@ def basic(header: bytes) -> tuple[bytes, bytes] | None:
 
 
 def equal(given: bytes, text: str) -> bool:
-    """Whether this is a text as UTF-8 or as Latin-1, in a time that does not tell how much of it is."""
+    """Whether this is a text as UTF-8 or as Latin-1, in a time that does not tell how much of it
+    is."""
     utf8 = text.encode("utf-8", "surrogateescape")
     latin = text.encode("latin-1") if all(ord(letter) < 256 for letter in text) else utf8
     same = hmac.compare_digest(given, utf8), hmac.compare_digest(given, latin)
@@ -147,7 +162,8 @@ def equal(given: bytes, text: str) -> bool:
 
 
 def signed(given: str | None, key: SecretStr, message: bytes) -> bool:
-    """Whether ``given`` is the HMAC-SHA256 of a message, hexadecimal, with or without ``sha256=`` before it."""
+    """Whether ``given`` is the HMAC-SHA256 of a message, hexadecimal, with or without ``sha256=``
+    before it."""
     right = hmac.new(key.get_secret_value().encode(), message, hashlib.sha256).hexdigest()
     said = (given or "").strip().removeprefix("sha256=").lower()
     return hmac.compare_digest(said.encode("utf-8", "surrogateescape"), right.encode())
@@ -171,7 +187,8 @@ def digest(*parts: str | bytes) -> str:
 
 
 def usable(key: object) -> str | None:
-    """A value as the key of a record: text or a whole number, short and without control characters."""
+    """A value as the key of a record: text or a whole number, short and without control
+    characters."""
     if isinstance(key, bool) or not isinstance(key, str | int):
         return None
     text = str(key).strip()

@@ -1,1 +1,2 @@
-"""Where work starts: one file per process, the path they share, and the command line. Imported by nobody."""
+"""Where work starts: one file per process, the path they share, and the command line. Imported by
+nobody."""

@@ -1,4 +1,5 @@
-"""The mappings of ``flows/mappings``, or those of your own folder (``HRSYNC_MAPPINGS``), read when a flow is loaded."""
+"""The mappings of ``flows/mappings``, or those of your own folder (``HRSYNC_MAPPINGS``), read when
+a flow is loaded."""
 
 from __future__ import annotations
 

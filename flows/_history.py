@@ -1,6 +1,8 @@
-"""A historical reconciliation from question to findings; it reads, compares and explains, and writes to neither side.
+"""A historical reconciliation from question to findings; it reads, compares and explains, and
+writes to neither side.
 
-The source is read in parts, each kept in a folder as soon as it is read: a run that was killed is taken up where it was.
+The source is read in parts, each kept in a folder as soon as it is read: a run that was killed is
+taken up where it was.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """findings, the view that they came from, and the people that were asked about, as the target names them (``None``: all)."""
+    """findings, the view that they came from, and the people that were asked about, as the target
+    names them (``None``: all)."""
 
     findings: Findings
     view: View
@@ -74,7 +77,8 @@ def answer(
     call: Caller = in_prefect,
     progress: Progress = lambda _done, _all: None,
 ) -> Answer:
-    """What a question finds. folder: where parts are kept until it is answered. rows: of one partition.
+    """What a question finds. folder: where parts are kept until it is answered. rows: of one
+    partition.
 
     Raises:
         HrsyncError: it cannot be answered (now); what was read is kept for a day.
@@ -86,9 +90,23 @@ class _Answering:
     """One question on its way."""
 
     def __init__(
-        self, spec: ProcessSpec, inquiry: Inquiry, world: World, hr: HrSystem, folder: Folder, call: Caller, progress: Progress
+        self,
+        spec: ProcessSpec,
+        inquiry: Inquiry,
+        world: World,
+        hr: HrSystem,
+        folder: Folder,
+        call: Caller,
+        progress: Progress,
     ) -> None:
-        self.spec, self.inquiry, self.world, self.hr, self.folder, self.call = spec, inquiry, world, hr, folder, call
+        self.spec, self.inquiry, self.world, self.hr, self.folder, self.call = (
+            spec,
+            inquiry,
+            world,
+            hr,
+            folder,
+            call,
+        )
         self.source, self.store = world.source, world.store
         self.began = _begun(folder, world.clock())
         zone = ZoneInfo(world.zone)
@@ -96,7 +114,10 @@ class _Answering:
         self.known_on = (inquiry.known_at or self.began).astimezone(zone).date()
         self.updated = self.source.updated_column(spec.feed, spec.updated) if spec.updated else None
         self.parts = {
-            f"part-{number:03}": ask for number, ask in enumerate(asks(spec, inquiry, self.today, world.zone, self.source.kinds(spec.feed)))
+            f"part-{number:03}": ask
+            for number, ask in enumerate(
+                asks(spec, inquiry, self.today, world.zone, self.source.kinds(spec.feed))
+            )
         }
         self.resumed, self._done, self._progress = 0, 0, progress
 
@@ -104,13 +125,20 @@ class _Answering:
         """All of it, one step after the other."""
         spec, inquiry, store = self.spec, self.inquiry, self.store
         read = self._read()
-        there = self._kept("target", lambda: self.call(read_target, self.world.target, spec, self.folder, "target"))
+        there = self._kept(
+            "target", lambda: self.call(read_target, self.world.target, spec, self.folder, "target")
+        )
         versions, origin = store.versions(spec), store.origin(spec)
         current = as_known(spec, shown(versions, inquiry.known_at)) if inquiry.known_at else there
         people = store.links("employees")
         chosen = chosen_people(spec, inquiry, self.hr, people)
         read, gone = self._verified(read, current.frame, origin, chosen)
-        looked = self._viewed(read, current, Background(self.known_on, origin, store.open_entries(spec.name), people, chosen), versions)
+        looked = self._viewed(
+            read,
+            current,
+            Background(self.known_on, origin, store.open_entries(spec.name), people, chosen),
+            versions,
+        )
         number = partition(self.folder, spec, looked, rows)
         compare(self.folder.url, number)
         self._step()
@@ -119,7 +147,16 @@ class _Answering:
         # Of another time, what has been put right since is told apart.
         present = as_known(spec, shown(versions, None)).frame if inquiry.known_at else None
         mark = store.watermark(spec.name, spec.fingerprint()).moment
-        causes = explained(spec, looked, classified, written, present, rows_from(gone, origin, spec), mark, self.began)
+        causes = explained(
+            spec,
+            looked,
+            classified,
+            written,
+            present,
+            rows_from(gone, origin, spec),
+            mark,
+            self.began,
+        )
         # Whatever was asked, all rows of the target were seen.
         store.observe(spec, _as_seen(spec, there.frame), uuid.uuid4().hex, self.began)
         notes = [self.folder.noted(name) or {} for name in (*self.parts, VERIFIED)]
@@ -141,7 +178,8 @@ class _Answering:
         return Answer(findings, looked, chosen)
 
     def _read(self) -> Snapshot:
-        """The source, part by part; a record that has moved from one part to another between two reads is there once."""
+        """The source, part by part; a record that has moved from one part to another between two
+        reads is there once."""
         reads = []
         for name, ask in self.parts.items():
             self.resumed += self.folder.noted(name) is not None
@@ -149,7 +187,9 @@ class _Answering:
         return merge(reads, self.spec.key, self.updated)
 
     def _part(self, name: str, ask: Ask) -> Snapshot:
-        return self._kept(name, lambda: self.call(read_part, self.source, self.spec, ask, self.folder, name))
+        return self._kept(
+            name, lambda: self.call(read_part, self.source, self.spec, ask, self.folder, name)
+        )
 
     def _kept(self, name: str, read: Callable[[], None]) -> Snapshot:
         """A part as it was kept; it is read if it was not."""
@@ -158,12 +198,18 @@ class _Answering:
             read()
             found = kept(self.folder, name)
         if found is None:
-            raise StoreFailed(f"The part {name} is not in the folder of reconciliations", "Another process has removed it; run again.")
+            raise StoreFailed(
+                f"The part {name} is not in the folder of reconciliations",
+                "Another process has removed it; run again.",
+            )
         self._step()
         return found
 
-    def _verified(self, read: Snapshot, rows: pd.DataFrame, origin: pd.DataFrame, chosen: pa.Array | None) -> tuple[Snapshot, pa.Array]:
-        """``read`` with the records that were in no part and answered when they were asked for by key; and those that did not."""
+    def _verified(
+        self, read: Snapshot, rows: pd.DataFrame, origin: pd.DataFrame, chosen: pa.Array | None
+    ) -> tuple[Snapshot, pa.Array]:
+        """``read`` with the records that were in no part and answered when they were asked for by
+        key; and those that did not."""
         suspects = doubted(self.spec, self.inquiry, read, rows, origin, chosen)
         if not suspects:
             self._step()
@@ -171,18 +217,29 @@ class _Answering:
         answered = self._part(VERIFIED, Ask(keys=suspects, skip_known=False))
         keyed = answered.rejected["key"].notna().to_numpy(dtype=bool)
         # What has no key came with the parts already, and cannot be told from it.
-        answered = replace(answered, rejected=pick(answered.rejected, keyed), read=answered.read - int((~keyed).sum()))
+        answered = replace(
+            answered,
+            rejected=pick(answered.rejected, keyed),
+            read=answered.read - int((~keyed).sum()),
+        )
         gone = verified(pa.array(suspects, pa.string()), answered, read, self.spec.key)
         return merge([read, answered], self.spec.key, self.updated), gone
 
-    def _viewed(self, read: Snapshot, current: Snapshot, back: Background, versions: pd.DataFrame) -> View:
+    def _viewed(
+        self, read: Snapshot, current: Snapshot, back: Background, versions: pd.DataFrame
+    ) -> View:
         """Both sides as of the day."""
         spec, inquiry, end = self.spec, self.inquiry, self.inquiry.end(self.world.zone)
         remembered = Remembered(self.world.target, spec.entity, spec.entity_key, current)
         now = end if inquiry.as_of < self.today else self.began
         seen = sight(spec, read, Sides(remembered, self.store, inquiry.as_of, now))  # type: ignore[arg-type]
         if spec.direction == "from_hr":
-            back = replace(back, people=back.people.rename(columns={"source_key": "target_key", "target_key": "source_key"}))
+            back = replace(
+                back,
+                people=back.people.rename(
+                    columns={"source_key": "target_key", "target_key": "source_key"}
+                ),
+            )
         if inquiry.as_of < self.known_on and spec.entity not in DATED:
             back = replace(back, then=true_on(versions, end, None))
         return view(spec, inquiry, seen, back, self.world.zone)
@@ -193,7 +250,8 @@ class _Answering:
 
 
 def _begun(folder: Folder, now: datetime) -> datetime:
-    """When this question was begun to be answered; one that was begun too long ago is begun anew."""
+    """When this question was begun to be answered; one that was begun too long ago is begun
+    anew."""
     note = folder.noted("began")
     if note and datetime.fromisoformat(note["at"]) > now - FRESH:
         return datetime.fromisoformat(note["at"])
@@ -203,4 +261,9 @@ def _begun(folder: Folder, now: datetime) -> datetime:
 
 
 def _as_seen(spec: ProcessSpec, rows: pd.DataFrame) -> pd.DataFrame:
-    return frame({"key": arrow(rows[spec.entity_key]), **{name: arrow(rows[name]) for name in spec.columns() if name in rows}})
+    return frame(
+        {
+            "key": arrow(rows[spec.entity_key]),
+            **{name: arrow(rows[name]) for name in spec.columns() if name in rows},
+        }
+    )

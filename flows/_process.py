@@ -31,17 +31,23 @@ def run_flow(
 ) -> State[None]:
     """The body of every flow: one run with what the environment configures, its report published.
 
-    The state it returns says in a sentence what was done. Nothing of the data is returned to Prefect. A plan past its
-    guard suspends the run until somebody has approved or rejected it; then the flow begins again and comes here.
-    ``further`` processes run after the first, each when the one before has done its work. through: what the world is
-    seen through. after: what is done when all has gone well.
+    The state it returns says in a sentence what was done. Nothing of the data is returned to
+    Prefect. A plan past its guard suspends the run until somebody has approved or rejected it; then
+    the flow begins again and comes here. ``further`` processes run after the first, each when the
+    one before has done its work. through: what the world is seen through. after: what is done when
+    all has gone well.
     """
     # Here, because the catalogue imports every flow, and every flow this module.
     from .catalogue import checked
 
     settings = checked(load_settings())
     flow_run, scheduled = this_run()
-    order = replace(order, flow_run=flow_run, scheduled=scheduled, patience=timedelta(hours=settings.approval_hours))
+    order = replace(
+        order,
+        flow_run=flow_run,
+        scheduled=scheduled,
+        patience=timedelta(hours=settings.approval_hours),
+    )
     with connections(settings) as opened:
         chosen = (spec, *further)
         if order.approve and further:
@@ -59,15 +65,30 @@ def run_flow(
                 after(world)
         if order.hinted:
             publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
-    return states[0] if len(states) == 1 else Completed(message=" ".join(str(state.message) for state in states))
+    return (
+        states[0]
+        if len(states) == 1
+        else Completed(message=" ".join(str(state.message) for state in states))
+    )
 
 
 def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
     flow_run = order.flow_run
     waits = world.store.waiting(spec.name, spec.fingerprint(), world.clock())
-    if waits and flow_run and flow_run != waits[1] and not answerable(waits[1]) and world.store.close_plan(waits[0], "rejected"):
-        gone = f"The plan {waits[0]} counts as rejected: the run that waited for a decision was cancelled or deleted in Prefect."
-        return Cancelled(name="Rejected", message=f"{gone} Nothing was written. The next run makes a new plan.")
+    if (
+        waits
+        and flow_run
+        and flow_run != waits[1]
+        and not answerable(waits[1])
+        and world.store.close_plan(waits[0], "rejected")
+    ):
+        gone = (
+            f"The plan {waits[0]} counts as rejected: the run that waited for a decision was "
+            "cancelled or deleted in Prefect."
+        )
+        return Cancelled(
+            name="Rejected", message=f"{gone} Nothing was written. The next run makes a new plan."
+        )
     try:
         if waits and flow_run == waits[1]:
             return _decided(spec, world, order, waits[0])
@@ -76,9 +97,17 @@ def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
         return Completed(name="Skipped", message=str(reason))
     except StalePlan as stale:
         if order.confirm:
-            raise StalePlan(stale.what, "Reconcile again: what was to be repaired is no longer as it was. Nothing was written.") from None
+            raise StalePlan(
+                stale.what,
+                "Reconcile again: what was to be repaired is no longer as it was. Nothing was "
+                "written.",
+            ) from None
         _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
-        fresh = f"It was made anew: look at {plan.digest} and apply that one" if len(plan.changes) else "By now nothing is to be done"
+        fresh = (
+            f"It was made anew: look at {plan.digest} and apply that one"
+            if len(plan.changes)
+            else "By now nothing is to be done"
+        )
         raise StalePlan(stale.what, f"{fresh}. Nothing was written.") from None
     except UnsafePlan as unsafe:
         if flow_run is None:
@@ -87,16 +116,27 @@ def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
 
 
 def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> State[None]:
-    """Suspends the run for a decision on a kept plan, or, once it was taken, does what was decided."""
+    """Suspends the run for a decision on a kept plan, or, once it was taken, does what was
+    decided."""
     draft = world.store.draft(digest)
     compared = draft.compared
     found = guarded(draft) or [REPAIR]
-    figures = f"{spec.target_side}, rows of this process", compared.figures.get("answered_for", compared.population)
-    decision = approval(draft.report, compared.plan.counts(), figures, digest, found, order.patience)
+    figures = (
+        f"{spec.target_side}, rows of this process",
+        compared.figures.get("answered_for", compared.population),
+    )
+    decision = approval(
+        draft.report, compared.plan.counts(), figures, digest, found, order.patience
+    )
     if decision != "approve":
         if not world.store.close_plan(digest, "rejected"):
-            return Completed(name="Skipped", message=f"The plan {digest} is being applied by another run: it was not rejected.")
-        return Cancelled(name="Rejected", message=f"The plan {digest} was rejected. Nothing was written.")
+            return Completed(
+                name="Skipped",
+                message=f"The plan {digest} is being applied by another run: it was not rejected.",
+            )
+        return Cancelled(
+            name="Rejected", message=f"The plan {digest} was rejected. Nothing was written."
+        )
     try:
         return _told(run_process(spec, world, replace(order, approve=digest))[0], order)
     except StalePlan:
@@ -109,4 +149,6 @@ def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> Stat
 def _told(report: RunReport, order: Order) -> State[None]:
     publish(report)
     preview = "Preview only. " if order.mode == "plan" else ""
-    return Completed(message=f"{preview}{sentence(report.read, report.outcomes)}. Source: {report.source}")
+    return Completed(
+        message=f"{preview}{sentence(report.read, report.outcomes)}. Source: {report.source}"
+    )

@@ -1,6 +1,8 @@
-"""From hints to runs: when hints have been gathered, one event in Prefect starts the flow that hears them.
+"""From hints to runs: when hints have been gathered, one event in Prefect starts the flow that
+hears them.
 
-The event names the flow and says how many records wait, nothing else: which ones is personal data and stays in the store.
+The event names the flow and says how many records wait, nothing else: which ones is personal data
+and stays in the store.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ STEP = 0.5
 PAUSE = 5.0
 """Seconds after Prefect, or the store, could not be reached."""
 TALLY_SECONDS = 10.0
-"""Seconds between two times that the store is told of refusals: however many, they are a few rows a day."""
+"""Seconds between two times that the store is told of refusals: however many, they are a few rows a
+day."""
 log = logging.getLogger("hrsync.announce")
 Tell = Callable[[str, int], Awaitable[None]]
 
@@ -40,7 +43,9 @@ async def tell(flow: str, records: int) -> None:
     Raises:
         Exception: Prefect cannot be reached, for one of many reasons.
     """
-    resource = Resource({"prefect.resource.id": f"hrsync.flow.{flow}", "prefect.resource.name": flow})
+    resource = Resource(
+        {"prefect.resource.id": f"hrsync.flow.{flow}", "prefect.resource.name": flow}
+    )
     event = Event(event=CHANGED, resource=resource, payload={"records": records}, id=uuid4())
     with anyio.fail_after(10):
         async with get_events_client(reconnection_attempts=0, checkpoint_every=1) as client:
@@ -50,12 +55,26 @@ async def tell(flow: str, records: int) -> None:
 class Announcer:
     """Looks what waits, and tells Prefect when it is due. flow_of: process -> flow."""
 
-    def __init__(self, store: SyncStore, metrics: Metrics, flow_of: Mapping[str, str], pace: Pace, tell: Tell = tell) -> None:
-        self.store, self.metrics, self.flow_of, self.pace, self.tell = store, metrics, flow_of, pace, tell
+    def __init__(
+        self,
+        store: SyncStore,
+        metrics: Metrics,
+        flow_of: Mapping[str, str],
+        pace: Pace,
+        tell: Tell = tell,
+    ) -> None:
+        self.store, self.metrics, self.flow_of, self.pace, self.tell = (
+            store,
+            metrics,
+            flow_of,
+            pace,
+            tell,
+        )
         self._seen, self._tell_tally = datetime.now(UTC), 0.0
 
     async def run(self) -> None:
-        """For ever. What cannot be reached is tried again; nothing is lost meanwhile, for hints stay in the store."""
+        """For ever. What cannot be reached is tried again; nothing is lost meanwhile, for hints
+        stay in the store."""
         failing = False
         while True:
             try:
@@ -63,7 +82,10 @@ class Announcer:
                 failing = False
             except Exception as error:  # Prefect's client raises whatever its many layers do
                 if not failing:
-                    log.warning("hints wait until Prefect and the store can be reached (%s)", type(error).__name__)
+                    log.warning(
+                        "hints wait until Prefect and the store can be reached (%s)",
+                        type(error).__name__,
+                    )
                 failing = True
                 await anyio.sleep(PAUSE)
             await anyio.sleep(STEP)

@@ -1,4 +1,5 @@
-"""What the guide's overview announces: award targets that HR has set become user awards in accessplanit."""
+"""What the guide's overview announces: award targets that HR has set become user awards in
+accessplanit."""
 
 from __future__ import annotations
 
@@ -40,10 +41,14 @@ SPEC = ProcessSpec(
 def scoped(awards: list[str] | None = None) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
     clauses = [TARGET, *([Clause(column="award_id", values=tuple(awards))] if awards else [])]
-    return SPEC.model_copy(update={"scope": SPEC.scope.model_copy(update={"clauses": tuple(clauses)})})
+    return SPEC.model_copy(
+        update={"scope": SPEC.scope.model_copy(update={"clauses": tuple(clauses)})}
+    )
 
 
-@flow(name="award_targets_from_hr", flow_run_name="award_targets_from_hr {mode}", persist_result=False)
+@flow(
+    name="award_targets_from_hr", flow_run_name="award_targets_from_hr {mode}", persist_result=False
+)
 def award_targets_from_hr(
     mode: Mode = "apply",
     awards: list[str] | None = None,
@@ -53,15 +58,21 @@ def award_targets_from_hr(
     hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
-    """Award targets that HR has set are made in accessplanit, with the status Target; changed target dates follow.
+    """Award targets that HR has set are made in accessplanit, with the status Target; changed
+    target dates follow.
 
     Args:
         mode: apply writes; plan only counts what would be written.
         awards: IDs of the awards (AwardID) whose targets are sent; none given: all.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of accessplanit: finds what was changed
+            there, and what is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    return run_flow(scoped(awards), Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve))
+    return run_flow(
+        scoped(awards),
+        Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve),
+    )

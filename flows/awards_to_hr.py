@@ -24,7 +24,12 @@ SPEC = ProcessSpec(
     award_states=True,
     fields=to_hr(AWARDS),
     custom=AWARDS.custom_of("accessplanit"),
-    scope=Scope(clauses=(Clause(column="status", values=STATUSES),), leaves="follow", gone="close", closed=(("state", "revoked"),)),
+    scope=Scope(
+        clauses=(Clause(column="status", values=STATUSES),),
+        leaves="follow",
+        gone="close",
+        closed=(("state", "revoked"),),
+    ),
 )
 
 
@@ -66,10 +71,13 @@ def awards_to_hr(
         statuses: award statuses in scope; none given: Completed, In Progress and On Hold.
         awards: IDs of the awards (AwardID) to load; none given: all.
         custom_fields: custom fields of user awards to carry along (CF_…).
-        expiring_within_days: number of days before its expiry date from which an award is "expiring".
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        expiring_within_days: number of days before its expiry date from which an award is
+            "expiring".
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what
+            is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

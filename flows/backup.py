@@ -1,4 +1,5 @@
-"""Copies of the databases below the home folder, made while they are in use, and the way back into an empty home."""
+"""Copies of the databases below the home folder, made while they are in use, and the way back into
+an empty home."""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ STORE = "store.db"
 
 
 def backup(settings: Settings, target: Path) -> list[str]:
-    """Copies every database of the home folder into the new folder ``target``; runs may go on meanwhile.
+    """Copies every database of the home folder into the new folder ``target``; runs may go on
+    meanwhile.
 
-    The sync store is copied first: what a run writes to HR between the two copies it finds there again, as after a crash.
+    The sync store is copied first: what a run writes to HR between the two copies it finds there
+    again, as after a crash.
 
     Returns:
         What was copied, in words, and what must be copied otherwise.
@@ -32,7 +35,10 @@ def backup(settings: Settings, target: Path) -> list[str]:
     files = sorted(settings.home.glob("*.db"), key=lambda file: (file.name != STORE, file.name))
     elsewhere = list(_elsewhere(settings, target))
     if not files and not elsewhere:
-        raise Misconfigured(f"There is no database below {settings.home.absolute()}", "Set HRSYNC_HOME to the home folder.")
+        raise Misconfigured(
+            f"There is no database below {settings.home.absolute()}",
+            "Set HRSYNC_HOME to the home folder.",
+        )
     if target.exists() and any(target.iterdir()):
         raise Misconfigured(f"{target} is not empty", "Name a new folder.")
     own(target)
@@ -49,12 +55,17 @@ def restore(settings: Settings, source: Path) -> list[str]:
     home = settings.home.absolute()
     files = sorted(source.glob("*.db"))
     if not files:
-        raise Misconfigured(f"There is no backup at {source}", "Name the folder that 'hrsync backup' has made.")
+        raise Misconfigured(
+            f"There is no backup at {source}", "Name the folder that 'hrsync backup' has made."
+        )
     if at_work(home):
         raise Misconfigured(f"hrsync up is at work on {home}", "Stop it first.")
     there = [file.name for file in files if (home / file.name).exists()]
     if there:
-        raise Misconfigured(f"{home} has {', '.join(there)} already", "Restore into an empty home folder, or move these files away first.")
+        raise Misconfigured(
+            f"{home} has {', '.join(there)} already",
+            "Restore into an empty home folder, or move these files away first.",
+        )
     own(home)
     told = [_copied(file, home / file.name) for file in files]
     if (home / STORE).exists():
@@ -70,8 +81,13 @@ def _elsewhere(settings: Settings, target: Path) -> Iterator[str]:
     for what, url in (("store", settings.store.url), ("hr", getattr(hr, "url", None))):
         if url is not None and not url.get_secret_value().startswith("sqlite"):
             parts = sa.make_url(url.get_secret_value())
-            plain = sa.URL.create("postgresql", parts.username, None, parts.host, parts.port, parts.database).render_as_string()
-            yield f"not copied, for it is on a server: pg_dump --format=custom --file={target / what}.dump '{plain}'"
+            plain = sa.URL.create(
+                "postgresql", parts.username, None, parts.host, parts.port, parts.database
+            ).render_as_string()
+            yield (
+                "not copied, for it is on a server: pg_dump --format=custom "
+                f"--file={target / what}.dump '{plain}'"
+            )
 
 
 def _copied(file: Path, to: Path) -> str:
@@ -90,6 +106,7 @@ def _copied(file: Path, to: Path) -> str:
     except (sqlite3.Error, OSError) as error:
         part.unlink(missing_ok=True)
         raise StoreFailed(
-            f"{file} could not be copied to {to} ({type(error).__name__})", "Check the space and rights there, and whether it is damaged."
+            f"{file} could not be copied to {to} ({type(error).__name__})",
+            "Check the space and rights there, and whether it is damaged.",
         ) from None
     return f"{file} to {to}"

@@ -32,7 +32,8 @@ from ._run import World
 
 @dataclass(frozen=True)
 class Process:
-    """What a flow runs, and how its filters narrow its spec. through: what it sees the world through."""
+    """What a flow runs, and how its filters narrow its spec. through: what it sees the world
+    through."""
 
     flow: Flow[..., Any]
     scoped: Callable[..., ProcessSpec]
@@ -46,7 +47,12 @@ class Process:
         """
         named = dict(text.partition("=")[::2] for text in given)
         hints = get_type_hints(self.scoped)
-        return self.typed({name: value.split(",") if "list" in str(hints.get(name)) else value for name, value in named.items()})
+        return self.typed(
+            {
+                name: value.split(",") if "list" in str(hints.get(name)) else value
+                for name, value in named.items()
+            }
+        )
 
     def typed(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Filters by name as the typed arguments of ``scoped``.
@@ -59,11 +65,15 @@ class Process:
         for name, value in given.items():
             if name not in inspect.signature(self.scoped).parameters:
                 names = ", ".join(inspect.signature(self.scoped).parameters)
-                raise Misconfigured(f"There is no filter '{name}'", f"Use one of {names}, as NAME=VALUE.")
+                raise Misconfigured(
+                    f"There is no filter '{name}'", f"Use one of {names}, as NAME=VALUE."
+                )
             try:
                 found[name] = TypeAdapter(hints[name]).validate_python(value)
             except ValidationError:
-                raise Misconfigured(f"The value of '{name}' does not fit", f"It is a {hints[name]}.") from None
+                raise Misconfigured(
+                    f"The value of '{name}' does not fit", f"It is a {hints[name]}."
+                ) from None
         return found
 
 
@@ -74,20 +84,38 @@ PROCESSES = {
     "assignments_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.scoped),
     "assignments_from_hr": Process(job_roles_from_hr.job_roles_from_hr, job_roles_from_hr.scoped),
     "awards_to_hr": Process(awards_to_hr.awards_to_hr, awards_to_hr.scoped),
-    "award_targets_to_hr": Process(award_targets_to_hr.award_targets_to_hr, award_targets_to_hr.scoped),
-    "award_targets_from_hr": Process(award_targets_from_hr.award_targets_from_hr, award_targets_from_hr.scoped),
+    "award_targets_to_hr": Process(
+        award_targets_to_hr.award_targets_to_hr, award_targets_to_hr.scoped
+    ),
+    "award_targets_from_hr": Process(
+        award_targets_from_hr.award_targets_from_hr, award_targets_from_hr.scoped
+    ),
     "delegates_to_hr": Process(delegates_to_hr.delegates_to_hr, delegates_to_hr.scoped),
-    "course_requests_to_hr": Process(course_requests_to_hr.course_requests_to_hr, course_requests_to_hr.scoped),
-    "course_decisions_from_hr": Process(course_decisions_from_hr.course_decisions_from_hr, course_decisions_from_hr.scoped),
-    "role_compliance": Process(role_compliance.role_compliance, role_compliance.scoped, role_compliance.computed),
+    "course_requests_to_hr": Process(
+        course_requests_to_hr.course_requests_to_hr, course_requests_to_hr.scoped
+    ),
+    "course_decisions_from_hr": Process(
+        course_decisions_from_hr.course_decisions_from_hr, course_decisions_from_hr.scoped
+    ),
+    "role_compliance": Process(
+        role_compliance.role_compliance, role_compliance.scoped, role_compliance.computed
+    ),
 }
-"""In the order in which they make sense when all is new: people before their awards, roles before assignments."""
+"""In the order in which they make sense when all is new: people before their awards, roles before
+assignments."""
 
 FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
 """The flows in that order, by name; one may run several processes."""
 WAVES = (
     ("users_to_hr",),
-    ("users_from_hr", "job_roles_to_hr", "awards_to_hr", "award_targets_to_hr", "delegates_to_hr", "course_requests_to_hr"),
+    (
+        "users_from_hr",
+        "job_roles_to_hr",
+        "awards_to_hr",
+        "award_targets_to_hr",
+        "delegates_to_hr",
+        "course_requests_to_hr",
+    ),
     ("job_roles_from_hr", "award_targets_from_hr", "course_decisions_from_hr", "role_compliance"),
 )
 """The flows by what must be there before: those of a wave need nothing of each other."""
@@ -102,7 +130,8 @@ def checked(settings: Settings) -> Settings:
     unknown = [name for name in settings.hr_of if name not in PROCESSES]
     if unknown:
         raise Misconfigured(
-            f"HRSYNC_HR_OF names no process: {', '.join(unknown)}", f"The data engineer must use one of {', '.join(PROCESSES)}."
+            f"HRSYNC_HR_OF names no process: {', '.join(unknown)}",
+            f"The data engineer must use one of {', '.join(PROCESSES)}.",
         )
     return settings
 

@@ -1,4 +1,5 @@
-"""The processes of the quick start, each in a group of its own: started, started again when they end, stopped together."""
+"""The processes of the quick start, each in a group of its own: started, started again when they
+end, stopped together."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ from pathlib import Path
 from reconciliation.errors import HrsyncError
 
 PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds before a part that has ended starts again: the first time, the second, …, and from then on."""
+"""Seconds before a part that has ended starts again: the first time, the second, …, and from then
+on."""
 STEADY = 300.0
-"""A part that has run for as many seconds is well: the next time that it ends counts as the first."""
+"""A part that has run for as many seconds is well: the next time that it ends counts as the
+first."""
 LOG_BYTES = 20_000_000
 """A log that is larger is put aside."""
 LOGS_KEPT = 3
@@ -55,7 +58,8 @@ class Children:
     started: list[Child] = field(default_factory=list)
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Starts a process whose output goes to ``logs/<name>.log``. When this process is killed, it is asked to end."""
+        """Starts a process whose output goes to ``logs/<name>.log``. When this process is killed,
+        it is asked to end."""
         child = Child(name, command, env, self._spawn(name, command, env), time.monotonic())
         self.started.append(child)
         return child.process
@@ -66,10 +70,14 @@ class Children:
         """
         for child in self.started:
             if child.process.poll() is not None:
-                raise NotStarted(f"The {child.name} has ended ({_how(child.process)})", f"Its log is {self._log(child.name)}.")
+                raise NotStarted(
+                    f"The {child.name} has ended ({_how(child.process)})",
+                    f"Its log is {self._log(child.name)}.",
+                )
 
     def tend(self, before: Mapping[str, Callable[[], object]]) -> Iterator[str]:
-        """Starts again what has ended, after a pause that grows, and puts large logs aside. Call it now and then.
+        """Starts again what has ended, after a pause that grows, and puts large logs aside. Call it
+        now and then.
 
         Args:
             before: name of a part -> what must be done before it starts again.
@@ -85,16 +93,26 @@ class Children:
                 pause = PAUSES[min(child.ends, len(PAUSES)) - 1]
                 child.due = now + pause
                 self._end_group(child)
-                told = f"the {child.name} has ended ({_how(child.process)}) and starts again in {pause:.0f} s"
+                told = (
+                    f"the {child.name} has ended ({_how(child.process)}) and starts again in "
+                    f"{pause:.0f} s"
+                )
                 yield f"{told}; its log is {self._log(child.name)}"
             elif child.due is not None and now >= child.due:
                 try:
                     before.get(child.name, lambda: None)()
                 except Exception as error:
                     child.due = now + PAUSES[1]
-                    yield f"the {child.name} cannot start yet ({type(error).__name__}): it waits for the other parts"
+                    yield (
+                        f"the {child.name} cannot start yet ({type(error).__name__}): it waits "
+                        "for the other parts"
+                    )
                     continue
-                child.process, child.began, child.due = self._spawn(child.name, child.command, child.env), now, None
+                child.process, child.began, child.due = (
+                    self._spawn(child.name, child.command, child.env),
+                    now,
+                    None,
+                )
                 yield f"the {child.name} has started again"
 
     def stop(self) -> None:
@@ -133,8 +151,8 @@ class Children:
 def put_aside(log: Path) -> None:
     """Begins a log anew that has grown large, and keeps what it held in ``.1``.
 
-    Its writer goes on: it appends, so that it writes at the beginning of the file that was emptied. What it writes within the few
-    milliseconds between the copy and the emptying is lost.
+    Its writer goes on: it appends, so that it writes at the beginning of the file that was emptied.
+    What it writes within the few milliseconds between the copy and the emptying is lost.
     """
     if not log.exists() or log.stat().st_size <= LOG_BYTES:
         return

@@ -25,29 +25,45 @@ from .terminal import at_start, end, out, plain_errors, print_changes, print_rep
 from .terminal import settings as read_settings
 from .webhooks import app as webhooks
 
-app = typer.Typer(help="accessplanit ⇄ HR: pull feeds, reconcile, load.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="accessplanit ⇄ HR: pull feeds, reconcile, load.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 app.add_typer(desk)
 app.add_typer(mapping, name="mapping")
 app.add_typer(webhooks, name="webhooks")
 
 ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
-Filter = Annotated[list[str] | None, typer.Option("--filter", "-f", help="NAME=VALUE; lists comma-separated. As in the flow's form.")]
+Filter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter", "-f", help="NAME=VALUE; lists comma-separated. As in the flow's form."
+    ),
+]
 Full = Annotated[bool, typer.Option(help="Read everything, not only what has changed.")]
 Sweep = Annotated[bool, typer.Option(help="Read everything and compare it with all of HR.")]
-Since = Annotated[datetime | None, typer.Option(help="Read what changed from this moment on (UTC).")]
+Since = Annotated[
+    datetime | None, typer.Option(help="Read what changed from this moment on (UTC).")
+]
 
 
 @app.command()
 @plain_errors
 def up(
     people: Annotated[int, typer.Option(help="Size of the sandbox's organisation.")] = 2000,
-    tick_seconds: Annotated[float, typer.Option(help="Pause between the sandbox's changes.")] = 60.0,
-    once: Annotated[bool, typer.Option(help="Stop after the first runs; exit code 1 if one has not completed.")] = False,
+    tick_seconds: Annotated[
+        float, typer.Option(help="Pause between the sandbox's changes.")
+    ] = 60.0,
+    once: Annotated[
+        bool, typer.Option(help="Stop after the first runs; exit code 1 if one has not completed.")
+    ] = False,
     sandbox_port: int = 8600,
     prefect_port: int = 4200,
     receiver_port: int = 8601,
 ) -> None:
-    """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker, receiver, first runs."""
+    """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker,
+    receiver, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
     settings = checked(load())
     at_start(settings, blocks=False)
@@ -70,7 +86,10 @@ def sandbox(
 @app.command()
 @plain_errors
 def receiver(
-    host: Annotated[str, typer.Option(help="Put a proxy with TLS before it; do not open it to the world as it is.")] = "127.0.0.1",
+    host: Annotated[
+        str,
+        typer.Option(help="Put a proxy with TLS before it; do not open it to the world as it is."),
+    ] = "127.0.0.1",
     port: int = 8601,
 ) -> None:
     """Receive webhooks of accessplanit (and of HR, where it has them) and start runs in seconds."""
@@ -90,21 +109,31 @@ def plan(
     full: Full = False,
     since: Since = None,
     sweep: Sweep = False,
-    keep: Annotated[bool, typer.Option("--out", help="Keep the plan, to be carried out as it is with 'hrsync apply'.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--out", help="Keep the plan, to be carried out as it is with 'hrsync apply'."
+        ),
+    ] = False,
     limit: Annotated[int, typer.Option(help="So many changes are shown field by field.")] = 20,
 ) -> None:
-    """Show what a run would do, without Prefect and without writing to HR. The output holds personal data."""
+    """Show what a run would do, without Prefect and without writing to HR. The output holds
+    personal data."""
     chosen = process(name)
     settings = checked(read_settings())
     spec = chosen.scoped(**chosen.filters(filter_ or []))
     with connections(settings) as opened:
         spec = opened.narrowed(spec)
         order = Order(mode="plan", full=full, since=since, sweep=sweep, keep=keep)
-        report, found = run_process(spec, chosen.through(World.of(opened, settings, spec)), order, call=plainly)
+        report, found = run_process(
+            spec, chosen.through(World.of(opened, settings, spec)), order, call=plainly
+        )
     print_changes(found, f"{spec.title}: the first {limit} changes", limit)
     print_report(report)
     if keep and len(found.changes):
-        out.print(f"Kept. To carry out exactly this plan: hrsync apply {found.digest}", highlight=False)
+        out.print(
+            f"Kept. To carry out exactly this plan: hrsync apply {found.digest}", highlight=False
+        )
 
 
 @app.command()
@@ -132,19 +161,43 @@ def run(
 @app.command()
 @plain_errors
 def reconcile(
-    what: Annotated[str, typer.Argument(help=f"An entity ({', '.join(ENTITIES)}) or a process.")] = "awards",
-    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The business day; none given: today.")] = None,
-    known_at: Annotated[datetime | None, typer.Option(help="With what the ledger knew at this moment (UTC).")] = None,
-    period_from: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Only records of this day or later.")] = None,
-    period_to: Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Only records of this day or earlier.")] = None,
-    company: Annotated[list[str] | None, typer.Option(help="ID of a company; may be repeated.")] = None,
-    award: Annotated[list[str] | None, typer.Option(help="ID of an award; may be repeated.")] = None,
-    role: Annotated[list[str] | None, typer.Option(help="ID of a job role; may be repeated.")] = None,
-    user: Annotated[list[str] | None, typer.Option(help="ID of a user in accessplanit; may be repeated.")] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Plan what can be put right; it waits for a decision.")] = False,
+    what: Annotated[
+        str, typer.Argument(help=f"An entity ({', '.join(ENTITIES)}) or a process.")
+    ] = "awards",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The business day; none given: today."),
+    ] = None,
+    known_at: Annotated[
+        datetime | None, typer.Option(help="With what the ledger knew at this moment (UTC).")
+    ] = None,
+    period_from: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="Only records of this day or later."),
+    ] = None,
+    period_to: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="Only records of this day or earlier."),
+    ] = None,
+    company: Annotated[
+        list[str] | None, typer.Option(help="ID of a company; may be repeated.")
+    ] = None,
+    award: Annotated[
+        list[str] | None, typer.Option(help="ID of an award; may be repeated.")
+    ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help="ID of a job role; may be repeated.")
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="ID of a user in accessplanit; may be repeated.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Plan what can be put right; it waits for a decision.")
+    ] = False,
     filter_: Filter = None,
 ) -> None:
-    """Is it right, and as of which day? Holds accessplanit against HR and the ledger, and writes a report (personal data)."""
+    """Is it right, and as of which day? Holds accessplanit against HR and the ledger, and writes a
+    report (personal data)."""
     settings = read_settings()
     chosen = process(ENTITIES.get(what, what))
     wanted: dict[str, Any] = {
@@ -159,25 +212,42 @@ def reconcile(
         "filters": chosen.filters(filter_ or []) or None,
     }
     with in_running_server(settings):
-        state = reconcile_history(what, "repair" if repair else "report", **wanted, return_state=True)  # type: ignore[call-overload]
+        state = reconcile_history(
+            what, "repair" if repair else "report", **wanted, return_state=True
+        )  # type: ignore[call-overload]
     end(state)
 
 
 @app.command()
 @plain_errors
-def show(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")], limit: int = 100) -> None:
+def show(
+    digest: Annotated[
+        str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")
+    ],
+    limit: int = 100,
+) -> None:
     """Show a kept plan, field by field. The output holds personal data."""
     with store() as opened:
         draft = opened.draft(digest)
-    print_changes(draft.compared.plan, f"{draft.spec.title}: the first {limit} changes of {digest}", limit)
+    print_changes(
+        draft.compared.plan, f"{draft.spec.title}: the first {limit} changes of {digest}", limit
+    )
     counts = ", ".join(f"{rows:,} to {kind}" for kind, rows in draft.compared.plan.counts().items())
-    out.print(f"{counts}; made {draft.report.started:%d %b %Y %H:%M} UTC from {draft.report.source}", highlight=False)
+    out.print(
+        f"{counts}; made {draft.report.started:%d %b %Y %H:%M} UTC from {draft.report.source}",
+        highlight=False,
+    )
 
 
 @app.command()
 @plain_errors
-def apply(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")]) -> None:
-    """Carry out exactly the plan with this digest, as a Prefect flow run. Refused if HR has moved since it was made."""
+def apply(
+    digest: Annotated[
+        str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")
+    ],
+) -> None:
+    """Carry out exactly the plan with this digest, as a Prefect flow run. Refused if HR has moved
+    since it was made."""
     settings = read_settings()
     with store() as opened:
         name = opened.draft(digest).spec.name
@@ -188,12 +258,19 @@ def apply(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, or
 
 @app.command()
 @plain_errors
-def reject(digest: Annotated[str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")]) -> None:
+def reject(
+    digest: Annotated[
+        str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")
+    ],
+) -> None:
     """Decide that a plan is not to be carried out. Nothing is written to HR."""
     with store() as opened:
         opened.draft(digest)
         if not opened.close_plan(digest, "rejected"):
-            raise StalePlan(f"The plan {digest} is being applied and cannot be rejected", "Wait for its run to end: hrsync status.")
+            raise StalePlan(
+                f"The plan {digest} is being applied and cannot be rejected",
+                "Wait for its run to end: hrsync status.",
+            )
     out.print(f"The plan {digest} is rejected.", highlight=False)
 
 
@@ -203,7 +280,12 @@ def doctor() -> None:
     """Check settings, credentials, rights, clock, databases and every assumption about the API."""
     found = list(findings(read_settings(warn=False)))
     table = unbroken(Table("check", "verdict", "found", "who must do what"), 2)
-    colours = {"confirmed": "green", "refuted": "red", "warning": "yellow", "not testable": "yellow"}
+    colours = {
+        "confirmed": "green",
+        "refuted": "red",
+        "warning": "yellow",
+        "not testable": "yellow",
+    }
     for f in found:
         table.add_row(f.check, f"[{colours[f.verdict]}]{f.verdict}[/]", f.says, f.remedy)
     out.print(table)

@@ -38,7 +38,11 @@ def _pair(name: str) -> tuple[ProcessSpec, ProcessSpec]:
     """The two directions of the pair that a process belongs to: to HR, from HR."""
     specs = [chosen.scoped() for chosen in PROCESSES.values()]
     pair = next((spec.pair for spec in specs if spec.name == name), None)
-    there, back = sorted((spec for spec in specs if spec.pair == pair and pair), key=lambda spec: spec.direction, reverse=True)
+    there, back = sorted(
+        (spec for spec in specs if spec.pair == pair and pair),
+        key=lambda spec: spec.direction,
+        reverse=True,
+    )
     return there, back
 
 
@@ -50,22 +54,45 @@ def _open(opened: SyncStore, limit: int) -> list[dict[str, str]]:
         links = opened.links(there.entity, source_keys=[entry["key"]], target_keys=[entry["key"]])
         for source, target in links.itertuples(index=False):
             key = (there.name, source, entry["field"])
-            found[key] = {"process": there.name, "key": source, "row": target, "field": entry["field"]}
+            found[key] = {
+                "process": there.name,
+                "key": source,
+                "row": target,
+                "field": entry["field"],
+            }
     return list(found.values())
 
 
 def _values(opened: Connections, name: str, key: str, row: str, field: str) -> Values:
     there, back = _pair(name)
-    to, fro = (next((f for f in spec.fields if field in (f.source, f.target)), None) for spec in (there, back))
+    to, fro = (
+        next((f for f in spec.fields if field in (f.source, f.target)), None)
+        for spec in (there, back)
+    )
     if to is None or fro is None:
-        raise Misconfigured(f"{field} is no field that both sides may change", "Look it up with 'hrsync conflicts list'.")
+        raise Misconfigured(
+            f"{field} is no field that both sides may change",
+            "Look it up with 'hrsync conflicts list'.",
+        )
     nothing = np.empty(0, dtype=np.int64)
-    ours = opened.source.read(there.feed, ["id", to.source], (), Ask(keys=(key,), skip_known=False), nothing, "0").frame
-    theirs = opened.system(there.name).read(there.entity, {to.target: to.kind}, {there.entity_key: [row]}).frame
+    ours = opened.source.read(
+        there.feed, ["id", to.source], (), Ask(keys=(key,), skip_known=False), nothing, "0"
+    ).frame
+    theirs = (
+        opened.system(there.name)
+        .read(there.entity, {to.target: to.kind}, {there.entity_key: [row]})
+        .frame
+    )
     if not len(ours) or not len(theirs):
-        raise Misconfigured("This record is not on both sides any more", "The next run sees to it; nothing is to be settled.")
+        raise Misconfigured(
+            "This record is not on both sides any more",
+            "The next run sees to it; nothing is to be settled.",
+        )
     back_there = mapped(fro, arrow(theirs[to.target]))[0]
-    one = (text(column)[0].as_py() for column in (arrow(ours[to.source]), arrow(theirs[to.target]), back_there))
+    one = (
+        text(column)[0].as_py()
+        for column in (arrow(ours[to.source]), arrow(theirs[to.target]), back_there)
+    )
     return Values(*one)
 
 
@@ -79,14 +106,23 @@ def conflicts_list(limit: int = 50) -> None:
         table = Table("process", "accessplanit", "HR", "field", "in accessplanit", "in HR")
         for row in rows:
             values = _values(opened, row["process"], row["key"], row["row"], row["field"])
-            table.add_row(row["process"], row["key"], row["row"], row["field"], values.accessplanit or "", values.hr or "")
+            table.add_row(
+                row["process"],
+                row["key"],
+                row["row"],
+                row["field"],
+                values.accessplanit or "",
+                values.hr or "",
+            )
     out.print(unbroken(table, 4) if rows else "No field waits for a decision.")
 
 
 @app.command("settle")
 @plain_errors
 def conflicts_settle(
-    key: Annotated[str, typer.Argument(help="The record in accessplanit, as 'conflicts list' shows it.")],
+    key: Annotated[
+        str, typer.Argument(help="The record in accessplanit, as 'conflicts list' shows it.")
+    ],
     field: Annotated[str, typer.Argument(help="The field, as 'conflicts list' shows it.")],
     side: Annotated[Literal["accessplanit", "hr"], typer.Argument(help="Whose value is right.")],
 ) -> None:
@@ -94,13 +130,29 @@ def conflicts_settle(
     found = settings()
     now = datetime.now(UTC)
     with connections(found) as opened:
-        row = next((r for r in _open(opened.store, 10_000) if r["key"] == key and r["field"] == field), None)
+        row = next(
+            (r for r in _open(opened.store, 10_000) if r["key"] == key and r["field"] == field),
+            None,
+        )
         if row is None:
-            raise Misconfigured(f"No conflict about {field} of this record waits", "Look it up with 'hrsync conflicts list'.")
+            raise Misconfigured(
+                f"No conflict about {field} of this record waits",
+                "Look it up with 'hrsync conflicts list'.",
+            )
         values = _values(opened, row["process"], key, row["row"], field)
         there, back = _pair(row["process"])
-        # What was agreed is the value of the side whose change does not count: then the other one is the only change.
-        opened.store.settle_conflict(str(there.pair), key, field, values.hr_there if side == "accessplanit" else values.accessplanit)
+        # What was agreed is the value of the side whose change does not count: then the other one
+        # is the only change.
+        opened.store.settle_conflict(
+            str(there.pair),
+            key,
+            field,
+            values.hr_there if side == "accessplanit" else values.accessplanit,
+        )
         opened.store.look_at(there, [key], "settled by hand", now)
         opened.store.look_at(back, [row["row"]], "settled by hand", now)
-    out.print(f"{field} of {key}: the value of {side} is right. The next runs of {there.name} and {back.name} see to it.", highlight=False)
+    out.print(
+        f"{field} of {key}: the value of {side} is right. The next runs of {there.name} and "
+        f"{back.name} see to it.",
+        highlight=False,
+    )

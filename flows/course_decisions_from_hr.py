@@ -38,19 +38,30 @@ SPEC = ProcessSpec(
         # Read to know whose place it is and in which order they were decided; never sent.
         FieldMap(source="course_date_id", target="course_date_id", compare=False),
     ),
-    scope=Scope(clauses=(Clause(column="decision", op="present"),), closed=(("status", "Cancelled"),)),
+    scope=Scope(
+        clauses=(Clause(column="decision", op="present"),), closed=(("status", "Cancelled"),)
+    ),
     guard=Guard(close=Limit(percent=25, absolute=200)),
 )
 
 
 def scoped(rejected: Rejection = "Cancelled", companies: list[str] | None = None) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [*SPEC.scope.clauses, *([Clause(column="company_id", values=tuple(companies))] if companies else [])]
+    clauses = [
+        *SPEC.scope.clauses,
+        *([Clause(column="company_id", values=tuple(companies))] if companies else []),
+    ]
     scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
-    return SPEC.model_copy(update={"scope": scope, "fields": (_decision(rejected), *SPEC.fields[1:])})
+    return SPEC.model_copy(
+        update={"scope": scope, "fields": (_decision(rejected), *SPEC.fields[1:])}
+    )
 
 
-@flow(name="course_decisions_from_hr", flow_run_name="course_decisions_from_hr {mode}", persist_result=False)
+@flow(
+    name="course_decisions_from_hr",
+    flow_run_name="course_decisions_from_hr {mode}",
+    persist_result=False,
+)
 def course_decisions_from_hr(
     mode: Mode = "apply",
     rejected: Rejection = "Cancelled",
@@ -61,17 +72,21 @@ def course_decisions_from_hr(
     hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
-    """Course requests that HR has approved become Booked in accessplanit, rejected ones Cancelled (guide f).
+    """Course requests that HR has approved become Booked in accessplanit, rejected ones Cancelled
+    (guide f).
 
-    A decision for a course that has started, is full, cancelled or already decided is held with its reason.
+    A decision for a course that has started, is full, cancelled or already decided is held with its
+    reason.
 
     Args:
         mode: apply writes; plan only counts what would be written.
         rejected: the delegate status of a request that HR has rejected.
         companies: IDs of the companies whose decisions are sent; none given: all.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed there.
+        sweep: read everything and compare it with all of accessplanit: finds what was changed
+            there.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

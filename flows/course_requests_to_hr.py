@@ -12,7 +12,10 @@ from ._declared import COURSE_REQUESTS, to_hr
 from ._process import run_flow
 from ._run import Mode, Order
 
-REQUESTED = (Clause(column="status", values=("Provisional",)), Clause(column="starts_at", op="future"))
+REQUESTED = (
+    Clause(column="status", values=("Provisional",)),
+    Clause(column="starts_at", op="future"),
+)
 
 SPEC = ProcessSpec(
     name="course_requests_to_hr",
@@ -23,7 +26,8 @@ SPEC = ProcessSpec(
     person="user_id",
     fields=(
         *to_hr(COURSE_REQUESTS),
-        # What the authorisation adds; it ends with the request, which is no reason to empty what HR was told.
+        # What the authorisation adds; it ends with the request, which is no reason to empty what HR
+        # was told.
         FieldMap(source="user_forenames", target="forenames", erases=False),
         FieldMap(source="user_surname", target="surname", erases=False),
         FieldMap(source="course_name", target="course_name", erases=False),
@@ -41,18 +45,27 @@ SPEC = ProcessSpec(
             ("venue", "venue"),
         ),
     ),
-    scope=Scope(clauses=REQUESTED, leaves="follow", gone="close", closed=(("status", "Cancelled"),)),
+    scope=Scope(
+        clauses=REQUESTED, leaves="follow", gone="close", closed=(("status", "Cancelled"),)
+    ),
 )
 
 
-def scoped(companies: list[str] | None = None, custom_fields: list[str] | None = None) -> ProcessSpec:
+def scoped(
+    companies: list[str] | None = None, custom_fields: list[str] | None = None
+) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [*REQUESTED, *([Clause(column="company_id", values=tuple(companies))] if companies else [])]
+    clauses = [
+        *REQUESTED,
+        *([Clause(column="company_id", values=tuple(companies))] if companies else []),
+    ]
     scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
     return SPEC.model_copy(update={"scope": scope, "custom": tuple(custom_fields or ())})
 
 
-@flow(name="course_requests_to_hr", flow_run_name="course_requests_to_hr {mode}", persist_result=False)
+@flow(
+    name="course_requests_to_hr", flow_run_name="course_requests_to_hr {mode}", persist_result=False
+)
 def course_requests_to_hr(
     mode: Mode = "apply",
     companies: list[str] | None = None,
@@ -63,15 +76,18 @@ def course_requests_to_hr(
     hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
-    """Requests for courses that are yet to start reach HR, with course and venue of the manager's authorisation (guide e).
+    """Requests for courses that are yet to start reach HR, with course and venue of the manager's
+    authorisation (guide e).
 
     Args:
         mode: apply writes; plan only counts what would be written.
         companies: IDs of the companies that delegates are booked with (CompanyID); none given: all.
         custom_fields: custom fields of delegates to carry along (CF_…).
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what
+            is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

@@ -23,7 +23,12 @@ SPEC = ProcessSpec(
     person="user_id",
     fields=to_hr(DELEGATES),
     custom=DELEGATES.custom_of("accessplanit"),
-    scope=Scope(clauses=(Clause(column="status", values=STATUSES),), leaves="follow", gone="close", closed=(("status", "Cancelled"),)),
+    scope=Scope(
+        clauses=(Clause(column="status", values=STATUSES),),
+        leaves="follow",
+        gone="close",
+        closed=(("status", "Cancelled"),),
+    ),
 )
 
 
@@ -36,11 +41,17 @@ def scoped(
 ) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
     clauses = [Clause(column="status", values=tuple(statuses or STATUSES))]
-    for column, values in (("company_id", companies), ("training_provider_id", training_providers), ("course_id", courses)):
+    for column, values in (
+        ("company_id", companies),
+        ("training_provider_id", training_providers),
+        ("course_id", courses),
+    ):
         if values:
             clauses.append(Clause(column=column, values=tuple(values)))
     scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
-    return SPEC.model_copy(update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))})
+    return SPEC.model_copy(
+        update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))}
+    )
 
 
 @flow(name="delegates_to_hr", flow_run_name="delegates_to_hr {mode}", persist_result=False)
@@ -57,18 +68,22 @@ def delegates_to_hr(
     hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
-    """Registrations onto courses reach HR, and go on being updated whatever becomes of them (guide g, h).
+    """Registrations onto courses reach HR, and go on being updated whatever becomes of them (guide
+    g, h).
 
     Args:
         mode: apply writes; plan only counts what would be written.
-        statuses: delegate statuses that bring a registration to HR; none given: Booked, Provisional, In Progress, Completed.
+        statuses: delegate statuses that bring a registration to HR; none given: Booked,
+            Provisional, In Progress, Completed.
         companies: IDs of the companies that delegates are booked with (CompanyID); none given: all.
         training_providers: IDs of the training providers; none given: all.
         courses: IDs of the courses; none given: all.
         custom_fields: custom fields of delegates to carry along (CF_…).
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what
+            is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

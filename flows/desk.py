@@ -1,4 +1,5 @@
-"""The commands with which people look into the sync store and decide: status, why, quarantine, links, forget."""
+"""The commands with which people look into the sync store and decide: status, why, quarantine,
+links, forget."""
 
 from __future__ import annotations
 
@@ -46,17 +47,33 @@ def status(limit: int = 10) -> None:
         table = Table("started (UTC)", "process", "outcome", "what it did", title="Latest runs")
         for row in opened.runs(limit):
             figures = row["report"]
-            did = row["reason"] or (sentence(figures["read"], figures["outcomes"]) if figures else "")
+            did = row["reason"] or (
+                sentence(figures["read"], figures["outcomes"]) if figures else ""
+            )
             mode = "" if row["mode"] == "apply" else f" ({row['mode']})"
-            table.add_row(f"{row['started']:%d %b %H:%M:%S}", row["process"] + mode, row["outcome"] or "running", did)
+            table.add_row(
+                f"{row['started']:%d %b %H:%M:%S}",
+                row["process"] + mode,
+                row["outcome"] or "running",
+                did,
+            )
         out.print(unbroken(table, 3))
         drafts = opened.drafts()
         if drafts:
-            waiting = Table("plan", "process", "made (UTC)", "what it waits for", title="Plans to decide on")
+            waiting = Table(
+                "plan", "process", "made (UTC)", "what it waits for", title="Plans to decide on"
+            )
             for row in drafts:
-                form = f"an approval in the Prefect run {row['flow_run']}, or " if row["flow_run"] else ""
+                form = (
+                    f"an approval in the Prefect run {row['flow_run']}, or "
+                    if row["flow_run"]
+                    else ""
+                )
                 waiting.add_row(
-                    row["digest"], row["process"], f"{row['made']:%d %b %H:%M}", f"{form}hrsync apply or reject {row['digest']}"
+                    row["digest"],
+                    row["process"],
+                    f"{row['made']:%d %b %H:%M}",
+                    f"{form}hrsync apply or reject {row['digest']}",
                 )
             out.print(unbroken(waiting, 3))
         counts = opened.quarantine_counts()
@@ -72,22 +89,43 @@ def status(limit: int = 10) -> None:
 @app.command()
 @plain_errors
 def why(
-    key: Annotated[str, typer.Argument(help="The ID of a user or record in accessplanit, or the key of a row in HR.")],
-    values: Annotated[bool, typer.Option(help="With what stood there before and after: personal data.")] = False,
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="The ID of a user or record in accessplanit, or the key of a row in HR."
+        ),
+    ],
+    values: Annotated[
+        bool, typer.Option(help="With what stood there before and after: personal data.")
+    ] = False,
 ) -> None:
-    """Tell the story of one record: what was seen, when, why it was changed or held, by which run."""
+    """Tell the story of one record: what was seen, when, why it was changed or held, by which
+    run."""
     with store() as opened:
         links = opened.listed(None, key, 50)
-        # Of one person each side has a name of its own, and each run has written down the one of the side it wrote to.
-        names = list(dict.fromkeys([key, *(link[end] for link in links for end in ("source_key", "target_key"))]))
+        # Of one person each side has a name of its own, and each run has written down the one of
+        # the side it wrote to.
+        names = list(
+            dict.fromkeys(
+                [key, *(link[end] for link in links for end in ("source_key", "target_key"))]
+            )
+        )
         entries = {entry["seq"]: entry for name in names for entry in opened.story(name)}
         held = {entry["id"]: entry for name in names for entry in opened.entries_of(name)}
         sides = {s.name: s.target_side for s in SPECS}
-        told = story([entries[seq] for seq in sorted(entries)], list(held.values()), links, sides, values)
+        told = story(
+            [entries[seq] for seq in sorted(entries)], list(held.values()), links, sides, values
+        )
     for at, name, line in told:
-        out.print(f"[bold]{at:%d %b %Y %H:%M}[/]  [dim]{name}[/]  {line}", highlight=False, soft_wrap=True)
+        out.print(
+            f"[bold]{at:%d %b %Y %H:%M}[/]  [dim]{name}[/]  {line}", highlight=False, soft_wrap=True
+        )
     if not told:
-        out.print(f"Nothing is known of '{key}': it was never changed, held or linked, or was forgotten since.", highlight=False)
+        out.print(
+            f"Nothing is known of '{key}': it was never changed, held or linked, or was "
+            "forgotten since.",
+            highlight=False,
+        )
 
 
 @app.command()
@@ -96,56 +134,92 @@ def forget(
     person: Annotated[str, typer.Argument(help="The ID of the user in accessplanit.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase one person's data from all that hrsync keeps: sync store, files and copies of HR connectors, reports, lists."""
+    """Erase one person's data from all that hrsync keeps: sync store, files and copies of HR
+    connectors, reports, lists."""
     found = settings()
     if others := forgetting.meant(found, person):
-        out.print(f"There is no user '{person}'. Did you mean {' or '.join(others)}? An ID is meant to the letter. Nothing was erased.")
+        out.print(
+            f"There is no user '{person}'. Did you mean {' or '.join(others)}? An ID is meant "
+            "to the letter. Nothing was erased."
+        )
         raise typer.Exit(1)
     if not yes:
         typer.confirm(f"Erase everything about '{person}' that hrsync keeps?", abort=True)
     told = forgetting.forget(found, person)
-    out.print("Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in told.erased.items()) + ".", highlight=False, soft_wrap=True)
+    out.print(
+        "Erased: " + ", ".join(f"{rows:,} {name}" for name, rows in told.erased.items()) + ".",
+        highlight=False,
+        soft_wrap=True,
+    )
     out.print("Not erased:", highlight=False)
     for what in told.left:
         out.print(f"- {what}", highlight=False, soft_wrap=True)
-    out.print("If accessplanit still has the person in scope, the next run sees somebody new. Prefect keeps no personal data.")
+    out.print(
+        "If accessplanit still has the person in scope, the next run sees somebody new. "
+        "Prefect keeps no personal data."
+    )
 
 
 @app.command("backup")
 @plain_errors
 def backup_command(to: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
-    """Copy the sync store and the other databases of the home folder; runs may go on meanwhile. The copies hold personal data."""
+    """Copy the sync store and the other databases of the home folder; runs may go on meanwhile. The
+    copies hold personal data."""
     for told in backup.backup(load(), to):
         out.print(f"- {told}", highlight=False, soft_wrap=True)
-    out.print("Keep with it the settings (.env) and your mappings. To go back: hrsync restore, into an empty HRSYNC_HOME.")
+    out.print(
+        "Keep with it the settings (.env) and your mappings. To go back: hrsync restore, into "
+        "an empty HRSYNC_HOME."
+    )
 
 
 @app.command("restore")
 @plain_errors
-def restore_command(source: Annotated[Path, typer.Argument(help="The folder that 'hrsync backup' has made.")]) -> None:
+def restore_command(
+    source: Annotated[Path, typer.Argument(help="The folder that 'hrsync backup' has made.")],
+) -> None:
     """Bring the databases of a backup into HRSYNC_HOME, which must have none."""
     for told in backup.restore(load(), source):
         out.print(f"- {told}", highlight=False, soft_wrap=True)
-    out.print("The next runs go on from there. What HR or accessplanit has changed since, a sweep finds: hrsync run PROCESS --sweep.")
+    out.print(
+        "The next runs go on from there. What HR or accessplanit has changed since, a sweep "
+        "finds: hrsync run PROCESS --sweep."
+    )
 
 
 @quarantine.command("list")
 @plain_errors
-def quarantine_list(name: Annotated[str | None, typer.Argument(help="Process; all if none is named.")] = None, limit: int = 50) -> None:
+def quarantine_list(
+    name: Annotated[str | None, typer.Argument(help="Process; all if none is named.")] = None,
+    limit: int = 50,
+) -> None:
     """Open entries: what, where and why."""
     with store() as opened:
         entries = opened.quarantined(name, limit)
     table = Table("id", "process", "key", "stage", "field and reason", "next attempt (UTC)")
     for e in entries:
-        reason = f"{e['field'] or ''} {e['reason']}".strip() + (f" ({e['waits_for']})" if e["waits_for"] else "")
-        again = "when the person arrives" if e["waits_for"] else f"{e['next_attempt']:%d %b %H:%M}" if e["next_attempt"] else "by hand"
-        table.add_row(str(e["id"]), e["process"], e["key"] or "(unreadable)", e["stage"], reason, again)
+        reason = f"{e['field'] or ''} {e['reason']}".strip() + (
+            f" ({e['waits_for']})" if e["waits_for"] else ""
+        )
+        again = (
+            "when the person arrives"
+            if e["waits_for"]
+            else f"{e['next_attempt']:%d %b %H:%M}"
+            if e["next_attempt"]
+            else "by hand"
+        )
+        table.add_row(
+            str(e["id"]), e["process"], e["key"] or "(unreadable)", e["stage"], reason, again
+        )
     out.print(unbroken(table, 4) if entries else "The quarantine is empty.")
 
 
 @quarantine.command("show")
 @plain_errors
-def quarantine_show(entry: int, raw: Annotated[bool, typer.Option(help="Show the record itself: personal data.")] = False) -> None:
+def quarantine_show(
+    entry: int,
+    raw: Annotated[bool, typer.Option(help="Show the record itself: personal data.")] = False,
+) -> None:
     """One entry, whole. The record itself only on request."""
     with store() as opened:
         found = opened.quarantine_entry(entry)
@@ -154,16 +228,23 @@ def quarantine_show(entry: int, raw: Annotated[bool, typer.Option(help="Show the
     table = Table(show_header=False)
     for name, value in found.items():
         hidden = name == "raw" and value and not raw
-        table.add_row(name, "(hidden; --raw shows it)" if hidden else "" if value is None else str(value))
+        table.add_row(
+            name, "(hidden; --raw shows it)" if hidden else "" if value is None else str(value)
+        )
     out.print(unbroken(table, 1))
 
 
 @quarantine.command("replay")
 @plain_errors
 def quarantine_replay(
-    name: ProcessName, keys: Annotated[list[str] | None, typer.Argument(help="Keys; all open ones of the process if none is given.")] = None
+    name: ProcessName,
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(help="Keys; all open ones of the process if none is given."),
+    ] = None,
 ) -> None:
-    """Read these records again now, with the filters of the run that has put them into the quarantine, and no others."""
+    """Read these records again now, with the filters of the run that has put them into the
+    quarantine, and no others."""
     process(name)
     found = settings()
     with store() as opened:
@@ -184,10 +265,15 @@ def quarantine_replay(
 @quarantine.command("discard")
 @plain_errors
 def quarantine_discard(
-    entry: Annotated[int, typer.Argument(help="The id of the entry, as 'quarantine list' shows it.")],
-    reason: Annotated[str, typer.Option(help="Why the record is not to be loaded. No personal data.", prompt=True)],
+    entry: Annotated[
+        int, typer.Argument(help="The id of the entry, as 'quarantine list' shows it.")
+    ],
+    reason: Annotated[
+        str, typer.Option(help="Why the record is not to be loaded. No personal data.", prompt=True)
+    ],
 ) -> None:
-    """Decide that a record, as it is now, is not to be loaded. When it changes it is looked at again."""
+    """Decide that a record, as it is now, is not to be loaded. When it changes it is looked at
+    again."""
     with store() as opened:
         if not opened.discard(entry, reason):
             raise _no_entry(entry)
@@ -195,19 +281,27 @@ def quarantine_discard(
 
 
 def _no_entry(entry: int) -> Misconfigured:
-    return Misconfigured(f"The quarantine has no open entry {entry}", "Look it up with 'hrsync quarantine list'.")
+    return Misconfigured(
+        f"The quarantine has no open entry {entry}", "Look it up with 'hrsync quarantine list'."
+    )
 
 
 def _candidates(raw: str | None) -> str:
     """The rows that a held record may be, by the field that says so (``match.HELD``)."""
-    return "; ".join(f"{field}: {', '.join(keys)}" for field, keys in json.loads(raw or "{}").items())
+    return "; ".join(
+        f"{field}: {', '.join(keys)}" for field, keys in json.loads(raw or "{}").items()
+    )
 
 
 @links.command("list")
 @plain_errors
 def links_list(
-    key: Annotated[str | None, typer.Argument(help="A key on either side; the latest links if none is given.")] = None,
-    held: Annotated[bool, typer.Option(help="Records that match no row or several: for a person to decide.")] = False,
+    key: Annotated[
+        str | None, typer.Argument(help="A key on either side; the latest links if none is given.")
+    ] = None,
+    held: Annotated[
+        bool, typer.Option(help="Records that match no row or several: for a person to decide.")
+    ] = False,
     limit: int = 50,
 ) -> None:
     """Links, or the records that could not be linked and why."""
@@ -217,17 +311,28 @@ def links_list(
             rows = [
                 e
                 for e in opened.quarantined(stage="held", limit=ALL)
-                if e["process"] in matching and not e["waits_for"] and e["field"] != "(link)" and e["reason"] != CONFLICT
+                if e["process"] in matching
+                and not e["waits_for"]
+                and e["field"] != "(link)"
+                and e["reason"] != CONFLICT
             ][:limit]
             table = Table("process", "record", "why it is not linked", "what it may be")
             for e in rows:
-                table.add_row(e["process"], e["key"], f"{e['field']}: {e['reason']}", _candidates(e["raw"]))
+                table.add_row(
+                    e["process"], e["key"], f"{e['field']}: {e['reason']}", _candidates(e["raw"])
+                )
             out.print(unbroken(table, 2) if rows else "Nothing waits to be linked.")
             return
         rows = opened.listed(None, key, limit)
     table = Table("entity", "accessplanit", "HR", "since (UTC)", "how")
     for row in rows:
-        table.add_row(row["entity"], row["source_key"], row["target_key"], f"{row['since']:%d %b %Y %H:%M}", row["origin"])
+        table.add_row(
+            row["entity"],
+            row["source_key"],
+            row["target_key"],
+            f"{row['since']:%d %b %Y %H:%M}",
+            row["origin"],
+        )
     out.print(unbroken(table, 4) if rows else "There is no such link.")
 
 
@@ -238,17 +343,32 @@ def links_set(
     source_key: Annotated[str, typer.Argument(help="The record in accessplanit.")],
     target_key: Annotated[str, typer.Argument(help="The row in HR, which must be there.")],
 ) -> None:
-    """Say which HR row a record is. No rule overrules it; the next run loads the record into that row."""
+    """Say which HR row a record is. No rule overrules it; the next run loads the record into that
+    row."""
     spec = _linked(entity)
     target = hr_system(settings(), spec.name)
     if not len(target.read(entity, {}, {spec.entity_key: [target_key]}).frame):
-        raise Misconfigured(f"HR has no {spec.entity_key} '{target_key}'", "Look it up in HR; its key is meant, to the letter.")
+        raise Misconfigured(
+            f"HR has no {spec.entity_key} '{target_key}'",
+            "Look it up in HR; its key is meant, to the letter.",
+        )
     now = datetime.now(UTC)
     with store() as opened:
         opened.set_link(entity, source_key, target_key, now)
         opened.look_again(_concerned(spec), source_key, target_key, "linked by hand", now)
-        opened.tell(spec.name, entity, uuid.uuid4().hex, target_key, source_key, "link", f"was linked by hand to {source_key}", now)
-    out.print(f"{source_key} is {target_key}. The next run of {spec.name} loads it.", highlight=False)
+        opened.tell(
+            spec.name,
+            entity,
+            uuid.uuid4().hex,
+            target_key,
+            source_key,
+            "link",
+            f"was linked by hand to {source_key}",
+            now,
+        )
+    out.print(
+        f"{source_key} is {target_key}. The next run of {spec.name} loads it.", highlight=False
+    )
 
 
 @links.command("unset")
@@ -257,23 +377,46 @@ def links_unset(
     entity: Annotated[str, typer.Argument(help="The HR entity, such as employees.")],
     source_key: Annotated[str, typer.Argument(help="The record in accessplanit.")],
 ) -> None:
-    """Undo a link. The next run matches the record anew by its rules; to give it another row, set that link."""
+    """Undo a link. The next run matches the record anew by its rules; to give it another row, set
+    that link."""
     spec = _linked(entity)
     now = datetime.now(UTC)
     with store() as opened:
         known = opened.links(entity, [source_key])
         if not opened.unset_link(entity, source_key):
-            raise Misconfigured(f"This key has no link in {entity}", "Look it up with 'hrsync links list'.")
-        opened.look_again(_concerned(spec), source_key, known["target_key"].iloc[0], "its link was undone by hand", now)
-        opened.tell(spec.name, entity, uuid.uuid4().hex, source_key, source_key, "unlink", "its link was undone by hand", now)
-    out.print(f"{source_key} is not linked any more. The next run of {spec.name} matches it anew.", highlight=False)
+            raise Misconfigured(
+                f"This key has no link in {entity}", "Look it up with 'hrsync links list'."
+            )
+        opened.look_again(
+            _concerned(spec),
+            source_key,
+            known["target_key"].iloc[0],
+            "its link was undone by hand",
+            now,
+        )
+        opened.tell(
+            spec.name,
+            entity,
+            uuid.uuid4().hex,
+            source_key,
+            source_key,
+            "unlink",
+            "its link was undone by hand",
+            now,
+        )
+    out.print(
+        f"{source_key} is not linked any more. The next run of {spec.name} matches it anew.",
+        highlight=False,
+    )
 
 
 def _linked(entity: str) -> ProcessSpec:
     """The process that links records to rows of an entity."""
     by_entity = {spec.entity: spec for spec in SPECS if spec.match and spec.direction == "to_hr"}
     if entity not in by_entity:
-        raise Misconfigured(f"Records are not linked to {entity}", f"Use one of {', '.join(by_entity)}.")
+        raise Misconfigured(
+            f"Records are not linked to {entity}", f"Use one of {', '.join(by_entity)}."
+        )
     return by_entity[entity]
 
 

@@ -1,4 +1,5 @@
-"""What ``hrsync doctor`` looks at: settings, databases, HR systems, and every assumption about the tenant. It makes nothing."""
+"""What ``hrsync doctor`` looks at: settings, databases, HR systems, and every assumption about the
+tenant. It makes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +23,12 @@ from .terminal import exposed
 def findings(settings: Settings) -> Iterator[Finding]:
     """Everything that was looked at, in the order in which a new tenant is connected."""
     for name in settings.unknown():
-        yield Finding(f"setting {name}", "refuted", "no such setting", "The data engineer must correct its name.")
+        yield Finding(
+            f"setting {name}",
+            "refuted",
+            "no such setting",
+            "The data engineer must correct its name.",
+        )
     try:
         checked(settings)
     except HrsyncError as error:
@@ -33,7 +39,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
                 "sync store",
                 "not testable",
                 f"there is none at {settings.home.absolute() / 'store.db'} yet",
-                "No action needed before the first 'hrsync up' or 'hrsync run'; after it, correct HRSYNC_HOME.",
+                "No action needed before the first 'hrsync up' or 'hrsync run'; after it, "
+                "correct HRSYNC_HOME.",
             )
         yield from _systems(looked_at)
         yield from _store_and_tenant(looked_at, told=looked_at is settings)
@@ -42,7 +49,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 @contextmanager
 def _untouched(settings: Settings) -> Iterator[Settings]:
-    """These settings; with a temporary home folder where there is no store yet, so that a mistyped one stays as it is."""
+    """These settings; with a temporary home folder where there is no store yet, so that a mistyped
+    one stays as it is."""
     if settings.store.url or (settings.home / "store.db").exists():
         yield settings
         return
@@ -51,7 +59,9 @@ def _untouched(settings: Settings) -> Iterator[Settings]:
 
 
 def _systems(settings: Settings) -> Iterator[Finding]:
-    for chosen, process in {settings.hr_of.get(name, settings.hr): name for name in PROCESSES}.items():
+    for chosen, process in {
+        settings.hr_of.get(name, settings.hr): name for name in PROCESSES
+    }.items():
         try:
             hr_system(settings, process).close()
             yield Finding(f"HR: {chosen}", "confirmed", "can be used")

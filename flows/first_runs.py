@@ -1,4 +1,5 @@
-"""The first run of every flow, as its schedule would start it: through the worker, those that need nothing of each other side by side."""
+"""The first run of every flow, as its schedule would start it: through the worker, those that need
+nothing of each other side by side."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ class First:
     completed: bool
 
 
-def through_the_worker(names: Sequence[str], stopped: threading.Event, children: Children) -> dict[str, First]:
+def through_the_worker(
+    names: Sequence[str], stopped: threading.Event, children: Children
+) -> dict[str, First]:
     """Runs deployments side by side, and waits for them, ready to stop waiting.
 
     Raises:
@@ -33,12 +36,16 @@ def through_the_worker(names: Sequence[str], stopped: threading.Event, children:
     found = dict.fromkeys(names, First("not finished", "", completed=False))
 
     def run(name: str) -> None:
-        state = run_deployment(f"{name}/{name.replace('_', '-')}", timeout=LONGEST, poll_interval=0.5, as_subflow=False).state
+        state = run_deployment(
+            f"{name}/{name.replace('_', '-')}", timeout=LONGEST, poll_interval=0.5, as_subflow=False
+        ).state
         if state is not None:
             found[name] = First(state.name or "", state.message or "", state.is_completed())
 
     # A thread does not see this one's Prefect settings unless it gets them.
-    threads = [threading.Thread(target=copy_context().run, args=(run, name), daemon=True) for name in names]
+    threads = [
+        threading.Thread(target=copy_context().run, args=(run, name), daemon=True) for name in names
+    ]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads) and not stopped.is_set():

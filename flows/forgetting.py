@@ -1,4 +1,5 @@
-"""Forgetting one person: who they are, by all that names them, and every place that keeps something of them."""
+"""Forgetting one person: who they are, by all that names them, and every place that keeps something
+of them."""
 
 from __future__ import annotations
 
@@ -39,18 +40,21 @@ class Told:
 
 
 def meant(settings: Settings, person: str) -> list[str]:
-    """Users who may be meant by an ID that nobody has: in another spelling, or by the key of the employee."""
+    """Users who may be meant by an ID that nobody has: in another spelling, or by the key of the
+    employee."""
     with closing(SyncStore(settings.store_url, create=False)) as store:
         return store.spelled(person)
 
 
 def forget(settings: Settings, person: str) -> Told:
-    """Erases an accessplanit user from the store, from what the HR connectors keep, and from reports and lists.
+    """Erases an accessplanit user from the store, from what the HR connectors keep, and from
+    reports and lists.
 
     Raises:
         Misconfigured: nothing is known of such a user. Nothing was touched.
         StalePlan: a run is at work. Nothing was touched.
-        TargetFailed, CredentialsRefused, StoreFailed: not all could be read or erased; the same call may be made again.
+        TargetFailed, CredentialsRefused, StoreFailed: not all could be read or erased; the same
+            call may be made again.
     """
     with ExitStack() as opened:
         store = opened.enter_context(closing(SyncStore(settings.store_url, create=False)))
@@ -59,9 +63,17 @@ def forget(settings: Settings, person: str) -> Told:
         who, left = known or Person.of([person]), []
         for system in systems:
             # Looking takes nothing in and delivers nothing.
-            seen = opened.enter_context(system.untouched()) if isinstance(system, LeavesTraces) else system
+            seen = (
+                opened.enter_context(system.untouched())
+                if isinstance(system, LeavesTraces)
+                else system
+            )
             who, rows = _in_hr(seen, who)
-            left += [f"{number:,} rows of {entity} in {system.name}: erase them there" for entity, number in rows.items() if number]
+            left += [
+                f"{number:,} rows of {entity} in {system.name}: erase them there"
+                for entity, number in rows.items()
+                if number
+            ]
         if known is None and not left:
             raise Misconfigured(
                 "Nothing is known of a user with this ID, and nothing was erased",
@@ -72,48 +84,95 @@ def forget(settings: Settings, person: str) -> Told:
         store.forgettable()
         own = [system.forget(who) for system in systems]
         pages = reports.forget(Folder(settings.history_folder), who)
-        erased = store.forget(person, sorted(who.ids | who.keys), datetime.now(UTC), sorted(who.values))
+        erased = store.forget(
+            person, sorted(who.ids | who.keys), datetime.now(UTC), sorted(who.values)
+        )
         left = [*left, there, *(text for each in (*own, pages) for text in each.left)]
         if not store.scrub():
-            left.append("old pages of the sync store, which another program holds open: stop it, and compact the database (VACUUM)")
-    return Told({**erased, "rows of HR connectors": sum(each.rows for each in own), "rows of reports and lists": pages.rows}, tuple(left))
+            left.append(
+                "old pages of the sync store, which another program holds open: stop it, and "
+                "compact the database (VACUUM)"
+            )
+    return Told(
+        {
+            **erased,
+            "rows of HR connectors": sum(each.rows for each in own),
+            "rows of reports and lists": pages.rows,
+        },
+        tuple(left),
+    )
 
 
 def _systems(settings: Settings) -> Iterator[HrSystem]:
-    """The HR systems of the processes, and those that were once and have left files of theirs below the home folder."""
+    """The HR systems of the processes, and those that were once and have left files of theirs below
+    the home folder."""
     chosen = {settings.system_of(name): name for name in PROCESSES}
     for process in chosen.values():
         yield hr_system(settings, process)
     for name, connector in connectors().items():
-        if name not in {used for used, _ in chosen} and any((settings.home / file).exists() for file in connector.keeps):
+        if name not in {used for used, _ in chosen} and any(
+            (settings.home / file).exists() for file in connector.keeps
+        ):
             yield connector.open(hr_settings(settings, name, ""), settings.home)
 
 
 def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple[Person, str]:
-    """Keys of the person's records in accessplanit, which the store may know though HR has never had them; and what to do there."""
+    """Keys of the person's records in accessplanit, which the store may know though HR has never
+    had them; and what to do there."""
     keys: set[str] = set()
     try:
         tenant = accessplanit_settings(settings)
-        with closing(AccessplanitSource(tenant, settings.dialect, store.budget(tenant.requests_per_hour, tenant.hour_seconds))) as source:
-            feeds = {(spec.feed, spec.person): spec for spec in (chosen.scoped() for chosen in PROCESSES.values())}
+        with closing(
+            AccessplanitSource(
+                tenant,
+                settings.dialect,
+                store.budget(tenant.requests_per_hour, tenant.hour_seconds),
+            )
+        ) as source:
+            feeds = {
+                (spec.feed, spec.person): spec
+                for spec in (chosen.scoped() for chosen in PROCESSES.values())
+            }
             for (feed, column), spec in feeds.items():
                 if column and spec.direction == "to_hr":
-                    found = source.read(feed, [spec.key, column], (), Ask(keys=(person,), by=column, skip_known=False), NOTHING, "0")
-                    keys |= {str(key) for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]}
+                    found = source.read(
+                        feed,
+                        [spec.key, column],
+                        (),
+                        Ask(keys=(person,), by=column, skip_known=False),
+                        NOTHING,
+                        "0",
+                    )
+                    keys |= {
+                        str(key)
+                        for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]
+                    }
     except HrsyncError as error:
-        why = f"accessplanit could not be asked for the user {person}: the store may know hashes of records that HR has never had"
+        why = (
+            f"accessplanit could not be asked for the user {person}: the store may know hashes "
+            "of records that HR has never had"
+        )
         return Person.of(), f"{why} ({error.what})"
-    return Person.of(keys=keys), f"the user {person} and {len(keys):,} records in accessplanit, if they are still there: erase them there"
+    return (
+        Person.of(keys=keys),
+        f"the user {person} and {len(keys):,} records in accessplanit, if they are still there: "
+        "erase them there",
+    )
 
 
 def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
-    """The person with what an HR system tells of them, and how many rows of each entity are theirs."""
+    """The person with what an HR system tells of them, and how many rows of each entity are
+    theirs."""
     counts: dict[str, int] = {}
     entities = system.capabilities.entities
     for entity in sorted(entities, key=lambda name: name != "employees"):
         holds = entities[entity]
         kinds = holds.kinds()
-        asked = {name: sorted(getattr(who, whose)) for name, whose in WHOSE.items() if name in kinds and getattr(who, whose)}
+        asked = {
+            name: sorted(getattr(who, whose))
+            for name, whose in WHOSE.items()
+            if name in kinds and getattr(who, whose)
+        }
         if not asked:
             continue
         named = {name: kinds[name] for name in NAMED if name in kinds and entity == "employees"}
@@ -127,19 +186,32 @@ def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
 
 
 def _theirs_alone(values: set[str], everybody: Snapshot, keys: list[str]) -> Iterator[str]:
-    """Those of the values that nobody else in HR has, in any spelling, whether their rows can be read or not."""
+    """Those of the values that nobody else in HR has, in any spelling, whether their rows can be
+    read or not."""
     key = str(everybody.frame.columns[0])
     others = set(map(identifier, _values(everybody.frame[~everybody.frame[key].isin(keys)])))
     rejected = everybody.rejected
-    unread = [str(raw) for raw in rejected.loc[rejected["key"].notna() & ~rejected["key"].isin(keys), "raw"].dropna()]
+    unread = [
+        str(raw)
+        for raw in rejected.loc[
+            rejected["key"].notna() & ~rejected["key"].isin(keys), "raw"
+        ].dropna()
+    ]
     for value in values:
-        if identifier(value) not in others and not any(map(Person.of(values=[value]).mentioned, unread)):
+        if identifier(value) not in others and not any(
+            map(Person.of(values=[value]).mentioned, unread)
+        ):
             yield value
 
 
 def _values(employees: pd.DataFrame) -> set[str]:
     """E-mail addresses, numbers and whole names."""
-    found = {str(value) for name in ("email", "employee_number") if name in employees for value in employees[name].dropna()}
+    found = {
+        str(value)
+        for name in ("email", "employee_number")
+        if name in employees
+        for value in employees[name].dropna()
+    }
     if {"forenames", "surname"} <= set(employees.columns):
         full = employees[["forenames", "surname"]].dropna()
         found |= {f"{first} {last}" for first, last in full.itertuples(index=False)}

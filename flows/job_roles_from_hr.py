@@ -36,10 +36,14 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(roles: list[str] | None = None, gone: Literal["report", "close"] = "report") -> ProcessSpec:
+def scoped(
+    roles: list[str] | None = None, gone: Literal["report", "close"] = "report"
+) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
     clauses = (Clause(column="job_role_id", values=tuple(roles)),) if roles else ()
-    return SPEC.model_copy(update={"scope": SPEC.scope.model_copy(update={"clauses": clauses, "gone": gone})})
+    return SPEC.model_copy(
+        update={"scope": SPEC.scope.model_copy(update={"clauses": clauses, "gone": gone})}
+    )
 
 
 @flow(name="job_roles_from_hr", flow_run_name="job_roles_from_hr {mode}", persist_result=False)
@@ -58,11 +62,17 @@ def job_roles_from_hr(
     Args:
         mode: apply writes; plan only counts what would be written.
         roles: IDs of the job roles whose assignments are sent; none given: all.
-        gone: what becomes of an assignment whose row a sweep finds gone from HR: it is reported, or ends today.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        gone: what becomes of an assignment whose row a sweep finds gone from HR: it is reported, or
+            ends today.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of accessplanit: finds what was changed
+            there, and what is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    return run_flow(scoped(roles, gone), Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve))
+    return run_flow(
+        scoped(roles, gone),
+        Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve),
+    )

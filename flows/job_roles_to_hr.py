@@ -37,7 +37,9 @@ SPEC = ProcessSpec(
     custom=ASSIGNMENTS.custom_of("accessplanit"),
     target_updated="written_at",
     match=(MatchRule(together=("employee_id", "job_role_id")),),
-    references=(Reference(column="job_role_id", entity="job_roles", key="job_role_id", what="job role"),),
+    references=(
+        Reference(column="job_role_id", entity="job_roles", key="job_role_id", what="job role"),
+    ),
     scope=Scope(gone="close", closed=(("valid_to", "today"),)),
 )
 
@@ -58,14 +60,17 @@ def job_roles_to_hr(
     hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
-    """Job roles reach HR, then who has which, from and to which day; what was removed is found by sweeps.
+    """Job roles reach HR, then who has which, from and to which day; what was removed is found by
+    sweeps.
 
     Args:
         mode: apply writes; plan only counts what would be written.
         roles: IDs of the job roles whose assignments are loaded; none given: all.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what
+            is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

@@ -1,4 +1,5 @@
-"""What maps to what, as a person reads it: ``hrsync mapping show``, and the page docs/processes.md."""
+"""What maps to what, as a person reads it: ``hrsync mapping show``, and the page
+docs/processes.md."""
 
 from __future__ import annotations
 
@@ -35,15 +36,28 @@ GUIDE = {
 @app.command("show")
 @plain_errors
 def show(name: Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]) -> None:
-    """The fields of a process: from where to where, whose value counts, which values become which."""
+    """The fields of a process: from where to where, whose value counts, which values become
+    which."""
     spec = process(name).scoped()
     dialect = settings().dialect
     table = Table(
-        "accessplanit", "column", "HR", "kind", "whose value counts", "values", title=f"{spec.title}: {spec.feed} → {spec.entity}"
+        "accessplanit",
+        "column",
+        "HR",
+        "kind",
+        "whose value counts",
+        "values",
+        title=f"{spec.title}: {spec.feed} → {spec.entity}",
     )
     for field in spec.fields:
-        ours, hr = (field.source, field.target) if spec.direction == "to_hr" else (field.target, field.source)
-        values = "; ".join(f"{a} → {b}" for a, b in field.values) + "".join(f"; {a} is {b}" for a, b in field.alike)
+        ours, hr = (
+            (field.source, field.target)
+            if spec.direction == "to_hr"
+            else (field.target, field.source)
+        )
+        values = "; ".join(f"{a} → {b}" for a, b in field.values) + "".join(
+            f"; {a} is {b}" for a, b in field.alike
+        )
         table.add_row(wire(spec, field, dialect), ours, hr, field.kind, owner(spec, field), values)
     for custom in spec.custom:
         table.add_row(custom, custom, "custom (JSON)", "text", "accessplanit", "")
@@ -54,7 +68,9 @@ def show(name: Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)
 
 def wire(spec: ProcessSpec, field: FieldMap, dialect: Dialect) -> str:
     """accessplanit's own name of a field."""
-    name, feed = (field.source, spec.feed) if spec.direction == "to_hr" else (field.target, spec.entity)
+    name, feed = (
+        (field.source, spec.feed) if spec.direction == "to_hr" else (field.target, spec.entity)
+    )
     joined = {given: column for column, given in spec.join.columns} if spec.join else {}
     if spec.join and name in joined:
         name, feed = joined[name], spec.join.feed
@@ -69,7 +85,9 @@ def owner(spec: ProcessSpec, field: FieldMap) -> str:
         return "carried along"
     if field.owner == "newest":
         return "the newest"
-    ours: Literal["source_side", "target_side"] = "source_side" if field.owner == "source" else "target_side"
+    ours: Literal["source_side", "target_side"] = (
+        "source_side" if field.owner == "source" else "target_side"
+    )
     return str(getattr(spec, ours))
 
 
@@ -79,7 +97,13 @@ def filters(spec: ProcessSpec) -> str:
 
 
 def _clause(clause: Clause) -> str:
-    words = {"in": "is", "not_in": "is not", "present": "has a value", "after": "lies after today", "future": "lies in the future"}
+    words = {
+        "in": "is",
+        "not_in": "is not",
+        "present": "has a value",
+        "after": "lies after today",
+        "future": "lies in the future",
+    }
     return f"{clause.column} {words[clause.op]} {' or '.join(clause.values)}".rstrip()
 
 
@@ -87,7 +111,11 @@ def endpoints(spec: ProcessSpec) -> str:
     """The requests that a process makes of accessplanit."""
     if spec.direction == "to_hr":
         return (
-            ", ".join(f"GET {feed}" for feed in (spec.feed, *([spec.join.feed] if spec.join else [])) if feed in FEEDS)
+            ", ".join(
+                f"GET {feed}"
+                for feed in (spec.feed, *([spec.join.feed] if spec.join else []))
+                if feed in FEEDS
+            )
             or "GET AwardUserType"
         )
     return f"{'POST, ' if MODULES[spec.entity].creates else ''}PUT {spec.entity}"
@@ -98,8 +126,9 @@ def page() -> str:
     dialect = Dialect()
     text = """# The processes
 
-Made from the SPECs by `make docs`. One row for each process; the letters are those of the vendor's guide, "overview" is what
-it announces in its overview. Which filters can be narrowed further is in the form of each flow in the Prefect UI.
+Made from the SPECs by `make docs`. One row for each process; the letters are those of the vendor's
+guide, "overview" is what it announces in its overview. Which filters can be narrowed further is in
+the form of each flow in the Prefect UI.
 
 | process | guide | flow | endpoints | filter | from → to |
 |---|---|---|---|---|---|
@@ -108,23 +137,42 @@ it announces in its overview. Which filters can be narrowed further is in the fo
         spec = chosen.scoped()
         sides = f"{spec.source_side}: {spec.feed} → {spec.target_side}: {spec.entity}"
         guide = GUIDE.get(name, "overview")
-        text += f"| [{name}](#{name}) | {guide} | `{chosen.flow.name}` | {endpoints(spec)} | {filters(spec)} | {sides} |\n"
+        text += (
+            f"| [{name}](#{name}) | {guide} | `{chosen.flow.name}` | {endpoints(spec)} | "
+            f"{filters(spec)} | {sides} |\n"
+        )
     for name, chosen in PROCESSES.items():
         spec = chosen.scoped()
         text += f"\n## {name}\n\n{str(chosen.flow.description).splitlines()[0]}\n\n"
-        text += f"Leaving the filter: {LEAVES[spec.scope.leaves]}. A record that is gone: {GONE[spec.scope.gone]}.\n\n"
+        text += (
+            f"Leaving the filter: {LEAVES[spec.scope.leaves]}. A record that is gone: "
+            f"{GONE[spec.scope.gone]}.\n\n"
+        )
         text += "| accessplanit | HR | kind | whose value counts |\n|---|---|---|---|\n"
         if spec.person:
-            text += f"| (the person) | {'employee_id' if spec.direction == 'to_hr' else spec.person} | text | the link |\n"
+            text += (
+                "| (the person) | "
+                f"{'employee_id' if spec.direction == 'to_hr' else spec.person} | text | the "
+                "link |\n"
+            )
         for field in spec.fields:
             hr = field.target if spec.direction == "to_hr" else field.source
-            text += f"| {wire(spec, field, dialect)} | {hr} | {field.kind} | {owner(spec, field)} |\n"
+            text += (
+                f"| {wire(spec, field, dialect)} | {hr} | {field.kind} | {owner(spec, field)} |\n"
+            )
         if spec.award_states:
-            text += "| (the dates, the other records, the day) | state, superseded_by | text | worked out |\n"
+            text += (
+                "| (the dates, the other records, the day) | state, superseded_by | text | "
+                "worked out |\n"
+            )
     return text
 
 
-LEAVES = {"ignore": "nothing", "close": "the row is closed", "follow": "a row that is there goes on being updated"}
+LEAVES = {
+    "ignore": "nothing",
+    "close": "the row is closed",
+    "follow": "a row that is there goes on being updated",
+}
 GONE = {"report": "is reported", "close": "closes the row"}
 
 

@@ -1,4 +1,5 @@
-"""Flow runs whose process is gone: their state says that they are at work, and each may still hold its deployment's only slot."""
+"""Flow runs whose process is gone: their state says that they are at work, and each may still hold
+its deployment's only slot."""
 
 from __future__ import annotations
 
@@ -8,11 +9,15 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed
 
 AT_WORK = {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}
-MESSAGE = "Its process was gone when hrsync started again. The next run goes on from what this one has stored."
+MESSAGE = (
+    "Its process was gone when hrsync started again. The next run goes on from what this "
+    "one has stored."
+)
 
 
 def crash_orphans(pool: str) -> int:
-    """Marks every run of the pool that is at work as Crashed, which gives its slot back. Call it while the pool has no worker.
+    """Marks every run of the pool that is at work as Crashed, which gives its slot back. Call it
+    while the pool has no worker.
 
     The worker was killed: nothing else would ever say that its runs are gone.
 
@@ -24,12 +29,15 @@ def crash_orphans(pool: str) -> int:
 
 
 def crash_abandoned() -> int:
-    """Marks every run that a command had started, and not a deployment, as Crashed. Call it when the server has just started.
+    """Marks every run that a command had started, and not a deployment, as Crashed. Call it when
+    the server has just started.
 
     Returns:
         The number of runs that were marked.
     """
-    return _crash(FlowRunFilter.model_validate({"state": AT_WORK, "deployment_id": {"is_null_": True}}), None)
+    return _crash(
+        FlowRunFilter.model_validate({"state": AT_WORK, "deployment_id": {"is_null_": True}}), None
+    )
 
 
 def _crash(at_work: FlowRunFilter, of_pool: WorkPoolFilter | None) -> int:

@@ -24,12 +24,14 @@ def check_free(name: str, port: int) -> None:
         except OSError:
             option = f"--{name.lower()}-port"
             raise Misconfigured(
-                f"Port {port}, which {name} needs, is in use", f"Stop what uses it, or choose another with {option}."
+                f"Port {port}, which {name} needs, is in use",
+                f"Stop what uses it, or choose another with {option}.",
             ) from None
 
 
 def is_somebody_elses(port: int) -> bool:
-    """Whether another account of this machine listens at a port: nothing secret may be sent there. Known on Linux only."""
+    """Whether another account of this machine listens at a port: nothing secret may be sent there.
+    Known on Linux only."""
     return any(owner not in (0, os.geteuid()) for owner in _listeners(port))
 
 
@@ -39,5 +41,9 @@ def _listeners(port: int) -> list[int]:
     for table in map(Path, TABLES):
         if table.exists():
             rows = [line.split() for line in table.read_text().splitlines()[1:]]
-            found += [int(row[7]) for row in rows if row[3] == LISTENS and int(row[1].rpartition(":")[2], 16) == port]
+            found += [
+                int(row[7])
+                for row in rows
+                if row[3] == LISTENS and int(row[1].rpartition(":")[2], 16) == port
+            ]
     return found

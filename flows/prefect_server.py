@@ -1,15 +1,17 @@
-"""``python -m flows.prefect_server``: Prefect's server as it is, kept from two faults that it has on SQLite and from telling others.
+"""``python -m flows.prefect_server``: Prefect's server as it is, kept from two faults that it has
+on SQLite and from telling others.
 
-"database is locked": a transaction that reads first and writes then fails at once when another one has written meanwhile, however
-long it might have waited. So each transaction that Prefect begins takes SQLite's write lock at its beginning, and waits for it. What
-only reads begins none.
+"database is locked": a transaction that reads first and writes then fails at once when another one
+has written meanwhile, however long it might have waited. So each transaction that Prefect begins
+takes SQLite's write lock at its beginning, and waits for it. What only reads begins none.
 
-Standing still for a minute: its event loop finalises a cursor, and for that waits for the cursor's connection, which waits for the
-database's lock, which a coroutine holds that the loop does not come to run. So garbage is collected in a thread of its own, which may
-wait while the loop goes on; and nobody waits for the lock longer than a few seconds: Prefect's clients and services try again.
+Standing still for a minute: its event loop finalises a cursor, and for that waits for the cursor's
+connection, which waits for the database's lock, which a coroutine holds that the loop does not come
+to run. So garbage is collected in a thread of its own, which may wait while the loop goes on; and
+nobody waits for the lock longer than a few seconds: Prefect's clients and services try again.
 
-Its pages speak to a service that counts their use, whatever Prefect is told of that, and a Markdown artifact may name a picture anywhere.
-So they may load nothing but from here.
+Its pages speak to a service that counts their use, whatever Prefect is told of that, and a Markdown
+artifact may name a picture anywhere. So they may load nothing but from here.
 
 Seen with Prefect 3.8.8, aiosqlite 0.22, Python 3.11. PostgreSQL has no such lock.
 """
@@ -35,7 +37,10 @@ LOCK_SECONDS = 10
 PAUSE = 2.0
 """Seconds between two collections of what is young; everything is looked at each thirtieth time."""
 HERE = "http://127.0.0.1:* ws://127.0.0.1:* http://localhost:* ws://localhost:*"
-POLICY = f"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' {HERE}; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' "
+    f"{HERE}; frame-ancestors 'none'"
+)
 """What the pages may load and speak to (Content-Security-Policy)."""
 
 
@@ -54,7 +59,9 @@ def _impatient(connection: Any, _record: object, _proxy: object) -> None:
 def _lock_at_the_beginning() -> None:
     as_it_is = AioSqliteConfiguration.begin_transaction
 
-    def begin_transaction(self: AioSqliteConfiguration, session: Any, with_for_update: bool = False) -> Any:
+    def begin_transaction(
+        self: AioSqliteConfiguration, session: Any, with_for_update: bool = False
+    ) -> Any:
         return as_it_is(self, session, with_for_update=True)
 
     AioSqliteConfiguration.begin_transaction = begin_transaction  # type: ignore[method-assign]
@@ -71,7 +78,10 @@ class WithPolicy:
 
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", POLICY.encode()),
+                ]
             await send(message)
 
         await self.app(scope, receive, with_policy)
@@ -82,7 +92,8 @@ def _speak_to_nobody_else() -> None:
 
     def create_app(*arguments: Any, **options: Any) -> FastAPI:
         app = as_it_is(*arguments, **options)
-        # The same application is returned again while it runs, to parts of the server that call it without a socket.
+        # The same application is returned again while it runs, to parts of the server that call it
+        # without a socket.
         if not any(middleware.cls is WithPolicy for middleware in app.user_middleware):
             app.add_middleware(WithPolicy)
         return app

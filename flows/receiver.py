@@ -1,6 +1,8 @@
-"""The receiver of webhooks: a small ASGI application that writes deliveries down and acknowledges them, and nothing else.
+"""The receiver of webhooks: a small ASGI application that writes deliveries down and acknowledges
+them, and nothing else.
 
-What a delivery says is a hint; the run that it leads to reads the record. Whoever is not known by a secret gets a 401.
+What a delivery says is a hint; the run that it leads to reads the record. Whoever is not known by a
+secret gets a 401.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ from .webhook_metrics import Metrics
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ANSWERS = {
-    202: "Written down: a run will read the record. Or it has come before, and nothing more is needed.",
+    202: "Written down: a run will read the record. Or it has come before, and nothing more is "
+    "needed.",
     401: "The delivery cannot be shown to be genuine.",
     404: "There is no such subscription.",
     408: "The body has not come in time.",
@@ -49,9 +52,13 @@ ANSWERS = {
     429: "Too many requests from this address; Retry-After says when to come again.",
     503: "It could not be written down; send it again.",
 }
-Subscription = Annotated[str, Path(description="A module of accessplanit in lower case, such as user, or bamboohr.")]
+Subscription = Annotated[
+    str, Path(description="A module of accessplanit in lower case, such as user, or bamboohr.")
+]
 Key = Annotated[str, Path(description="The record's ID.")]
-CLOSED = "This page is for those who know the secret, or for all with HRSYNC_WEBHOOKS__OPEN_PAGES=true."
+CLOSED = (
+    "This page is for those who know the secret, or for all with HRSYNC_WEBHOOKS__OPEN_PAGES=true."
+)
 STRANGER = {"WWW-Authenticate": 'Basic realm="webhooks"'}
 log = logging.getLogger("hrsync.receiver")
 
@@ -73,7 +80,9 @@ class TooMuch(Exception):
 class Receiver:
     """What a request goes through: rate, subscription, size, proof, content, store."""
 
-    def __init__(self, settings: WebhookSettings, known: Subscriptions, store: SyncStore, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: WebhookSettings, known: Subscriptions, store: SyncStore, metrics: Metrics
+    ) -> None:
         self.settings, self.known, self.metrics = settings, known, metrics
         self.journal = Journal(store, known.concerned)
         self._rate = parse(settings.rate)
@@ -100,7 +109,14 @@ class Receiver:
         except ClientDisconnect:
             return self._refused(422, "content")
         delivery = Delivery(
-            name, request.method, _target(request), key, dict(request.query_params), _headers(request), body, datetime.now(UTC)
+            name,
+            request.method,
+            _target(request),
+            key,
+            dict(request.query_params),
+            _headers(request),
+            body,
+            datetime.now(UTC),
         )
         try:
             sender.verify(delivery)
@@ -116,7 +132,9 @@ class Receiver:
         if not new:
             self.metrics.duplicates.labels(name).inc()
         self.metrics.acknowledged.observe(time.perf_counter() - began)
-        return JSONResponse({"status": "accepted" if new else "duplicate", "records": len(arrival.records)}, 202)
+        return JSONResponse(
+            {"status": "accepted" if new else "duplicate", "records": len(arrival.records)}, 202
+        )
 
     def page(self, request: Request) -> Response | None:
         """The refusal of a page that is not for everybody; ``None`` if the caller may see it."""
@@ -151,9 +169,19 @@ class Receiver:
                     raise TooMuch
         return bytes(found)
 
-    def _refused(self, status: int, reason: str, headers: dict[str, str] | None = None, detail: str | None = None) -> Response:
+    def _refused(
+        self,
+        status: int,
+        reason: str,
+        headers: dict[str, str] | None = None,
+        detail: str | None = None,
+    ) -> Response:
         self.metrics.refused(reason)
-        return JSONResponse({"status": "refused", "reason": reason, "detail": detail or ANSWERS[status]}, status, headers)
+        return JSONResponse(
+            {"status": "refused", "reason": reason, "detail": detail or ANSWERS[status]},
+            status,
+            headers,
+        )
 
     async def watch(self, name: str, watch: Watch) -> None:
         """For ever: takes what is newly there for a delivery."""
@@ -162,11 +190,18 @@ class Receiver:
             try:
                 there = await run_sync(watch.look)
                 for mark in there.keys() - told:
-                    # It may have been there, unread, when an earlier receiver told of it: it is looked at once more.
-                    await self.journal.write(Arrival(name, "WATCH", ((there[mark], None),), digest(name, mark), False))
+                    # It may have been there, unread, when an earlier receiver told of it: it is
+                    # looked at once more.
+                    await self.journal.write(
+                        Arrival(name, "WATCH", ((there[mark], None),), digest(name, mark), False)
+                    )
                 told = set(there)
             except Exception as error:
-                log.warning("%s cannot be watched: %s", name, error.what if isinstance(error, HrsyncError) else type(error).__name__)
+                log.warning(
+                    "%s cannot be watched: %s",
+                    name,
+                    error.what if isinstance(error, HrsyncError) else type(error).__name__,
+                )
             await anyio.sleep(self.settings.watch_seconds)
 
 
@@ -178,7 +213,9 @@ def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI
     """
     hooks, metrics, known = settings.webhooks, Metrics(), subscriptions(settings)
     receiver = Receiver(hooks, known, store, metrics)
-    announcer = Announcer(store, metrics, FLOW_OF, pace(hooks.window_seconds, hooks.burst, hooks.burst_seconds), tell)
+    announcer = Announcer(
+        store, metrics, FLOW_OF, pace(hooks.window_seconds, hooks.burst, hooks.burst_seconds), tell
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -192,7 +229,14 @@ def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI
         for watch in known.watches.values():
             watch.close()
 
-    app = FastAPI(title="hrsync webhooks", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="hrsync webhooks",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
     _deliveries(app, receiver, hooks)
     _pages(app, receiver)
     # Who sends is judged by the senders; this says in the document what to send.
@@ -220,11 +264,20 @@ def _deliveries(app: FastAPI, receiver: Receiver, hooks: WebhookSettings) -> Non
         return await receiver.receive(request, subscription, key)
 
     extra: dict[str, Any] = {
-        "requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"ID": {"type": "string"}}}}}},
+        "requestBody": {
+            "content": {
+                "application/json": {
+                    "schema": {"type": "object", "properties": {"ID": {"type": "string"}}}
+                }
+            }
+        },
         "security": [{name: [] for name in schemes(hooks)}],
     }
     for method in METHODS:
-        for path, endpoint in (("/webhooks/{subscription}", deliver), ("/webhooks/{subscription}/{key:path}", deliver_key)):
+        for path, endpoint in (
+            ("/webhooks/{subscription}", deliver),
+            ("/webhooks/{subscription}/{key:path}", deliver_key),
+        ):
             app.add_api_route(
                 path,
                 endpoint,
@@ -238,10 +291,16 @@ def _deliveries(app: FastAPI, receiver: Receiver, hooks: WebhookSettings) -> Non
 
 
 def _pages(app: FastAPI, receiver: Receiver) -> None:
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, 401: {"description": CLOSED}})
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}, 401: {"description": CLOSED}},
+    )
     async def metrics_page(request: Request) -> Response:
         found = generate_latest(receiver.metrics.registry)
-        return receiver.page(request) or Response(found, media_type="text/plain; version=0.0.4; charset=utf-8")
+        return receiver.page(request) or Response(
+            found, media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
 
     @app.get("/openapi.json", include_in_schema=False)
     async def document(request: Request) -> Response:
@@ -263,7 +322,8 @@ def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str,
         "app": make_app(settings, store, tell),
         "http": limited(hooks),
         "ws": "none",
-        # So few are accepted at a time that the headers of each are read before many others can take its place.
+        # So few are accepted at a time that the headers of each are read before many others can
+        # take its place.
         "backlog": max(1, hooks.connections // 4),
         "lifespan": "on",
         # No access log: a path may hold the ID of a person.
@@ -278,11 +338,14 @@ def _within_limits(settings: Settings) -> Settings:
     connections = affordable(hooks.connections)
     if connections < hooks.connections:
         log.warning(
-            "this process may open so few files that the receiver has %d connections, not %d; raise the limit (ulimit -n)",
+            "this process may open so few files that the receiver has %d connections, not %d; "
+            "raise the limit (ulimit -n)",
             connections,
             hooks.connections,
         )
-    return settings.model_copy(update={"webhooks": hooks.model_copy(update={"connections": connections})})
+    return settings.model_copy(
+        update={"webhooks": hooks.model_copy(update={"connections": connections})}
+    )
 
 
 def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> None:
@@ -292,7 +355,10 @@ def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> 
         Misconfigured: there is no secret, or no Prefect to tell.
     """
     if not prefect_url:
-        raise Misconfigured("There is no Prefect server to tell", "The operator must set PREFECT_API_URL, or start 'hrsync up' first.")
+        raise Misconfigured(
+            "There is no Prefect server to tell",
+            "The operator must set PREFECT_API_URL, or start 'hrsync up' first.",
+        )
     own(settings.home.absolute())
     settings = _within_limits(settings)
     store = SyncStore(settings.store_url)

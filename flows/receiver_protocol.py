@@ -1,7 +1,8 @@
 """HTTP for strangers: uvicorn's protocol, with limits of time and of the number of connections.
 
-A connection either waits for a request (nothing was sent yet, or not all of the headers, or the last answer is complete) or has one
-under way. Both have a time limit of their own, which what is sent meanwhile does not prolong.
+A connection either waits for a request (nothing was sent yet, or not all of the headers, or the
+last answer is complete) or has one under way. Both have a time limit of their own, which what is
+sent meanwhile does not prolong.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from connectors.settings import WebhookSettings
 from reconciliation.errors import Misconfigured
 
 ANSWER_SECONDS = 5.0
-"""Seconds in which a request whose body is complete must have been answered, and the answer been read."""
+"""Seconds in which a request whose body is complete must have been answered, and the answer been
+read."""
 OTHER_FILES = 200
-"""File descriptors for everything but connections: the store, logs, Prefect, what is just being accepted."""
+"""File descriptors for everything but connections: the store, logs, Prefect, what is just being
+accepted."""
 
 
 class Room:
@@ -32,9 +35,12 @@ class Room:
         self._asking: dict[LimitedProtocol, None] = {}
 
     def enter(self, one: LimitedProtocol) -> bool:
-        """Lets a new connection in. If there are too many, another is closed, or this is not let in."""
+        """Lets a new connection in. If there are too many, another is closed, or this is not let
+        in."""
         while len(self._waiting) + len(self._asking) >= self.size:
-            idle = next(iter(self._waiting), None) or next((other for other in self._asking if other.sends), None)
+            idle = next(iter(self._waiting), None) or next(
+                (other for other in self._asking if other.sends), None
+            )
             if idle is None:
                 return False
             idle.drop()
@@ -42,7 +48,8 @@ class Room:
         return True
 
     def move(self, one: LimitedProtocol, *, asks: bool) -> float:
-        """From now on a connection waits for a request, or has one under way; returns for how many seconds it may."""
+        """From now on a connection waits for a request, or has one under way; returns for how many
+        seconds it may."""
         self.leave(one)
         (self._asking if asks else self._waiting)[one] = None
         return self.request_seconds if asks else self.header_seconds
@@ -113,7 +120,8 @@ def limited(settings: WebhookSettings) -> type[LimitedProtocol]:
 
 
 def affordable(connections: int) -> int:
-    """So many of these connections this process can have at a time. It raises its limit of open files as far as it may.
+    """So many of these connections this process can have at a time. It raises its limit of open
+    files as far as it may.
 
     Raises:
         Misconfigured: not one.
@@ -126,7 +134,8 @@ def affordable(connections: int) -> int:
         connections = min(connections, soft - OTHER_FILES)
     if connections < 1:
         raise Misconfigured(
-            f"This process may open {soft} files, too few for the receiver, which needs {OTHER_FILES} beside its connections",
+            f"This process may open {soft} files, too few for the receiver, which needs "
+            f"{OTHER_FILES} beside its connections",
             f"The operator must raise the limit (ulimit -n) above {OTHER_FILES}.",
         )
     return connections

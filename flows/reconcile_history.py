@@ -84,7 +84,9 @@ class Reported:
     faulty: tuple[str, ...]
 
 
-@flow(name="reconcile_history", flow_run_name="reconcile_history {what} {mode}", persist_result=False)
+@flow(
+    name="reconcile_history", flow_run_name="reconcile_history {what} {mode}", persist_result=False
+)
 def reconcile_history(
     what: What = "awards",
     mode: Literal["report", "repair"] = "report",
@@ -98,73 +100,129 @@ def reconcile_history(
     people: str | None = None,
     filters: dict[str, Any] | None = None,
 ) -> State[None]:
-    """Hold accessplanit against HR and the ledger, as of a day: what is right, what is wrong, why, and what to do about it.
+    """Hold accessplanit against HR and the ledger, as of a day: what is right, what is wrong, why,
+    and what to do about it.
 
     Args:
         what: an entity of HR, or one process.
-        mode: report finds and explains; repair then plans what can be put right, and waits until somebody has approved the plan.
+        mode: report finds and explains; repair then plans what can be put right, and waits until
+            somebody has approved the plan.
         as_of: the business day, at its end; none given: today.
-        known_at: with what the ledger knew at this moment in the place of what is there now (UTC if it has no offset).
-        period_from: only records of this day or later: the day of completion, of the course, from which on a role is held.
+        known_at: with what the ledger knew at this moment in the place of what is there now (UTC if
+            it has no offset).
+        period_from: only records of this day or later: the day of completion, of the course, from
+            which on a role is held.
         period_to: only records of this day or earlier.
         companies: IDs of companies (MainCompanyID); only their people.
         awards: IDs of awards (AwardID); only these.
         roles: IDs of job roles (UserTypeID); only people who have one on the day.
-        people: name of a list in the folder of reconciliations (lists/NAME.txt, an accessplanit user ID a line); only these people.
-            Their IDs are personal data and are not to be given to Prefect.
-        filters: those of the process's own flow, where its deployment has any, as {"companies": ["C1"]}.
+        people: name of a list in the folder of reconciliations (lists/NAME.txt, an accessplanit
+            user ID a line); only these people. Their IDs are personal data and are not to be given
+            to Prefect.
+        filters: those of the process's own flow, where its deployment has any, as {"companies":
+            ["C1"]}.
     """
-    given = {"first": period_from, "last": period_to, "companies": companies, "awards": awards, "roles": roles}
+    given = {
+        "first": period_from,
+        "last": period_to,
+        "companies": companies,
+        "awards": awards,
+        "roles": roles,
+    }
     known = known_at.replace(tzinfo=UTC) if known_at and known_at.tzinfo is None else known_at
-    return reconcile(what, mode, as_of, known, people, filters or {}, **{name: value for name, value in given.items() if value})
+    return reconcile(
+        what,
+        mode,
+        as_of,
+        known,
+        people,
+        filters or {},
+        **{name: value for name, value in given.items() if value},
+    )
 
 
 @discreet
 def reconcile(
-    what: str, mode: str, as_of: date | None, known_at: datetime | None, people: str | None, filters: dict[str, Any], **given: Any
+    what: str,
+    mode: str,
+    as_of: date | None,
+    known_at: datetime | None,
+    people: str | None,
+    filters: dict[str, Any],
+    **given: Any,
 ) -> State[None]:
     """The body of the flow."""
     settings = checked(load_settings())
     chosen = process(ENTITIES.get(what, what))
     spec = chosen.scoped(**chosen.typed(filters))
     if mode == "repair" and known_at:
-        raise Misconfigured("What was known once cannot be repaired", "Leave known_at out, or ask for a report.")
+        raise Misconfigured(
+            "What was known once cannot be repaired", "Leave known_at out, or ask for a report."
+        )
     flow_run, _ = this_run()
     with connections(settings) as opened:
         can = opened.system(spec.name).capabilities
         if (spec.entity if spec.direction == "to_hr" else spec.feed) not in can.entities:
-            raise Misconfigured(f"{can.system} does not hold what {spec.name} is about", "There is nothing to reconcile with it.")
+            raise Misconfigured(
+                f"{can.system} does not hold what {spec.name} is about",
+                "There is nothing to reconcile with it.",
+            )
         spec = narrowed(spec, can)
         waits = opened.store.waiting(spec.name, spec.fingerprint(), datetime.now(UTC))
         decided = bool(waits and flow_run and waits[1] == flow_run)
         if not decided:
-            inquiry = _inquiry(settings, spec, as_of, known_at=known_at, people=_listed(settings, people), filters=filters, **given)
+            inquiry = _inquiry(
+                settings,
+                spec,
+                as_of,
+                known_at=known_at,
+                people=_listed(settings, people),
+                filters=filters,
+                **given,
+            )
             reported = report(settings, opened, spec, inquiry)
     if decided:
         # Somebody has decided on the repair: the flow has begun again from its top.
         return run_flow(spec, Order(confirm=True, named=()))
     told = _sentence(reported)
     if mode == "report" or not reported.faulty:
-        return Completed(message=f"{told} Nothing was written." if mode == "report" else f"{told} There is nothing to repair.")
+        return Completed(
+            message=f"{told} Nothing was written."
+            if mode == "report"
+            else f"{told} There is nothing to repair."
+        )
     try:
         state = run_flow(spec, Order(confirm=True, named=reported.faulty))
     except UnsafePlan as unsafe:
         # Outside of a deployment nobody can be asked in the Prefect UI.
         plan = f"hrsync show {unsafe.digest}; then hrsync apply {unsafe.digest}, or reject"
-        return Completed(name="Waiting", message=f"{told} The repair waits for your decision: {plan}.")
+        return Completed(
+            name="Waiting", message=f"{told} The repair waits for your decision: {plan}."
+        )
     return Completed(message=f"{told} {state.message}") if state.is_completed() else state
 
 
-def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: Inquiry) -> Reported:
+def report(
+    settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: Inquiry
+) -> Reported:
     """Answers a question and writes the report; the folder in which it was worked on is removed."""
-    world, hr, home = World.of(opened, settings, spec), opened.system(spec.name), Folder(settings.history_folder)
-    # The address of this folder may be given to Prefect: by it nobody can find out which people were asked about.
+    world, hr, home = (
+        World.of(opened, settings, spec),
+        opened.system(spec.name),
+        Folder(settings.history_folder),
+    )
+    # The address of this folder may be given to Prefect: by it nobody can find out which people
+    # were asked about.
     name = inquiry.digest(opened.store.salt())
     work = home.below(f"work/{name}")
-    # A run that was killed holds its lease for a while: the next one waits for it to expire, and takes up what it has left.
+    # A run that was killed holds its lease for a while: the next one waits for it to expire, and
+    # takes up what it has left.
     with opened.store.lease(f"history {name}", uuid4().hex, 1.5 * settings.lease_seconds) as mine:
         if not mine:
-            raise StoreFailed("The very same question is being answered by another run", "Wait for its report, or ask again later.")
+            raise StoreFailed(
+                "The very same question is being answered by another run",
+                "Wait for its report, or ask again later.",
+            )
         compare, rows = _comparing(settings.history), settings.history.partition_rows
         found = answer(spec, inquiry, world, hr, work, compare, rows=rows, progress=_progress(spec))
         outlook = looked_ahead(inquiry, found, world, hr)
@@ -176,23 +234,37 @@ def report(settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: 
 
 
 def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) -> Forecast | None:
-    """Expiry and compliance as of the day, where all awards of the people were asked about and HR holds who has which job role."""
+    """Expiry and compliance as of the day, where all awards of the people were asked about and HR
+    holds who has which job role."""
     spec, held = found.findings.spec, {"employees", "assignments", "award_targets", "job_roles"}
-    if spec.entity != "awards" or not spec.award_states or inquiry.period or inquiry.awards or not held <= set(hr.capabilities.entities):
+    if (
+        spec.entity != "awards"
+        or not spec.award_states
+        or inquiry.period
+        or inquiry.awards
+        or not held <= set(hr.capabilities.entities)
+    ):
         return None
     need = needs(world.source, hr, [text.lower() for text in LEAVERS])
-    people = need.people if found.chosen is None else pick(need.people, is_among(need.people["employee_id"], found.chosen))
+    people = (
+        need.people
+        if found.chosen is None
+        else pick(need.people, is_among(need.people["employee_id"], found.chosen))
+    )
     labels = hr.read("job_roles", {"label": "text"}, None).frame
     awards = found.view.truth[[*AWARDS, "award_label"]]
-    return forecast(awards, need.requirements, need.assignments, need.targets, people, labels, inquiry.as_of)
+    return forecast(
+        awards, need.requirements, need.assignments, need.targets, people, labels, inquiry.as_of
+    )
 
 
-# -- on threads or on a cluster ----------------------------------------------------------------------------------------
+# -- on threads or on a cluster ------------------------------------------------------------------
 
 
 @flow(name="compare partitions", persist_result=False, validate_parameters=False)
 def compare_partitions(url: str, number: int) -> None:
-    """Compares the partitions of a folder, each in a task of its own: only their address travels."""
+    """Compares the partitions of a folder, each in a task of its own: only their address
+    travels."""
     futures = [compare_partition.submit(url, part) for part in range(number)]
     wait(futures)
     for future in futures:
@@ -221,10 +293,17 @@ def runner(settings: HistorySettings) -> TaskRunner[Any]:
         from prefect_dask import DaskTaskRunner
     except ImportError:
         raise Misconfigured(
-            "HRSYNC_HISTORY__CLUSTER is set, and Dask is not installed", "The data engineer must install hrsync[dask]."
+            "HRSYNC_HISTORY__CLUSTER is set, and Dask is not installed",
+            "The data engineer must install hrsync[dask].",
         ) from None
     if settings.cluster == "local":
-        return DaskTaskRunner(cluster_kwargs={"n_workers": settings.workers, "threads_per_worker": 1, "dashboard_address": None})
+        return DaskTaskRunner(
+            cluster_kwargs={
+                "n_workers": settings.workers,
+                "threads_per_worker": 1,
+                "dashboard_address": None,
+            }
+        )
     return DaskTaskRunner(address=settings.cluster)
 
 
@@ -235,13 +314,17 @@ def _progress(spec: ProcessSpec) -> Callable[[int, int], None]:
     def shown(done: int, whole: int) -> None:
         if not made:
             key = f"{spec.name.replace('_', '-')}-history-progress"
-            made.append(create_progress_artifact(0.0, key=key, description=f"{spec.title}: parts read and compared"))  # type: ignore[arg-type]
+            made.append(
+                create_progress_artifact(
+                    0.0, key=key, description=f"{spec.title}: parts read and compared"
+                )
+            )  # type: ignore[arg-type]
         update_progress_artifact(made[0], progress=100.0 * done / whole)
 
     return shown
 
 
-# -- the question ------------------------------------------------------------------------------------------------------
+# -- the question --------------------------------------------------------------------------------
 
 
 def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **given: Any) -> Inquiry:
@@ -249,7 +332,10 @@ def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **given:
     try:
         return Inquiry(process=spec.name, as_of=as_of or today, **given)
     except ValidationError as error:
-        raise Misconfigured(f"The question is none: {error.errors()[0]['msg']}", "Correct the period or the moment of knowledge.") from None
+        raise Misconfigured(
+            f"The question is none: {error.errors()[0]['msg']}",
+            "Correct the period or the moment of knowledge.",
+        ) from None
 
 
 def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
@@ -260,19 +346,26 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     text = folder.text(f"{named(name, 'the list of people')}.txt")
     if text is None:
         raise Misconfigured(
-            f"There is no list {name}.txt", "The operator must put it into the folder lists of the reconciliations, an ID a line."
+            f"There is no list {name}.txt",
+            "The operator must put it into the folder lists of the reconciliations, an ID a line.",
         )
     return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
 
 
 def keep_list(settings: Settings, ids: list[str]) -> str:
-    """Keeps user IDs as a list; returns its name, which tells nothing of them: Prefect is given it."""
+    """Keeps user IDs as a list; returns its name, which tells nothing of them: Prefect is given
+    it."""
     name = uuid4().hex[:12]
-    Folder(settings.history_folder).below("lists").write(f"{name}.txt", "\n".join(sorted(set(ids))).encode())
+    Folder(settings.history_folder).below("lists").write(
+        f"{name}.txt", "\n".join(sorted(set(ids))).encode()
+    )
     return name
 
 
 def _sentence(reported: Reported) -> str:
     found = reported.findings
     counts = ", ".join(f"{rows:,} {name}" for name, rows in found.counts().items() if rows)
-    return f"{found.spec.title} as of {found.inquiry.as_of:%d %b %Y}: {counts}. Report: {reported.written.page}."
+    return (
+        f"{found.spec.title} as of {found.inquiry.as_of:%d %b %Y}: {counts}. Report: "
+        f"{reported.written.page}."
+    )

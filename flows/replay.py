@@ -1,4 +1,5 @@
-"""Records of the quarantine are read again, by the process that has put them there: with its filters, and nothing else."""
+"""Records of the quarantine are read again, by the process that has put them there: with its
+filters, and nothing else."""
 
 from __future__ import annotations
 

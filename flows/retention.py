@@ -25,18 +25,24 @@ def retention(
     """Prune plans, closed quarantine entries, figures of runs, old versions of rows, and reports.
 
     Args:
-        days: plans and figures that are older go. What plans say of rows is kept as versions, for questions about the past.
+        days: plans and figures that are older go. What plans say of rows is kept as versions, for
+            questions about the past.
         history_days: versions that were replaced longer ago go; five years unless told otherwise.
-        report_days: reports of historical reconciliations that are older go, lists of people that were last written longer ago, and
-            what was read for a reconciliation that was never finished.
+        report_days: reports of historical reconciliations that are older go, lists of people that
+            were last written longer ago, and what was read for a reconciliation that was never
+            finished.
     """
     settings, now = load(), datetime.now(UTC)
     store = SyncStore(settings.store_url)
     try:
         hour = settings.accessplanit.hour_seconds
-        pruned = discreet(store.prune)(now - timedelta(days=days), now - timedelta(days=max(days, history_days)), hour)
+        pruned = discreet(store.prune)(
+            now - timedelta(days=days), now - timedelta(days=max(days, history_days)), hour
+        )
         home, edge = Folder(settings.history_folder), now - timedelta(days=report_days)
         pruned["reports"] = discreet(prune_reports)(home, edge)
     finally:
         store.close()
-    return Completed(message="Pruned: " + ", ".join(f"{rows:,} {name}" for name, rows in pruned.items()) + ".")
+    return Completed(
+        message="Pruned: " + ", ".join(f"{rows:,} {name}" for name, rows in pruned.items()) + "."
+    )

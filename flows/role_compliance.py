@@ -51,19 +51,27 @@ def scoped() -> ProcessSpec:
 def computed(world: World, as_of: date | None = None, expiring_within_days: int = 90) -> World:
     """A world whose source computes the compliance as of a day, today if none is named."""
     day = as_of or world.clock().astimezone(ZoneInfo(world.zone)).date()
-    return replace(world, source=ComplianceSource(world.source, world.target, day, expiring_within_days, LEAVERS))
+    return replace(
+        world,
+        source=ComplianceSource(world.source, world.target, day, expiring_within_days, LEAVERS),
+    )
 
 
 @flow(name="role_compliance", flow_run_name="role_compliance {mode}", persist_result=False)
 def role_compliance(
-    mode: Mode = "apply", as_of: date | None = None, expiring_within_days: int = 90, approve: str | None = None
+    mode: Mode = "apply",
+    as_of: date | None = None,
+    expiring_within_days: int = 90,
+    approve: str | None = None,
 ) -> State[None]:
-    """Publish in HR who lacks which of the awards that their job roles require (table role_compliance), and the counts.
+    """Publish in HR who lacks which of the awards that their job roles require (table
+    role_compliance), and the counts.
 
     Args:
         mode: apply writes; plan only counts what would be written.
         as_of: the day that is asked about; none given: today.
-        expiring_within_days: number of days before its expiry date from which an award is "expiring".
+        expiring_within_days: number of days before its expiry date from which an award is
+            "expiring".
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
 
@@ -74,7 +82,12 @@ def role_compliance(
         if isinstance(world.source, ComplianceSource) and not approve:
             rows = counted(world.source.found())
             table(
-                rows, "role-compliance-counts", f"Role compliance as of {world.source.day:%d %b %Y}: how many hold what their role requires"
+                rows,
+                "role-compliance-counts",
+                f"Role compliance as of {world.source.day:%d %b %Y}: how many hold what their "
+                "role requires",
             )
 
-    return run_flow(SPEC, Order(mode=mode, sweep=True, approve=approve), through=through, after=after)
+    return run_flow(
+        SPEC, Order(mode=mode, sweep=True, approve=approve), through=through, after=after
+    )

@@ -1,4 +1,5 @@
-"""What a running ``hrsync up`` tells the other commands: where its Prefect server and its sandbox are."""
+"""What a running ``hrsync up`` tells the other commands: where its Prefect server and its sandbox
+are."""
 
 from __future__ import annotations
 
@@ -21,9 +22,12 @@ SANDBOX = ("HRSYNC_ACCESSPLANIT__BASE_URL", "HRSYNC_ACCESSPLANIT__API_KEY")
 
 @contextmanager
 def noted(home: Path, environment: Mapping[str, str], *, of_sandbox: bool) -> Iterator[None]:
-    """Keeps a note of what runs with ``environment`` in the home folder meanwhile. of_sandbox: whether the sandbox stands in."""
+    """Keeps a note of what runs with ``environment`` in the home folder meanwhile. of_sandbox:
+    whether the sandbox stands in."""
     names = [*PREFECT, *(SANDBOX if of_sandbox else ())]
-    write_private(home / NOTE, json.dumps({name: environment[name] for name in names if name in environment}))
+    write_private(
+        home / NOTE, json.dumps({name: environment[name] for name in names if name in environment})
+    )
     try:
         yield
     finally:
@@ -32,7 +36,10 @@ def noted(home: Path, environment: Mapping[str, str], *, of_sandbox: bool) -> It
 
 def server(environment: Mapping[str, str]) -> AbstractContextManager[object]:
     """Prefect's client in this process speaks to the server of ``environment``, if it names one."""
-    known = {PREFECT_API_URL: environment.get(PREFECT[0]), PREFECT_API_AUTH_STRING: environment.get(PREFECT[1])}
+    known = {
+        PREFECT_API_URL: environment.get(PREFECT[0]),
+        PREFECT_API_AUTH_STRING: environment.get(PREFECT[1]),
+    }
     return temporary_settings({setting: value for setting, value in known.items() if value})
 
 

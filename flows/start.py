@@ -1,4 +1,5 @@
-"""The console script: what is wrong with settings or mappings is one sentence, though they are read when flows are loaded."""
+"""The console script: what is wrong with settings or mappings is one sentence, though they are read
+when flows are loaded."""
 
 from __future__ import annotations
 

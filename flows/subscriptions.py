@@ -24,8 +24,9 @@ FLOW_OF = {name: chosen.flow.name for name, chosen in PROCESSES.items()}
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """senders: path name -> who sends there. watches: connector -> how its new things are noticed. concerned: (path name or
-    connector, feed) -> the processes that a changed record of that feed concerns."""
+    """senders: path name -> who sends there. watches: connector -> how its new things are noticed.
+    concerned: (path name or connector, feed) -> the processes that a changed record of that feed
+    concerns."""
 
     senders: Mapping[str, Sender]
     watches: Mapping[str, Watch]
@@ -39,15 +40,22 @@ def subscriptions(settings: Settings) -> Subscriptions:
         Misconfigured: no secret is set, so that anybody could send anything.
     """
     checked(settings)
-    from_accessplanit = sorted({feed for spec in SPECS.values() if spec.direction == "to_hr" for feed in feeds(spec)} & set(FEEDS))
+    from_accessplanit = sorted(
+        {feed for spec in SPECS.values() if spec.direction == "to_hr" for feed in feeds(spec)}
+        & set(FEEDS)
+    )
     senders: dict[str, Sender] = {}
     watches: dict[str, Watch] = {}
     concerned: dict[tuple[str, str], list[str]] = defaultdict(list)
     if settings.webhooks.guarded:
-        accessplanit = AccessplanitWebhooks(settings.webhooks, from_accessplanit, settings.dialect.date_updated)
+        accessplanit = AccessplanitWebhooks(
+            settings.webhooks, from_accessplanit, settings.dialect.date_updated
+        )
         for name, feed in accessplanit.subscriptions().items():
             senders[name] = accessplanit
-            concerned[name, feed] = [process for process, spec in SPECS.items() if feed in feeds(spec)]
+            concerned[name, feed] = [
+                process for process, spec in SPECS.items() if feed in feeds(spec)
+            ]
     for process, spec in SPECS.items():
         if spec.direction != "from_hr":
             continue
@@ -63,7 +71,8 @@ def subscriptions(settings: Settings) -> Subscriptions:
     if not senders and not watches:
         raise Misconfigured(
             "The receiver has no secret by which it would know a genuine delivery",
-            "The data engineer must set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, or __SIGNING_KEY), and the same in the"
+            "The data engineer must set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, "
+            "or __SIGNING_KEY), and the same in the"
             " webhooks of accessplanit.",
         )
     return Subscriptions(senders, watches, concerned)

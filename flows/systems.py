@@ -21,11 +21,17 @@ MARK = "<!-- From here on made by `make docs`. -->\n"
 def holds(spec: ProcessSpec, can: Capabilities) -> str:
     """Whether a process runs on a system: yes, or in part, with what is lost; or no."""
     entity = spec.entity if spec.direction == "to_hr" else spec.feed
-    if entity not in can.entities or (spec.name == "role_compliance" and "assignments" not in can.entities):
+    if entity not in can.entities or (
+        spec.name == "role_compliance" and "assignments" not in can.entities
+    ):
         return "no"
     there = narrowed(spec, can)
     side = "target" if spec.direction == "to_hr" else "source"
-    lost = [getattr(f, side) for f in spec.fields if getattr(f, side) not in {getattr(g, side) for g in there.fields}]
+    lost = [
+        getattr(f, side)
+        for f in spec.fields
+        if getattr(f, side) not in {getattr(g, side) for g in there.fields}
+    ]
     lost = [name for name in lost if name not in can.entities[entity].kinds()]
     lost += ["state", "superseded_by"] if spec.award_states and not there.award_states else []
     return f"without {', '.join(lost)}" if lost else "yes"
@@ -34,16 +40,25 @@ def holds(spec: ProcessSpec, can: Capabilities) -> str:
 def page() -> str:
     """The generated part."""
     found = {name: (c, c.can(c.settings())) for name, c in sorted(connectors().items())}
-    text = "\n## Which process runs where\n\nWith each system's default settings. *no*: the rows are counted as unsupported,"
+    text = (
+        "\n## Which process runs where\n\nWith each system's default settings. *no*: the rows "
+        "are counted as unsupported,"
+    )
     text += " and nothing is written.\n\n"
     text += f"| process | {' | '.join(found)} |\n|---|{'---|' * len(found)}\n"
     for name, chosen in PROCESSES.items():
-        text += f"| {name} | {' | '.join(holds(chosen.scoped(), can) for _, can in found.values())} |\n"
+        text += (
+            f"| {name} | {' | '.join(holds(chosen.scoped(), can) for _, can in found.values())} |\n"
+        )
     for name, (connector, can) in found.items():
-        text += f"\n## {name}: {connector.title}\n\n{(connector.settings.__doc__ or '').strip()}\n\n"
+        text += (
+            f"\n## {name}: {connector.title}\n\n{(connector.settings.__doc__ or '').strip()}\n\n"
+        )
         lost = [f"- {entity}: {held.lost}." for entity, held in can.entities.items() if held.lost]
         text += "What is lost:\n\n" + "\n".join(lost) + "\n\n" if lost else ""
-        text += "| setting | default | |\n|---|---|---|\n" + "".join(settings(f"HRSYNC_{name.upper()}", connector.settings))
+        text += "| setting | default | |\n|---|---|---|\n" + "".join(
+            settings(f"HRSYNC_{name.upper()}", connector.settings)
+        )
     return text
 
 
@@ -51,14 +66,32 @@ def settings(prefix: str, model: type[BaseModel]) -> list[str]:
     """A line of a table for each setting."""
     lines = []
     for name, field in model.model_fields.items():
-        inner = next((t for t in (field.annotation, *get_args(field.annotation)) if isinstance(t, type) and issubclass(t, BaseModel)), None)
+        inner = next(
+            (
+                t
+                for t in (field.annotation, *get_args(field.annotation))
+                if isinstance(t, type) and issubclass(t, BaseModel)
+            ),
+            None,
+        )
         if inner:
             lines += settings(f"{prefix}__{name.upper()}", inner)
             continue
-        default: Any = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        default: Any = (
+            "required" if field.is_required() else field.get_default(call_default_factory=True)
+        )
         default = ", ".join(map(str, default)) if isinstance(default, tuple) else default
-        shown = "" if default in (None, {}, ()) else f"`{default}`" if default != "required" else "required"
-        lines.append(f"| `{prefix}__{name.upper()}` | {shown} | {(field.description or '').replace('|', '/')} |\n")
+        shown = (
+            ""
+            if default in (None, {}, ())
+            else f"`{default}`"
+            if default != "required"
+            else "required"
+        )
+        lines.append(
+            f"| `{prefix}__{name.upper()}` | {shown} | "
+            f"{(field.description or '').replace('|', '/')} |\n"
+        )
     return lines
 
 

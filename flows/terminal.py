@@ -30,14 +30,17 @@ out, err = Console(), Console(stderr=True)
 
 
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Our errors are one sentence and exit code 1; anything else is a defect and shows where it happened."""
+    """Our errors are one sentence and exit code 1; anything else is a defect and shows where it
+    happened."""
 
     @wraps(command)
     def called(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except HrsyncError as error:
-            err.print(f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True)
+            err.print(
+                f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True
+            )
             raise typer.Exit(1) from None
 
     return called
@@ -57,17 +60,25 @@ def exposed(found: Settings, blocks: bool = True) -> list[Finding]:
 
 
 def at_start(found: Settings, blocks: bool = True) -> None:
-    """What ``up``, ``run`` and ``receiver`` do before they begin: the home folder is closed to others, and what is not safe is said."""
+    """What ``up``, ``run`` and ``receiver`` do before they begin: the home folder is closed to
+    others, and what is not safe is said."""
     home = found.home.absolute()
     if own(home):
-        err.print(f"{home} could be read by other accounts of this machine; now it is yours alone", highlight=False, soft_wrap=True)
+        err.print(
+            f"{home} could be read by other accounts of this machine; now it is yours alone",
+            highlight=False,
+            soft_wrap=True,
+        )
     warn(exposed(found, blocks))
 
 
 def warn(findings: Iterable[Finding]) -> None:
     """Prints warnings on the standard error stream, a line each."""
     for finding in findings:
-        err.print(Text(f"{finding.check}: {finding.says}. {finding.remedy}", style="yellow"), soft_wrap=True)
+        err.print(
+            Text(f"{finding.check}: {finding.says}. {finding.remedy}", style="yellow"),
+            soft_wrap=True,
+        )
 
 
 @contextmanager
@@ -110,8 +121,15 @@ def print_report(report: RunReport) -> None:
     table.add_row("sum", f"{sum(report.outcomes.values()):,}", style="bold")
     out.print(table)
     if report.sweep:
-        out.print("Sweep: " + ", ".join(f"{rows:,} {name}" for name, rows in report.sweep.items()), highlight=False)
-    out.print(f"{report.read:,} rows read, {report.reexamined:,} looked at again in HR; plan {report.digest}", highlight=False)
+        out.print(
+            "Sweep: " + ", ".join(f"{rows:,} {name}" for name, rows in report.sweep.items()),
+            highlight=False,
+        )
+    out.print(
+        f"{report.read:,} rows read, {report.reexamined:,} looked at again in HR; plan "
+        f"{report.digest}",
+        highlight=False,
+    )
 
 
 def end(state: Any) -> None:

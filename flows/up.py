@@ -1,4 +1,5 @@
-"""The quick start: every process that the integration needs on one machine, started in order and stopped together."""
+"""The quick start: every process that the integration needs on one machine, started in order and
+stopped together."""
 
 from __future__ import annotations
 
@@ -46,7 +47,15 @@ TEND_SECONDS = 1.0
 TICK_EVENTS = 10
 """Changes that the sandbox makes at a time."""
 POOL = "hrsync"
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
 """What an error of the home folder says."""
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -64,7 +73,8 @@ class Plan:
 
 
 def up(settings: Settings, plan: Plan, out: Console) -> bool:
-    """Starts, runs each process once, prints where things are, and keeps running until it is interrupted.
+    """Starts, runs each process once, prints where things are, and keeps running until it is
+    interrupted.
 
     Returns:
         Whether every first run has completed.
@@ -77,11 +87,20 @@ def up(settings: Settings, plan: Plan, out: Console) -> bool:
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
     try:
         with held(home):
-            return QuickStart(_with_sandbox(settings, plan.sandbox_port) if stand_in else settings, plan, out, home, stand_in).run()
+            return QuickStart(
+                _with_sandbox(settings, plan.sandbox_port) if stand_in else settings,
+                plan,
+                out,
+                home,
+                stand_in,
+            ).run()
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        raise NotStarted(f"{home} cannot be used: {error.strerror}", "Check the space and the rights there, then start again.") from None
+        raise NotStarted(
+            f"{home} cannot be used: {error.strerror}",
+            "Check the space and the rights there, then start again.",
+        ) from None
 
 
 class Stopped(Exception):
@@ -133,12 +152,14 @@ class QuickStart:
             self.children.stop()
             self.out.print("stopped", highlight=False)
 
-    # -- before --------------------------------------------------------------------------------------------------------
+    # -- before -----------------------------------------------------------------------------------
 
     @property
     def _ports(self) -> dict[str, int]:
         plan = self.plan
-        return {"Prefect": plan.prefect_port, "receiver": plan.receiver_port} | ({"sandbox": plan.sandbox_port} if self.stand_in else {})
+        return {"Prefect": plan.prefect_port, "receiver": plan.receiver_port} | (
+            {"sandbox": plan.sandbox_port} if self.stand_in else {}
+        )
 
     def _check_ports(self) -> None:
         for name, port in self._ports.items():
@@ -154,7 +175,8 @@ class QuickStart:
                 (self.home / LOGIN).unlink(missing_ok=True)
                 raise NotStarted(
                     f"Another account of this machine listens at port {port}, which {name} needs",
-                    f"Find out who that is (ss -tlpe), or choose another port with --{name.lower()}-port.",
+                    "Find out who that is (ss -tlpe), or choose another port with "
+                    f"--{name.lower()}-port.",
                 )
 
     def _listen_to_signals(self) -> None:
@@ -174,19 +196,35 @@ class QuickStart:
     def _say(self, text: str) -> None:
         self.out.print(f"[dim]{time.monotonic() - self.began:5.1f} s[/]  {text}", highlight=False)
 
-    # -- the parts -----------------------------------------------------------------------------------------------------
+    # -- the parts --------------------------------------------------------------------------------
 
     def _start_sandbox(self) -> None:
         plan = self.plan
-        self._say(f"starting the sandbox: no tenant is configured, {plan.people:,} invented people stand in")
-        command = _sandbox_command(plan.sandbox_port, plan.people, 7, "standard", str(self.home / "sandbox.db"))
+        self._say(
+            f"starting the sandbox: no tenant is configured, {plan.people:,} invented people "
+            "stand in"
+        )
+        command = _sandbox_command(
+            plan.sandbox_port, plan.people, 7, "standard", str(self.home / "sandbox.db")
+        )
         key = self.settings.accessplanit.api_key
-        secrets = {"SANDBOX_API_KEY": key.get_secret_value() if key else "", "SANDBOX_PASSWORD": token_urlsafe()}
+        secrets = {
+            "SANDBOX_API_KEY": key.get_secret_value() if key else "",
+            "SANDBOX_PASSWORD": token_urlsafe(),
+        }
         self.children.start("sandbox", command, {**os.environ, **secrets})
 
     def _start_prefect(self) -> None:
         self._say("starting the Prefect server")
-        command = [sys.executable, "-m", "flows.prefect_server", "--host", "127.0.0.1", "--port", str(self.plan.prefect_port)]
+        command = [
+            sys.executable,
+            "-m",
+            "flows.prefect_server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.plan.prefect_port),
+        ]
         self.children.start("prefect-server", command, self.env)
         self._answers(f"{self.env['PREFECT_API_URL']}/health")
         if self.stand_in:
@@ -203,12 +241,25 @@ class QuickStart:
         self._say("creating the work pool and the deployments")
         _make_pool()
         if orphans := crash_orphans(POOL) + crash_abandoned():
-            self._say(f"marked {orphans} run{'s' if orphans > 1 else ''} as Crashed: the last stop interrupted them")
+            self._say(
+                f"marked {orphans} run{'s' if orphans > 1 else ''} as Crashed: the last stop "
+                "interrupted them"
+            )
         register()
         self._once("--no-prompt", "deploy", "--all", log="deploy.log")
 
     def _start_worker(self) -> None:
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "hrsync-worker"]
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "worker",
+            "start",
+            "--pool",
+            POOL,
+            "--name",
+            "hrsync-worker",
+        ]
         self.children.start("worker", command, self.env)
 
     def _first_runs(self) -> dict[str, First]:
@@ -222,12 +273,16 @@ class QuickStart:
     def _start_receiver(self) -> None:
         self._say("starting the receiver of webhooks")
         port = self.plan.receiver_port
-        self.children.start("receiver", [sys.executable, "-m", "flows.start", "receiver", "--port", str(port)], self.env)
+        self.children.start(
+            "receiver",
+            [sys.executable, "-m", "flows.start", "receiver", "--port", str(port)],
+            self.env,
+        )
         self._answers(f"http://127.0.0.1:{port}/health")
         if self.stand_in:
             _subscribe(self._sandbox, port, self.settings)
 
-    # -- while it runs -------------------------------------------------------------------------------------------------
+    # -- while it runs ----------------------------------------------------------------------------
 
     def _tell(self, found: dict[str, First]) -> None:
         """What the first runs did, and where things are."""
@@ -238,34 +293,53 @@ class QuickStart:
         self.out.print(self._places())
         late = ", ".join(name for name in FLOWS if not found[name].completed)
         if late:
-            where = f"Look at {self.children.logs}" + ("." if self.plan.once else ", and at the runs in the Prefect UI.")
+            where = f"Look at {self.children.logs}" + (
+                "." if self.plan.once else ", and at the runs in the Prefect UI."
+            )
             self.out.print(f"[bold red]Not completed: {late}.[/] {where}", highlight=False)
 
     def _places(self) -> Table:
         settings, where = self.settings, Table(show_header=False, title="Where things are")
         where.add_row("Prefect UI", f"http://127.0.0.1:{self.plan.prefect_port}")
         where.add_row("its login", self._login())
-        tenant = settings.accessplanit.base_url or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
-        where.add_row("accessplanit", f"{tenant} ({'sandbox: invented people' if self.stand_in else 'your tenant'})")
+        tenant = (
+            settings.accessplanit.base_url
+            or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
+        )
+        where.add_row(
+            "accessplanit",
+            f"{tenant} ({'sandbox: invented people' if self.stand_in else 'your tenant'})",
+        )
         where.add_row("HR", self.hr_name)
         counts = ", counts at /metrics" if settings.webhooks.open_pages else ""
         told = f"http://127.0.0.1:{self.plan.receiver_port}/webhooks/…{counts}"
-        where.add_row("webhooks", told if self.receives else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set")
+        where.add_row(
+            "webhooks", told if self.receives else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set"
+        )
         where.add_row("logs", str(self.children.logs))
         return where
 
     def _login(self) -> str:
         if AUTHENTICATION[0] not in self.env:
-            return "none: PREFECT_SERVER_API_AUTH_STRING is empty, so every account of this machine may use it"
+            return (
+                "none: PREFECT_SERVER_API_AUTH_STRING is empty, so every account of this "
+                "machine may use it"
+            )
         if AUTHENTICATION[0] in os.environ:
             return f"as {AUTHENTICATION[0]} says"
         return f"the line in {self.home / LOGIN}"
 
     def _tend(self) -> None:
         """Keeps the parts at work until somebody asks it to stop."""
-        soon = "Changes arrive by webhook in seconds; schedules run" if self.receives else "Schedules run"
+        soon = (
+            "Changes arrive by webhook in seconds; schedules run"
+            if self.receives
+            else "Schedules run"
+        )
         self.out.print(f"{soon} every 5 to 60 minutes.", highlight=False)
-        self.out.print("Ctrl-C stops everything; the next start continues from here.", highlight=False)
+        self.out.print(
+            "Ctrl-C stops everything; the next start continues from here.", highlight=False
+        )
         ticked = time.monotonic()
         while not self.stopped.wait(TEND_SECONDS):
             self._check_owners()
@@ -274,9 +348,11 @@ class QuickStart:
             if self.stand_in and time.monotonic() - ticked >= self.plan.tick_seconds:
                 ticked = time.monotonic()
                 with suppress(httpx.HTTPError):
-                    httpx.post(f"{self._sandbox}/sandbox/tick", json={"events": TICK_EVENTS}, timeout=60)
+                    httpx.post(
+                        f"{self._sandbox}/sandbox/tick", json={"events": TICK_EVENTS}, timeout=60
+                    )
 
-    # -- details -------------------------------------------------------------------------------------------------------
+    # -- details ----------------------------------------------------------------------------------
 
     @property
     def _sandbox(self) -> str:
@@ -298,26 +374,44 @@ class QuickStart:
                 except httpx.HTTPError:
                     pass
                 if time.monotonic() > deadline:
-                    raise NotStarted(f"Nothing answers at {url}", f"The logs are in {self.children.logs}.")
+                    raise NotStarted(
+                        f"Nothing answers at {url}", f"The logs are in {self.children.logs}."
+                    )
                 self.stopped.wait(0.3)
 
     def _once(self, *arguments: str, log: str) -> None:
         """A command of Prefect's that ends."""
         command = [sys.executable, "-m", "prefect", *arguments]
-        done = subprocess.run(command, env=self.env, cwd=PROJECT, capture_output=True, check=False, preexec_fn=end_with_parent)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command,
+            env=self.env,
+            cwd=PROJECT,
+            capture_output=True,
+            check=False,
+            preexec_fn=end_with_parent,
+        )
         with (self.children.logs / log).open("ab") as file:
             file.write(done.stdout + done.stderr)
         self._go_on()
         if done.returncode:
-            raise NotStarted(f"'prefect {' '.join(arguments)}' has failed", f"Its log is {self.children.logs / log}.")
+            raise NotStarted(
+                f"'prefect {' '.join(arguments)}' has failed",
+                f"Its log is {self.children.logs / log}.",
+            )
 
 
 def _with_sandbox(settings: Settings, port: int) -> Settings:
-    """``settings`` with the sandbox in the place of a tenant: its key, and a secret for its webhooks where none is set, for this start."""
+    """``settings`` with the sandbox in the place of a tenant: its key, and a secret for its
+    webhooks where none is set, for this start."""
     hooks = settings.webhooks
     if not hooks.guarded:
         hooks = hooks.model_copy(update={"secret": SecretStr(token_urlsafe())})
-    place = {"base_url": f"http://127.0.0.1:{port}/accessplansandbox", "api_key": token_urlsafe(), "username": None, "password": None}
+    place = {
+        "base_url": f"http://127.0.0.1:{port}/accessplansandbox",
+        "api_key": token_urlsafe(),
+        "username": None,
+        "password": None,
+    }
     tenant = AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **place})
     return settings.model_copy(update={"accessplanit": tenant, "webhooks": hooks})
 
@@ -335,7 +429,10 @@ def _make_pool() -> None:
     """The work pool of our own worker, whose runs start warm."""
     template = WarmWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type=WarmWorker.type, base_job_template=template), overwrite=True)
+        client.create_work_pool(
+            WorkPoolCreate(name=POOL, type=WarmWorker.type, base_job_template=template),
+            overwrite=True,
+        )
 
 
 def _subscribe(sandbox_url: str, port: int, settings: Settings) -> None:
@@ -347,8 +444,19 @@ def _subscribe(sandbox_url: str, port: int, settings: Settings) -> None:
 
 
 def _sandbox_command(port: int, people: int, seed: int, tenant: str, database: str) -> list[str]:
-    options = {"--port": port, "--people": people, "--seed": seed, "--tenant": tenant, "--database": database}
-    return [sys.executable, "-m", "sandbox", *(str(part) for option in options.items() for part in option)]
+    options = {
+        "--port": port,
+        "--people": people,
+        "--seed": seed,
+        "--tenant": tenant,
+        "--database": database,
+    }
+    return [
+        sys.executable,
+        "-m",
+        "sandbox",
+        *(str(part) for option in options.items() for part in option),
+    ]
 
 
 def serve_sandbox(port: int, people: int, seed: int, tenant: str, database: str) -> None:

@@ -1,4 +1,5 @@
-"""Guide b and d: new and changed employees reach accessplanit; leavers are disabled, never deleted."""
+"""Guide b and d: new and changed employees reach accessplanit; leavers are disabled, never
+deleted."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ SPEC = ProcessSpec(
 
 
 def scoped(
-    companies: list[str] | None = None, leaver_statuses: list[str] | None = None, gone: Literal["report", "close"] = "report"
+    companies: list[str] | None = None,
+    leaver_statuses: list[str] | None = None,
+    gone: Literal["report", "close"] = "report",
 ) -> ProcessSpec:
     """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
     left = tuple(leaver_statuses or LEAVERS)
@@ -57,7 +60,13 @@ def scoped(
         # Somebody of another company is not somebody who has left: only a leaver's status closes.
         clauses.append(Clause(column="company_id", values=tuple(companies)))
     closes = Clause(column="status", values=left)
-    return SPEC.model_copy(update={"scope": SPEC.scope.model_copy(update={"clauses": tuple(clauses), "closes": closes, "gone": gone})})
+    return SPEC.model_copy(
+        update={
+            "scope": SPEC.scope.model_copy(
+                update={"clauses": tuple(clauses), "closes": closes, "gone": gone}
+            )
+        }
+    )
 
 
 @flow(name="users_from_hr", flow_run_name="users_from_hr {mode}", persist_result=False)
@@ -72,16 +81,21 @@ def users_from_hr(
     hinted: bool = False,
     approve: str | None = None,
 ) -> State[None]:
-    """New employees become users of accessplanit, changed ones are updated there, leavers disabled (guide b, d).
+    """New employees become users of accessplanit, changed ones are updated there, leavers disabled
+    (guide b, d).
 
     Args:
         mode: apply writes; plan only counts what would be written.
         companies: IDs of the companies whose employees are sent; none given: all.
-        leaver_statuses: HR's statuses of somebody who has left: such a user is disabled (status Inactive), never deleted.
-        gone: what becomes of a user whose employee a sweep finds gone from HR: it is reported, or disabled.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        leaver_statuses: HR's statuses of somebody who has left: such a user is disabled (status
+            Inactive), never deleted.
+        gone: what becomes of a user whose employee a sweep finds gone from HR: it is reported, or
+            disabled.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of accessplanit: finds what was changed
+            there, and what is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

@@ -53,8 +53,12 @@ def scoped(
         clauses.append(Clause(column="company_id", values=tuple(companies)))
     # Somebody who has changed company has not left: only a status outside those in scope closes.
     closes = clauses[0].model_copy(update={"op": "not_in"})
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses), "leaves": leavers, "closes": closes, "gone": gone})
-    return SPEC.model_copy(update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))})
+    scope = SPEC.scope.model_copy(
+        update={"clauses": tuple(clauses), "leaves": leavers, "closes": closes, "gone": gone}
+    )
+    return SPEC.model_copy(
+        update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))}
+    )
 
 
 @flow(name="users_to_hr", flow_run_name="users_to_hr {mode}", persist_result=False)
@@ -78,11 +82,15 @@ def users_to_hr(
         companies: IDs of the companies (MainCompanyID) whose people are loaded; none given: all.
         statuses: user statuses in scope; the guide's are Enabled and New.
         custom_fields: custom fields of users to carry along, by their names in accessplanit (CF_…).
-        leavers: what becomes of an employee whose user has left the scope: nothing, or the status Inactive.
-        gone: what becomes of an employee whose user a sweep finds gone: it is reported, or gets the status Inactive.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read before.
+        leavers: what becomes of an employee whose user has left the scope: nothing, or the status
+            Inactive.
+        gone: what becomes of an employee whose user a sweep finds gone: it is reported, or gets the
+            status Inactive.
+        since: read what changed from this moment on (UTC if it has no offset), whatever was read
+            before.
         full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what is gone here.
+        sweep: read everything and compare it with all of HR: finds what was changed there, and what
+            is gone here.
         hinted: read only the records that webhooks have named since the last run.
         approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """

@@ -14,21 +14,45 @@ SLOW = (1, 2, 3, 5, 8, 10, 15, 30, 60, 120, 300, 900, 3600)
 
 
 class Metrics:
-    """Since the receiver has started. tally: refusals by reason that the store has not been told of."""
+    """Since the receiver has started. tally: refusals by reason that the store has not been told
+    of."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.tally: Tally[str] = Tally()
-        self.received = Counter(f"{PREFIX}received", "Genuine deliveries, duplicates among them.", ["subscription"], registry=registry)
-        self.duplicates = Counter(f"{PREFIX}duplicates", "Deliveries that had come before.", ["subscription"], registry=registry)
-        self._refused = Counter(f"{PREFIX}refused", "Deliveries that were refused.", ["reason"], registry=registry)
-        self.announced = Counter(f"{PREFIX}announced", "Events that were sent to Prefect.", ["flow"], registry=registry)
-        self._waiting = Gauge(f"{PREFIX}waiting", "Hints that no run has heard yet.", ["process"], registry=registry)
+        self.received = Counter(
+            f"{PREFIX}received",
+            "Genuine deliveries, duplicates among them.",
+            ["subscription"],
+            registry=registry,
+        )
+        self.duplicates = Counter(
+            f"{PREFIX}duplicates",
+            "Deliveries that had come before.",
+            ["subscription"],
+            registry=registry,
+        )
+        self._refused = Counter(
+            f"{PREFIX}refused", "Deliveries that were refused.", ["reason"], registry=registry
+        )
+        self.announced = Counter(
+            f"{PREFIX}announced", "Events that were sent to Prefect.", ["flow"], registry=registry
+        )
+        self._waiting = Gauge(
+            f"{PREFIX}waiting", "Hints that no run has heard yet.", ["process"], registry=registry
+        )
         self.acknowledged = Histogram(
-            f"{PREFIX}acknowledged_seconds", "From a request to its acknowledgement.", buckets=QUICK, registry=registry
+            f"{PREFIX}acknowledged_seconds",
+            "From a request to its acknowledgement.",
+            buckets=QUICK,
+            registry=registry,
         )
         self._loaded = Histogram(
-            f"{PREFIX}loaded_seconds", "From a delivery to the end of the load.", ["process"], buckets=SLOW, registry=registry
+            f"{PREFIX}loaded_seconds",
+            "From a delivery to the end of the load.",
+            ["process"],
+            buckets=SLOW,
+            registry=registry,
         )
 
     def refused(self, reason: str) -> None:

@@ -21,13 +21,27 @@ def list_(
     limit: int = 20,
     waiting: Annotated[bool, typer.Option(help="Only those that no run has heard yet.")] = False,
 ) -> None:
-    """The latest deliveries, and what became of them. The records they name are personal data and are not shown."""
+    """The latest deliveries, and what became of them. The records they name are personal data and
+    are not shown."""
     with store() as opened:
         rows = opened.deliveries(limit, waiting=waiting)
         hints = opened.waiting_hints()
-    table = Table("number", "received (UTC)", "subscription", "method", "records", "came again", "loaded after", title="Deliveries")
+    table = Table(
+        "number",
+        "received (UTC)",
+        "subscription",
+        "method",
+        "records",
+        "came again",
+        "loaded after",
+        title="Deliveries",
+    )
     for row in rows:
-        took = f"{(row['heard'] - row['received']).total_seconds():.1f} s" if row["heard"] and not row["waiting"] else "waits"
+        took = (
+            f"{(row['heard'] - row['received']).total_seconds():.1f} s"
+            if row["heard"] and not row["waiting"]
+            else "waits"
+        )
         unread = "concerns no process" if not row["heard"] and not row["waiting"] else took
         table.add_row(
             str(row["id"]),
@@ -40,21 +54,34 @@ def list_(
         )
     out.print(unbroken(table, 4))
     if hints:
-        out.print("Hints that wait: " + ", ".join(f"{w.fresh + w.told:,} of {name}" for name, w in sorted(hints.items())), highlight=False)
+        out.print(
+            "Hints that wait: "
+            + ", ".join(f"{w.fresh + w.told:,} of {name}" for name, w in sorted(hints.items())),
+            highlight=False,
+        )
 
 
 @app.command()
 @plain_errors
 def replay(
     numbers: Annotated[list[int] | None, typer.Argument(help="Of deliveries.")] = None,
-    since: Annotated[datetime | None, typer.Option(help="Also all that came from this moment on (UTC).")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Also all that came from this moment on (UTC).")
+    ] = None,
 ) -> None:
-    """Look again at the records that deliveries have named, with the next runs; at once if the receiver runs."""
+    """Look again at the records that deliveries have named, with the next runs; at once if the
+    receiver runs."""
     if not numbers and since is None:
-        raise Misconfigured("Nothing is named", "Give the numbers of deliveries ('hrsync webhooks list') or --since.")
+        raise Misconfigured(
+            "Nothing is named",
+            "Give the numbers of deliveries ('hrsync webhooks list') or --since.",
+        )
     moment = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
     with store() as opened:
         hints = opened.replay(numbers or [], moment, datetime.now(UTC))
     if not hints:
-        raise Misconfigured("No such delivery has named a record that concerns a process", "Look them up with 'hrsync webhooks list'.")
+        raise Misconfigured(
+            "No such delivery has named a record that concerns a process",
+            "Look them up with 'hrsync webhooks list'.",
+        )
     out.print(f"{hints:,} hints are given again.", highlight=False)

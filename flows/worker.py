@@ -1,7 +1,9 @@
-"""A Prefect worker whose runs start warm: a process of their own each, forked from one that has imported everything already.
+"""A Prefect worker whose runs start warm: a process of their own each, forked from one that has
+imported everything already.
 
-What a run costs to start is nearly all import: some two seconds of CPU, for flows that then work for half a second. Everything
-that is read at import (code, mappings, the environment) is that of the worker: after a change it is to be started again.
+What a run costs to start is nearly all import: some two seconds of CPU, for flows that then work
+for half a second. Everything that is read at import (code, mappings, the environment) is that of
+the worker: after a change it is to be started again.
 """
 
 from __future__ import annotations
@@ -27,7 +29,13 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from .children import end_with_parent
 
-IMPORTED = ["prefect.engine", "prefect.flow_engine", "flows.catalogue", "connectors.accessplanit.client", "connectors.hr.sql"]
+IMPORTED = [
+    "prefect.engine",
+    "prefect.flow_engine",
+    "flows.catalogue",
+    "connectors.accessplanit.client",
+    "connectors.hr.sql",
+]
 
 
 class WarmResult(BaseWorkerResult):
@@ -41,7 +49,10 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
     job_configuration = BaseJobConfiguration
     job_configuration_variables = BaseVariables
     _display_name = "hrsync"
-    _description = "Executes flow runs in processes on this machine that start warm: hrsync is imported once, by the worker."
+    _description = (
+        "Executes flow runs in processes on this machine that start warm: hrsync is "
+        "imported once, by the worker."
+    )
 
     async def __aenter__(self) -> Self:
         self._forks = multiprocessing.get_context("forkserver")
@@ -56,15 +67,25 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
         task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
     ) -> WarmResult:
         """One run in a process and a folder of its own."""
-        environment = {**os.environ, **{name: value for name, value in configuration.env.items() if value is not None}}
+        environment = {
+            **os.environ,
+            **{name: value for name, value in configuration.env.items() if value is not None},
+        }
         with tempfile.TemporaryDirectory(prefix="hrsync-run-") as folder:
-            process = self._forks.Process(target=engine, args=(environment, folder), name=flow_run.name)
+            process = self._forks.Process(
+                target=engine, args=(environment, folder), name=flow_run.name
+            )
             await run_sync(process.start)
             task_status.started(process.pid or 0)
             await run_sync(process.join, abandon_on_cancel=True)
-        return WarmResult(identifier=str(process.pid), status_code=process.exitcode if process.exitcode is not None else 1)
+        return WarmResult(
+            identifier=str(process.pid),
+            status_code=process.exitcode if process.exitcode is not None else 1,
+        )
 
-    async def kill_infrastructure(self, infrastructure_pid: str, configuration: BaseJobConfiguration, grace_seconds: int = 30) -> None:
+    async def kill_infrastructure(
+        self, infrastructure_pid: str, configuration: BaseJobConfiguration, grace_seconds: int = 30
+    ) -> None:
         """Ends the process of a run: asked, given time, then killed.
 
         Raises:

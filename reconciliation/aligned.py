@@ -17,12 +17,14 @@ from .frame import arrow, take, true
 Alike = Mapping[str, Callable[[pa.Array], pa.Array]]
 """Column -> what makes values that say the same one."""
 MANY = 50_000
-"""Rows from which on the columns are compared side by side: Arrow computes without the interpreter."""
+"""Rows from which on the columns are compared side by side: Arrow computes without the
+interpreter."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """ours, theirs: positions of the rows that both have, in the order of ours. alone: which of our rows they do not have.
+    """ours, theirs: positions of the rows that both have, in the order of ours. alone: which of our
+    rows they do not have.
 
     differs: one row for each compared column, over ``ours``.
     """
@@ -43,8 +45,15 @@ class Aligned:
         return [",".join(names[column]) for column in self.differs[:, self.touched].T]
 
 
-def align(ours: pd.DataFrame, theirs: pd.DataFrame, key: str, compared: Sequence[str], alike: Alike | None = None) -> Aligned:
-    """Both have ``key`` (unique) and the ``compared`` columns. Two values that are missing are equal."""
+def align(
+    ours: pd.DataFrame,
+    theirs: pd.DataFrame,
+    key: str,
+    compared: Sequence[str],
+    alike: Alike | None = None,
+) -> Aligned:
+    """Both have ``key`` (unique) and the ``compared`` columns. Two values that are missing are
+    equal."""
     alike = alike or {}
     place = pc.index_in(arrow(ours[key]), value_set=arrow(theirs[key]))
     alone = np.asarray(pc.is_null(place))

@@ -26,9 +26,10 @@ class Range:
 class Ask:
     """One question to a feed: clauses and ranges joined by "and", or exactly these keys.
 
-    also: further ranges. by: the column that holds the keys, that of the record's own key if none is named. skip_known:
-    leave out records whose bytes are known; not for records that are due by time. joined: the keys are those of records of
-    the joined feed, and what is asked for are the records that these belong to.
+    also: further ranges. by: the column that holds the keys, that of the record's own key if none
+    is named. skip_known: leave out records whose bytes are known; not for records that are due by
+    time. joined: the keys are those of records of the joined feed, and what is asked for are the
+    records that these belong to.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -49,20 +50,35 @@ class Moment:
 
 
 def questions(
-    spec: ProcessSpec, asked: Window, mark: Watermark, when: Moment, keys: Sequence[str], updated: str | None, first: bool
+    spec: ProcessSpec,
+    asked: Window,
+    mark: Watermark,
+    when: Moment,
+    keys: Sequence[str],
+    updated: str | None,
+    first: bool,
 ) -> list[Ask]:
-    """The window; what is due by time alone since the last run; what is to be looked at again (``keys``).
+    """The window; what is due by time alone since the last run; what is to be looked at again
+    (``keys``).
 
-    ``updated``: the column of the last change, ``None`` where the tenant's feed has none: then the window is all.
-    ``first``: the process has loaded nothing yet.
+    ``updated``: the column of the last change, ``None`` where the tenant's feed has none: then the
+    window is all. ``first``: the process has loaded nothing yet.
     """
     pushed = pushdown(spec.scope, first)
     clauses = tuple(clause for clause in pushed if clause.op == "in")
-    lows: dict[str, datetime | date] = {"after": when.day + timedelta(days=1), "future": when.instant}
+    lows: dict[str, datetime | date] = {
+        "after": when.day + timedelta(days=1),
+        "future": when.instant,
+    }
     also = tuple(Range(clause.column, lows[clause.op]) for clause in pushed if clause.op in lows)
-    found = [Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None, also)]
+    found = [
+        Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None, also)
+    ]
     if spec.award_states:
-        ranges = [Range("expires_on", *due) for due in awards.due(mark.as_of, when.day, spec.expiring_within_days)]
+        ranges = [
+            Range("expires_on", *due)
+            for due in awards.due(mark.as_of, when.day, spec.expiring_within_days)
+        ]
         ranges += [Range("completed_on", *begun) for begun in awards.begun(mark.as_of, when.day)]
         found += [Ask(clauses, due, also, skip_known=False) for due in ranges]
     if keys:
@@ -71,16 +87,36 @@ def questions(
 
 
 def columns(spec: ProcessSpec) -> list[str]:
-    """The feed's columns that the process needs, and no other: what is not mapped does not travel."""
-    needed = [spec.key, spec.created, spec.updated, *(f.source for f in spec.fields), *(f.instead for f in spec.fields)]
-    needed += [clause.column for given in spec.scope.clauses for clause in (given, given.when) if clause]
+    """The feed's columns that the process needs, and no other: what is not mapped does not
+    travel."""
+    needed = [
+        spec.key,
+        spec.created,
+        spec.updated,
+        *(f.source for f in spec.fields),
+        *(f.instead for f in spec.fields),
+    ]
+    needed += [
+        clause.column for given in spec.scope.clauses for clause in (given, given.when) if clause
+    ]
     needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key, spec.doubt]
-    needed += [spec.scope.closes.column if spec.scope.closes else None, "decided_at" if spec.decisions else None]
+    needed += [
+        spec.scope.closes.column if spec.scope.closes else None,
+        "decided_at" if spec.decisions else None,
+    ]
     joined = [name for _, name in spec.join.columns] if spec.join else []
     needed += [ours for ours, _ in spec.join.on] if spec.join else []
-    return [name for name in dict.fromkeys(needed) if name and name not in joined and not name.startswith(CUSTOM)]
+    return [
+        name
+        for name in dict.fromkeys(needed)
+        if name and name not in joined and not name.startswith(CUSTOM)
+    ]
 
 
 def custom(spec: ProcessSpec) -> tuple[str, ...]:
     """The custom fields that the process needs."""
-    return tuple(dict.fromkeys([*spec.custom, *(f.source for f in spec.fields if f.source.startswith(CUSTOM))]))
+    return tuple(
+        dict.fromkeys(
+            [*spec.custom, *(f.source for f in spec.fields if f.source.startswith(CUSTOM))]
+        )
+    )

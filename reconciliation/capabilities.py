@@ -10,15 +10,18 @@ from .frame import Kind
 from .spec import Frozen, ProcessSpec
 
 CUSTOM = "custom_for_accessplanit"
-"""Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` -> value)."""
+"""Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` ->
+value)."""
 
 
 class Holds(Frozen):
-    """What a system holds of one entity: its key, the columns that can be written, and those that it only tells.
+    """What a system holds of one entity: its key, the columns that can be written, and those that
+    it only tells.
 
-    ``columns`` and ``told`` are name -> kind; the names are those of HR's entities (``connectors/hr/schema.py``). lost: what
-    of the entity cannot be held, in a sentence for people. same: column -> pairs of values that it cannot tell apart.
-    by_person: its rows are found by the person they belong to, not by their key.
+    ``columns`` and ``told`` are name -> kind; the names are those of HR's entities
+    (``connectors/hr/schema.py``). lost: what of the entity cannot be held, in a sentence for
+    people. same: column -> pairs of values that it cannot tell apart. by_person: its rows are found
+    by the person they belong to, not by their key.
     """
 
     key: str
@@ -41,14 +44,17 @@ class Capabilities(Frozen):
 
 
 def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
-    """``spec`` with only what the HR system can hold, or tell: what it cannot is no reason to write and is never compared.
+    """``spec`` with only what the HR system can hold, or tell: what it cannot is no reason to write
+    and is never compared.
 
-    A process whose entity the system does not hold at all keeps its fields: its rows are refused when the plan is made.
-    The system is part of what the result is, so that another one is looked at from the beginning.
+    A process whose entity the system does not hold at all keeps its fields: its rows are refused
+    when the plan is made. The system is part of what the result is, so that another one is looked
+    at from the beginning.
     """
     holds = can.entities.get(spec.entity if spec.direction == "to_hr" else spec.feed)
     if holds is None:
-        # Nothing is looked up for rows that have no place: no person, no other entity, no row that they might be.
+        # Nothing is looked up for rows that have no place: no person, no other entity, no row that
+        # they might be.
         bare = {
             "fields": (),
             "custom": (),
@@ -63,17 +69,31 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
         return spec.model_copy(update={**bare, "scope": closing, "system": can.system})
     to_hr = spec.direction == "to_hr"
     ours = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
-    ours |= {f.source for f in spec.fields if f.source.startswith("CF_")} if CUSTOM in ours else set()
+    ours |= (
+        {f.source for f in spec.fields if f.source.startswith("CF_")} if CUSTOM in ours else set()
+    )
     named = ((f, f.target if to_hr else f.source) for f in spec.fields)
-    fields = tuple(f.model_copy(update={"alike": (*f.alike, *holds.same.get(name, ()))}) for f, name in named if name in ours)
+    fields = tuple(
+        f.model_copy(update={"alike": (*f.alike, *holds.same.get(name, ()))})
+        for f, name in named
+        if name in ours
+    )
     known = {spec.entity_key, *spec.columns()} & ours if to_hr else ours
-    match = tuple(r for r in spec.match if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= known)
+    match = tuple(
+        r
+        for r in spec.match
+        if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= known
+    )
     changes: dict[str, object] = {"system": can.system, "fields": fields, "match": match}
     if not to_hr:
         changes["updated"] = spec.updated if spec.updated in ours else None
     else:
         whole = all(name in ours for name, _ in spec.scope.closed)
-        undone = {"closed": (), "gone": "report", "leaves": "ignore" if spec.scope.leaves == "close" else spec.scope.leaves}
+        undone = {
+            "closed": (),
+            "gone": "report",
+            "leaves": "ignore" if spec.scope.leaves == "close" else spec.scope.leaves,
+        }
         changes |= {
             "scope": spec.scope if whole else spec.scope.model_copy(update=undone),
             "award_states": spec.award_states and {"state", "superseded_by"} <= ours,

@@ -12,30 +12,52 @@ from .frame import ARROW, arrow, concat, empty, fold, folded, frame
 from .match import HELD, held
 
 OPEN, BOOKED, CANCELLED = "Provisional", "Booked", "Cancelled"
-COURSE_DATES: Mapping[str, str] = {"id": "text", "starts_at": "moment", "status": "text", "spaces_left": "number"}
+COURSE_DATES: Mapping[str, str] = {
+    "id": "text",
+    "starts_at": "moment",
+    "status": "text",
+    "spaces_left": "number",
+}
 """The columns of the course dates that a decision depends on (feed CourseDate)."""
 OFF = ("Cancelled", "Canceled", "Deleted", "Postponed")
 """States of a course date that is not held."""
-AFTER_BOOKING = (BOOKED, "In Progress", "Completed", "Attended", "No Attend", "Failed", "Transferred")
+AFTER_BOOKING = (
+    BOOKED,
+    "In Progress",
+    "Completed",
+    "Attended",
+    "No Attend",
+    "Failed",
+    "Transferred",
+)
 """Delegate statuses that a booking leads to: the approval has been carried out."""
 
 
 def judged(
-    wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str, now: datetime, unread: Sequence[str] = ()
+    wanted: pd.DataFrame,
+    delegates: pd.DataFrame,
+    course_dates: pd.DataFrame,
+    key: str,
+    now: datetime,
+    unread: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """What is to become of each decision: ``source_key``; ``done``: it has been carried out; ``problem``: why it cannot be, or null.
+    """What is to become of each decision: ``source_key``; ``done``: it has been carried out;
+    ``problem``: why it cannot be, or null.
 
-    The rows are in the order in which the decisions were taken, and the places of a course are given in that order. Decisions of
-    one moment go by ``source_key``; one without a moment comes last.
+    The rows are in the order in which the decisions were taken, and the places of a course are
+    given in that order. Decisions of one moment go by ``source_key``; one without a moment comes
+    last.
 
     Args:
-        wanted: ``source_key``, ``key``, ``status`` (to be), ``decided_at`` (UTC), ``settled`` (an earlier run has settled this very
-            decision).
+        wanted: ``source_key``, ``key``, ``status`` (to be), ``decided_at`` (UTC), ``settled`` (an
+            earlier run has settled this very decision).
         delegates: ``id``, ``status`` and ``course_date_id`` as accessplanit has them.
-        course_dates: the columns :data:`COURSE_DATES`. A course date without ``spaces_left`` has room for everybody.
+        course_dates: the columns :data:`COURSE_DATES`. A course date without ``spaces_left`` has
+            room for everybody.
         key: the column of ``wanted`` with the delegate's ID.
         now: the moment of the run (UTC).
-        unread: IDs of delegates whose decision cannot be read. It may be an earlier one: a place is kept for each.
+        unread: IDs of delegates whose decision cannot be read. It may be an earlier one: a place is
+            kept for each.
     """
     cases = _with_course(wanted, delegates, course_dates, key)
     is_open = _among(cases["is_now"], (OPEN,))
@@ -44,9 +66,18 @@ def judged(
         [
             (cases["known"].isna(), _text(cases, "is no course request in accessplanit")),
             (~is_open, "was decided in accessplanit already: " + cases["is_now"].fillna("Unknown")),
-            (cases["dated"].isna(), _text(cases, "is for a course date that cannot be read in accessplanit")),
-            (_among(cases["course_status"], OFF), _text(cases, "is for a course that is not held any more")),
-            ((cases["starts_at"] <= now).fillna(False).astype(bool), _text(cases, "is for a course that has started")),
+            (
+                cases["dated"].isna(),
+                _text(cases, "is for a course date that cannot be read in accessplanit"),
+            ),
+            (
+                _among(cases["course_status"], OFF),
+                _text(cases, "is for a course that is not held any more"),
+            ),
+            (
+                (cases["starts_at"] <= now).fillna(False).astype(bool),
+                _text(cases, "is for a course that has started"),
+            ),
         ]
     )
     asks = problem.isna() & ~done & _among(cases["status"], (BOOKED,))
@@ -54,7 +85,9 @@ def judged(
     kept = _kept(delegates[delegates["id"].isin(unread)], cases["course"])
     full = asks & (turn > cases["spaces_left"]).fillna(False).astype(bool)
     unsure = asks & (turn > cases["spaces_left"] - kept).fillna(False).astype(bool)
-    problem = problem.mask(unsure, "waits for a decision on this course that cannot be read; correct it in HR")
+    problem = problem.mask(
+        unsure, "waits for a decision on this course that cannot be read; correct it in HR"
+    )
     problem = problem.mask(full, "is for a course that is full").mask(done, None)
     return pd.DataFrame({"source_key": cases["source_key"], "done": done, "problem": problem})
 
@@ -62,13 +95,24 @@ def judged(
 def undecidable(cases: pd.DataFrame) -> pd.DataFrame:
     """The cases of :func:`judged` with a problem, as rows of :data:`reconciliation.match.HELD`."""
     with_problem = cases[cases["problem"].notna()].groupby("problem", sort=False)["source_key"]
-    return concat([empty(HELD), *(held(arrow(keys), "decision", str(why)) for why, keys in with_problem)])
+    return concat(
+        [empty(HELD), *(held(arrow(keys), "decision", str(why)) for why, keys in with_problem)]
+    )
 
 
-def _with_course(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The decisions in the order in which they were taken, each with its delegate and course date."""
-    theirs = delegates[["id", "status", "course_date_id"]].set_axis([key, "is_now", "course"], axis=1).assign(known=True)
-    dates = course_dates.rename(columns={"id": "course", "status": "course_status"}).assign(dated=True)
+def _with_course(
+    wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str
+) -> pd.DataFrame:
+    """The decisions in the order in which they were taken, each with its delegate and course
+    date."""
+    theirs = (
+        delegates[["id", "status", "course_date_id"]]
+        .set_axis([key, "is_now", "course"], axis=1)
+        .assign(known=True)
+    )
+    dates = course_dates.rename(columns={"id": "course", "status": "course_status"}).assign(
+        dated=True
+    )
     decisions = wanted[["source_key", key, "status", "decided_at", "settled"]]
     cases = decisions.merge(theirs, on=key, how="left").merge(dates, on="course", how="left")
     return cases.sort_values(["decided_at", "source_key"], na_position="last", ignore_index=True)
@@ -76,7 +120,9 @@ def _with_course(wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd
 
 def _kept(delegates: pd.DataFrame, courses: pd.Series[Any]) -> pd.Series[Any]:
     """For each of ``courses`` how many of ``delegates`` have not been decided on."""
-    waiting = delegates["course_date_id"][_among(delegates["status"], (OPEN,)).to_numpy(dtype=bool)].value_counts()
+    waiting = delegates["course_date_id"][
+        _among(delegates["status"], (OPEN,)).to_numpy(dtype=bool)
+    ].value_counts()
     return courses.map(waiting).fillna(0).astype("int64")
 
 
@@ -84,7 +130,9 @@ def _follows(wish: pd.Series[Any], is_now: pd.Series[Any]) -> pd.Series[Any]:
     """Whether a delegate has the status that was wished for, or one that follows from it."""
     booking = _among(wish, (BOOKED,))
     same = _plain(wish).eq(_plain(is_now)).fillna(False).astype(bool)
-    return same | (booking & _among(is_now, AFTER_BOOKING)) | (~booking & _among(is_now, (CANCELLED,)))
+    return (
+        same | (booking & _among(is_now, AFTER_BOOKING)) | (~booking & _among(is_now, (CANCELLED,)))
+    )
 
 
 def _among(values: pd.Series[Any], names: tuple[str, ...]) -> pd.Series[Any]:

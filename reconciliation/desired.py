@@ -23,8 +23,11 @@ WAITS = {
 }
 
 
-def waiting_for_person(spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFrame) -> tuple[pa.Array, pd.DataFrame]:
-    """The person of each row as the target knows it, and the rows that wait because theirs is not linked yet.
+def waiting_for_person(
+    spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFrame
+) -> tuple[pa.Array, pd.DataFrame]:
+    """The person of each row as the target knows it, and the rows that wait because theirs is not
+    linked yet.
 
     ``people`` are the links of the people, from the source's side.
     """
@@ -36,15 +39,19 @@ def waiting_for_person(spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFra
 
 
 def in_doubt(spec: ProcessSpec, data: pd.DataFrame) -> pd.DataFrame:
-    """:data:`reconciliation.match.HELD` for the records that say themselves why they are held (``ProcessSpec.doubt``)."""
+    """:data:`reconciliation.match.HELD` for the records that say themselves why they are held
+    (``ProcessSpec.doubt``)."""
     if spec.doubt is None:
         return empty(HELD)
     reasons = data[data[spec.doubt].notna()].groupby(spec.doubt)[spec.key]
     return concat([empty(HELD), *(held(arrow(keys), "(row)", str(why)) for why, keys in reasons)])
 
 
-def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the entity, one for each of ``data``: ``source_key`` and every managed column but those that awards derive.
+def desired(
+    spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the entity, one for each of ``data``: ``source_key`` and every managed column but
+    those that awards derive.
 
     Also the rows of :data:`reconciliation.match.HELD` whose value has no counterpart in the target.
     """
@@ -56,14 +63,19 @@ def desired(spec: ProcessSpec, data: pd.DataFrame, persons: pa.Array | None) -> 
         columns[f.target], unknown = mapped(f, arrow(data[f.source]))
         if unknown.any():
             keys = arrow(data[spec.key]).filter(pa.array(unknown))
-            problems.append(held(keys, f.source, f"has a value that the mapping of {f.target} does not name"))
+            problems.append(
+                held(keys, f.source, f"has a value that the mapping of {f.target} does not name")
+            )
     if spec.custom:
         columns["custom"] = _custom(data, spec.custom)
     return frame(columns), concat(problems)
 
 
-def mapped(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """A field's values as the target writes them, and where a strict field has no counterpart for one."""
+def mapped(
+    field: FieldMap, values: pa.Array
+) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """A field's values as the target writes them, and where a strict field has no counterpart for
+    one."""
     if field.source.startswith(CUSTOM) != field.target.startswith(CUSTOM):
         return _of_custom(field, values) if field.source.startswith(CUSTOM) else _as_custom(values)
     if not field.values:
@@ -76,7 +88,9 @@ def mapped(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any,
     return found, np.asarray(pc.and_(pc.is_valid(values), pc.is_null(found)))
 
 
-def _of_custom(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
+def _of_custom(
+    field: FieldMap, values: pa.Array
+) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
     """As :func:`mapped`, for a custom field: its value is read as what the field's kind is."""
     texts = pa.array([shown(text) for text in strings(values)], pa.string())
     if field.values or field.kind == "text":
@@ -95,16 +109,26 @@ def _of_custom(field: FieldMap, values: pa.Array) -> tuple[pa.Array, np.ndarray[
 def _as_custom(values: pa.Array) -> tuple[pa.Array, np.ndarray[Any, np.dtype[np.bool_]]]:
     """As :func:`mapped`, for an ordinary value that becomes a custom field."""
     texts = values if pa.types.is_string(values.type) else values.cast(pa.string())
-    return pa.array([encoded(text) for text in strings(texts)], pa.string()), np.zeros(len(values), dtype=bool)
+    return pa.array([encoded(text) for text in strings(texts)], pa.string()), np.zeros(
+        len(values), dtype=bool
+    )
 
 
-def for_new(spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: np.ndarray[Any, np.dtype[np.bool_]]) -> pd.DataFrame:
-    """``wanted`` with what a new row gets where its own column has no value (``FieldMap.instead``)."""
+def for_new(
+    spec: ProcessSpec,
+    wanted: pd.DataFrame,
+    data: pd.DataFrame,
+    new: np.ndarray[Any, np.dtype[np.bool_]],
+) -> pd.DataFrame:
+    """``wanted`` with what a new row gets where its own column has no value
+    (``FieldMap.instead``)."""
     place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[spec.key]))
     for f in spec.fields:
         if f.instead is not None:
             other = arrow(data[f.instead]).take(place)
-            filled = pc.if_else(pa.array(new), pc.coalesce(arrow(wanted[f.target]), other), arrow(wanted[f.target]))
+            filled = pc.if_else(
+                pa.array(new), pc.coalesce(arrow(wanted[f.target]), other), arrow(wanted[f.target])
+            )
             wanted = wanted.assign(**{f.target: frame({"value": filled})["value"]})
     return wanted
 
@@ -112,21 +136,34 @@ def for_new(spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: np
 def _custom(data: pd.DataFrame, names: tuple[str, ...]) -> pa.Array:
     """The chosen custom fields as one JSON object with sorted keys; null if none has a value."""
     rows = zip(*(strings(data[name]) for name in sorted(names)), strict=True)
-    filled = ({n: decoded(v) for n, v in zip(sorted(names), row, strict=True) if v is not None} for row in rows)
-    return pa.array([json.dumps(row, ensure_ascii=False) if row else None for row in filled], pa.string())
+    filled = (
+        {n: decoded(v) for n, v in zip(sorted(names), row, strict=True) if v is not None}
+        for row in rows
+    )
+    return pa.array(
+        [json.dumps(row, ensure_ascii=False) if row else None for row in filled], pa.string()
+    )
 
 
-def with_siblings(spec: ProcessSpec, wanted: pd.DataFrame, target: pd.DataFrame, today: date, touched: pd.DataFrame) -> pd.DataFrame:
-    """``wanted`` and the target rows of the same groups, all with their award states as of ``today``.
+def with_siblings(
+    spec: ProcessSpec,
+    wanted: pd.DataFrame,
+    target: pd.DataFrame,
+    today: date,
+    touched: pd.DataFrame,
+) -> pd.DataFrame:
+    """``wanted`` and the target rows of the same groups, all with their award states as of
+    ``today``.
 
-    A sibling keeps what the target holds of it; only its state can change, because of the others or of the day. touched: rows of
-    the target whose groups are looked at as well.
+    A sibling keeps what the target holds of it; only its state can change, because of the others or
+    of the day. touched: rows of the target whose groups are looked at as well.
     """
     if not spec.award_states:
         return wanted
     key = spec.entity_key
     others = awards.siblings(wanted, touched, target, key)
-    # What was revoked in HR stays revoked until the source says otherwise; what was not there yet has no state.
+    # What was revoked in HR stays revoked until the source says otherwise; what was not there yet
+    # has no state.
     fresh = wanted.assign(state=pd.Series([None] * len(wanted), dtype=pd.ArrowDtype(pa.string())))
     fresh["superseded_by"] = fresh["state"]
     others = others.assign(source_key=others[key])[list(fresh.columns)]

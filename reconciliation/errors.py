@@ -9,9 +9,9 @@
     ├── TargetFailed         the HR system cannot be reached or refused everything
     ├── StoreFailed          the sync store cannot be reached or is of another version
     ├── UnsafePlan           the HR or training manager: the plan is larger than its guard allows
-    ├── StalePlan            nobody, or whoever approved: HR has moved since the plan was made; there is a new one
-    ├── Skipped              nobody: there was nothing for this run to do
-    └── Defect               the data engineer: this program has met what it did not foresee
+    ├── StalePlan            nobody, or whoever approved: HR has moved since the plan was made;
+    there is a new one ├── Skipped              nobody: there was nothing for this run to do └──
+    Defect               the data engineer: this program has met what it did not foresee
 
 One bad record is no error: it is quarantined, and the run goes on.
 Messages never hold personal data.
@@ -29,7 +29,8 @@ class HrsyncError(Exception):
     """``what`` happened and ``remedy``: who must do what."""
 
     answered: pd.DataFrame | None = None
-    """Receipts (``receipts.RECEIPTS``) of the changes that a target had answered before this ended it."""
+    """Receipts (``receipts.RECEIPTS``) of the changes that a target had answered before this ended
+    it."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}. {remedy}")
@@ -71,15 +72,18 @@ class UnsafePlan(HrsyncError):
 
 
 class StalePlan(HrsyncError):
-    """A stored plan cannot be applied: HR has moved since, it was applied or rejected already, or it was altered."""
+    """A stored plan cannot be applied: HR has moved since, it was applied or rejected already, or
+    it was altered."""
 
 
 class Skipped(HrsyncError):
-    """There is nothing for this run to do, and that is well: another one does it, or a person has to decide first."""
+    """There is nothing for this run to do, and that is well: another one does it, or a person has
+    to decide first."""
 
 
 class Refused(Exception):
-    """A target has refused changes as a whole and carried out none of them; ``reason`` holds no personal data."""
+    """A target has refused changes as a whole and carried out none of them; ``reason`` holds no
+    personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

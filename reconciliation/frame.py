@@ -1,7 +1,7 @@
 """Frames: Arrow-backed columns, one null, ids always text.
 
-Every frame of this project is a pandas DataFrame whose columns have an ``ArrowDtype``. A missing value is
-``pd.NA`` and nothing else: blank text is null, ``NaN`` and ``NaT`` do not occur.
+Every frame of this project is a pandas DataFrame whose columns have an ``ArrowDtype``. A missing
+value is ``pd.NA`` and nothing else: blank text is null, ``NaN`` and ``NaT`` do not occur.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Kind = Literal["text", "flag", "day", "moment", "number"]
-"""text · flag: true/false · day: a date without a time · moment: an instant, held in UTC · number: a whole number."""
+"""text · flag: true/false · day: a date without a time · moment: an instant, held in UTC · number:
+a whole number."""
 
 ARROW: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -37,7 +38,9 @@ def arrow(column: pd.Series[Any]) -> pa.Array:
 
 def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
     """A DataFrame over Arrow arrays of one length."""
-    return pd.DataFrame({name: pd.arrays.ArrowExtensionArray(array) for name, array in columns.items()}, copy=False)
+    return pd.DataFrame(
+        {name: pd.arrays.ArrowExtensionArray(array) for name, array in columns.items()}, copy=False
+    )
 
 
 def with_columns(data: pd.DataFrame, columns: Mapping[str, pa.Array]) -> pd.DataFrame:
@@ -53,7 +56,12 @@ def empty(columns: Mapping[str, str]) -> pd.DataFrame:
 def of(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
     """A frame from Python rows, in the order of ``columns`` (name -> kind)."""
     values = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return frame({name: pa.array(v, ARROW[kind]) for (name, kind), v in zip(columns.items(), values, strict=True)})
+    return frame(
+        {
+            name: pa.array(v, ARROW[kind])
+            for (name, kind), v in zip(columns.items(), values, strict=True)
+        }
+    )
 
 
 def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -70,7 +78,9 @@ def pick(data: pd.DataFrame, mask: np.ndarray[Any, Any] | pa.Array) -> pd.DataFr
 
 def take(array: pa.Array, places: np.ndarray[Any, Any]) -> pa.Array:
     """The values at ``places``; the array itself, uncopied, where that is all of them in order."""
-    whole = len(places) == len(array) and (len(places) == 0 or (places[0] == 0 and bool((np.diff(places) == 1).all())))
+    whole = len(places) == len(array) and (
+        len(places) == 0 or (places[0] == 0 and bool((np.diff(places) == 1).all()))
+    )
     return array if whole else array.take(pa.array(places))
 
 
@@ -79,7 +89,9 @@ def true(condition: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def is_among(values: pd.Series[Any] | pa.Array, of: pd.Series[Any] | pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def is_among(
+    values: pd.Series[Any] | pa.Array, of: pd.Series[Any] | pa.Array
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Where a value is there and is one of others; a null never is."""
     left, right = (arrow(each) if isinstance(each, pd.Series) else each for each in (values, of))
     return true(pc.is_in(left, value_set=right.drop_null()))
@@ -92,7 +104,8 @@ def strings(column: pd.Series[Any] | pa.Array) -> list[str | None]:
 
 
 def tidy(text: pa.Array) -> pa.Array:
-    """Text without surrounding white space; what is blank then is null (the vendor reads blanks as no value)."""
+    """Text without surrounding white space; what is blank then is null (the vendor reads blanks as
+    no value)."""
     trimmed = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
@@ -100,11 +113,14 @@ def tidy(text: pa.Array) -> pa.Array:
 def without_days(dates: pa.Array, days: Collection[date]) -> pa.Array:
     """Days or moments, null where they fall on one of ``days``."""
     chosen = pc.is_in(dates.cast(pa.date32()), value_set=pa.array(sorted(days), pa.date32()))
-    return pc.if_else(chosen, pa.scalar(None, dates.type), dates) if pc.any(chosen).as_py() else dates
+    return (
+        pc.if_else(chosen, pa.scalar(None, dates.type), dates) if pc.any(chosen).as_py() else dates
+    )
 
 
 def folded(text: pa.Array) -> pa.Array:
-    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is "InProgress")."""
+    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is
+    "InProgress")."""
     return pc.replace_substring(pc.utf8_lower(text), " ", "")
 
 
@@ -116,19 +132,27 @@ def fold(text: str) -> str:
 def utc(wall: pa.Array, zone: str) -> pa.Array:
     """Naive wall times of ``zone`` as UTC.
 
-    accessplanit sends local time without an offset. An hour that occurs twice is read as the earlier one and an hour
-    that does not exist as the moment the clocks went forward: the overlap of the reading window covers the error.
+    accessplanit sends local time without an offset. An hour that occurs twice is read as the
+    earlier one and an hour that does not exist as the moment the clocks went forward: the overlap
+    of the reading window covers the error.
     """
-    return pc.assume_timezone(wall, zone, ambiguous="earliest", nonexistent="latest").cast(ARROW["moment"])
+    return pc.assume_timezone(wall, zone, ambiguous="earliest", nonexistent="latest").cast(
+        ARROW["moment"]
+    )
 
 
 def wall(moment: datetime, zone: str) -> datetime:
-    """The earliest wall time of ``zone`` that an instant from ``moment`` on can have, naive: a closed lower bound.
+    """The earliest wall time of ``zone`` that an instant from ``moment`` on can have, naive: a
+    closed lower bound.
 
-    That is the wall time of ``moment`` itself but in the hour before the clocks go back: what happens in the hour that
-    comes again has wall times that lie before it.
+    That is the wall time of ``moment`` itself but in the hour before the clocks go back: what
+    happens in the hour that comes again has wall times that lie before it.
     """
     local = moment.astimezone(ZoneInfo(zone))
     first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
-    back = first - second if first is not None and second is not None and local.fold == 0 else timedelta(0)
+    back = (
+        first - second
+        if first is not None and second is not None and local.fold == 0
+        else timedelta(0)
+    )
     return local.replace(tzinfo=None) - max(back, timedelta(0))

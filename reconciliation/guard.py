@@ -29,30 +29,45 @@ def breaches(
 ) -> list[str]:
     """Why the plan is too large; empty if it is not. ``counts`` is kind of change -> rows.
 
-    Creates are measured against all that the entity holds (``population``); below ``guard.population`` rows they are
-    unlimited: a first load. Updates and closes are measured against the rows that the process answers for
-    (``answered_for``; ``None``: all). A share of few rows says little about updates; of closes half of them is too much,
-    however few they are, from :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all. emptied:
-    column -> rows in which the plan empties it, and rows that it updates and that have a value afterwards. A source that has stopped
-    sending a column empties half of ours, from :data:`SOME` on, or all that a small run happens to read, from :data:`ALL` on.
-    silent: columns of which the source has no value of anybody: none is emptied unseen.
+    Creates are measured against all that the entity holds (``population``); below
+    ``guard.population`` rows they are unlimited: a first load. Updates and closes are measured
+    against the rows that the process answers for (``answered_for``; ``None``: all). A share of few
+    rows says little about updates; of closes half of them is too much, however few they are, from
+    :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all. emptied:
+    column -> rows in which the plan empties it, and rows that it updates and that have a value
+    afterwards. A source that has stopped sending a column empties half of ours, from :data:`SOME`
+    on, or all that a small run happens to read, from :data:`ALL` on. silent: columns of which the
+    source has no value of anybody: none is emptied unseen.
     """
     ours = population if answered_for is None else answered_for
     found = []
-    for kind, limit, whole in (("create", guard.create, population), ("update", guard.update, ours), ("close", guard.close, ours)):
+    for kind, limit, whole in (
+        ("create", guard.create, population),
+        ("update", guard.update, ours),
+        ("close", guard.close, ours),
+    ):
         rows = counts.get(kind, 0)
         if limit is None or not rows:
             continue
         if kind == "close" and rows >= FEW and rows * 2 >= whole:
             found.append(f"{rows} of {whole} rows to close in {side}: half or more of them")
-        elif rows > limit.absolute and _too_large(kind, rows, whole, limit.percent, guard.population):
+        elif rows > limit.absolute and _too_large(
+            kind, rows, whole, limit.percent, guard.population
+        ):
             share = f"more than {limit.percent:g} % and " if whole >= guard.population else ""
-            found.append(f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}")
+            found.append(
+                f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}"
+            )
     if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
-        found.append(f"{vanished} of the {loaded} records that were loaded are missing from the source")
+        found.append(
+            f"{vanished} of the {loaded} records that were loaded are missing from the source"
+        )
     for column, (rows, left) in (emptied or {}).items():
         if column in silent:
-            found.append(f"{column} would be emptied in {rows} of {ours} rows in {side}: the source has no value of anybody any more")
+            found.append(
+                f"{column} would be emptied in {rows} of {ours} rows in {side}: the source has "
+                "no value of anybody any more"
+            )
         elif (rows >= SOME and rows * 2 >= ours) or (rows >= ALL and not left):
             found.append(f"{column} would be emptied in {rows} of {ours} rows in {side}")
     return found

@@ -1,4 +1,5 @@
-"""Hints: somebody says that a record has changed. What is true is read from the source; a hint only says where to look, soon."""
+"""Hints: somebody says that a record has changed. What is true is read from the source; a hint only
+says where to look, soon."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from .ask import Ask
 from .spec import PEOPLE, ProcessSpec
 
 PATIENCE = timedelta(minutes=1)
-"""After which a process that was told of its hints and has not heard them is told again; the pause doubles."""
+"""After which a process that was told of its hints and has not heard them is told again; the pause
+doubles."""
 LONGEST = timedelta(hours=1)
 
 
@@ -18,8 +20,9 @@ LONGEST = timedelta(hours=1)
 class Hint:
     """What was said of one record of a feed and no run has heard yet.
 
-    key: of the record; ``None``: the sender cannot tell which, so that all that has changed must be read. deleted: somebody
-    said that it is gone. last: the number of the latest of the hints that this one stands for.
+    key: of the record; ``None``: the sender cannot tell which, so that all that has changed must be
+    read. deleted: somebody said that it is gone. last: the number of the latest of the hints that
+    this one stands for.
     """
 
     feed: str
@@ -29,15 +32,22 @@ class Hint:
 
 
 def asks(spec: ProcessSpec, hints: Sequence[Hint]) -> list[Ask]:
-    """What to ask so that exactly the records are read that were hinted at, known ones too: those of the process's own feed,
-    those that a record of the joined feed belongs to, and all those of a person."""
+    """What to ask so that exactly the records are read that were hinted at, known ones too: those
+    of the process's own feed, those that a record of the joined feed belongs to, and all those of a
+    person."""
     own = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.feed))
     found = [Ask(keys=own, skip_known=False)]
     if spec.join:
-        theirs = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.join.feed))
+        theirs = tuple(
+            dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.join.feed)
+        )
         found += [Ask(keys=theirs, joined=True, skip_known=False)] if theirs else []
     if spec.person:
-        people = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == PEOPLE[spec.direction][0]))
+        people = tuple(
+            dict.fromkeys(
+                h.key for h in hints if h.key is not None and h.feed == PEOPLE[spec.direction][0]
+            )
+        )
         found += [Ask(keys=people, by=spec.person, skip_known=False)] if people else []
     return found
 
@@ -54,7 +64,8 @@ def feeds(spec: ProcessSpec) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Hints that no run has heard yet. fresh: how many are not announced; oldest, newest: when the first and last of these came.
+    """Hints that no run has heard yet. fresh: how many are not announced; oldest, newest: when the
+    first and last of these came.
 
     told: how many are; announced: when they last were, ``times``: how often.
     """
@@ -69,7 +80,11 @@ class Waiting:
     def __add__(self, other: Waiting) -> Waiting:
         oldest, newest, announced = (
             [m for m in moments if m is not None]
-            for moments in ((self.oldest, other.oldest), (self.newest, other.newest), (self.announced, other.announced))
+            for moments in (
+                (self.oldest, other.oldest),
+                (self.newest, other.newest),
+                (self.announced, other.announced),
+            )
         )
         return Waiting(
             self.fresh + other.fresh,
@@ -83,8 +98,8 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Pace:
-    """How hints are gathered: for a ``window``; while more than ``burst`` of them wait, until a window without any, and for
-    ``longest`` at most."""
+    """How hints are gathered: for a ``window``; while more than ``burst`` of them wait, until a
+    window without any, and for ``longest`` at most."""
 
     window: timedelta = timedelta(seconds=2)
     burst: int = 200
@@ -94,8 +109,8 @@ class Pace:
 def due(waiting: Mapping[str, Waiting], now: datetime, pace: Pace) -> list[str]:
     """The names of those that are to be told now that hints wait for them.
 
-    Who was told and has not heard yet is left alone, for a run takes all that waits when it begins; after :data:`PATIENCE`,
-    twice that, and so on, they are told again.
+    Who was told and has not heard yet is left alone, for a run takes all that waits when it begins;
+    after :data:`PATIENCE`, twice that, and so on, they are told again.
     """
     many = sum(w.fresh for w in waiting.values()) > pace.burst
     found = []

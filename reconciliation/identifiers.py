@@ -1,7 +1,8 @@
 """When two identifiers are the same: one normalisation, used by matching and by every look-up.
 
-An ID, an employee number or an e-mail address is typed by people and exported by programs. Case (beyond ASCII too), the
-form in which an accent is encoded, surrounding space and characters that nobody can see tell nothing apart.
+An ID, an employee number or an e-mail address is typed by people and exported by programs. Case
+(beyond ASCII too), the form in which an accent is encoded, surrounding space and characters that
+nobody can see tell nothing apart.
 """
 
 from __future__ import annotations
@@ -21,25 +22,34 @@ _INVISIBLE = re.compile(
 
 
 def identifier(text: str) -> str:
-    """``text`` in the one spelling by which it is compared; empty where nothing visible is in it."""
+    """``text`` in the one spelling by which it is compared; empty where nothing visible is in
+    it."""
     composed = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
     folded = unicodedata.normalize("NFC", composed.casefold())
     return folded.strip()
 
 
 def identifiers(values: pa.Array) -> pa.Array:
-    """:func:`identifier` of each value; null stays null, and what has nothing visible in it is null."""
+    """:func:`identifier` of each value; null stays null, and what has nothing visible in it is
+    null."""
     if pc.all(pc.string_is_ascii(values)).as_py() is not False:
         plain = pc.utf8_trim_whitespace(pc.utf8_lower(values))
     else:
         spellings = values.dictionary_encode()
-        names = pa.array([None if name is None else identifier(name) for name in spellings.dictionary.to_pylist()], pa.string())
+        names = pa.array(
+            [
+                None if name is None else identifier(name)
+                for name in spellings.dictionary.to_pylist()
+            ],
+            pa.string(),
+        )
         plain = names.take(spellings.indices)
     return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
 
 
 def mentioned(raws: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a text is in any of these records as they were received: a value of a JSON object, or a part of any other text."""
+    """Whether a text is in any of these records as they were received: a value of a JSON object, or
+    a part of any other text."""
     values: set[str] = set()
     others: list[str] = []
     for raw in raws:
@@ -64,7 +74,8 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def spellings(text: str) -> list[str]:
-    """The ways in which a system that compares to the letter may have written ``text``: for look-ups that it does itself."""
+    """The ways in which a system that compares to the letter may have written ``text``: for
+    look-ups that it does itself."""
     plain = identifier(text)
     ways = (text, text.strip(), plain, plain.upper(), unicodedata.normalize("NFD", plain))
     return [way for way in dict.fromkeys(ways) if way]

@@ -26,17 +26,19 @@ BUSINESS_DAY: Mapping[str, str] = {
     "registrations": "starts_at",
     "course_requests": "starts_at",
 }
-"""Entity of HR -> the column whose day a period is about; of others it is the day on which the record was made."""
+"""Entity of HR -> the column whose day a period is about; of others it is the day on which the
+record was made."""
 MADE = "source_created_at"
 
 
 class Inquiry(Frozen):
     """One question.
 
-    first, last: only records whose day (:data:`BUSINESS_DAY`) lies in this period, both days included. as_of: the business
-    day. known_at: with what the ledger knew at this moment (with an offset) in the place of what the target holds now.
-    companies, awards, roles, people: only these, by the IDs that accessplanit gives them. filters: of the process's own flow,
-    where its deployment has any.
+    first, last: only records whose day (:data:`BUSINESS_DAY`) lies in this period, both days
+    included. as_of: the business day. known_at: with what the ledger knew at this moment (with an
+    offset) in the place of what the target holds now. companies, awards, roles, people: only these,
+    by the IDs that accessplanit gives them. filters: of the process's own flow, where its
+    deployment has any.
     """
 
     process: str
@@ -64,7 +66,8 @@ class Inquiry(Frozen):
         return self.first is not None or self.last is not None
 
     def digest(self, salt: bytes) -> str:
-        """Names exactly this question: 12 hexadecimal digits. Without the ``salt`` nobody can tell whom it is about."""
+        """Names exactly this question: 12 hexadecimal digits. Without the ``salt`` nobody can tell
+        whom it is about."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6, key=salt).hexdigest()
 
     def end(self, zone: str) -> datetime:
@@ -74,7 +77,8 @@ class Inquiry(Frozen):
 
 
 def business_day(spec: ProcessSpec) -> tuple[str, str] | None:
-    """(column of the feed, column of the target) that a period is about; ``None`` if nothing is mapped to it."""
+    """(column of the feed, column of the target) that a period is about; ``None`` if nothing is
+    mapped to it."""
     for name in (BUSINESS_DAY.get(spec.links, MADE), MADE):
         for each in spec.fields:
             if name in ((each.target,) if spec.direction == "to_hr" else (each.source,)):
@@ -82,10 +86,14 @@ def business_day(spec: ProcessSpec) -> tuple[str, str] | None:
     return None
 
 
-def asks(spec: ProcessSpec, inquiry: Inquiry, today: date, zone: str, kinds: Mapping[str, str]) -> list[Ask]:
-    """The parts in which the source is read, each with a checkpoint of its own: months of a period, or the ranges of a sweep.
+def asks(
+    spec: ProcessSpec, inquiry: Inquiry, today: date, zone: str, kinds: Mapping[str, str]
+) -> list[Ask]:
+    """The parts in which the source is read, each with a checkpoint of its own: months of a period,
+    or the ranges of a sweep.
 
-    Of chosen people exactly their records are read. kinds: of the feed's columns. HR is read as a whole, in one part.
+    Of chosen people exactly their records are read. kinds: of the feed's columns. HR is read as a
+    whole, in one part.
     """
     by = spec.person or (spec.key if spec.match else None)
     if spec.direction == "from_hr" or (inquiry.people and by is None):
@@ -98,13 +106,17 @@ def asks(spec: ProcessSpec, inquiry: Inquiry, today: date, zone: str, kinds: Map
     if inquiry.period and day:
         moments = kinds.get(day[0]) == "moment"
         bounds = windows(inquiry.first, inquiry.last or today)
-        ends = [(_begins(low, zone) if moments else low, _begins(high, zone) if moments else high) for low, high in bounds]
+        ends = [
+            (_begins(low, zone) if moments else low, _begins(high, zone) if moments else high)
+            for low, high in bounds
+        ]
         return [Ask(clauses, Range(day[0], low, high), skip_known=False) for low, high in ends]
     return [Ask(clauses, each, skip_known=False) for each in parts(today, spec.created)]
 
 
 def windows(first: date | None, last: date) -> list[tuple[date | None, date]]:
-    """The months of a period, each from its first day to before the second; without a beginning the first is open."""
+    """The months of a period, each from its first day to before the second; without a beginning the
+    first is open."""
     begin = first or date(last.year - 12, 1, 1)
     bounds = [begin]
     while (following := (bounds[-1].replace(day=1) + timedelta(days=32)).replace(day=1)) <= last:
@@ -124,12 +136,18 @@ def holder_of(spec: ProcessSpec) -> str:
 
 
 def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
-    """(column of the feed, column of the target) with the ID of the award, if the process is about awards."""
-    return next(((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None)
+    """(column of the feed, column of the target) with the ID of the award, if the process is about
+    awards."""
+    return next(
+        ((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None
+    )
 
 
-def asked_about(spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pa.Array | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which rows of the target are of the people (``chosen``, all if ``None``) and awards that were asked about."""
+def asked_about(
+    spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pa.Array | None
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows of the target are of the people (``chosen``, all if ``None``) and awards that were
+    asked about."""
     mask = np.ones(len(rows), dtype=bool)
     if chosen is not None:
         mask &= is_among(rows[holder_of(spec)], chosen)

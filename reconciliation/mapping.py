@@ -1,4 +1,5 @@
-"""What maps to what between one feed of accessplanit and one entity of HR: a declaration, read both ways."""
+"""What maps to what between one feed of accessplanit and one entity of HR: a declaration, read both
+ways."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ from .spec import FieldMap, Frozen
 class MappedField(Frozen):
     """One field. Without an owner it goes to HR only.
 
-    hr: HR's column. owner: whose value counts where both may change it (``ownership.py``). carried: it travels along and
-    is no reason to write. to_hr, from_hr: values and what they are on the other side. strict: a value of HR that is not
-    in ``from_hr`` holds the row. alike_hr, alike_accessplanit: values of one side that say the same as another one there.
-    otherwise: HR's column that gives the value of a new record where ``hr`` has none. erases: whether no value is a value.
+    hr: HR's column. owner: whose value counts where both may change it (``ownership.py``). carried:
+    it travels along and is no reason to write. to_hr, from_hr: values and what they are on the
+    other side. strict: a value of HR that is not in ``from_hr`` holds the row. alike_hr,
+    alike_accessplanit: values of one side that say the same as another one there. otherwise: HR's
+    column that gives the value of a new record where ``hr`` has none. erases: whether no value is a
+    value.
     """
 
     hr: str
@@ -40,10 +43,11 @@ class MappedField(Frozen):
 
 
 class Mapping(Frozen):
-    """One entity. fields: accessplanit's column -> its field. custom: custom field (``CF_…``) -> the side that owns it.
+    """One entity. fields: accessplanit's column -> its field. custom: custom field (``CF_…``) ->
+    the side that owns it.
 
-    conflict: what becomes of a field that the newest value owns and that both sides have changed. first: whose value counts
-    where nothing was agreed yet and both have one.
+    conflict: what becomes of a field that the newest value owns and that both sides have changed.
+    first: whose value counts where nothing was agreed yet and both have one.
     """
 
     title: str
@@ -89,14 +93,20 @@ class Mapping(Frozen):
             for name, f in self.fields.items()
             if f.owner is not None
         ]
-        fields += [FieldMap(source=name, target=name, owner="source", erases=False) for name in self.custom_of("hr")]
+        fields += [
+            FieldMap(source=name, target=name, owner="source", erases=False)
+            for name in self.custom_of("hr")
+        ]
         return tuple(fields)
 
     def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, str]:
         """``conflict`` and ``first`` of a spec in this direction."""
         source = "accessplanit" if direction == "to_hr" else "hr"
         side = {source: "source"} if self.first == source else {}
-        return {"conflict": self.conflict, "first": {**side, "newest": "newest", "hold": "hold"}.get(self.first, "target")}
+        return {
+            "conflict": self.conflict,
+            "first": {**side, "newest": "newest", "hold": "hold"}.get(self.first, "target"),
+        }
 
     def custom_of(self, side: str) -> tuple[str, ...]:
         """The custom fields that a side owns."""
@@ -104,7 +114,8 @@ class Mapping(Frozen):
 
 
 def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -> list[str]:
-    """What is wrong with a mapping, each with its place; ``feed`` and ``entity`` are the columns there are, name -> kind."""
+    """What is wrong with a mapping, each with its place; ``feed`` and ``entity`` are the columns
+    there are, name -> kind."""
     found = []
     for name, f in mapping.fields.items():
         place = f"fields.{name}"
@@ -117,5 +128,12 @@ def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -
         if f.carried and f.owner:
             found.append(f"{place}: a carried field has no owner")
     targets = [f.hr for f in mapping.fields.values()]
-    found += [f"fields: {column} is mapped twice" for column in sorted({t for t in targets if targets.count(t) > 1})]
-    return found + [f"custom.{name}: a custom field's name begins with CF_" for name in mapping.custom if not name.startswith("CF_")]
+    found += [
+        f"fields: {column} is mapped twice"
+        for column in sorted({t for t in targets if targets.count(t) > 1})
+    ]
+    return found + [
+        f"custom.{name}: a custom field's name begins with CF_"
+        for name in mapping.custom
+        if not name.startswith("CF_")
+    ]

@@ -23,24 +23,34 @@ from .match import PROVISIONAL
 FORGOTTEN = "(forgotten)"
 """What stands in the place of a value of somebody who was forgotten, in what is somebody else's."""
 KEYS = frozenset(
-    "id key source_key target_key row person who user_id waits_for superseded_by employee_id accessplanit_id accessplanit_user_id"
-    " award_record_id award_target_id assignment_id registration_id course_request_id compliance_id".split()
+    "id key source_key target_key row person who user_id waits_for superseded_by employee_id "
+    "accessplanit_id accessplanit_user_id"
+    " award_record_id award_target_id assignment_id registration_id course_request_id "
+    "compliance_id".split()
 )
 """Columns of frames and files that name a person, or a record of one."""
-WHOSE = {"accessplanit_id": "users", "accessplanit_user_id": "users", "user_id": "users", "employee_id": "employees"}
-"""Those of the columns that hold people of one side only: the ID of a user may be that of another employee."""
+WHOSE = {
+    "accessplanit_id": "users",
+    "accessplanit_user_id": "users",
+    "user_id": "users",
+    "employee_id": "employees",
+}
+"""Those of the columns that hold people of one side only: the ID of a user may be that of another
+employee."""
 OWN = frozenset({"email", "employee_number"})
 """Columns whose value is one of the person themselves."""
 _WIRE = {name.replace("_", ""): name for name in KEYS}
 _PAIR = re.compile(r'"(\w+)"\s*:\s*"((?:[^"\\]|\\.)*)')
 """A field of a JSON object, also of one that was cut off."""
 SHORTEST = 4
-"""A shorter text is searched only where it stands alone: within other texts it is too often something else."""
+"""A shorter text is searched only where it stands alone: within other texts it is too often
+something else."""
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What a connector or a folder has forgotten: rows, and what it could not erase, in words for the user."""
+    """What a connector or a folder has forgotten: rows, and what it could not erase, in words for
+    the user."""
 
     rows: int = 0
     left: tuple[str, ...] = ()
@@ -48,7 +58,8 @@ class Erased:
 
 @dataclass(frozen=True)
 class Person:
-    """One person. How anything of them is spelled does not matter. A key that begins with one of the IDs and ``~`` is theirs, too."""
+    """One person. How anything of them is spelled does not matter. A key that begins with one of
+    the IDs and ``~`` is theirs, too."""
 
     users: frozenset[str] = frozenset()
     """IDs in accessplanit."""
@@ -68,11 +79,19 @@ class Person:
         values: Iterable[str | None] = (),
     ) -> Person:
         """From what may be missing."""
-        found = (frozenset(each for each in some if each and each.strip()) for some in (users, employees, keys, values))
+        found = (
+            frozenset(each for each in some if each and each.strip())
+            for some in (users, employees, keys, values)
+        )
         return cls(*found)
 
     def __or__(self, other: Person) -> Person:
-        return Person(self.users | other.users, self.employees | other.employees, self.keys | other.keys, self.values | other.values)
+        return Person(
+            self.users | other.users,
+            self.employees | other.employees,
+            self.keys | other.keys,
+            self.values | other.values,
+        )
 
     @property
     def ids(self) -> frozenset[str]:
@@ -81,8 +100,12 @@ class Person:
 
     @cached_property
     def plain(self) -> Mapping[str, frozenset[str]]:
-        """What a column may hold, in the spelling by which it is compared: ``users``, ``employees``, ``keys``, or ``any`` of these."""
-        found = {name: frozenset(map(identifier, getattr(self, name))) for name in ("users", "employees", "keys")}
+        """What a column may hold, in the spelling by which it is compared: ``users``,
+        ``employees``, ``keys``, or ``any`` of these."""
+        found = {
+            name: frozenset(map(identifier, getattr(self, name)))
+            for name in ("users", "employees", "keys")
+        }
         return {**found, "any": frozenset().union(*found.values())}
 
     @cached_property
@@ -101,13 +124,24 @@ class Person:
         return plain in self.plain[WHOSE.get(column, "any")] or plain.startswith(self.heads)
 
     def has_row(self, row: Mapping[str, str | None]) -> bool:
-        """Whether a row (column -> value) is the person's, by its columns :data:`KEYS` and :data:`OWN`."""
+        """Whether a row (column -> value) is the person's, by its columns :data:`KEYS` and
+        :data:`OWN`."""
         whose = {name: row[name] for name in WHOSE if row.get(name)}
-        if any(self.has(key, name) for name, key in whose.items()) or any(self.is_own(row[name]) for name in OWN & row.keys()):
+        if any(self.has(key, name) for name, key in whose.items()) or any(
+            self.is_own(row[name]) for name in OWN & row.keys()
+        ):
             return True
-        keys = [identifier(row[name] or "").removeprefix(PROVISIONAL) for name in KEYS - WHOSE.keys() if row.get(name)]
-        # A row that names somebody else is theirs, though its key may look like one of this person's.
-        return any(key in self.plain["keys" if whose else "any"] or key.startswith(self.heads) for key in keys)
+        keys = [
+            identifier(row[name] or "").removeprefix(PROVISIONAL)
+            for name in KEYS - WHOSE.keys()
+            if row.get(name)
+        ]
+        # A row that names somebody else is theirs, though its key may look like one of this
+        # person's.
+        return any(
+            key in self.plain["keys" if whose else "any"] or key.startswith(self.heads)
+            for key in keys
+        )
 
     def is_own(self, value: str | None) -> bool:
         """Whether a value, such as an e-mail address, is the person's alone."""
@@ -118,7 +152,9 @@ class Person:
         found, others = np.zeros(len(data), dtype=bool), np.zeros(len(data), dtype=bool)
         texts = _texts(data, KEYS)
         for name in sorted(texts, key=lambda name: name not in WHOSE):
-            plain = pc.replace_substring_regex(identifiers(arrow(data[name])), f"^{PROVISIONAL}", "")
+            plain = pc.replace_substring_regex(
+                identifiers(arrow(data[name])), f"^{PROVISIONAL}", ""
+            )
             if name in WHOSE:
                 found |= self._one_of(plain, WHOSE[name])
                 others |= np.asarray(pc.is_valid(plain))
@@ -127,27 +163,40 @@ class Person:
             for head in self.heads:
                 found |= true(pc.starts_with(plain, head))
         for name in _texts(data, OWN):
-            found |= true(pc.is_in(identifiers(arrow(data[name])), value_set=pa.array(sorted(self.own), pa.string())))
+            found |= true(
+                pc.is_in(
+                    identifiers(arrow(data[name])),
+                    value_set=pa.array(sorted(self.own), pa.string()),
+                )
+            )
         return found
 
     def _one_of(self, keys: pa.Array, kind: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
         return true(pc.is_in(keys, value_set=pa.array(sorted(self.plain[kind]), pa.string())))
 
     def has_record(self, raw: str | None) -> bool:
-        """Whether a record as it was received says that it is the person's: a JSON object by :data:`KEYS`, also one that was cut off;
-        a line of CSV by any value that is long enough to be nothing else."""
+        """Whether a record as it was received says that it is the person's: a JSON object by
+        :data:`KEYS`, also one that was cut off; a line of CSV by any value that is long enough to
+        be nothing else."""
         text = raw or ""
         found = _json(text)
         if not isinstance(found, dict) and text.lstrip().startswith("{"):
             found = dict(_PAIR.findall(text))
         if isinstance(found, dict):
-            named = {_WIRE[wire]: str(value) for name, value in found.items() if (wire := name.lower().replace("_", "")) in _WIRE}
+            named = {
+                _WIRE[wire]: str(value)
+                for name, value in found.items()
+                if (wire := name.lower().replace("_", "")) in _WIRE
+            }
             return self.has_row(named)
         return any(len(value) >= SHORTEST and self.has(value) for value in _values(text))
 
     def mentioned(self, text: str | None) -> bool:
         """Whether anything of the person stands in a text, as a word of its own."""
-        return bool(text) and (self._word.search(text or "") is not None or any(self._is(value) for value in _values(text or "")))
+        return bool(text) and (
+            self._word.search(text or "") is not None
+            or any(self._is(value) for value in _values(text or ""))
+        )
 
     def without(self, text: str) -> str:
         """``text`` with :data:`FORGOTTEN` in the place of all that names the person."""
@@ -157,37 +206,67 @@ class Person:
         return FORGOTTEN if self._is(text) else self._word.sub(FORGOTTEN, text)
 
     def redacted(self, data: pd.DataFrame) -> pd.DataFrame:
-        """A frame without what it says of the person in rows that are not theirs, as in a list of e-mail addresses."""
+        """A frame without what it says of the person in rows that are not theirs, as in a list of
+        e-mail addresses."""
         changed: dict[str, pa.Array] = {}
         for name in _texts(data, set(data.columns) - KEYS - {"kind", "fields"}):
             column = arrow(data[name])
-            # Most say nothing of the person: only the others are looked at one by one. JSON may hide a letter.
-            hits = true(pc.match_substring_regex(column, self._pattern, ignore_case=True)) | true(pc.match_substring(column, "\\u"))
+            # Most say nothing of the person: only the others are looked at one by one. JSON may
+            # hide a letter.
+            hits = true(pc.match_substring_regex(column, self._pattern, ignore_case=True)) | true(
+                pc.match_substring(column, "\\u")
+            )
             if hits.any():
                 told = [self.without(text) for text in column.filter(pa.array(hits)).to_pylist()]
-                changed[name] = pc.replace_with_mask(column, pa.array(hits), pa.array(told, pa.string()))
-        return data.assign(**{name: frame({name: column})[name] for name, column in changed.items()}) if changed else data
+                changed[name] = pc.replace_with_mask(
+                    column, pa.array(hits), pa.array(told, pa.string())
+                )
+        return (
+            data.assign(**{name: frame({name: column})[name] for name, column in changed.items()})
+            if changed
+            else data
+        )
 
     def _is(self, text: str) -> bool:
         return identifier(text) in self.own or (len(text) >= SHORTEST and self.has(text))
 
     def _emptied(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {self._emptied(name): inner if self._is_anothers(name, inner) else self._emptied(inner) for name, inner in value.items()}
+            return {
+                self._emptied(name): inner
+                if self._is_anothers(name, inner)
+                else self._emptied(inner)
+                for name, inner in value.items()
+            }
         if isinstance(value, list):
             return [self._emptied(inner) for inner in value]
-        return self.without(value) if isinstance(value, str) else FORGOTTEN if value is not None and self._is(str(value)) else value
+        return (
+            self.without(value)
+            if isinstance(value, str)
+            else FORGOTTEN
+            if value is not None and self._is(str(value))
+            else value
+        )
 
     def _is_anothers(self, name: str, value: Any) -> bool:
-        """Whether a field of a record names somebody else, who may have the same key on the other side."""
+        """Whether a field of a record names somebody else, who may have the same key on the other
+        side."""
         column = _WIRE.get(name.lower().replace("_", ""), "")
         return column in WHOSE and isinstance(value, str) and not self.has(value, column)
 
     @cached_property
     def _pattern(self) -> str:
-        long = sorted((each for each in self.ids | self.keys | self.values if len(each) >= SHORTEST), key=len, reverse=True)
-        # Of a name any space or separator may stand between the parts. Without any word: what never comes.
-        return "|".join(re.sub(r"(?:,?\\ )+", r"[\\s,;|]+", re.escape(each)) for each in long) or r"\x00\x00"
+        long = sorted(
+            (each for each in self.ids | self.keys | self.values if len(each) >= SHORTEST),
+            key=len,
+            reverse=True,
+        )
+        # Of a name any space or separator may stand between the parts. Without any word: what never
+        # comes.
+        return (
+            "|".join(re.sub(r"(?:,?\\ )+", r"[\\s,;|]+", re.escape(each)) for each in long)
+            or r"\x00\x00"
+        )
 
     @cached_property
     def _word(self) -> re.Pattern[str]:
@@ -197,7 +276,11 @@ class Person:
 
 def _texts(data: pd.DataFrame, names: Iterable[str]) -> list[str]:
     chosen = set(names)
-    return [name for name in data.columns if name in chosen and pa.types.is_string(arrow(data[name]).type)]
+    return [
+        name
+        for name in data.columns
+        if name in chosen and pa.types.is_string(arrow(data[name]).type)
+    ]
 
 
 def _values(raw: str) -> Iterator[str]:

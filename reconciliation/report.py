@@ -24,15 +24,17 @@ OUTCOMES = (
 )
 """Where a row can end; each row that was looked at ends in exactly one.
 
-failed: HR refused it; it is quarantined. quarantined: unreadable, or known to be so and not due for another attempt.
-unsupported: the HR system has no place for it; it is looked at again when it changes.
-discarded: somebody has decided that this very record is not to be loaded.
+failed: HR refused it; it is quarantined. quarantined: unreadable, or known to be so and not due for
+another attempt. unsupported: the HR system has no place for it; it is looked at again when it
+changes. discarded: somebody has decided that this very record is not to be loaded.
 """
 
 
 def sentence(read: int, outcomes: Mapping[str, int]) -> str:
     """What a run did, in one line."""
-    written = ", ".join(f"{rows:,} {name}" for name, rows in outcomes.items() if rows) or "nothing to do"
+    written = (
+        ", ".join(f"{rows:,} {name}" for name, rows in outcomes.items() if rows) or "nothing to do"
+    )
     return f"{read:,} rows read: {written}"
 
 
@@ -40,8 +42,8 @@ def sentence(read: int, outcomes: Mapping[str, int]) -> str:
 class RunReport:
     """One run in figures. read + reexamined == the sum of ``outcomes``.
 
-    read: rows received from the feed. reexamined: rows of HR looked at again for what others did (an award that a
-    newer one supersedes). No personal data.
+    read: rows received from the feed. reexamined: rows of HR looked at again for what others did
+    (an award that a newer one supersedes). No personal data.
     """
 
     process: str
@@ -59,9 +61,11 @@ class RunReport:
     drift: tuple[str, ...] = ()
     """What is new about the feed's fields, as "User: Fax appeared"; each is reported once."""
     sweep: dict[str, int] = field(default_factory=dict)
-    """Of a sweep: parts read, parts taken up from an interrupted one, rows gone, only in HR, changed in HR."""
+    """Of a sweep: parts read, parts taken up from an interrupted one, rows gone, only in HR,
+    changed in HR."""
     settled: int = 0
-    """Changes of an interrupted run of whose fate nothing was known, and that HR was asked about."""
+    """Changes of an interrupted run of whose fate nothing was known, and that HR was asked
+    about."""
     reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
     """(outcome, field, reason, rows)."""
     hints: int = 0
@@ -79,7 +83,8 @@ class RunReport:
 
 
 def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """(kind, key, field, before, after) of the first ``limit`` changes, creates by their filled fields.
+    """(kind, key, field, before, after) of the first ``limit`` changes, creates by their filled
+    fields.
 
     Holds personal data: for the terminal of whoever runs it, never for a log or an artifact.
     """
@@ -88,9 +93,17 @@ def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, st
     after = {name: arrow(shown[name]).to_pylist() for name in shown.columns}
     places = {key: i for i, key in enumerate(strings(plan.before["key"]))}
     before = {name: arrow(plan.before[name]) for name in columns}
-    for i, (kind, key, changed) in enumerate(zip(after["kind"], after["key"], after["fields"], strict=True)):
+    for i, (kind, key, changed) in enumerate(
+        zip(after["kind"], after["key"], after["fields"], strict=True)
+    ):
         for name in columns if kind == "create" else changed.split(","):
             was = None if kind == "create" else before[name][places[key]].as_py()
             then = after[name][i]
             if kind != "create" or then is not None:
-                yield kind, key, name, "" if was is None else str(was), "" if then is None else str(then)
+                yield (
+                    kind,
+                    key,
+                    name,
+                    "" if was is None else str(was),
+                    "" if then is None else str(then),
+                )

@@ -23,7 +23,9 @@ def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> Mas
     if clause.op in ("in", "not_in"):
         if clause.column.startswith(CUSTOM):
             column = pa.array([shown(text) for text in strings(column)], pa.string())
-        met = true(pc.is_in(folded(column), pa.array([fold(v) for v in clause.values], pa.string())))
+        met = true(
+            pc.is_in(folded(column), pa.array([fold(v) for v in clause.values], pa.string()))
+        )
         met = met if clause.op == "in" else ~met
     elif clause.op == "present":
         met = np.asarray(pc.is_valid(column))
@@ -35,7 +37,8 @@ def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> Mas
 
 
 def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> Mask:
-    """True for the rows that meet every clause; a row without a value meets no clause on it but ``not_in``.
+    """True for the rows that meet every clause; a row without a value meets no clause on it but
+    ``not_in``.
 
     today: the tenant's day. now: the moment of the run, with an offset.
     """
@@ -48,10 +51,14 @@ def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> Ma
 def pushdown(scope: Scope, first: bool) -> tuple[Clause, ...]:
     """The clauses that the source may apply itself.
 
-    None where a row that has left the scope matters, unless nothing was loaded yet (``first``): what is not there cannot
-    leave. Conditional clauses and negations stay here. The whole scope is applied to the frame all the same: pushing down
-    saves rows, it decides nothing.
+    None where a row that has left the scope matters, unless nothing was loaded yet (``first``):
+    what is not there cannot leave. Conditional clauses and negations stay here. The whole scope is
+    applied to the frame all the same: pushing down saves rows, it decides nothing.
     """
     if scope.leaves != "ignore" and not first:
         return ()
-    return tuple(clause for clause in scope.clauses if clause.op in ("in", "after", "future") and clause.when is None)
+    return tuple(
+        clause
+        for clause in scope.clauses
+        if clause.op in ("in", "after", "future") and clause.when is None
+    )

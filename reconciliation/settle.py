@@ -18,9 +18,17 @@ from .receipts import PAST_TENSE
 from .spec import ProcessSpec
 from .sweep import ORIGIN
 
-QUARANTINE = {"key": "text", "stage": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text", "hash": "hash"}
-"""A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not decided), ``failed`` (refused
-by the target) or ``gone`` (the target has it, the source no more)."""
+QUARANTINE = {
+    "key": "text",
+    "stage": "text",
+    "field": "text",
+    "reason": "text",
+    "waits_for": "text",
+    "raw": "text",
+    "hash": "hash",
+}
+"""A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not
+decided), ``failed`` (refused by the target) or ``gone`` (the target has it, the source no more)."""
 
 
 UNREAD = {"key": "text", "field": "text", "reason": "text"}
@@ -30,15 +38,18 @@ UNREAD = {"key": "text", "field": "text", "reason": "text"}
 class Compared:
     """What comparing has brought, before anything is written.
 
-    rejected: as in the snapshot, contradictory records too. outside: the rows out of scope: ``key``, ``hash`` and, where
-    HR may have to close a row, ``target_key``. pairs: the rows that were compared: ``source_key``, ``key`` (the
-    target's), ``hash``. held: of ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key``
-    and ``key`` of HR rows whose record is gone and that are closed, now or already. reported: of those that are left to
-    a person. unfit: receipts (``receipts.RECEIPTS``) of changes that the target cannot take and that are not in the plan.
-    agreed: of ``ownership.Decided``. plan: the changes. population: rows of the entity. lost: ``source_key`` and ``key`` of records
-    that are gone, and of whose row the target has nothing either. figures: rows read, skipped,
-    duplicates, held and resting (in quarantine and not due), discarded, only_in_target after a sweep, answered_for (rows of
-    the target that are this process's) and loaded (records that it has loaded or linked; 0 in a window).
+    rejected: as in the snapshot, contradictory records too. outside: the rows out of scope:
+    ``key``, ``hash`` and, where HR may have to close a row, ``target_key``. pairs: the rows that
+    were compared: ``source_key``, ``key`` (the target's), ``hash``. held: of
+    ``reconciliation.match.HELD``, and ``hash``. links: those found. gone: ``source_key`` and
+    ``key`` of HR rows whose record is gone and that are closed, now or already. reported: of those
+    that are left to a person. unfit: receipts (``receipts.RECEIPTS``) of changes that the target
+    cannot take and that are not in the plan. agreed: of ``ownership.Decided``. plan: the changes.
+    population: rows of the entity. lost: ``source_key`` and ``key`` of records that are gone, and
+    of whose row the target has nothing either. figures: rows read, skipped, duplicates, held and
+    resting (in quarantine and not due), discarded, only_in_target after a sweep, answered_for (rows
+    of the target that are this process's) and loaded (records that it has loaded or linked; 0 in a
+    window).
     """
 
     rejected: pd.DataFrame
@@ -60,10 +71,12 @@ class Compared:
 
 @dataclass(frozen=True)
 class Settled:
-    """outcomes: name -> rows. reexamined: rows of HR looked at for what other records did, or because theirs is gone.
+    """outcomes: name -> rows. reexamined: rows of HR looked at for what other records did, or
+    because theirs is gone.
 
-    The frames go to the store; forgotten: source keys whose landed hash is to be forgotten, for their record is gone. lost: as in
-    :class:`Compared`. gone: source keys of the other records that are gone, which need not be asked for again.
+    The frames go to the store; forgotten: source keys whose landed hash is to be forgotten, for
+    their record is gone. lost: as in :class:`Compared`. gone: source keys of the other records that
+    are gone, which need not be asked for again.
     """
 
     outcomes: dict[str, int]
@@ -81,11 +94,23 @@ class Settled:
 
 
 def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Rows of ``match.HELD`` for records whose row in the target may be one that cannot be read: which, and what to correct there."""
+    """Rows of ``match.HELD`` for records whose row in the target may be one that cannot be read:
+    which, and what to correct there."""
     rows = pairs[["source_key", "key"]].merge(unread.drop_duplicates("key"), on="key", how="left")
     known = rows["reason"].notna()
-    told = rows["field"] + " cannot be read in " + side + ": it " + rows["reason"] + "; correct it there"
-    some = f"may be one of the rows of {side} that cannot be read; correct those" if len(unread) else f"{side} could not be read in full"
+    told = (
+        rows["field"]
+        + " cannot be read in "
+        + side
+        + ": it "
+        + rows["reason"]
+        + "; correct it there"
+    )
+    some = (
+        f"may be one of the rows of {side} that cannot be read; correct those"
+        if len(unread)
+        else f"{side} could not be read in full"
+    )
     entries = held(arrow(rows["source_key"]), "(row)", some)
     return entries.assign(
         field=rows["field"].where(known, entries["field"]).astype(entries["field"].dtype),
@@ -94,7 +119,8 @@ def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFram
 
 
 def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
-    """Joins what was read, decided and receipted; each row that was looked at ends in exactly one outcome."""
+    """Joins what was read, decided and receipted; each row that was looked at ends in exactly one
+    outcome."""
     plan, figures = compared.plan, compared.figures
     receipts = concat([receipts, compared.unfit])
     target_keys = arrow(compared.pairs["key"])
@@ -105,19 +131,29 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     withheld = true(pc.is_in(target_keys, value_set=plan.withheld))
     left_out = true(pc.is_in(target_keys, value_set=bad_keys))
     gone_keys = arrow(compared.gone["key"])
-    left_scope = arrow(plan.changes["key"]).filter(pa.array(true(pc.equal(arrow(plan.changes["reason"]), LEFT))))
-    # A row of HR that was written, or tried, for what another record did has no row of its own among those read.
+    left_scope = arrow(plan.changes["key"]).filter(
+        pa.array(true(pc.equal(arrow(plan.changes["reason"]), LEFT)))
+    )
+    # A row of HR that was written, or tried, for what another record did has no row of its own
+    # among those read.
     read_rows = pa.concat_arrays([target_keys.filter(pa.array(~withheld)), left_scope])
-    reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(compared.reported)
+    reexamined = int((~true(pc.is_in(receipt_keys, value_set=read_rows))).sum()) + len(
+        compared.reported
+    )
     unsure = _unsure(pick(compared.pairs, withheld), compared.unread, spec.target_side)
-    # Without a hash: such a row does not rest until an attempt is due, it is looked at again as soon as it is read.
+    # Without a hash: such a row does not rest until an attempt is due, it is looked at again as
+    # soon as it is read.
     unsure["hash"] = frame({"hash": pa.nulls(len(unsure), pa.int64())})["hash"]
     held_rows = concat([compared.held, unsure])
-    counts = Counter({str(name): int(rows) for name, rows in receipts["outcome"].value_counts().items()})
+    counts = Counter(
+        {str(name): int(rows) for name, rows in receipts["outcome"].value_counts().items()}
+    )
     counts["out_of_scope"] = len(compared.outside) - len(left_scope)
     touched = true(pc.is_in(target_keys, value_set=receipt_keys))
     counts["unchanged"] = figures["skipped"] + int((~touched & ~withheld).sum())
-    counts["held"] = len(held_rows) + len(compared.reported) + figures["held"] + counts.pop("untried", 0)
+    counts["held"] = (
+        len(held_rows) + len(compared.reported) + figures["held"] + counts.pop("untried", 0)
+    )
     counts["quarantined"] = len(compared.rejected) + figures["resting"]
     counts["discarded"] = figures["discarded"]
     counts["duplicate"] = figures["duplicates"]
@@ -132,7 +168,9 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
             "hash": pa.concat_arrays([arrow(good["hash"]), arrow(outside["hash"])]),
         }
     )
-    unsettled = pa.concat_arrays([bad_keys, receipt_keys.filter(pa.array(unsupported)), plan.withheld])
+    unsettled = pa.concat_arrays(
+        [bad_keys, receipt_keys.filter(pa.array(unsupported)), plan.withheld]
+    )
     links_good = ~true(pc.is_in(arrow(compared.links["target_key"]), value_set=unsettled))
     agreed_good = ~true(pc.is_in(arrow(compared.agreed["row"]), value_set=unsettled))
     given = pick(receipts, np.asarray(pc.is_valid(arrow(receipts["given"]))))
@@ -146,15 +184,34 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
     written = [str(key) for key in done["given"].fillna(done["key"])]
     lost = compared.lost
     ended = pa.concat_arrays([arrow(forgotten["source_key"]), arrow(lost["source_key"])])
-    # A closed row of a record that is not linked has no record in the store any more, by which it would be asked for.
+    # A closed row of a record that is not linked has no record in the store any more, by which it
+    # would be asked for.
     gone = strings(concat([compared.reported, *([forgotten] if spec.match else [])])["source_key"])
-    return Settled(dict(counts), reexamined, landed, links, quarantine, ended, agreed, reasons, written, lost, [str(key) for key in gone])
+    return Settled(
+        dict(counts),
+        reexamined,
+        landed,
+        links,
+        quarantine,
+        ended,
+        agreed,
+        reasons,
+        written,
+        lost,
+        [str(key) for key in gone],
+    )
 
 
 def _with_given(rows: pd.DataFrame, column: str, given: pd.DataFrame) -> pd.DataFrame:
     """``rows`` with the keys that the target gave in the place of those that stood for them."""
     place = pc.index_in(arrow(rows[column]), value_set=arrow(given["key"]))
-    return rows.assign(**{column: frame({"key": pc.coalesce(arrow(given["given"]).take(place), arrow(rows[column]))})["key"]})
+    return rows.assign(
+        **{
+            column: frame(
+                {"key": pc.coalesce(arrow(given["given"]).take(place), arrow(rows[column]))}
+            )["key"]
+        }
+    )
 
 
 def _quarantine(
@@ -163,8 +220,17 @@ def _quarantine(
     sources = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
     place = pc.index_in(arrow(refused["key"]), value_set=arrow(sources["key"]))
     source_keys = pc.coalesce(arrow(sources["source_key"]).take(place), arrow(refused["key"]))
-    failed = frame({"key": source_keys, "reason": arrow(refused["reason"]), "hash": arrow(sources["hash"]).take(place)})
-    gone, there = compared.reported, f"is no more in {spec.source_side}; {spec.target_side} still has the row"
+    failed = frame(
+        {
+            "key": source_keys,
+            "reason": arrow(refused["reason"]),
+            "hash": arrow(sources["hash"]).take(place),
+        }
+    )
+    gone, there = (
+        compared.reported,
+        f"is no more in {spec.source_side}; {spec.target_side} still has the row",
+    )
     parts = [
         ("rejected", _columns(compared.rejected)),
         ("held", _columns(held_rows)),
@@ -177,19 +243,36 @@ def _quarantine(
         count = len(part["key"])
         for name in QUARANTINE:
             columns[name].extend([stage] * count if name == "stage" else part[name])
-        reasons.update((stage, str(f), str(r)) for f, r in zip(part["field"], part["reason"], strict=True))
+        reasons.update(
+            (stage, str(f), str(r)) for f, r in zip(part["field"], part["reason"], strict=True)
+        )
     types = {"hash": pa.int64()}
-    table = frame({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
-    return table, [(*reason, rows) for reason, rows in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
+    table = frame(
+        {name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()}
+    )
+    return table, [
+        (*reason, rows)
+        for reason, rows in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ]
 
 
 def _columns(part: pd.DataFrame) -> dict[str, list[object]]:
-    """The columns of :data:`QUARANTINE` that ``part`` has, as Python values; the others are null."""
-    return {name: pa.array(part[name].array).to_pylist() if name in part else [None] * len(part) for name in QUARANTINE}
+    """The columns of :data:`QUARANTINE` that ``part`` has, as Python values; the others are
+    null."""
+    return {
+        name: pa.array(part[name].array).to_pylist() if name in part else [None] * len(part)
+        for name in QUARANTINE
+    }
 
 
 def _leavers(outside: pd.DataFrame) -> pd.DataFrame:
-    return frame({"source_key": arrow(outside["key"]), "key": arrow(outside["target_key"]), "hash": arrow(outside["hash"])})
+    return frame(
+        {
+            "source_key": arrow(outside["key"]),
+            "key": arrow(outside["target_key"]),
+            "hash": arrow(outside["hash"]),
+        }
+    )
 
 
 def positions(data: pd.DataFrame, key: str, wanted: pd.DataFrame, entity_key: str) -> pd.DataFrame:

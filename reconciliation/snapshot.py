@@ -13,22 +13,22 @@ import pyarrow as pa
 from .frame import arrow, concat, empty, pick
 
 REJECTED = {"key": "text", "field": "text", "reason": "text", "raw": "text", "hash": "hash"}
-"""A rejected row: its key if it could be read, the field at fault, why, the record itself, its hash."""
+"""A rejected row: its key if it could be read, the field at fault, why, the record itself, its
+hash."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """One read of one side.
 
-    frame: the rows that could be read; a source's rows carry ``hash``, the hash of the raw record (int64).
-    complete: every row that was asked for is either in ``frame``, in ``rejected`` or among the skipped.
-    rejected: columns of :data:`REJECTED`.
-    read: rows received, each once however many pages it stood on.
-    skipped: rows whose raw record is known byte for byte from an earlier run.
+    frame: the rows that could be read; a source's rows carry ``hash``, the hash of the raw record
+    (int64). complete: every row that was asked for is either in ``frame``, in ``rejected`` or among
+    the skipped. rejected: columns of :data:`REJECTED`. read: rows received, each once however many
+    pages it stood on. skipped: rows whose raw record is known byte for byte from an earlier run.
     duplicates: rows that were received again with other content and gave way to the newer one.
-    appeared: fields that came unasked, as the feed spells them. vanished: columns that were asked for and that no
-    record had; empty if no record came. silent: the same of a system that leaves out what has no value: whether they have
-    vanished, what was agreed earlier tells.
+    appeared: fields that came unasked, as the feed spells them. vanished: columns that were asked
+    for and that no record had; empty if no record came. silent: the same of a system that leaves
+    out what has no value: whether they have vanished, what was agreed earlier tells.
     """
 
     frame: pd.DataFrame
@@ -42,7 +42,9 @@ class Snapshot:
     silent: tuple[str, ...] = ()
 
 
-def among(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def among(
+    values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which values stand in ``known``, which is sorted."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)
@@ -52,7 +54,8 @@ def among(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> np.ndarr
 
 
 def without(read: Snapshot, marks: np.ndarray[Any, Any]) -> tuple[Snapshot, int]:
-    """``read`` without the rows, rejected ones too, whose hash is in ``marks`` (sorted); and how many these are."""
+    """``read`` without the rows, rejected ones too, whose hash is in ``marks`` (sorted); and how
+    many these are."""
     if not len(marks):
         return read, 0
     rests = among(arrow(read.frame["hash"]).to_numpy(), marks)
@@ -68,7 +71,11 @@ def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
     keys = arrow(data[key]).dictionary_encode().indices.to_numpy()
     if len(np.unique(keys)) == len(keys):
         return data
-    moments = arrow(data[updated]).cast(pa.int64()).fill_null(-1).to_numpy() if updated else np.zeros(len(keys))
+    moments = (
+        arrow(data[updated]).cast(pa.int64()).fill_null(-1).to_numpy()
+        if updated
+        else np.zeros(len(keys))
+    )
     order = np.lexsort((np.arange(len(keys)), moments, keys))
     last = np.ones(len(order), dtype=bool)
     last[:-1] = keys[order][1:] != keys[order][:-1]
@@ -77,21 +84,31 @@ def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
     return pick(data, keep)
 
 
-def renewed(read: Snapshot, key: str, keys: Collection[str], fresh: Snapshot, updated: str | None) -> Snapshot:
-    """``read`` with what it says of the records ``keys`` replaced by what ``fresh`` says of them, even if that is nothing."""
+def renewed(
+    read: Snapshot, key: str, keys: Collection[str], fresh: Snapshot, updated: str | None
+) -> Snapshot:
+    """``read`` with what it says of the records ``keys`` replaced by what ``fresh`` says of them,
+    even if that is nothing."""
     kept, sound = ~read.frame[key].isin(keys), ~read.rejected["key"].isin(keys)
     dropped = int((~kept).sum()) + int((~sound).sum())
-    rest = replace(read, frame=pick(read.frame, kept.to_numpy(dtype=bool)), rejected=pick(read.rejected, sound.to_numpy(dtype=bool)))
+    rest = replace(
+        read,
+        frame=pick(read.frame, kept.to_numpy(dtype=bool)),
+        rejected=pick(read.rejected, sound.to_numpy(dtype=bool)),
+    )
     return merge([replace(rest, read=read.read - dropped), fresh], key, updated)
 
 
 def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snapshot:
-    """Several reads of one feed as one; a record that stands in several of them as it is was read once.
+    """Several reads of one feed as one; a record that stands in several of them as it is was read
+    once.
 
     A record that was once read well is not rejected for another, broken read.
     """
     rows = concat([s.frame for s in snapshots])
-    repeated = int(rows.duplicated([key, "hash"]).sum()) if "hash" in rows and len(snapshots) > 1 else 0
+    repeated = (
+        int(rows.duplicated([key, "hash"]).sum()) if "hash" in rows and len(snapshots) > 1 else 0
+    )
     kept = newest(rows, key, updated)
     rejected = concat([s.rejected for s in snapshots])
     if len(rejected):

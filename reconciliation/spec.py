@@ -27,7 +27,8 @@ class FieldMap(Frozen):
     target: str
     kind: Kind = "text"
     compare: bool = True
-    """False: carried along when something else changes, never a reason to write (time stamps, copied names)."""
+    """False: carried along when something else changes, never a reason to write (time stamps,
+    copied names)."""
     owner: Literal["source", "target", "newest"] = "source"
     """Whose value counts where both sides may change it (``ownership.py``)."""
     erases: bool = True
@@ -45,8 +46,9 @@ class FieldMap(Frozen):
 class Clause(Frozen):
     """One condition on a column of the feed.
 
-    in: the value is one of ``values``, compared without case and spaces. not_in: it is none of them, or there is none.
-    present: there is a value. after: the day lies after the run's day. future: the moment lies after the run's.
+    in: the value is one of ``values``, compared without case and spaces. not_in: it is none of
+    them, or there is none. present: there is a value. after: the day lies after the run's day.
+    future: the moment lies after the run's.
     """
 
     column: str
@@ -58,12 +60,16 @@ class Clause(Frozen):
     @model_validator(mode="after")
     def _has_values(self) -> Clause:
         if self.op in ("in", "not_in") and not self.values:
-            raise ValueError(f"the filter on {self.column!r} names no value; leave the filter out to take all rows")
+            raise ValueError(
+                f"the filter on {self.column!r} names no value; leave the filter out to take "
+                "all rows"
+            )
         return self
 
 
 class Scope(Frozen):
-    """Which rows are ours, and what becomes of a row of the target whose source row has left the scope."""
+    """Which rows are ours, and what becomes of a row of the target whose source row has left the
+    scope."""
 
     clauses: tuple[Clause, ...] = ()
     leaves: Literal["ignore", "close", "follow"] = "ignore"
@@ -73,15 +79,17 @@ class Scope(Frozen):
     gone: Literal["report", "close"] = "report"
     """What becomes of a row of the target whose source record a sweep has found gone."""
     closed: tuple[tuple[str, str], ...] = ()
-    """What closing a row of the target means: (column, value); the value ``today`` is the run's day."""
+    """What closing a row of the target means: (column, value); the value ``today`` is the run's
+    day."""
 
 
 class MatchRule(Frozen):
-    """An unlinked source row is the target row that has the same value; without case and surrounding space.
+    """An unlinked source row is the target row that has the same value; without case and
+    surrounding space.
 
-    ``source`` is a column of the feed, ``target`` one of the entity. Without ``source`` it is the row that is to have
-    the same values in all of ``together``, columns of the entity, and is not linked yet. only: (column, value) that such
-    a row of the target must have.
+    ``source`` is a column of the feed, ``target`` one of the entity. Without ``source`` it is the
+    row that is to have the same values in all of ``together``, columns of the entity, and is not
+    linked yet. only: (column, value) that such a row of the target must have.
     """
 
     source: str = ""
@@ -89,7 +97,8 @@ class MatchRule(Frozen):
     together: tuple[str, ...] = ()
     only: tuple[tuple[str, str], ...] = ()
     weak: bool = False
-    """The value may be shared or passed on (an e-mail address): it never overrules a stronger identifier that differs."""
+    """The value may be shared or passed on (an e-mail address): it never overrules a stronger
+    identifier that differs."""
 
     @model_validator(mode="after")
     def _either(self) -> MatchRule:
@@ -108,7 +117,8 @@ class Reference(Frozen):
 
 
 class Join(Frozen):
-    """Columns of another feed that belong to a record: those of the row with the same values in ``on``."""
+    """Columns of another feed that belong to a record: those of the row with the same values in
+    ``on``."""
 
     feed: str
     on: tuple[tuple[str, str], ...]
@@ -125,7 +135,8 @@ class Limit(Frozen):
 
 
 class Guard(Frozen):
-    """Limits per kind of change (``guard.breaches``); ``None``: unlimited. ``population``: rows from which on a share says something."""
+    """Limits per kind of change (``guard.breaches``); ``None``: unlimited. ``population``: rows
+    from which on a share says something."""
 
     create: Limit | None = None
     update: Limit | None = Limit(percent=40, absolute=500)
@@ -134,10 +145,12 @@ class Guard(Frozen):
 
 
 class ProcessSpec(Frozen):
-    """One process: from which feed to which entity, with which fields, scope, match rules and guard.
+    """One process: from which feed to which entity, with which fields, scope, match rules and
+    guard.
 
-    accessplanit's columns are named in ``connectors/accessplanit/feeds.py``, those of HR's entities in the HR connector.
-    From HR the feed is an entity of HR and the entity a module of accessplanit.
+    accessplanit's columns are named in ``connectors/accessplanit/feeds.py``, those of HR's entities
+    in the HR connector. From HR the feed is an entity of HR and the entity a module of
+    accessplanit.
     """
 
     name: str
@@ -148,7 +161,8 @@ class ProcessSpec(Frozen):
     opposite: str | None = None
     """The process of the other direction: what this one writes, that one looks at again."""
     pair: str | None = None
-    """Names what the two directions have agreed on, and keeps them from running at the same time."""
+    """Names what the two directions have agreed on, and keeps them from running at the same
+    time."""
     conflict: Literal["newest", "hold"] = "newest"
     """Of a field that the newest value owns and that both sides have changed since they agreed."""
     first: Literal["source", "target", "newest", "hold"] = "source"
@@ -158,38 +172,47 @@ class ProcessSpec(Frozen):
     key: str = "id"
     """Column of the feed that identifies a record."""
     updated: str | None = "updated_at"
-    """Column of the feed with the moment of the last change; a dialect without it makes every read a full one."""
+    """Column of the feed with the moment of the last change; a dialect without it makes every read
+    a full one."""
     created: str | None = "created_at"
-    """Column of the feed with the moment of creation: a sweep reads the feed in ranges of it, and at once without one."""
+    """Column of the feed with the moment of creation: a sweep reads the feed in ranges of it, and
+    at once without one."""
     target_updated: str | None = None
     """Column of the entity with the moment of its last change, to tell the newest value."""
     entity_key: str
     fields: tuple[FieldMap, ...]
     custom: tuple[str, ...] = ()
-    """Custom fields by their wire name (``CF_…``); together they fill the entity's ``custom`` column as JSON."""
+    """Custom fields by their wire name (``CF_…``); together they fill the entity's ``custom``
+    column as JSON."""
     scope: Scope = Scope()
     match: tuple[MatchRule, ...] = ()
     """Empty: the source's key is the entity's key."""
     natural_key: str | None = None
-    """Column of the feed whose value becomes the key of a new row; without a value it is ``new_key`` and the key."""
+    """Column of the feed whose value becomes the key of a new row; without a value it is
+    ``new_key`` and the key."""
     new_key: str = "AP-"
-    """What precedes the source's key in the key of a new row. ``new:`` stands for a key that the target gives."""
+    """What precedes the source's key in the key of a new row. ``new:`` stands for a key that the
+    target gives."""
     person: str | None = None
-    """Column of the feed with the key of the person the record belongs to; it waits until that person is linked."""
+    """Column of the feed with the key of the person the record belongs to; it waits until that
+    person is linked."""
     references: tuple[Reference, ...] = ()
     join: Join | None = None
     decisions: bool = False
-    """The source's rows are decisions on course requests: held unless the request can still be decided."""
+    """The source's rows are decisions on course requests: held unless the request can still be
+    decided."""
     doubt: str | None = None
     """Column of the feed that says why a record is held, or null."""
     by_person: bool = False
     """The HR system finds a row by the person it belongs to, not by its key."""
     award_states: bool = False
-    """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and from the day."""
+    """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and
+    from the day."""
     expiring_within_days: int = 90
     guard: Guard = Guard()
     breaker: Annotated[int, Field(ge=1)] = 50
-    """So many changes that HR refuses in a row end the run: then it is not the rows that are bad."""
+    """So many changes that HR refuses in a row end the run: then it is not the rows that are
+    bad."""
     overlap: timedelta = timedelta(hours=2)
 
     @model_validator(mode="after")
@@ -201,16 +224,27 @@ class ProcessSpec(Frozen):
         twice = sorted({t for t in targets if targets.count(t) > 1})
         if twice:
             raise ValueError(f"{self.name}: several fields are mapped to {twice}")
-        if self.person and self.direction == "to_hr" and self.person not in [f.source for f in self.fields]:
+        if (
+            self.person
+            and self.direction == "to_hr"
+            and self.person not in [f.source for f in self.fields]
+        ):
             raise ValueError(f"{self.name}: {self.person!r} names the person and must be mapped")
         ruled = {name for rule in self.match for name in (rule.target, *rule.together) if name}
         unmapped = sorted(ruled - {*self.columns(), self.entity_key})
         if unmapped:
-            raise ValueError(f"{self.name}: rows are matched by {unmapped}, which no field is mapped to")
+            raise ValueError(
+                f"{self.name}: rows are matched by {unmapped}, which no field is mapped to"
+            )
         if self.scope.leaves == "close" and not self.match:
-            raise ValueError(f"{self.name}: only rows that are linked can be closed when their record leaves the scope")
+            raise ValueError(
+                f"{self.name}: only rows that are linked can be closed when their record leaves "
+                "the scope"
+            )
         if self.entity_key in targets:
-            raise ValueError(f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field")
+            raise ValueError(
+                f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field"
+            )
         return self
 
     def columns(self) -> dict[str, str]:
@@ -247,12 +281,16 @@ class ProcessSpec(Frozen):
 
     @property
     def person_column(self) -> str | None:
-        """The column of a plan's changes with the ID of the accessplanit user a row belongs to, if it is a person's."""
+        """The column of a plan's changes with the ID of the accessplanit user a row belongs to, if
+        it is a person's."""
         if self.direction == "from_hr":
             return self.holder if self.person else "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
         named = next((f.target for f in self.fields if f.target == "accessplanit_user_id"), None)
-        return next((f.target for f in self.fields if of_person and f.source == of_person), self.holder if self.person else named)
+        return next(
+            (f.target for f in self.fields if of_person and f.source == of_person),
+            self.holder if self.person else named,
+        )
 
     def compared(self) -> list[str]:
         """The managed columns whose difference is a reason to write."""
@@ -262,8 +300,9 @@ class ProcessSpec(Frozen):
     def fingerprint(self) -> str:
         """Names this very process with this very scope and mapping: 16 hexadecimal digits.
 
-        It seeds the hash of raw records and is part of the watermark's key, so that a changed mapping or scope looks
-        at every record again. The title, guard, breaker and overlap change nothing that was loaded and are left out.
+        It seeds the hash of raw records and is part of the watermark's key, so that a changed
+        mapping or scope looks at every record again. The title, guard, breaker and overlap change
+        nothing that was loaded and are left out.
         """
         text = self.model_dump_json(exclude={"title", "guard", "breaker", "overlap"})
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -25,8 +25,9 @@ def story(
 ) -> list[tuple[datetime, str, str]]:
     """(moment in UTC, process, sentence), oldest first.
 
-    ``entries`` are the ledger's (``store.ledger.Ledger.story``), ``quarantined`` and ``links`` rows of these tables.
-    ``sides``: process -> the side that it writes to. ``values``: with what stood there before and after, which is personal data.
+    ``entries`` are the ledger's (``store.ledger.Ledger.story``), ``quarantined`` and ``links`` rows
+    of these tables. ``sides``: process -> the side that it writes to. ``values``: with what stood
+    there before and after, which is personal data.
     """
     told = [(e["at"], e["process"], " ".join(_change(e, sides, values))) for e in entries]
     told += [(q["first_seen"], q["process"], _held(q, sides)) for q in quarantined]
@@ -38,7 +39,10 @@ def _change(entry: Mapping[str, Any], sides: Mapping[str, str], values: bool) ->
     if entry["kind"] in ("link", "unlink"):
         yield f"{entry['entity']} {entry['key']}: {entry['reason']}"
         return
-    yield f"{entry['entity']} {entry['key']} {DONE[entry['outcome']].format(side=sides.get(entry['process'], 'HR'))}"
+    yield (
+        f"{entry['entity']} {entry['key']} "
+        f"{DONE[entry['outcome']].format(side=sides.get(entry['process'], 'HR'))}"
+    )
     fields = [name for name in (entry["fields"] or "").split(",") if name]
     if fields:
         yield f"({', '.join(fields)})"
@@ -48,7 +52,10 @@ def _change(entry: Mapping[str, Any], sides: Mapping[str, str], values: bool) ->
     yield f"by run {entry['run'][:8]}, plan {entry['digest']}."
     if values and entry.get("after"):
         before = entry.get("before") or {}
-        yield "; ".join(f"{name}: {before.get(name) or '(nothing)'} → {value or '(nothing)'}" for name, value in entry["after"].items())
+        yield "; ".join(
+            f"{name}: {before.get(name) or '(nothing)'} → {value or '(nothing)'}"
+            for name, value in entry["after"].items()
+        )
 
 
 def _held(entry: Mapping[str, Any], sides: Mapping[str, str]) -> str:
@@ -58,10 +65,16 @@ def _held(entry: Mapping[str, Any], sides: Mapping[str, str]) -> str:
         "vanished": f"was no longer sent on {entry['last_seen']:%d %b %Y %H:%M}",
         "discarded": f"was discarded by a person: {entry['note']}",
     }
-    again = f"is tried again from {entry['next_attempt']:%d %b %Y %H:%M} on" if entry["next_attempt"] else "waits for a person"
-    what = {"held": "was held", "failed": f"was refused by {sides.get(entry['process'], 'HR')}", "gone": "was found gone"}.get(
-        entry["stage"], "could not be read"
+    again = (
+        f"is tried again from {entry['next_attempt']:%d %b %Y %H:%M} on"
+        if entry["next_attempt"]
+        else "waits for a person"
     )
+    what = {
+        "held": "was held",
+        "failed": f"was refused by {sides.get(entry['process'], 'HR')}",
+        "gone": "was found gone",
+    }.get(entry["stage"], "could not be read")
     times = f"{entry['attempts']} time{'s' if entry['attempts'] > 1 else ''}"
     why = f"{entry['field'] or ''} {entry['reason']}{waits}"
     end = ends.get(entry["status"], again)
@@ -70,4 +83,6 @@ def _held(entry: Mapping[str, Any], sides: Mapping[str, str]) -> str:
 
 def _link(link: Mapping[str, Any]) -> str:
     how = "set by a person" if link["origin"] == "set" else "found by the matching rules, or new"
-    return f"accessplanit {link['source_key']} is {link['entity']} {link['target_key']} in HR ({how})."
+    return (
+        f"accessplanit {link['source_key']} is {link['entity']} {link['target_key']} in HR ({how})."
+    )

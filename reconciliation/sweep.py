@@ -1,4 +1,5 @@
-"""What only a look at everything can find: records that are gone, rows that were changed in HR, rows that are only there."""
+"""What only a look at everything can find: records that are gone, rows that were changed in HR,
+rows that are only there."""
 
 from __future__ import annotations
 
@@ -23,19 +24,25 @@ FRESH = timedelta(hours=24)
 
 
 def parts(today: date, column: str | None) -> list[Range | None]:
-    """The ranges of creation in which a feed is swept: one each year, and the last two years by quarters.
+    """The ranges of creation in which a feed is swept: one each year, and the last two years by
+    quarters.
 
     A feed without such a column is one part, its whole (``None``).
 
-    Each is a read of its own, complete or not, that need not be repeated when a sweep is interrupted. Together they
-    have every record that has a moment of creation; one without is found by its key (:func:`missing`).
+    Each is a read of its own, complete or not, that need not be repeated when a sweep is
+    interrupted. Together they have every record that has a moment of creation; one without is found
+    by its key (:func:`missing`).
     """
     if column is None:
         return [None]
     years = [date(year, 1, 1) for year in range(today.year - YEARS, today.year - 1)]
-    quarters = [date(year, month, 1) for year in (today.year - 1, today.year) for month in (1, 4, 7, 10)]
+    quarters = [
+        date(year, month, 1) for year in (today.year - 1, today.year) for month in (1, 4, 7, 10)
+    ]
     bounds = [_moment(day) for day in [*years, *(q for q in quarters if q <= today)]]
-    return [Range(column, low, high) for low, high in zip([None, *bounds], [*bounds, None], strict=True)]
+    return [
+        Range(column, low, high) for low, high in zip([None, *bounds], [*bounds, None], strict=True)
+    ]
 
 
 def _moment(day: date) -> datetime:
@@ -71,25 +78,32 @@ class Swept:
 
 
 def seen(read: Snapshot, key: str) -> pa.Array:
-    """The keys of all records that were read, rejected ones too: a record that is unreadable is there."""
+    """The keys of all records that were read, rejected ones too: a record that is unreadable is
+    there."""
     return pa.concat_arrays([arrow(read.frame[key]), arrow(read.rejected["key"]).drop_null()])
 
 
 def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pa.Array:
-    """Source keys of ``origin`` (:data:`ORIGIN`) that were not seen in a whole read: to be verified before they count."""
+    """Source keys of ``origin`` (:data:`ORIGIN`) that were not seen in a whole read: to be verified
+    before they count."""
     keys = arrow(origin["source_key"])
-    return keys.filter(pa.array(~true(pc.is_in(identifiers(keys), value_set=identifiers(seen(read, key))))))
+    return keys.filter(
+        pa.array(~true(pc.is_in(identifiers(keys), value_set=identifiers(seen(read, key)))))
+    )
 
 
 def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot, key: str) -> pa.Array:
-    """The suspects that are gone: asked for by key, they did not answer, and nothing about either read is in doubt.
+    """The suspects that are gone: asked for by key, they did not answer, and nothing about either
+    read is in doubt.
 
     A rejected record without a readable key may be any of them: then none is gone.
     """
     keyless = any(bool(s.rejected["key"].isna().any()) for s in (answer, whole))
     if not (answer.complete and whole.complete) or keyless:
         return suspects[:0]
-    return suspects.filter(pa.array(~true(pc.is_in(identifiers(suspects), value_set=identifiers(seen(answer, key))))))
+    return suspects.filter(
+        pa.array(~true(pc.is_in(identifiers(suspects), value_set=identifiers(seen(answer, key)))))
+    )
 
 
 def rows_of(gone: pa.Array, origin: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:

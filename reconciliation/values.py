@@ -1,7 +1,7 @@
 """What one cell says, read strictly: its value, ``None`` for no value, or a ValueError.
 
-Every door uses these readers: accessplanit's feeds, and the rows of every HR system. The message of the error is the reason for the
-quarantine; it holds nothing of the value.
+Every door uses these readers: accessplanit's feeds, and the rows of every HR system. The message of
+the error is the reason for the quarantine; it holds nothing of the value.
 """
 
 from __future__ import annotations
@@ -18,14 +18,24 @@ import msgspec
 CUSTOM = "CF_"
 """What the name of a custom field begins with."""
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-"""Characters that no text has: control characters but tab and line breaks, and half characters (bytes that are not UTF-8)."""
+"""Characters that no text has: control characters but tab and line breaks, and half characters
+(bytes that are not UTF-8)."""
 LONGEST = 4000
 """Characters of a text, at most."""
 YEARS = (1900, 2199)
 """A date outside is taken for a slip of the keyboard."""
 NO_END = frozenset({date(1, 1, 1), date(9999, 12, 31)})
 """Dates that systems write for "no end" (or "no beginning")."""
-FLAGS = {"true": True, "yes": True, "y": True, "1": True, "false": False, "no": False, "n": False, "0": False}
+FLAGS = {
+    "true": True,
+    "yes": True,
+    "y": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "n": False,
+    "0": False,
+}
 """What stands for true and for false, in any case."""
 WHOLE = re.compile(r"[+-]?[0-9]+")
 LARGEST = 2**63 - 1
@@ -44,7 +54,9 @@ def text(value: Any) -> str | None:
     if isinstance(value, int | float):
         return _number_as_text(value)
     if not isinstance(value, str):
-        raise ValueError("is an object where text is expected" if isinstance(value, dict) else "is not text")
+        raise ValueError(
+            "is an object where text is expected" if isinstance(value, dict) else "is not text"
+        )
     if CONTROL.search(value):
         raise ValueError("contains control characters, or bytes that are not valid text")
     return value.strip() or None
@@ -104,12 +116,19 @@ def number(value: Any) -> int | None:
     return int(said)
 
 
-READERS: dict[str, Callable[[Any], Any]] = {"text": text, "flag": flag, "day": day, "moment": moment, "number": number}
+READERS: dict[str, Callable[[Any], Any]] = {
+    "text": text,
+    "flag": flag,
+    "day": day,
+    "moment": moment,
+    "number": number,
+}
 """Kind -> reader."""
 
 
 def encoded(value: Any) -> str | None:
-    """The value of a custom field as one text, from which :func:`decoded` has it back with its type.
+    """The value of a custom field as one text, from which :func:`decoded` has it back with its
+    type.
 
     Text is written as it is unless it could be taken for something else; everything else as JSON.
     """
@@ -138,10 +157,15 @@ def decoded(written: str | None) -> Any:
 
 
 def shown(written: str | None) -> str | None:
-    """The value of a custom field where text is wanted: of a list its parts, separated by semicolons."""
+    """The value of a custom field where text is wanted: of a list its parts, separated by
+    semicolons."""
     value = decoded(written)
     parts = value if isinstance(value, list) else [value]
-    texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in parts if each is not None]
+    texts = [
+        each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
+        for each in parts
+        if each is not None
+    ]
     return "; ".join(texts) or None
 
 
@@ -163,7 +187,8 @@ def _not_json(written: str) -> bool:
 
 
 def _written(said: str) -> datetime:
-    """A moment in ISO's form. More than six digits of a second are rounded, as the compiled decoder of the feeds does."""
+    """A moment in ISO's form. More than six digits of a second are rounded, as the compiled decoder
+    of the feeds does."""
     try:
         return msgspec.convert(said, datetime)
     except msgspec.ValidationError:

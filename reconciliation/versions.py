@@ -1,9 +1,10 @@
 """The ledger in two times: what was true when, and what was known when.
 
-Every row that the ledger knows of has versions. ``known_from`` is the moment from which on the ledger knows one;
-``valid_from`` the moment from which on it is true, in which it takes the place of all that was known before of the time
-after; none: of all time. Rows that say themselves when they hold (an award by its dates, an assignment by from and to) have
-none. What comes later never changes what was known: it is a further version.
+Every row that the ledger knows of has versions. ``known_from`` is the moment from which on the
+ledger knows one; ``valid_from`` the moment from which on it is true, in which it takes the place of
+all that was known before of the time after; none: of all time. Rows that say themselves when they
+hold (an award by its dates, an assignment by from and to) have none. What comes later never changes
+what was known: it is a further version.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ VERSIONS = {
     "process": "text",
     "run": "text",
 }
-"""What a version has before the columns of its entity. how: ``written`` or ``closed`` by a run, ``seen`` as somebody else has
-made it, or ``removed``: it was found to be no longer there. A frame of versions is in the order in which they were learnt."""
+"""What a version has before the columns of its entity. how: ``written`` or ``closed`` by a run,
+``seen`` as somebody else has made it, or ``removed``: it was found to be no longer there. A frame
+of versions is in the order in which they were learnt."""
 DATED = frozenset({"awards", "assignments", "UserAward", "UserUserType"})
 """Entities, of either side, whose rows say themselves when they hold."""
 CHANGED = ("source_updated_at", "updated_at")
@@ -39,7 +41,11 @@ CHANGED = ("source_updated_at", "updated_at")
 def valid_from(entity: str, rows: pd.DataFrame) -> pa.Array:
     """From when on rows of an entity are true, as far as they tell."""
     named = [name for name in CHANGED if name in rows and entity not in DATED]
-    return arrow(rows[named[0]]).cast(ARROW["moment"]) if named else pa.nulls(len(rows), ARROW["moment"])
+    return (
+        arrow(rows[named[0]]).cast(ARROW["moment"])
+        if named
+        else pa.nulls(len(rows), ARROW["moment"])
+    )
 
 
 def latest(versions: pd.DataFrame) -> pd.DataFrame:
@@ -52,13 +58,18 @@ def known(versions: pd.DataFrame, at: datetime | None) -> pd.DataFrame:
     """The versions that were known at a moment (with an offset); all if none is named."""
     if at is None:
         return versions
-    return pick(versions, true(pc.less_equal(arrow(versions["known_from"]), pa.scalar(at, ARROW["moment"]))))
+    return pick(
+        versions, true(pc.less_equal(arrow(versions["known_from"]), pa.scalar(at, ARROW["moment"])))
+    )
 
 
 def held(versions: pd.DataFrame, until: datetime) -> pd.DataFrame:
     """The versions that begin to be true before a moment (with an offset)."""
     began = arrow(versions["valid_from"])
-    return pick(versions, true(pc.less(began, pa.scalar(until, ARROW["moment"]))) | np.asarray(pc.is_null(began)))
+    return pick(
+        versions,
+        true(pc.less(began, pa.scalar(until, ARROW["moment"]))) | np.asarray(pc.is_null(began)),
+    )
 
 
 def shown(versions: pd.DataFrame, at: datetime | None) -> pd.DataFrame:
@@ -72,17 +83,27 @@ def true_on(versions: pd.DataFrame, until: datetime, at: datetime | None) -> pd.
 
 
 def news(versions: pd.DataFrame, rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Of what was seen now (``rows``: ``key`` and ``columns``) all that the last versions do not say already, as versions
-    without moments; and the keys that were not seen any more, as ``removed``."""
+    """Of what was seen now (``rows``: ``key`` and ``columns``) all that the last versions do not
+    say already, as versions without moments; and the keys that were not seen any more, as
+    ``removed``."""
     last = latest(versions)
     # An older mapping has written fewer columns.
-    last = frame({"key": arrow(last["key"]), **{name: _as(last, name, arrow(rows[name]).type) for name in columns}})
+    last = frame(
+        {
+            "key": arrow(last["key"]),
+            **{name: _as(last, name, arrow(rows[name]).type) for name in columns},
+        }
+    )
     found = align(rows, last, "key", columns)
     fresh = found.alone.copy()
     fresh[found.ours[found.touched]] = True
     seen = pick(rows, fresh)
-    lost = arrow(last["key"]).filter(pa.array(~true(pc.is_in(arrow(last["key"]), value_set=arrow(rows["key"])))))
-    gone = frame({"key": lost, **{name: pa.nulls(len(lost), arrow(rows[name]).type) for name in columns}})
+    lost = arrow(last["key"]).filter(
+        pa.array(~true(pc.is_in(arrow(last["key"]), value_set=arrow(rows["key"]))))
+    )
+    gone = frame(
+        {"key": lost, **{name: pa.nulls(len(lost), arrow(rows[name]).type) for name in columns}}
+    )
     whole = concat([seen[["key", *columns]], gone])
     how = ["seen"] * len(seen) + ["removed"] * len(gone)
     return whole.assign(how=frame({"how": pa.array(how, pa.string())})["how"])

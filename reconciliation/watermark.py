@@ -13,9 +13,11 @@ from .snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Watermark:
-    """moment: the latest change that was read, UTC. as_of: the day whose time-driven states were loaded.
+    """moment: the latest change that was read, UTC. as_of: the day whose time-driven states were
+    loaded.
 
-    waiting: the last run met an unreadable record without a key and stayed where it was to look again once.
+    waiting: the last run met an unreadable record without a key and stayed where it was to look
+    again once.
     """
 
     moment: datetime | None = None
@@ -30,11 +32,13 @@ class Window:
     since: datetime | None
 
 
-def window(mark: Watermark, overlap: timedelta, *, since: datetime | None = None, full: bool = False) -> Window:
+def window(
+    mark: Watermark, overlap: timedelta, *, since: datetime | None = None, full: bool = False
+) -> Window:
     """The next window: closed at its start, and ``overlap`` before the watermark.
 
-    The overlap covers equal time stamps, late commits, a source clock that is off and the hour that occurs twice.
-    What it brings again is recognised by its hash and costs nothing.
+    The overlap covers equal time stamps, late commits, a source clock that is off and the hour that
+    occurs twice. What it brings again is recognised by its hash and costs nothing.
     """
     if since is not None:
         return Window(since)
@@ -42,14 +46,21 @@ def window(mark: Watermark, overlap: timedelta, *, since: datetime | None = None
 
 
 def advance(
-    mark: Watermark, read: Snapshot, updated: str | None, asked: Window, now: datetime, today: date, unseen_keyless: bool
+    mark: Watermark,
+    read: Snapshot,
+    updated: str | None,
+    asked: Window,
+    now: datetime,
+    today: date,
+    unseen_keyless: bool,
 ) -> Watermark:
     """The watermark after everything in ``read`` was loaded, held or quarantined.
 
-    It stays where it was if the read was not complete, or if a record came that has no readable key and was not met
-    before: the next run looks at the same window again. A read that began after the watermark (``since``) moves
-    nothing, for it has left rows out; one that has found nothing newer keeps the moment. A record dated in the future
-    does not take the watermark there with it, past all that will change until then.
+    It stays where it was if the read was not complete, or if a record came that has no readable key
+    and was not met before: the next run looks at the same window again. A read that began after the
+    watermark (``since``) moves nothing, for it has left rows out; one that has found nothing newer
+    keeps the moment. A record dated in the future does not take the watermark there with it, past
+    all that will change until then.
     """
     if not read.complete:
         return replace(mark, waiting=False)
@@ -57,6 +68,10 @@ def advance(
         return replace(mark, waiting=True)
     if asked.since is not None and (mark.moment is None or asked.since > mark.moment):
         return replace(mark, waiting=False)
-    latest = pc.max(arrow(read.frame[updated])).as_py() if updated and updated in read.frame and len(read.frame) else None
+    latest = (
+        pc.max(arrow(read.frame[updated])).as_py()
+        if updated and updated in read.frame and len(read.frame)
+        else None
+    )
     moments = [m for m in (mark.moment, min(latest, now) if latest else None) if m is not None]
     return Watermark(max(moments) if moments else None, max(today, mark.as_of or today), False)

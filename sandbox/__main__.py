@@ -20,7 +20,11 @@ def main() -> None:
     parser.add_argument("--hourly-limit", type=int, default=5000)
     chosen = parser.parse_args()
     sandbox = Sandbox(
-        chosen.database, seed=chosen.seed, size=chosen.people, tenant=TENANTS[chosen.tenant], hourly_limit=chosen.hourly_limit
+        chosen.database,
+        seed=chosen.seed,
+        size=chosen.people,
+        tenant=TENANTS[chosen.tenant],
+        hourly_limit=chosen.hourly_limit,
     )
     uvicorn.run(make_app(sandbox), host="127.0.0.1", port=chosen.port, log_level="warning")
 

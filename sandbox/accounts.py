@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 API_KEY = os.environ.get("SANDBOX_API_KEY", "sandbox-key")
 USERNAME, PASSWORD = "svc-hr", os.environ.get("SANDBOX_PASSWORD", "sandbox-password")
-"""Known to everybody unless the environment has others: a sandbox that stays up should have some."""
+"""Known to everybody unless the environment has others: a sandbox that stays up should have
+some."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,14 @@ class ServiceUser:
 
 @dataclass
 class Accounts:
-    """Passwords, API keys and tokens. Tokens live in memory: a restart forgets them, as a real server may."""
+    """Passwords, API keys and tokens. Tokens live in memory: a restart forgets them, as a real
+    server may."""
 
     token_life: float = 3600.0
     refresh_life: float = 86400.0
-    passwords: dict[str, str] = field(default_factory=lambda: {USERNAME: PASSWORD, "svc-douglas": PASSWORD})
+    passwords: dict[str, str] = field(
+        default_factory=lambda: {USERNAME: PASSWORD, "svc-douglas": PASSWORD}
+    )
     keys: dict[str, str] = field(default_factory=lambda: {API_KEY: USERNAME})
     users: dict[str, ServiceUser] = field(
         default_factory=lambda: {
@@ -42,7 +46,8 @@ class Accounts:
         self._lock = threading.Lock()
 
     def grant(self, form: dict[str, str]) -> dict[str, object] | None:
-        """The answer of the token endpoint, ``None`` for wrong credentials. Parameter names in any case."""
+        """The answer of the token endpoint, ``None`` for wrong credentials. Parameter names in any
+        case."""
         form = {key.lower(): value for key, value in form.items()}
         with self._lock:
             if form.get("grant_type") == "refresh_token":
@@ -51,7 +56,9 @@ class Accounts:
                     return None
             else:
                 name = form.get("username", "")
-                if form.get("grant_type") != "password" or self.passwords.get(name) != form.get("password"):
+                if form.get("grant_type") != "password" or self.passwords.get(name) != form.get(
+                    "password"
+                ):
                     return None
             access, refresh = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
             self._access[access] = (name, time.monotonic() + self.token_life)

@@ -36,7 +36,11 @@ def _json(body: object, status: int = 200, headers: dict[str, str] | None = None
 
 
 def _error(status: int, message: str, errors: object = None, **headers: str) -> Response:
-    return _json({"message": message, "errors": errors or []}, status, {k.replace("_", "-"): v for k, v in headers.items()})
+    return _json(
+        {"message": message, "errors": errors or []},
+        status,
+        {k.replace("_", "-"): v for k, v in headers.items()},
+    )
 
 
 class Sandbox:
@@ -71,7 +75,11 @@ class Sandbox:
                     self._fill(connection, module, rows)
                 connection.execute(
                     state.insert(),
-                    [{"name": "seed", "value": str(seed)}, {"name": "size", "value": str(size)}, {"name": "offset", "value": "0"}],
+                    [
+                        {"name": "seed", "value": str(seed)},
+                        {"name": "size", "value": str(size)},
+                        {"name": "offset", "value": "0"},
+                    ],
                 )
 
     @staticmethod
@@ -81,18 +89,26 @@ class Sandbox:
             names = ", ".join(f'"{c}"' for c in columns)
             marks = ", ".join("?" for _ in columns)
             connection.exec_driver_sql(
-                f'INSERT INTO "{module}" ({names}) VALUES ({marks})', [tuple(row[c] for c in columns) for row in rows]
+                f'INSERT INTO "{module}" ({names}) VALUES ({marks})',
+                [tuple(row[c] for c in columns) for row in rows],
             )
 
     def now(self) -> datetime:
         """Wall time in the tenant's zone, moved by what ``tick`` has moved it."""
         return datetime.now(ZONE).replace(tzinfo=None) + self.offset
 
-    def tick(self, events: int = 20, days: float = 0.0, kinds: tuple[str, ...] = EVENTS) -> dict[str, int]:
-        """Moves the clock by ``days`` and applies ``events``; returns how many of each kind. kinds: also of ``tick.RARE``."""
+    def tick(
+        self, events: int = 20, days: float = 0.0, kinds: tuple[str, ...] = EVENTS
+    ) -> dict[str, int]:
+        """Moves the clock by ``days`` and applies ``events``; returns how many of each kind. kinds:
+        also of ``tick.RARE``."""
         with self.lock, self.engine.begin() as connection:
             self.offset += timedelta(days=days)
-            connection.execute(state.update().where(state.c.name == "offset").values(value=str(self.offset.total_seconds())))
+            connection.execute(
+                state.update()
+                .where(state.c.name == "offset")
+                .values(value=str(self.offset.total_seconds()))
+            )
             done = Ticker(connection, self.seed, self.now()).run(events, kinds)
             self.orphaned = self._orphaned(connection)
             return done
@@ -105,7 +121,9 @@ class Sandbox:
     def changes_since(self, seq: int) -> list[dict[str, object]]:
         """The sandbox's own log after ``seq``, oldest first."""
         with self.engine.connect() as connection:
-            rows = connection.execute(sa.select(changes).where(changes.c.seq > seq).order_by(changes.c.seq))
+            rows = connection.execute(
+                sa.select(changes).where(changes.c.seq > seq).order_by(changes.c.seq)
+            )
             return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
     def _visible(self, table: sa.Table, user: ServiceUser) -> Any:
@@ -133,17 +151,32 @@ class Sandbox:
             self._hours[endpoint] = (int(hour), used + 1)
             return None
 
-    def answer(self, method: str, path: list[str], query: dict[str, str], headers: dict[str, str], body: bytes) -> Response:
+    def answer(
+        self,
+        method: str,
+        path: list[str],
+        query: dict[str, str],
+        headers: dict[str, str],
+        body: bytes,
+    ) -> Response:
         """The answer to a request below ``/api/v2/`` or ``/apihelp/v2/modules/``."""
         response = self._answer(method, path, query, headers, body)
-        return response if response.status_code < 400 else self._naming_somebody(response, {*path[1:], *_texts(body)})
+        return (
+            response
+            if response.status_code < 400
+            else self._naming_somebody(response, {*path[1:], *_texts(body)})
+        )
 
     def _naming_somebody(self, response: Response, mentioned: set[str]) -> Response:
-        """An error that repeats personal data, as those of many systems do: of whom the request is about, else of anybody."""
+        """An error that repeats personal data, as those of many systems do: of whom the request is
+        about, else of anybody."""
         people = metadata.tables["User"].c
         query = sa.select(people.ID, people.Fullname, people.Email, people.DOB)
         with self.engine.connect() as connection:
-            row = connection.execute(query.where(people.ID.in_(mentioned)).limit(1)).first() or connection.execute(query.limit(1)).first()
+            row = (
+                connection.execute(query.where(people.ID.in_(mentioned)).limit(1)).first()
+                or connection.execute(query.limit(1)).first()
+            )
         said = orjson.loads(response.body)
         if row is None or not isinstance(said, dict):
             return response
@@ -156,9 +189,20 @@ class Sandbox:
             **{name: value for name, value in response.headers.items() if name == "retry-after"},
         )
 
-    def _answer(self, method: str, path: list[str], query: dict[str, str], headers: dict[str, str], body: bytes) -> Response:
+    def _answer(
+        self,
+        method: str,
+        path: list[str],
+        query: dict[str, str],
+        headers: dict[str, str],
+        body: bytes,
+    ) -> Response:
         authorization = headers.get("authorization", "")
-        fault = self.faults.draw(headers.get("x-sandbox-fault")) if self.faults.concerns(path[0]) else None
+        fault = (
+            self.faults.draw(headers.get("x-sandbox-fault"))
+            if self.faults.concerns(path[0])
+            else None
+        )
         if fault == "expired":
             self.accounts.forget(authorization)
             return _error(401, "the token has expired")
@@ -168,7 +212,9 @@ class Sandbox:
         self.requests[f"{method} {path[0]}"] += 1
         wait = self._over_limit(path[0].lower())
         if wait is not None:
-            return _error(429, "the hourly limit of this endpoint is used up", Retry_After=str(wait))
+            return _error(
+                429, "the hourly limit of this endpoint is used up", Retry_After=str(wait)
+            )
         if fault == "429":
             return _error(429, "too many requests", Retry_After=str(self.faults.retry_after))
         if fault in ("500", "502", "503"):
@@ -195,7 +241,14 @@ class Sandbox:
         except Refused as refused:
             return _error(400, "the record was refused", refused.errors)
 
-    def _read(self, table: sa.Table, item: list[str], query: dict[str, str], user: ServiceUser, fault: str | None) -> Response:
+    def _read(
+        self,
+        table: sa.Table,
+        item: list[str],
+        query: dict[str, str],
+        user: ServiceUser,
+        fault: str | None,
+    ) -> Response:
         visible = self._visible(table, user)
         if fault in ("half", "empty"):
             hidden = sa.text("rowid % 2 = 0" if fault == "half" else "1 = 0")
@@ -209,11 +262,21 @@ class Sandbox:
                 return _error(404, "there is no such path")
             quoted = item[0].replace("'", "''")
             query = {**query, "$filter": f"ID eq '{quoted}'", "$top": "1"}
-        page = Page(self.tenant, table, query, visible, shift=1 if fault == "shift" and query.get("$skip", "0") != "0" else 0)
+        page = Page(
+            self.tenant,
+            table,
+            query,
+            visible,
+            shift=1 if fault == "shift" and query.get("$skip", "0") != "0" else 0,
+        )
         with self.engine.connect() as connection:
             envelope = page.run(connection)
         if item:
-            return _json(envelope["results"][0]) if envelope["results"] else _error(404, "there is no such record")
+            return (
+                _json(envelope["results"][0])
+                if envelope["results"]
+                else _error(404, "there is no such record")
+            )
         if fault == "malformed":
             self.faults.spoil(envelope["results"])
         response = _json(envelope)
@@ -244,7 +307,9 @@ class Sandbox:
                 return _json({"ID": row["ID"]}, 201 if new else 200)
             return _json({"ID": writer.insert(fields)["ID"]}, 201)
         visible = self._visible(table, user)
-        found = sa.select(table.c.ID).where(table.c.ID == (item[0] if item else None), *([] if visible is None else [visible]))
+        found = sa.select(table.c.ID).where(
+            table.c.ID == (item[0] if item else None), *([] if visible is None else [visible])
+        )
         before = writer.existing(item[0]) if item and connection.execute(found).first() else None
         if before is None:
             return _error(404, "there is no such record")
@@ -286,7 +351,11 @@ def _texts(body: bytes) -> set[str]:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         return set()
-    return {value for value in fields.values() if isinstance(value, str)} if isinstance(fields, dict) else set()
+    return (
+        {value for value in fields.values() if isinstance(value, str)}
+        if isinstance(fields, dict)
+        else set()
+    )
 
 
 def _page() -> Response:
@@ -308,7 +377,9 @@ def _cut(body: bytes) -> Response:
         yield body[: len(body) // 2]
         raise ConnectionAbortedError("the sandbox was asked to cut the connection")
 
-    return StreamingResponse(half(), 200, {"Content-Length": str(len(body))}, "application/json; charset=utf-8")
+    return StreamingResponse(
+        half(), 200, {"Content-Length": str(len(body))}, "application/json; charset=utf-8"
+    )
 
 
 def make_app(sandbox: Sandbox) -> Starlette:
@@ -318,7 +389,13 @@ def make_app(sandbox: Sandbox) -> Starlette:
         form = dict(parse_qsl((await request.body()).decode()))
         granted = sandbox.accounts.grant(form)
         if granted is None:
-            return _json({"error": "invalid_grant", "error_description": "the user name or password is incorrect"}, 400)
+            return _json(
+                {
+                    "error": "invalid_grant",
+                    "error_description": "the user name or password is incorrect",
+                },
+                400,
+            )
         return _json(granted)
 
     async def api(request: Request) -> Response:
@@ -328,11 +405,18 @@ def make_app(sandbox: Sandbox) -> Starlette:
         if not path:
             return _error(404, "no module is named")
         return await run_in_threadpool(
-            sandbox.answer, request.method, path, dict(request.query_params), dict(request.headers), await request.body()
+            sandbox.answer,
+            request.method,
+            path,
+            dict(request.query_params),
+            dict(request.headers),
+            await request.body(),
         )
 
     def help_page(request: Request) -> Response:
-        return sandbox.help(str(request.path_params["module"]), request.headers.get("authorization", ""))
+        return sandbox.help(
+            str(request.path_params["module"]), request.headers.get("authorization", "")
+        )
 
     async def control(request: Request) -> Response:
         verb = str(request.path_params["verb"])
@@ -343,7 +427,12 @@ def make_app(sandbox: Sandbox) -> Starlette:
         if verb == "changes":
             return _json(sandbox.changes_since(int(request.query_params.get("since", 0))))
         if verb == "faults":
-            sandbox.faults = Faults(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})
+            sandbox.faults = Faults(
+                **{
+                    name: tuple(value) if isinstance(value, list) else value
+                    for name, value in body.items()
+                }
+            )
             return _json({"rate": sandbox.faults.rate, "kinds": sandbox.faults.kinds})
         if verb == "requests":
             return _json(dict(sandbox.requests))
@@ -352,7 +441,13 @@ def make_app(sandbox: Sandbox) -> Starlette:
                 await run_in_threadpool(lambda: sandbox.webhooks.configure(**body))
             return _json(await run_in_threadpool(sandbox.webhooks.status))
         if verb == "health":
-            return _json({"tenant": sandbox.tenant.name, "now": sandbox.now().isoformat(), "seed": sandbox.seed})
+            return _json(
+                {
+                    "tenant": sandbox.tenant.name,
+                    "now": sandbox.now().isoformat(),
+                    "seed": sandbox.seed,
+                }
+            )
         return _error(404, "the sandbox knows tick, changes, faults, requests, webhooks and health")
 
     every = ["GET", "POST", "PUT", "DELETE", "PATCH"]

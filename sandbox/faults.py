@@ -1,4 +1,5 @@
-"""Misbehaviour on request: per call (header ``X-Sandbox-Fault``) or at a rate (``POST /sandbox/faults``)."""
+"""Misbehaviour on request: per call (header ``X-Sandbox-Fault``) or at a rate (``POST
+/sandbox/faults``)."""
 
 from __future__ import annotations
 
@@ -8,15 +9,15 @@ from dataclasses import dataclass, field
 
 KINDS = ("429", "500", "502", "503", "timeout", "cut", "shift", "malformed", "expired")
 """
-429 with Retry-After · 500/502/503 · timeout: no answer for ``delay`` seconds · cut: the connection ends in
-mid-body · shift: the page starts one row further, as if a row before it had gone · malformed: one record of
-the page is not what it should be · expired: the token is no longer known.
+429 with Retry-After · 500/502/503 · timeout: no answer for ``delay`` seconds · cut: the connection
+ends in mid-body · shift: the page starts one row further, as if a row before it had gone ·
+malformed: one record of the page is not what it should be · expired: the token is no longer known.
 """
 
 LIES = ("half", "empty", "html", "error")
 """
-Answers that look well: half of the rows, as if the others were not there · no rows · a page for people with status
-200 · an error with status 200. Drawn only when they are asked for.
+Answers that look well: half of the rows, as if the others were not there · no rows · a page for
+people with status 200 · an error with status 200. Drawn only when they are asked for.
 """
 
 
@@ -31,10 +32,12 @@ class Faults:
     retry_after: int = 0
     drawn: Counter[str] = field(default_factory=Counter)
     writes: str | None = None
-    """What every write is answered with while this is set: a status such as ``403`` or ``503``, ``html``, a page for people
-    with status 200, or ``cut``, a connection that ends in mid-answer."""
+    """What every write is answered with while this is set: a status such as ``403`` or ``503``,
+    ``html``, a page for people with status 200, or ``cut``, a connection that ends in
+    mid-answer."""
     done: bool = False
-    """Whether such a write is carried out before it is answered so: then only its answer is lost."""
+    """Whether such a write is carried out before it is answered so: then only its answer is
+    lost."""
     spared: int = 0
     """Number of writes that are answered as usual before that."""
     reads: str | None = None
@@ -45,7 +48,9 @@ class Faults:
     def __post_init__(self) -> None:
         unknown = set(self.kinds) - {*KINDS, *LIES}
         if unknown:
-            raise ValueError(f"unknown faults {sorted(unknown)}; known: {', '.join((*KINDS, *LIES))}")
+            raise ValueError(
+                f"unknown faults {sorted(unknown)}; known: {', '.join((*KINDS, *LIES))}"
+            )
         self._random = random.Random(self.seed)
 
     def draw(self, asked: str | None) -> str | None:

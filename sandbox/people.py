@@ -1,8 +1,8 @@
 """An invented UK organisation, the same for the same seed and size.
 
-Nobody here exists: names are drawn from two word lists, e-mail addresses end in ``.example`` (RFC 2606),
-telephone numbers are in Ofcom's ranges for drama (01632, 07700 900), national insurance numbers begin with
-the unused prefix QQ.
+Nobody here exists: names are drawn from two word lists, e-mail addresses end in ``.example`` (RFC
+2606), telephone numbers are in Ofcom's ranges for drama (01632, 07700 900), national insurance
+numbers begin with the unused prefix QQ.
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ ZONE = ZoneInfo("Europe/London")
 """The wall time of everything in the sandbox."""
 
 FORENAMES = (
-    "Aled Amina Anouk Bryony Callum Catrin Chidi Daria Dilys Eamon Ebele Elspeth Ffion Fraser Gethin Giorgia Hamish"
-    " Imogen Ines Isla Jarek Kezia Kwame Leila Lorcan Mairi Malik Merryn Nadia Niamh Oisin Osian Paloma Priya Quentin"
-    " Rhys Rosalind Ruaridh Saoirse Siobhán Tamsin Tariq Una Vikram Wilf Xanthe Yusuf Zofia Zoë André"
+    "Aled Amina Anouk Bryony Callum Catrin Chidi Daria Dilys Eamon Ebele Elspeth Ffion Fraser "
+    "Gethin Giorgia Hamish"
+    " Imogen Ines Isla Jarek Kezia Kwame Leila Lorcan Mairi Malik Merryn Nadia Niamh Oisin "
+    "Osian Paloma Priya Quentin"
+    " Rhys Rosalind Ruaridh Saoirse Siobhán Tamsin Tariq Una Vikram Wilf Xanthe Yusuf Zofia "
+    "Zoë André"
 ).split()
 SURNAMES = (
-    "Abernathy Ashdown Balogun Bexley Birtwhistle Calloway Cartmel Dacre Dunmore Eastwick Fairholme Fenwick Garrowby"
-    " Glaisdale Hallowell Harrogate Ilkley Inchbald Jessop Kettlewell Kirkbride Lathom Lonsdale MacAuley Marchbanks"
-    " Nethercote Norbury O'Brien O'Dowd Oakhanger Penhaligon Postlethwaite Quarmby Ravenscar Rushcliffe Sedbergh"
-    " Skipwith Thirlmere Threlkeld Ullswater Uppingham Vickerstaff Wetherby Whitcombe Yarrow Youlgreave Zielinski"
+    "Abernathy Ashdown Balogun Bexley Birtwhistle Calloway Cartmel Dacre Dunmore Eastwick "
+    "Fairholme Fenwick Garrowby"
+    " Glaisdale Hallowell Harrogate Ilkley Inchbald Jessop Kettlewell Kirkbride Lathom "
+    "Lonsdale MacAuley Marchbanks"
+    " Nethercote Norbury O'Brien O'Dowd Oakhanger Penhaligon Postlethwaite Quarmby Ravenscar "
+    "Rushcliffe Sedbergh"
+    " Skipwith Thirlmere Threlkeld Ullswater Uppingham Vickerstaff Wetherby Whitcombe Yarrow "
+    "Youlgreave Zielinski"
     " d'Arcy St-Clair Nuñez"
 ).split()
 TOWNS = (
@@ -39,11 +46,13 @@ TOWNS = (
     ("Exeter", "Devon", "EX1"),
 )
 COMPANIES = (
-    "Douglas Group|Meridian Rail|Pennine Water|Harbour Foods|Castle Care|Northgate Logistics|Fellside Energy"
+    "Douglas Group|Meridian Rail|Pennine Water|Harbour Foods|Castle Care|Northgate "
+    "Logistics|Fellside Energy"
     "|Tidewater Marine|Cotswold Timber|Albion Facilities|Saltmarsh Housing|Beacon Security"
 ).split("|")
 JOB_ROLES = (
-    "Site Operative|Team Leader|Site Manager|First Aider|Fire Marshal|Fork-lift Driver|Electrician|Care Assistant"
+    "Site Operative|Team Leader|Site Manager|First Aider|Fire Marshal|Fork-lift "
+    "Driver|Electrician|Care Assistant"
     "|Office Staff|Security Officer|Marine Crew|Trainer"
 ).split("|")
 AWARDS = (
@@ -76,7 +85,8 @@ ROLES = (
 def stamp(moment: datetime) -> str:
     """Naive ISO with a fraction of variable length, none at all for whole seconds [8].
 
-    A wall time that the change to summer time skips does not occur: it becomes the one an hour later.
+    A wall time that the change to summer time skips does not occur: it becomes the one an hour
+    later.
     """
     moment = moment.replace(tzinfo=ZONE).astimezone(UTC).astimezone(ZONE).replace(tzinfo=None)
     text = moment.isoformat(timespec="milliseconds")
@@ -95,6 +105,10 @@ def add_months(value: date, months: int) -> date:
         except ValueError:
             continue
     raise AssertionError("every month has a 28th")
+
+
+def _managers_address(company: object) -> str:
+    return f"manager@{str(company).lower().replace(' ', '-')}.example"
 
 
 def full_address(row: Row) -> str:
@@ -124,12 +138,19 @@ class Organisation:
             for i, name in enumerate(COMPANIES)
         ]
         self.job_roles: list[Row] = [
-            {"ID": f"JR{i:02}", "Label": name, "Description": f"{name} duties", "Protected": i == 0, **dates}
+            {
+                "ID": f"JR{i:02}",
+                "Label": name,
+                "Description": f"{name} duties",
+                "Protected": i == 0,
+                **dates,
+            }
             for i, name in enumerate(JOB_ROLES)
         ]
         self.awards: list[Row] = [
             {
-                "ID": f"{''.join(label.split())[:7].upper()}{'oBqXzKdW'[i % 8]}{'ABCD'[i % 4]}{i % 10}",
+                "ID": label.replace(" ", "")[:7].upper()
+                + f"{'oBqXzKdW'[i % 8]}{'ABCD'[i % 4]}{i % 10}",
                 "Label": label,
                 "AwardType": "Certificate",
                 "Lifetime": months,
@@ -151,7 +172,11 @@ class Organisation:
         self.course_dates = [self.course_date(12000 + i) for i in range(min(600, 40 + size // 20))]
 
     def user_id(self, forename: str, surname: str) -> str:
-        plain = "".join(c for c in (forename[:2] + surname.replace("'", "")[:4]).lower() if c.isascii() and c.isalpha())
+        plain = "".join(
+            c
+            for c in (forename[:2] + surname.replace("'", "")[:4]).lower()
+            if c.isascii() and c.isalpha()
+        )
         count = self.taken[plain[:5]] = self.taken.get(plain[:5], 0) + 1
         return plain if count == 1 else f"{plain[:5]}{count}"
 
@@ -159,7 +184,9 @@ class Organisation:
         r = self.random
         course = r.choice(self.courses)
         company = r.choice(self.companies)
-        start = datetime.combine(self.now.date(), datetime.min.time()) + timedelta(days=r.randint(-400, 120), hours=9)
+        start = datetime.combine(self.now.date(), datetime.min.time()) + timedelta(
+            days=r.randint(-400, 120), hours=9
+        )
         town = r.choice(TOWNS)[0]
         made = stamp(start - timedelta(days=90))
         return {
@@ -187,7 +214,9 @@ class Organisation:
         company = r.choice(self.companies)
         town, county, outward = r.choice(TOWNS)
         role = ROLES[3] if r.random() < 0.93 else r.choice(ROLES)
-        made = made or self.now - timedelta(days=r.randint(30, 1400), seconds=r.randint(0, 80000), milliseconds=r.randint(0, 999))
+        made = made or self.now - timedelta(
+            days=r.randint(30, 1400), seconds=r.randint(0, 80000), milliseconds=r.randint(0, 999)
+        )
         touched = made if r.random() < 0.4 else made + (self.now - made) * r.random() * 0.95
         row: Row = {
             "ID": identifier,
@@ -197,12 +226,16 @@ class Organisation:
             "MiddleNames": r.choice(FORENAMES) if r.random() < 0.2 else None,
             "Surname": surname,
             "Fullname": f"{forename} {surname}",
-            "Email": f"{identifier}@{str(company['Name']).lower().replace(' ', '-')}.example" if r.random() < 0.96 else None,
+            "Email": f"{identifier}@{str(company['Name']).lower().replace(' ', '-')}.example"
+            if r.random() < 0.96
+            else None,
             "Phone": f"01632 {960000 + number % 1000:06}" if r.random() < 0.6 else None,
             "Mobile": f"07700 900{number % 1000:03}" if r.random() < 0.7 else None,
             "JobTitle": r.choice(JOB_ROLES) if r.random() < 0.9 else None,
-            "Status": status or r.choices(("Enabled", "New", "Inactive", "Deleted"), (82, 6, 10, 2))[0],
-            "Address": f"{r.randint(1, 240)} {r.choice(('Main Street', 'Mill Lane', 'Church Row', 'Station Road'))}",
+            "Status": status
+            or r.choices(("Enabled", "New", "Inactive", "Deleted"), (82, 6, 10, 2))[0],
+            "Address": f"{r.randint(1, 240)} "
+            f"{r.choice(('Main Street', 'Mill Lane', 'Church Row', 'Station Road'))}",
             "Town": town,
             "County": county or None,
             "Postcode": f"{outward} {r.randint(1, 9)}{r.choice('ABDEF')}{r.choice('GHJLN')}",
@@ -226,7 +259,9 @@ class Organisation:
         row["FullAddress"] = full_address(row)
         return row
 
-    def user_award(self, number: int, user: Row, award: Row, status: str, when: date, made: datetime) -> Row:
+    def user_award(
+        self, number: int, user: Row, award: Row, status: str, when: date, made: datetime
+    ) -> Row:
         """``when`` is the day of completion, or the target date of an award not yet completed."""
         done = status == "Completed"
         months = award["Lifetime"]
@@ -257,14 +292,25 @@ class Organisation:
             if kind < 0.18:
                 status = "Target" if kind < 0.14 else ("In Progress" if kind < 0.165 else "On Hold")
                 made = self.now - timedelta(days=r.randint(1, 200), seconds=r.randint(0, 9999))
-                rows.append(self.user_award(first + len(rows), user, award, status, today + timedelta(days=r.randint(-30, 200)), made))
+                rows.append(
+                    self.user_award(
+                        first + len(rows),
+                        user,
+                        award,
+                        status,
+                        today + timedelta(days=r.randint(-30, 200)),
+                        made,
+                    )
+                )
                 continue
             when = today - timedelta(days=r.randint(1, 1200))
             history = [when]
             while award["Lifetime"] and r.random() < 0.45 and len(history) < 4:
                 history.append(history[-1] - timedelta(days=r.randint(300, 700)))
             for i, passed in enumerate(history):
-                made = datetime.combine(passed, datetime.min.time()) + timedelta(hours=17, seconds=r.randint(0, 9000))
+                made = datetime.combine(passed, datetime.min.time()) + timedelta(
+                    hours=17, seconds=r.randint(0, 9000)
+                )
                 row = self.user_award(first + len(rows), user, award, "Completed", passed, made)
                 row["Renewed"] = i > 0
                 rows.append(row)
@@ -287,7 +333,7 @@ class Organisation:
             "CourseOrAliasName": course_date["CourseLabel"],
             "CompanyID": user["MainCompanyID"],
             "CompanyName": user["MainCompanyName"],
-            "ManagersEmailAddresses": f"manager@{str(user['MainCompanyName']).lower().replace(' ', '-')}.example",
+            "ManagersEmailAddresses": _managers_address(user["MainCompanyName"]),
             "Status": status,
             "CourseDateBookingID": None,
             "TrainingProviderID": course_date["TrainingProviderID"],
@@ -337,13 +383,22 @@ class Organisation:
                     "AutoTarget": i % 2 == 0,
                     **dates,
                 }
-                for i, (award, role) in enumerate((a, j) for a in self.awards for j in self.job_roles[:4])
+                for i, (award, role) in enumerate(
+                    (a, j) for a in self.awards for j in self.job_roles[:4]
+                )
             ],
         )
         yield (
             "CustomFieldMetadata",
             [
-                {"ID": f"CF{i:03}", "Module": module, "Name": name, "Label": name[3:].replace("_", " "), "FieldType": kind, **dates}
+                {
+                    "ID": f"CF{i:03}",
+                    "Module": module,
+                    "Name": name,
+                    "Label": name[3:].replace("_", " "),
+                    "FieldType": kind,
+                    **dates,
+                }
                 for i, (module, name, kind) in enumerate(
                     (
                         ("User", "CF_Payroll_Number", "Text"),
@@ -369,9 +424,13 @@ class Organisation:
                     begins = datetime.fromisoformat(str(course_date["StartDate"]))
                     future = begins > self.now
                     status = (
-                        r.choice(("Booked", "Provisional")) if future else r.choices(("Completed", "Cancelled", "NoAttend"), (85, 10, 5))[0]
+                        r.choice(("Booked", "Provisional"))
+                        if future
+                        else r.choices(("Completed", "Cancelled", "NoAttend"), (85, 10, 5))[0]
                     )
-                    made_at = min(begins, self.now) - timedelta(days=r.randint(1, 60), seconds=r.randint(0, 9999))
+                    made_at = min(begins, self.now) - timedelta(
+                        days=r.randint(1, 60), seconds=r.randint(0, 9999)
+                    )
                     row = self.delegate(user, course_date, status, made_at)
                     delegates[str(row["ID"])] = row
                     if status == "Provisional":

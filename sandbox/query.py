@@ -1,7 +1,8 @@
 """``$select $filter $orderby $top $skip $count`` over a module's table.
 
-The filter grammar is the library's (odata-query); here are only the things in which API v2 differs from
-OData: names in any case [5], values in quotes even for numbers [11], and the tenant's own names and dates.
+The filter grammar is the library's (odata-query); here are only the things in which API v2 differs
+from OData: names in any case [5], values in quotes even for numbers [11], and the tenant's own
+names and dates.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Names:
         self.table = table
         hidden = set() if tenant.has_date_updated else {"DateUpdated"}
         columns = [str(c.name) for c in table.c]
-        self.wire = {c: tenant.wire_names.get((str(table.name), c), c) for c in columns if c not in hidden}
+        self.wire = {
+            c: tenant.wire_names.get((str(table.name), c), c) for c in columns if c not in hidden
+        }
         self._found = {wire.lower(): name for name, wire in self.wire.items()}
 
     def column(self, wire: str) -> str | None:
@@ -55,7 +58,9 @@ class _Filter(AstToSqlAlchemyCoreVisitor):
             for value in values:
                 self._literal_fits(name, value)
             if name == "Status" and isinstance(node.right, ast.String):
-                node = ast.Compare(node.comparator, node.left, ast.String(self._stored_status(node.right.val)))
+                node = ast.Compare(
+                    node.comparator, node.left, ast.String(self._stored_status(node.right.val))
+                )
             if name in NUMBERS and isinstance(node.right, ast.String):
                 node = ast.Compare(node.comparator, node.left, ast.Integer(node.right.val))
         return super().visit_Compare(node)
@@ -84,7 +89,8 @@ def where(tenant: Tenant, names: Names, text: str) -> Any:
     """The SQL condition of a ``$filter``.
 
     Raises:
-        BadQuery: the text does not parse, names an unknown field, or writes a date in the other form.
+        BadQuery: the text does not parse, names an unknown field, or writes a date in the other
+            form.
     """
     try:
         return _Filter(tenant, names).visit(ODataParser().parse(ODataLexer().tokenize(text)))
@@ -104,7 +110,14 @@ def _number(options: Mapping[str, str], key: str, default: int) -> int:
 class Page:
     """One list request, ready to be run."""
 
-    def __init__(self, tenant: Tenant, table: sa.Table, query: Mapping[str, str], visible: Any, shift: int = 0) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        table: sa.Table,
+        query: Mapping[str, str],
+        visible: Any,
+        shift: int = 0,
+    ) -> None:
         options = {key.lower(): value for key, value in query.items()}
         self.tenant = tenant
         self.names = names = Names(tenant, table)
@@ -118,7 +131,9 @@ class Page:
         if options.get("$filter", "").strip():
             conditions.append(where(tenant, names, options["$filter"]))
         self.counted = sa.select(sa.func.count()).select_from(table).where(*conditions)
-        self.wants_count = options.get("$count", "").lower() == "true" and tenant.count_key is not None
+        self.wants_count = (
+            options.get("$count", "").lower() == "true" and tenant.count_key is not None
+        )
         top = _number(options, "$top", tenant.default_page)
         if top < -1:
             raise BadQuery("$top must be -1 or a non-negative integer")
@@ -147,7 +162,12 @@ class Page:
         shape = [self._speak(name) for name in self.columns]
         wire = [self.names.wire[name] for name in self.columns]
         envelope: dict[str, Any] = {
-            "results": [dict(zip(wire, [speak(v) for speak, v in zip(shape, row, strict=True)], strict=True)) for row in rows]
+            "results": [
+                dict(
+                    zip(wire, [speak(v) for speak, v in zip(shape, row, strict=True)], strict=True)
+                )
+                for row in rows
+            ]
         }
         if self.wants_count:
             envelope[str(self.tenant.count_key)] = connection.execute(self.counted).scalar_one()
@@ -171,12 +191,17 @@ def _as_stored(value: Any) -> Any:
 
 
 def stored(table: sa.Table, name: str, value: Any) -> Any:
-    """A value from a request's body, as it is kept: a one-element list is its element, blank is null [2, 3]."""
+    """A value from a request's body, as it is kept: a one-element list is its element, blank is
+    null [2, 3]."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, str) and not value.strip():
         value = None
-    if name == "Status" and isinstance(value, str) and value.replace(" ", "").lower() == "inprogress":
+    if (
+        name == "Status"
+        and isinstance(value, str)
+        and value.replace(" ", "").lower() == "inprogress"
+    ):
         value = "In Progress"
     if name not in FLAGS | NUMBERS and value is not None:
         value = str(value)

@@ -1,7 +1,7 @@
 """The sandbox's storage: one SQLite table for each API module, columns under the vendor's names.
 
-Dates are kept as the text that goes over the wire (naive ISO, local wall time): text of that form sorts
-and compares as the dates do, and nothing is rounded on the way.
+Dates are kept as the text that goes over the wire (naive ISO, local wall time): text of that form
+sorts and compares as the dates do, and nothing is rounded on the way.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 FLAGS = frozenset({"MarketingOptIn", "Renewed", "CF_First_Aider", "Protected", "AutoTarget"})
-NUMBERS = frozenset({"Lifetime", "Places", "SpacesLeft", "CourseDateBookingID", "MoodleID", "Attempts"})
+NUMBERS = frozenset(
+    {"Lifetime", "Places", "SpacesLeft", "CourseDateBookingID", "MoodleID", "Attempts"}
+)
 DATES = frozenset(
     {
         "DateCreated",
@@ -53,9 +55,12 @@ def _module(name: str, columns: str, *indexes: str) -> sa.Table:
 
 _module(
     "User",
-    "ID ExternalID Title Forenames MiddleNames Surname Fullname Email Phone Mobile JobTitle Status Address Town"
-    " County Postcode Country FullAddress MainCompanyID MainCompanyName MainRoleID MainRoleLabel MainUserTypeLabel"
-    " MarketingOptIn DateCreated DateUpdated DOB NINumber MoodleID CF_Payroll_Number CF_Site CF_First_Aider"
+    "ID ExternalID Title Forenames MiddleNames Surname Fullname Email Phone Mobile JobTitle "
+    "Status Address Town"
+    " County Postcode Country FullAddress MainCompanyID MainCompanyName MainRoleID "
+    "MainRoleLabel MainUserTypeLabel"
+    " MarketingOptIn DateCreated DateUpdated DOB NINumber MoodleID CF_Payroll_Number CF_Site "
+    "CF_First_Aider"
     " CF_Start_Date",
     "DateUpdated",
     "MainCompanyID",
@@ -63,7 +68,8 @@ _module(
 )
 _module(
     "UserAward",
-    "ID UserID UserFullname AwardID AwardLabel Status TargetDate Passed Expires Renewed CourseDateID DateCreated DateUpdated CF_Assessor",
+    "ID UserID UserFullname AwardID AwardLabel Status TargetDate Passed Expires Renewed "
+    "CourseDateID DateCreated DateUpdated CF_Assessor",
     "DateUpdated",
     "UserID",
     "Expires",
@@ -74,26 +80,37 @@ _module("Company", "ID Name ExternalID Town DateCreated DateUpdated")
 _module("Course", "ID Label CourseType ExternalID AwardedAwardIDs DateCreated DateUpdated")
 _module(
     "CourseDate",
-    "ID CourseID CourseLabel CompanyID CompanyName TrainingProviderID StartDate EndDate Status VenueLabel"
+    "ID CourseID CourseLabel CompanyID CompanyName TrainingProviderID StartDate EndDate Status "
+    "VenueLabel"
     " VenueTown Places SpacesLeft DateCreated DateUpdated",
     "CourseID",
 )
 _module(
     "UserCourseDate",
-    "ID UserID UserFullName CandidateEmailAddress CourseDateID CourseDateDetailsLabel CourseDateStartDate StartDate"
-    " EndDate CourseOrAliasName CompanyID CompanyName ManagersEmailAddresses Status CourseDateBookingID"
+    "ID UserID UserFullName CandidateEmailAddress CourseDateID CourseDateDetailsLabel "
+    "CourseDateStartDate StartDate"
+    " EndDate CourseOrAliasName CompanyID CompanyName ManagersEmailAddresses Status "
+    "CourseDateBookingID"
     " TrainingProviderID CourseID Description DateCreated DateUpdated CF_Dietary_Note",
     "DateUpdated",
     "UserID",
 )
 _module(
     "ManagerUserCourseDateAuthorisation",
-    "ID UserID UserForenames UserSurname CourseName CourseDateID CourseDateStartDate CourseDateEndDate VenueName DateCreated DateUpdated",
+    "ID UserID UserForenames UserSurname CourseName CourseDateID CourseDateStartDate "
+    "CourseDateEndDate VenueName DateCreated DateUpdated",
     "UserID",
 )
 _module("UserType", "ID Label Description Protected DateCreated DateUpdated")
-_module("UserUserType", "ID UserID UserTypeID UserTypeLabel FromDate ToDate DateCreated DateUpdated", "UserID")
-_module("AwardUserType", "ID AwardID AwardLabel UserTypeID UserTypeLabel Lifetime AutoTarget DateCreated DateUpdated")
+_module(
+    "UserUserType",
+    "ID UserID UserTypeID UserTypeLabel FromDate ToDate DateCreated DateUpdated",
+    "UserID",
+)
+_module(
+    "AwardUserType",
+    "ID AwardID AwardLabel UserTypeID UserTypeLabel Lifetime AutoTarget DateCreated DateUpdated",
+)
 _module("CustomFieldMetadata", "ID Module Name Label FieldType DateCreated DateUpdated")
 _module("Webhook", "ID Name Module Event Method Url DateCreated DateUpdated")
 _module(
@@ -116,7 +133,12 @@ changes = sa.Table(
 )
 """The sandbox's own log of what changed: the witness that tests count against."""
 
-state = sa.Table("sandbox_state", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.Text))
+state = sa.Table(
+    "sandbox_state",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text),
+)
 """Seed, size and the clock's offset, so that a restart continues the same organisation."""
 
 orphans = sa.Table("sandbox_orphans", metadata, sa.Column("ID", sa.Text, primary_key=True))

@@ -1,8 +1,10 @@
-"""Webhooks as the vendor has them: definitions, an instance for each time one is triggered, and somebody who sends them.
+"""Webhooks as the vendor has them: definitions, an instance for each time one is triggered, and
+somebody who sends them.
 
-What is known: they are made in the platform, send POST for what is created, PUT for what is updated and DELETE for what is
-deleted, and their instances can be looked at. The rest is this sandbox's assumption: the body is the record as it was then, an
-instance is tried five times with growing pauses, and changes through the API trigger webhooks as well.
+What is known: they are made in the platform, send POST for what is created, PUT for what is updated
+and DELETE for what is deleted, and their instances can be looked at. The rest is this sandbox's
+assumption: the body is the record as it was then, an instance is tried five times with growing
+pauses, and changes through the API trigger webhooks as well.
 """
 
 from __future__ import annotations
@@ -29,7 +31,14 @@ if TYPE_CHECKING:
     from .app import Sandbox
 
 METHODS = {"created": "POST", "updated": "PUT", "deleted": "DELETE"}
-WATCHED = ("User", "UserAward", "UserCourseDate", "ManagerUserCourseDateAuthorisation", "UserType", "UserUserType")
+WATCHED = (
+    "User",
+    "UserAward",
+    "UserCourseDate",
+    "ManagerUserCourseDateAuthorisation",
+    "UserType",
+    "UserUserType",
+)
 ATTEMPTS = 5
 SENDERS = 8
 BATCH = 400
@@ -37,8 +46,8 @@ BATCH = 400
 
 @dataclass(frozen=True)
 class Moods:
-    """How deliveries go wrong: each a share of them. delay: seconds at most, of those that are late. forge: so many more come
-    from somebody else, with a secret that is not the right one."""
+    """How deliveries go wrong: each a share of them. delay: seconds at most, of those that are
+    late. forge: so many more come from somebody else, with a secret that is not the right one."""
 
     drop: float = 0.0
     duplicate: float = 0.0
@@ -56,8 +65,11 @@ class Moods:
         return bool(share) and self.random.random() < share
 
 
-def triggered(connection: sa.Connection, now: datetime, module: str, record: str, event: str) -> None:
-    """Makes an instance for each active webhook of the module and event: created, updated or deleted."""
+def triggered(
+    connection: sa.Connection, now: datetime, module: str, record: str, event: str
+) -> None:
+    """Makes an instance for each active webhook of the module and event: created, updated or
+    deleted."""
     hooks, instances = metadata.tables["Webhook"], metadata.tables["WebhookInstance"]
     mine = sa.select(hooks).where(hooks.c.Module == module, hooks.c.Event == event)
     for hook in connection.execute(mine).mappings().all():
@@ -70,7 +82,9 @@ def triggered(connection: sa.Connection, now: datetime, module: str, record: str
                 RecordID=record,
                 Method=hook["Method"],
                 Url=hook["Url"],
-                Body=orjson.dumps({str(name): value for name, value in row.items()} if row else {"ID": record}).decode(),
+                Body=orjson.dumps(
+                    {str(name): value for name, value in row.items()} if row else {"ID": record}
+                ).decode(),
                 Status="Pending",
                 Attempts=0,
                 NextAttempt=stamp(now),
@@ -87,13 +101,17 @@ class Webhooks:
         self.sandbox = sandbox
         self.moods = Moods()
         self.done: Counter[str] = Counter()
-        """What was done with instances: sent, failed, dropped, duplicated, delayed, reordered, forged."""
+        """What was done with instances: sent, failed, dropped, duplicated, delayed, reordered,
+        forged."""
         self._headers: dict[str, str] = {}
         self._late: set[str] = set()
         self._thread: threading.Thread | None = None
 
-    def configure(self, url: str, headers: Mapping[str, str], modules: tuple[str, ...] = WATCHED, **moods: Any) -> None:
-        """Sends, from now on, what happens to records of ``modules`` to ``url/<module>``, with these headers."""
+    def configure(
+        self, url: str, headers: Mapping[str, str], modules: tuple[str, ...] = WATCHED, **moods: Any
+    ) -> None:
+        """Sends, from now on, what happens to records of ``modules`` to ``url/<module>``, with
+        these headers."""
         hooks, now = metadata.tables["Webhook"], stamp(self.sandbox.now())
         self._headers, self.moods = dict(headers), Moods(**moods)
         rows = [
@@ -121,10 +139,16 @@ class Webhooks:
         """Instances by status, and what was done with them."""
         table = metadata.tables["WebhookInstance"]
         with self.sandbox.lock, self.sandbox.engine.connect() as connection:
-            counts = connection.execute(sa.select(table.c.Status, sa.func.count()).group_by(table.c.Status)).tuples().all()
+            counts = (
+                connection.execute(
+                    sa.select(table.c.Status, sa.func.count()).group_by(table.c.Status)
+                )
+                .tuples()
+                .all()
+            )
         return {"instances": dict(counts), "done": dict(self.done)}
 
-    # -- sending ---------------------------------------------------------------------------------------------------
+    # -- sending ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
         limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
@@ -137,14 +161,20 @@ class Webhooks:
                 if not batch:
                     threading.Event().wait(0.05)
                     continue
-                answers = list(pool.map(lambda one: self._send(client, one), self._disturbed(batch)))
-                self._note(dict(zip((one["ID"] for one in batch), self._of(batch, answers), strict=True)))
+                answers = list(
+                    pool.map(lambda one: self._send(client, one), self._disturbed(batch))
+                )
+                self._note(
+                    dict(zip((one["ID"] for one in batch), self._of(batch, answers), strict=True))
+                )
 
     def _due(self) -> list[dict[str, Any]]:
         table = metadata.tables["WebhookInstance"]
         ready = (table.c.Status == "Pending") & (table.c.NextAttempt <= stamp(self.sandbox.now()))
         with self.sandbox.lock, self.sandbox.engine.connect() as connection:
-            found = connection.execute(sa.select(table).where(ready).order_by(sa.text("rowid")).limit(BATCH))
+            found = connection.execute(
+                sa.select(table).where(ready).order_by(sa.text("rowid")).limit(BATCH)
+            )
             return [dict(row) for row in found.mappings()]
 
     def _disturbed(self, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -176,9 +206,14 @@ class Webhooks:
     def _send(self, client: httpx.Client, one: Mapping[str, Any]) -> tuple[str, bool] | None:
         headers = {**self._headers, "Content-Type": "application/json", "X-Webhook-Id": one["ID"]}
         if one.get("forged"):
-            headers = {name: "forged" if name in self._headers else value for name, value in headers.items()}
+            headers = {
+                name: "forged" if name in self._headers else value
+                for name, value in headers.items()
+            }
         try:
-            answer = client.request(one["Method"], one["Url"], content=self._body(one), headers=headers)
+            answer = client.request(
+                one["Method"], one["Url"], content=self._body(one), headers=headers
+            )
         except httpx.HTTPError:
             return None if one.get("forged") else (one["ID"], False)
         return None if one.get("forged") else (one["ID"], answer.is_success)
@@ -187,9 +222,17 @@ class Webhooks:
         """The record as it was, under the tenant's names."""
         module = str(one["WebhookID"]).rpartition("-")[0]
         names = Names(self.sandbox.tenant, metadata.tables[module]).wire
-        return orjson.dumps({names[name]: value for name, value in orjson.loads(one["Body"]).items() if name in names})
+        return orjson.dumps(
+            {
+                names[name]: value
+                for name, value in orjson.loads(one["Body"]).items()
+                if name in names
+            }
+        )
 
-    def _of(self, batch: list[dict[str, Any]], answers: list[tuple[str, bool] | None]) -> list[bool | None]:
+    def _of(
+        self, batch: list[dict[str, Any]], answers: list[tuple[str, bool] | None]
+    ) -> list[bool | None]:
         """For each instance of the batch whether it was taken; ``None``: it did not go out."""
         taken: dict[str, bool] = {}
         for answer in answers:
@@ -204,21 +247,37 @@ class Webhooks:
                 row = table.update().where(table.c.ID == key)
                 if success:
                     self.done["sent"] += 1
-                    connection.execute(row.values(Status="Sent", Attempts=table.c.Attempts + 1, DateUpdated=stamp(now)))
+                    connection.execute(
+                        row.values(
+                            Status="Sent", Attempts=table.c.Attempts + 1, DateUpdated=stamp(now)
+                        )
+                    )
                 elif success is None and key in self._late:
                     wait = timedelta(seconds=self.moods.random.uniform(0, self.moods.delay))
                     connection.execute(row.values(NextAttempt=stamp(now + wait)))
                 elif success is None:
                     # Lost on the way: the platform believes that it was sent.
-                    connection.execute(row.values(Status="Sent", Attempts=1, DateUpdated=stamp(now)))
+                    connection.execute(
+                        row.values(Status="Sent", Attempts=1, DateUpdated=stamp(now))
+                    )
                 else:
                     self._retry(connection, row, key, now)
 
     def _retry(self, connection: sa.Connection, row: sa.Update, key: str, now: datetime) -> None:
         table = metadata.tables["WebhookInstance"]
-        tried = int(connection.execute(sa.select(table.c.Attempts).where(table.c.ID == key)).scalar_one() or 0) + 1
+        tried = (
+            int(
+                connection.execute(
+                    sa.select(table.c.Attempts).where(table.c.ID == key)
+                ).scalar_one()
+                or 0
+            )
+            + 1
+        )
         if tried >= ATTEMPTS:
             self.done["failed"] += 1
         status = "Failed" if tried >= ATTEMPTS else "Pending"
         wait = stamp(now + timedelta(seconds=2.0**tried / 2))
-        connection.execute(row.values(Status=status, Attempts=tried, NextAttempt=wait, DateUpdated=stamp(now)))
+        connection.execute(
+            row.values(Status=status, Attempts=tried, NextAttempt=wait, DateUpdated=stamp(now))
+        )

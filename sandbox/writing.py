@@ -31,7 +31,14 @@ REFERENCES = {
     "UserTypeID": "UserType",
 }
 COUNTRIES = ("United Kingdom", "Ireland")
-DERIVED = {"Fullname", "FullAddress", "MainCompanyName", "MainRoleLabel", "DateCreated", "DateUpdated"}
+DERIVED = {
+    "Fullname",
+    "FullAddress",
+    "MainCompanyName",
+    "MainRoleLabel",
+    "DateCreated",
+    "DateUpdated",
+}
 HOLDS = ("Booked", "In Progress", "Completed")
 """Delegate statuses that take a place."""
 ALTERNATE_KEYS = {"User": "ExternalID"}
@@ -54,10 +61,18 @@ class Writer:
 
     def _row(self, body: Mapping[str, Any]) -> dict[str, Any]:
         found = ((self.names.column(wire), value) for wire, value in body.items())
-        return {name: stored(self.table, name, value) for name, value in found if name and name not in DERIVED}
+        return {
+            name: stored(self.table, name, value)
+            for name, value in found
+            if name and name not in DERIVED
+        }
 
     def existing(self, identifier: str) -> dict[str, Any] | None:
-        row = self.connection.execute(sa.select(self.table).where(self.table.c.ID == identifier)).mappings().first()
+        row = (
+            self.connection.execute(sa.select(self.table).where(self.table.c.ID == identifier))
+            .mappings()
+            .first()
+        )
         return dict(row) if row else None
 
     def insert(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,19 +94,30 @@ class Writer:
         row = self._row(body)
         row.pop("ID", None)
         errors = [
-            {"field": name, "message": "is mandatory"} for name in MANDATORY.get(self.table.name, ()) if name in row and not row[name]
+            {"field": name, "message": "is mandatory"}
+            for name in MANDATORY.get(self.table.name, ())
+            if name in row and not row[name]
         ]
         self._check(row, errors, before["ID"])
         self._place(before, row)
         self._save({**before, **row}, "api-update")
 
     def _place(self, before: dict[str, Any], row: dict[str, Any]) -> None:
-        """A delegate takes a place of the course or gives it back, and needs no authorisation any more."""
-        if self.table.name != "UserCourseDate" or row.get("Status", before["Status"]) == before["Status"]:
+        """A delegate takes a place of the course or gives it back, and needs no authorisation any
+        more."""
+        if (
+            self.table.name != "UserCourseDate"
+            or row.get("Status", before["Status"]) == before["Status"]
+        ):
             return
         dates = metadata.tables["CourseDate"]
         taken = (row["Status"] in HOLDS) - (before["Status"] in HOLDS)
-        left = self.connection.execute(sa.select(dates.c.SpacesLeft).where(dates.c.ID == before["CourseDateID"])).scalar() or 0
+        left = (
+            self.connection.execute(
+                sa.select(dates.c.SpacesLeft).where(dates.c.ID == before["CourseDateID"])
+            ).scalar()
+            or 0
+        )
         if left - taken < 0:
             raise Refused([{"field": "Status", "message": "has no place left on this course"}])
         moved = dates.update().where(dates.c.ID == before["CourseDateID"])
@@ -100,12 +126,17 @@ class Writer:
         self.connection.execute(asked.delete().where(asked.c.ID == before["ID"]))
 
     def upsert(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """Matches by ID, else by the module's alternate key; returns the row and whether it is new."""
+        """Matches by ID, else by the module's alternate key; returns the row and whether it is
+        new."""
         row = self._row(body)
         before = self.existing(row["ID"]) if row.get("ID") else None
         key = ALTERNATE_KEYS.get(self.table.name)
         if before is None and key and row.get(key):
-            found = self.connection.execute(sa.select(self.table).where(self.table.c[key] == row[key])).mappings().first()
+            found = (
+                self.connection.execute(sa.select(self.table).where(self.table.c[key] == row[key]))
+                .mappings()
+                .first()
+            )
             before = dict(found) if found else None
         if before is None:
             return self.insert(body), True
@@ -116,14 +147,18 @@ class Writer:
         """Users are only marked; the rows of the other modules go."""
         if self.table.name == "User":
             self.connection.execute(
-                self.table.update().where(self.table.c.ID == identifier).values(Status="Deleted", DateUpdated=stamp(self.now))
+                self.table.update()
+                .where(self.table.c.ID == identifier)
+                .values(Status="Deleted", DateUpdated=stamp(self.now))
             )
         else:
             self.connection.execute(self.table.delete().where(self.table.c.ID == identifier))
         log(self.connection, self.now, self.table.name, identifier, "api-delete")
         triggered(self.connection, self.now, self.table.name, identifier, "deleted")
 
-    def _check(self, row: dict[str, Any], errors: list[dict[str, str]], own: str | None = None) -> None:
+    def _check(
+        self, row: dict[str, Any], errors: list[dict[str, str]], own: str | None = None
+    ) -> None:
         for name, limit in LENGTHS.items():
             if len(str(row.get(name) or "")) > limit:
                 errors.append({"field": name, "message": f"is longer than {limit} characters"})
@@ -131,14 +166,18 @@ class Writer:
             if (
                 row.get(name)
                 and not self.connection.execute(
-                    sa.select(metadata.tables[module].c.ID).where(metadata.tables[module].c.ID == row[name])
+                    sa.select(metadata.tables[module].c.ID).where(
+                        metadata.tables[module].c.ID == row[name]
+                    )
                 ).first()
             ):
                 errors.append({"field": name, "message": f"is not the ID of a {module}"})
         if row.get("Country") and row["Country"] not in COUNTRIES:
             errors.append({"field": "Country", "message": "is not in the list"})
         if self.table.name == "User" and row.get("Email"):
-            holder = self.connection.execute(sa.select(self.table.c.ID).where(self.table.c.Email == row["Email"])).scalar()
+            holder = self.connection.execute(
+                sa.select(self.table.c.ID).where(self.table.c.Email == row["Email"])
+            ).scalar()
             if holder not in (None, own):
                 errors.append({"field": "Email", "message": "is in use"})
         if errors:
@@ -148,21 +187,40 @@ class Writer:
         row["DateUpdated"] = stamp(self.now)
         if self.table.name == "User":
             row["Fullname"] = f"{row.get('Forenames')} {row.get('Surname')}"
-            row["FullAddress"] = full_address({name: row.get(name) for name in ("Address", "Town", "County", "Country", "Postcode")})
+            row["FullAddress"] = full_address(
+                {
+                    name: row.get(name)
+                    for name in ("Address", "Town", "County", "Country", "Postcode")
+                }
+            )
             row["MainRoleID"] = row.get("MainRoleID") or ROLES[3][0]
             row["MainRoleLabel"] = dict(ROLES).get(row["MainRoleID"])
             row["MainCompanyName"] = self.connection.execute(
-                sa.text('SELECT "Name" FROM "Company" WHERE "ID" = :id'), {"id": row.get("MainCompanyID")}
+                sa.text('SELECT "Name" FROM "Company" WHERE "ID" = :id'),
+                {"id": row.get("MainCompanyID")},
             ).scalar()
-        for label, module, key in (("AwardLabel", "Award", "AwardID"), ("UserTypeLabel", "UserType", "UserTypeID")):
+        for label, module, key in (
+            ("AwardLabel", "Award", "AwardID"),
+            ("UserTypeLabel", "UserType", "UserTypeID"),
+        ):
             if label in self.table.c:
                 other = metadata.tables[module]
-                row[label] = self.connection.execute(sa.select(other.c.Label).where(other.c.ID == row.get(key))).scalar()
+                row[label] = self.connection.execute(
+                    sa.select(other.c.Label).where(other.c.ID == row.get(key))
+                ).scalar()
         if "UserFullname" in self.table.c:
             people = metadata.tables["User"]
-            row["UserFullname"] = self.connection.execute(sa.select(people.c.Fullname).where(people.c.ID == row.get("UserID"))).scalar()
+            row["UserFullname"] = self.connection.execute(
+                sa.select(people.c.Fullname).where(people.c.ID == row.get("UserID"))
+            ).scalar()
         known = self.existing(row["ID"])
-        statement = self.table.update().where(self.table.c.ID == row["ID"]) if known else self.table.insert()
+        statement = (
+            self.table.update().where(self.table.c.ID == row["ID"])
+            if known
+            else self.table.insert()
+        )
         self.connection.execute(statement.values(row))
         log(self.connection, self.now, self.table.name, row["ID"], event)
-        triggered(self.connection, self.now, self.table.name, row["ID"], "updated" if known else "created")
+        triggered(
+            self.connection, self.now, self.table.name, row["ID"], "updated" if known else "created"
+        )

@@ -1,4 +1,5 @@
-"""Prefect blocks: the tenant's and the HR systems' settings as typed forms in the UI, secrets encrypted."""
+"""Prefect blocks: the tenant's and the HR systems' settings as typed forms in the UI, secrets
+encrypted."""
 
 from __future__ import annotations
 
@@ -17,13 +18,18 @@ from reconciliation.names import named
 
 
 class Accessplanit(Block):
-    """The accessplanit tenant and the service user, kept encrypted by Prefect and filled in in its UI."""
+    """The accessplanit tenant and the service user, kept encrypted by Prefect and filled in in its
+    UI."""
 
     _block_type_slug = "accessplanit"
     _block_type_name = "accessplanit"
 
-    base_url: str = Field(description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}")
-    api_key: SecretStr | None = Field(None, description="An API key, or else a user name and password")
+    base_url: str = Field(
+        description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}"
+    )
+    api_key: SecretStr | None = Field(
+        None, description="An API key, or else a user name and password"
+    )
     username: str | None = None
     password: SecretStr | None = None
 
@@ -32,10 +38,15 @@ class Accessplanit(Block):
 def block_of(name: str) -> type[Block]:
     """The block type of a connector, ``hrsync-<name>``: its settings model as a form."""
     connector = connectors()[name]
-    fields: dict[str, Any] = {field: (info.annotation, info) for field, info in connector.settings.model_fields.items()}
+    fields: dict[str, Any] = {
+        field: (info.annotation, info) for field, info in connector.settings.model_fields.items()
+    }
     words = name.replace("_", "-")
     made = create_model(
-        "".join(word.capitalize() for word in words.split("-")) + "Hr", __base__=Block, __doc__=connector.settings.__doc__, **fields
+        "".join(word.capitalize() for word in words.split("-")) + "Hr",
+        __base__=Block,
+        __doc__=connector.settings.__doc__,
+        **fields,
     )
     made._block_type_slug, made._block_type_name = f"hrsync-{words}", f"HR: {connector.title}"
     return made
@@ -69,7 +80,8 @@ def _usable(block: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise Misconfigured(
-            f"The Prefect block {block} is wrong: {problems(error)}", "The data engineer must correct it in the Prefect UI."
+            f"The Prefect block {block} is wrong: {problems(error)}",
+            "The data engineer must correct it in the Prefect UI.",
         ) from None
 
 
@@ -77,8 +89,13 @@ def _loaded(kind: type[Block], name: str, setting: str) -> Any:
     named(name, "a Prefect block")
     try:
         return kind.load(name)
-    except Exception as error:  # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
-        wrong = problems(error.__cause__) if isinstance(error.__cause__, ValidationError) else type(error).__name__
+    # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
+    except Exception as error:
+        wrong = (
+            problems(error.__cause__)
+            if isinstance(error.__cause__, ValidationError)
+            else type(error).__name__
+        )
         raise Misconfigured(
             f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({wrong})",
             f"The data engineer must create it in the Prefect UI, or change {setting}.",
@@ -94,6 +111,8 @@ def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
     if settings.accessplanit_block is None:
         return settings.accessplanit
     block = _loaded(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
-    chosen = {name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")}
+    chosen = {
+        name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")
+    }
     with _usable(f"accessplanit/{settings.accessplanit_block}"):
         return AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **chosen})

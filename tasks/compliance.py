@@ -33,7 +33,13 @@ from .extract import NOTHING
 from .unreadable import people_of_unreadable
 
 FEED = "RoleCompliance"
-PEOPLE = {"status": "text", "company_id": "text", "company_name": "text", "forenames": "text", "surname": "text"}
+PEOPLE = {
+    "status": "text",
+    "company_id": "text",
+    "company_name": "text",
+    "forenames": "text",
+    "surname": "text",
+}
 """Columns of employees."""
 
 
@@ -65,36 +71,63 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
         SourceFailed: the requirements could not be read in full.
         TargetFailed: HR could not be read in full.
     """
-    read = source.read("AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NOTHING, "0")
+    read = source.read(
+        "AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NOTHING, "0"
+    )
     if not read.complete or len(read.rejected):
         raise SourceFailed("What job roles require could not be read in full", STAYS)
     requirements = labelled(
-        source, labelled(source, read.frame, "award_id", "award_label", "Award"), "user_type_id", "user_type_label", "UserType"
+        source,
+        labelled(source, read.frame, "award_id", "award_label", "Award"),
+        "user_type_id",
+        "user_type_label",
+        "UserType",
     )
     people = in_full(hr, "employees", PEOPLE)
-    left = true(pc.is_in(folded(arrow(people.frame["status"])), pa.array([fold(text) for text in leavers], pa.string())))
+    left = true(
+        pc.is_in(
+            folded(arrow(people.frame["status"])),
+            pa.array([fold(text) for text in leavers], pa.string()),
+        )
+    )
     active = pick(people.frame, ~left)
-    everybody = pd.concat([active["employee_id"], people.rejected["key"].dropna()], ignore_index=True)
-    assignments, targets = in_full(hr, "assignments", ASSIGNMENTS), in_full(hr, "award_targets", TARGETS)
+    everybody = pd.concat(
+        [active["employee_id"], people.rejected["key"].dropna()], ignore_index=True
+    )
+    assignments, targets = (
+        in_full(hr, "assignments", ASSIGNMENTS),
+        in_full(hr, "award_targets", TARGETS),
+    )
     doubts = [
         doubted(hr, entity, rows, everybody)
-        for entity, rows in (("employees", people), ("assignments", assignments), ("award_targets", targets))
+        for entity, rows in (
+            ("employees", people),
+            ("assignments", assignments),
+            ("award_targets", targets),
+        )
     ]
-    held = assignments.frame[assignments.frame["employee_id"].isin(active["employee_id"])].reset_index(drop=True)
+    held = assignments.frame[
+        assignments.frame["employee_id"].isin(active["employee_id"])
+    ].reset_index(drop=True)
     return Needs(requirements, held, targets.frame, active, everybody, concat(doubts))
 
 
 def labelled(source: Source, rows: pd.DataFrame, key: str, label: str, feed: str) -> pd.DataFrame:
-    """``rows`` with the labels that they lack, from the feed that has them; a feed that cannot be read gives none."""
+    """``rows`` with the labels that they lack, from the feed that has them; a feed that cannot be
+    read gives none."""
     lacking = rows[label].isna() & rows[key].notna()
     if not lacking.any():
         return rows
     try:
-        asked = Ask(keys=tuple(str(each) for each in rows.loc[lacking, key].unique()), skip_known=False)
+        asked = Ask(
+            keys=tuple(str(each) for each in rows.loc[lacking, key].unique()), skip_known=False
+        )
         named = source.read(feed, ["id", "label"], (), asked, NOTHING, "0").frame
     except (CredentialsRefused, Misconfigured, SourceFailed):
         return rows
-    labels = rows[[key]].merge(named.drop_duplicates("id"), left_on=key, right_on="id", how="left")["label"]
+    labels = rows[[key]].merge(named.drop_duplicates("id"), left_on=key, right_on="id", how="left")[
+        "label"
+    ]
     return rows.assign(**{label: rows[label].fillna(labels)})
 
 
@@ -113,16 +146,29 @@ def in_full(hr: Target, entity: str, columns: Mapping[str, str]) -> Snapshot:
 def doubted(hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]) -> pd.DataFrame:
     """``job_roles.DOUBTED`` for the rows that were rejected."""
     names = people_of_unreadable(hr, entity, read, everybody)
-    return frame({"employee_id": arrow(names), "doubt": pa.array([WHY_DOUBTED[entity]] * len(names), pa.string())})
+    return frame(
+        {
+            "employee_id": arrow(names),
+            "doubt": pa.array([WHY_DOUBTED[entity]] * len(names), pa.string()),
+        }
+    )
 
 
 class ComplianceSource:
-    """Implements :class:`reconciliation.ports.Source` with one feed, computed once when it is first read.
+    """Implements :class:`reconciliation.ports.Source` with one feed, computed once when it is first
+    read.
 
     leavers: HR's statuses of people who need nothing any more.
     """
 
-    def __init__(self, source: Source, target: Target, day: date, expiring_within_days: int, leavers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        day: date,
+        expiring_within_days: int,
+        leavers: Sequence[str],
+    ) -> None:
         self._source, self._target, self.day, self._soon = source, target, day, expiring_within_days
         self._leavers = leavers
         self._found: pd.DataFrame | None = None
@@ -152,7 +198,14 @@ class ComplianceSource:
             need = needs(self._source, self._target, self._leavers)
             awards = in_full(self._target, "awards", AWARDS)
             doubts = concat([need.doubted, doubted(self._target, "awards", awards, need.everybody)])
-            found = compliance(need.requirements, need.assignments, awards.frame, need.targets, self.day, self._soon)
+            found = compliance(
+                need.requirements,
+                need.assignments,
+                awards.frame,
+                need.targets,
+                self.day,
+                self._soon,
+            )
             self._found = as_published(found, self._published(doubts), doubts)
         return self._found
 
@@ -161,20 +214,49 @@ class ComplianceSource:
         if not len(doubts):
             return empty(COMPLIANCE)
         names = {"compliance_id": "id", "accessplanit_user_id": "user_id"}
-        columns = {"accessplanit_user_id" if name == "user_id" else name: kind for name, kind in COMPLIANCE.items() if name != "id"}
-        read = self._target.read("role_compliance", columns, {"employee_id": [str(name) for name in doubts["employee_id"].unique()]})
+        columns = {
+            "accessplanit_user_id" if name == "user_id" else name: kind
+            for name, kind in COMPLIANCE.items()
+            if name != "id"
+        }
+        read = self._target.read(
+            "role_compliance",
+            columns,
+            {"employee_id": [str(name) for name in doubts["employee_id"].unique()]},
+        )
         if not read.complete:
-            raise TargetFailed(f"role_compliance could not be read in full from {self._target.name}", STAYS)
+            raise TargetFailed(
+                f"role_compliance could not be read in full from {self._target.name}", STAYS
+            )
         return read.frame.rename(columns=names)[list(COMPLIANCE)]
 
-    def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:
+    def read(
+        self,
+        feed: str,
+        columns: Sequence[str],
+        custom: Sequence[str],
+        ask: Ask,
+        known: Hashes,
+        seed: str,
+    ) -> Snapshot:
         """All rows, or those of some keys."""
         rows = self.found()[list(columns)]
         if ask.keys is not None:
-            rows = pick(rows, true(pc.is_in(arrow(rows["id"]), value_set=pa.array(ask.keys, pa.string()))))
+            rows = pick(
+                rows, true(pc.is_in(arrow(rows["id"]), value_set=pa.array(ask.keys, pa.string())))
+            )
         encode, number = msgspec.json.Encoder().encode, int(seed, 16)
-        lines = zip(*(strings(arrow(rows[n]).cast(pa.string())) for n in columns if n != "as_of"), strict=True)
-        marks = np.array([int.from_bytes(xxhash.xxh3_64_digest(encode(line), number), signed=True) for line in lines], dtype=np.int64)
+        lines = zip(
+            *(strings(arrow(rows[n]).cast(pa.string())) for n in columns if n != "as_of"),
+            strict=True,
+        )
+        marks = np.array(
+            [
+                int.from_bytes(xxhash.xxh3_64_digest(encode(line), number), signed=True)
+                for line in lines
+            ],
+            dtype=np.int64,
+        )
         old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
         rows = rows.assign(hash=frame({"hash": pa.array(marks)})["hash"])
         return Snapshot(pick(rows, ~old), True, read=len(rows), skipped=int(old.sum()))

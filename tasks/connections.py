@@ -36,12 +36,15 @@ def hr_system(settings: Settings, process: str) -> HrSystem:
 
 
 def in_use(settings: Settings, processes: Iterable[str], blocks: bool) -> dict[str, BaseModel]:
-    """The settings of accessplanit and of the HR systems of ``processes``, by the place in which they are.
+    """The settings of accessplanit and of the HR systems of ``processes``, by the place in which
+    they are.
 
     blocks: those in Prefect blocks too. What cannot be read is left out: whoever opens it says why.
     """
     block = settings.accessplanit_block
-    readers: dict[str, Callable[[], BaseModel]] = {_place("accessplanit", block or ""): partial(accessplanit_settings, settings)}
+    readers: dict[str, Callable[[], BaseModel]] = {
+        _place("accessplanit", block or ""): partial(accessplanit_settings, settings)
+    }
     for process in processes:
         with suppress(Misconfigured):
             name, block = settings.system_of(process)
@@ -95,7 +98,9 @@ class Connections:
         self._opened.close()
 
 
-def ways(spec: ProcessSpec, accessplanit: AccessplanitSource, hr: HrSystem) -> tuple[Source, Target]:
+def ways(
+    spec: ProcessSpec, accessplanit: AccessplanitSource, hr: HrSystem
+) -> tuple[Source, Target]:
     """What a process between these two reads and what it writes."""
     if spec.direction == "from_hr":
         return HrSource(hr), AccessplanitTarget(accessplanit)
@@ -106,7 +111,12 @@ class ReadOnly:
     """What a preview is given of a target: it can look, and has no means to write."""
 
     def __init__(self, target: Target) -> None:
-        self.name, self.population, self.read, self.unfit = target.name, target.population, target.read, target.unfit
+        self.name, self.population, self.read, self.unfit = (
+            target.name,
+            target.population,
+            target.read,
+            target.unfit,
+        )
 
 
 @contextmanager
@@ -115,11 +125,19 @@ def previewed(source: Source, target: Target) -> Iterator[tuple[Source, Target]]
     with ExitStack() as opened:
 
         def untouched(system: HrSystem) -> HrSystem:
-            return opened.enter_context(system.untouched()) if isinstance(system, LeavesTraces) else system
+            return (
+                opened.enter_context(system.untouched())
+                if isinstance(system, LeavesTraces)
+                else system
+            )
 
         if isinstance(source, HrSource):
             source = HrSource(untouched(source.system))
-        target = NotHeld(untouched(target.system)) if isinstance(target, NotHeld) else untouched(cast(HrSystem, target))
+        target = (
+            NotHeld(untouched(target.system))
+            if isinstance(target, NotHeld)
+            else untouched(cast(HrSystem, target))
+        )
         # On purpose less than a Target: a preview that tried to write would fail.
         yield source, cast(Target, ReadOnly(target))
 

@@ -1,4 +1,5 @@
-"""Carries out a plan: intent before the call, receipt after, a breaker for an HR system that refuses everything."""
+"""Carries out a plan: intent before the call, receipt after, a breaker for an HR system that
+refuses everything."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Loading:
         return self.failures >= self.spec.breaker
 
     def batch(self, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of ``changes``; a batch that is refused is halved until the bad row stands alone.
+        """Receipts of ``changes``; a batch that is refused is halved until the bad row stands
+        alone.
 
         Raises:
             HrsyncError: the system failed; ``answered`` has the receipts of what it had answered.
@@ -40,15 +42,22 @@ class Loading:
         if not len(changes):
             return empty(RECEIPTS)
         if self.open:
-            return all_of(changes, "untried", f"{self.spec.target_side} refused {self.failures} changes in a row")
+            return all_of(
+                changes,
+                "untried",
+                f"{self.spec.target_side} refused {self.failures} changes in a row",
+            )
         try:
             receipts = self.target.apply(self.spec.entity, changes)
         except HrsyncError:
             raise
         except Exception as error:
-            # What a driver makes of an odd value is no reason to keep its neighbours waiting; its message may hold the value.
+            # What a driver makes of an odd value is no reason to keep its neighbours waiting; its
+            # message may hold the value.
             reason = (
-                error.reason if isinstance(error, Refused) else f"{self.spec.target_side} cannot take this row ({type(error).__name__})"
+                error.reason
+                if isinstance(error, Refused)
+                else f"{self.spec.target_side} cannot take this row ({type(error).__name__})"
             )
             if len(changes) > 1:
                 middle = len(changes) // 2
@@ -64,16 +73,23 @@ class Loading:
 
 @step("load")
 def load(
-    target: Target, store: Store, spec: ProcessSpec, plan: Plan, run: str, clock: Callable[[], datetime], landed: pd.DataFrame | None = None
+    target: Target,
+    store: Store,
+    spec: ProcessSpec,
+    plan: Plan,
+    run: str,
+    clock: Callable[[], datetime],
+    landed: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Batch | None]:
-    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch. ``landed``: receipts of changes that
-    need no call.
+    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch. ``landed``:
+    receipts of changes that need no call.
 
-    The receipts of every batch but the last are written here; those of the last one belong into the transaction that
-    moves the watermark.
+    The receipts of every batch but the last are written here; those of the last one belong into the
+    transaction that moves the watermark.
 
     Raises:
-        HrsyncError: the target failed. What it had answered is written; the fate of the rest of the batch stays open.
+        HrsyncError: the target failed. What it had answered is written; the fate of the rest of the
+            batch stays open.
     """
     loading = Loading(target, spec)
     receipts: list[pd.DataFrame] = []
@@ -85,7 +101,9 @@ def load(
         known = np.zeros(len(changes), dtype=bool)
         if landed is not None:
             known = true(pc.is_in(arrow(changes["key"]), value_set=arrow(landed["key"])))
-            receipts.append(pick(landed, true(pc.is_in(arrow(landed["key"]), value_set=arrow(changes["key"])))))
+            receipts.append(
+                pick(landed, true(pc.is_in(arrow(landed["key"]), value_set=arrow(changes["key"]))))
+            )
         send, last = pick(changes, ~known), None
         if loading.open or not len(send):
             receipts.append(loading.batch(send))
@@ -95,7 +113,9 @@ def load(
             last = Batch(intent, changes, loading.batch(send))
         except HrsyncError as fault:
             if fault.answered is not None and len(fault.answered):
-                store.receive(run, spec, Batch(intent, changes, fault.answered), clock(), closes=False)
+                store.receive(
+                    run, spec, Batch(intent, changes, fault.answered), clock(), closes=False
+                )
             raise
         receipts.append(last.receipts)
     return concat(receipts) if receipts else empty(RECEIPTS), last

@@ -17,7 +17,8 @@ MARKED = re.compile(r"([\\`*_{}\[\]()<>#+!|~])")
 
 
 def escaped(text: str) -> str:
-    """``text`` that comes from outside, such as the name of a field, so that Markdown shows it as it is and fetches nothing."""
+    """``text`` that comes from outside, such as the name of a field, so that Markdown shows it as
+    it is and fetches nothing."""
     return MARKED.sub(r"\\\1", text).replace("\n", " ")
 
 
@@ -66,12 +67,24 @@ def table(rows: list[dict[str, object]], key: str, description: str) -> None:
 @step("publish_webhooks")
 def publish_webhooks(figures: Figures) -> None:
     """Deliveries of the last day: counts, and how long they took."""
-    came = "\n".join(f"| {escaped(name)} | {new:,} | {again:,} |" for name, (new, again) in sorted(figures.received.items()))
-    refused = ", ".join(f"{number:,} for {reason}" for reason, number in sorted(figures.refused.items())) or "none"
-    waits = ", ".join(f"{number:,} of {name}" for name, number in sorted(figures.waiting.items())) or "none"
+    came = "\n".join(
+        f"| {escaped(name)} | {new:,} | {again:,} |"
+        for name, (new, again) in sorted(figures.received.items())
+    )
+    refused = (
+        ", ".join(f"{number:,} for {reason}" for reason, number in sorted(figures.refused.items()))
+        or "none"
+    )
+    waits = (
+        ", ".join(f"{number:,} of {name}" for name, number in sorted(figures.waiting.items()))
+        or "none"
+    )
     lags, lag = figures.lags, "no delivery was loaded"
     if lags:
-        lag = f"median {lags[len(lags) // 2]:.1f} s, 95 % within {lags[int(len(lags) * 0.95)]:.1f} s, longest {lags[-1]:.1f} s"
+        lag = (
+            f"median {lags[len(lags) // 2]:.1f} s, 95 % within "
+            f"{lags[int(len(lags) * 0.95)]:.1f} s, longest {lags[-1]:.1f} s"
+        )
     text = f"""## Webhooks of the last 24 hours
 
 | subscription | deliveries | came again |
@@ -82,12 +95,17 @@ def publish_webhooks(figures: Figures) -> None:
 - Refused (whole days, UTC): {refused}.
 - Hints that wait now: {waits}.
 """
-    create_markdown_artifact(text, key="webhooks", description="Deliveries of webhooks: received, refused, duplicates, lag")
+    create_markdown_artifact(
+        text,
+        key="webhooks",
+        description="Deliveries of webhooks: received, refused, duplicates, lag",
+    )
 
 
 @step("publish_findings")
 def publish_findings(findings: Findings, page: str) -> None:
-    """What a historical reconciliation has found, in counts, and where its report is: the file is for whoever may read HR."""
+    """What a historical reconciliation has found, in counts, and where its report is: the file is
+    for whoever may read HR."""
     inquiry = findings.inquiry
     counts = "\n".join(f"| {name} | {rows:,} |" for name, rows in findings.counts().items())
     causes = "\n".join(
@@ -107,21 +125,35 @@ def publish_findings(findings: Findings, page: str) -> None:
 {causes}
 
 The report, which holds personal data, is at `{page}`: whoever may read that folder can open it.
-{findings.parts:,} parts were read with {findings.requests:,} requests; {findings.resumed:,} were taken up from an interrupted run.
+{findings.parts:,} parts were read with {findings.requests:,} requests;
+{findings.resumed:,} were taken up from an interrupted run.
 """
     key = findings.spec.name.replace("_", "-")
-    create_markdown_artifact(text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation")
+    create_markdown_artifact(
+        text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation"
+    )
     # A browser opens no path of another machine: it is in the text, to be copied.
     if page.startswith(("http://", "https://")):
         about = "Personal data: readable for whoever may read the folder"
-        create_link_artifact(page, link_text="The report", key=f"{key}-history-report", description=about)
+        create_link_artifact(
+            page, link_text="The report", key=f"{key}-history-report", description=about
+        )
 
 
 @step("publish")
 def publish(report: RunReport) -> None:
     """The summary and, if there is one, the table of quarantined reasons."""
     key = report.process.replace("_", "-")
-    create_markdown_artifact(summary(report), key=f"{key}-summary", description=f"{report.process}: counts per outcome")
+    create_markdown_artifact(
+        summary(report), key=f"{key}-summary", description=f"{report.process}: counts per outcome"
+    )
     if report.reasons:
-        rows = [{"stage": s, "field": f, "reason": r, "rows": n} for s, f, r, n in report.reasons[:SHOWN_REASONS]]
-        create_table_artifact(rows, key=f"{key}-quarantine", description=f"{report.process}: why rows did not go through")
+        rows = [
+            {"stage": s, "field": f, "reason": r, "rows": n}
+            for s, f, r, n in report.reasons[:SHOWN_REASONS]
+        ]
+        create_table_artifact(
+            rows,
+            key=f"{key}-quarantine",
+            description=f"{report.process}: why rows did not go through",
+        )

@@ -1,4 +1,5 @@
-"""What every step has in common: no caching, no stored results, no data in Prefect's database or log."""
+"""What every step has in common: no caching, no stored results, no data in Prefect's database or
+log."""
 
 from __future__ import annotations
 
@@ -29,21 +30,32 @@ def discreet(function: Callable[P, R]) -> Callable[P, R]:
         except HrsyncError:
             raise
         except Exception as error:
-            places = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
+            places = [
+                f
+                for f in traceback.extract_tb(error.__traceback__)
+                if "site-packages" not in f.filename
+            ]
             where = f"{places[-1].filename.rsplit('/', 1)[-1]}:{places[-1].lineno}"
             raise Defect(
                 f"An unforeseen {type(error).__name__} at {where}",
-                "The data engineer must look into it; nothing was lost, and the next run begins where this one did.",
+                "The data engineer must look into it; nothing was lost, and the next run "
+                "begins where this one did.",
             ) from None
 
     return called
 
 
 def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """``@step("extract")``: a task whose arguments and result stay in this process. run_name: of one run of it, a template
-    over the arguments; these must hold no data then."""
+    """``@step("extract")``: a task whose arguments and result stay in this process. run_name: of
+    one run of it, a template over the arguments; these must hold no data then."""
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(discreet(function), name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
+        return task(
+            discreet(function),
+            name=name,
+            task_run_name=run_name,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
 
     return decorate

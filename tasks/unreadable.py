@@ -1,4 +1,5 @@
-"""Whose rows HR holds and nobody can read: nothing is decided about these people from the rest of their rows."""
+"""Whose rows HR holds and nobody can read: nothing is decided about these people from the rest of
+their rows."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ from reconciliation.ports import Target
 from reconciliation.snapshot import Snapshot
 
 
-def people_of_unreadable(hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]) -> pd.Series[str]:
+def people_of_unreadable(
+    hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]
+) -> pd.Series[str]:
     """The employees among ``everybody`` whose rows of the entity were rejected, each once.
 
-    A row whose employee cannot be read either counts for everybody whom its text names, and for everybody if it has no text.
+    A row whose employee cannot be read either counts for everybody whom its text names, and for
+    everybody if it has no text.
 
     Args:
         hr: the system that ``read`` was read from.
@@ -26,7 +30,9 @@ def people_of_unreadable(hr: Target, entity: str, read: Snapshot, everybody: pd.
     rows = read.rejected.assign(employee_id=read.rejected["key"])
     if entity != "employees":
         keys = [str(k) for k in rows["key"].dropna()]
-        whose = hr.read(entity, {"employee_id": "text"}, {key: keys}).frame.rename(columns={key: "key"})
+        whose = hr.read(entity, {"employee_id": "text"}, {key: keys}).frame.rename(
+            columns={key: "key"}
+        )
         rows = read.rejected.merge(whose, on="key", how="left")
     names = rows["employee_id"].dropna()
     nameless = rows[rows["employee_id"].isna()]
@@ -39,9 +45,12 @@ def people_of_unreadable(hr: Target, entity: str, read: Snapshot, everybody: pd.
 
 
 def awards_of_unreadable(hr: Target, entity: str, read: Snapshot) -> pd.Series[str] | None:
-    """``award_id`` of the rejected rows of ``read``, as :func:`people_of_unreadable` takes it; ``None`` if one cannot be told."""
+    """``award_id`` of the rejected rows of ``read``, as :func:`people_of_unreadable` takes it;
+    ``None`` if one cannot be told."""
     key = str(read.frame.columns[0])
     keys = read.rejected["key"]
     kinds = hr.read(entity, {"award_id": "text"}, {key: [str(k) for k in keys.dropna()]}).frame
     kinds = kinds[kinds[key].isin(keys)]
-    return kinds["award_id"] if len(kinds) == len(keys) and kinds["award_id"].notna().all() else None
+    return (
+        kinds["award_id"] if len(kinds) == len(keys) and kinds["award_id"].notna().all() else None
+    )

@@ -1,8 +1,10 @@
-"""Runs processes that may be killed: reads orders from its input, one JSON object a line, and forks for each.
+"""Runs processes that may be killed: reads orders from its input, one JSON object a line, and forks
+for each.
 
-The fork spares each trial the seconds of importing. A child counts the points it passes: every call to a side or the
-store, every SQL statement and every transaction of HR and store, every answer of accessplanit. At the point that its
-order names it sends itself SIGKILL: nothing of it is run after that, no ``finally``, no ``atexit``.
+The fork spares each trial the seconds of importing. A child counts the points it passes: every call
+to a side or the store, every SQL statement and every transaction of HR and store, every answer of
+accessplanit. At the point that its order names it sends itself SIGKILL: nothing of it is run after
+that, no ``finally``, no ``atexit``.
 """
 
 from __future__ import annotations
@@ -67,17 +69,27 @@ def child(order: dict[str, Any]) -> None:
     hr = SqlHr(f"sqlite:///{folder / 'hr.db'}", BATCH)
     store = SyncStore(f"sqlite:///{folder / 'store.db'}")
     settings = AccessplanitSettings(base_url=order["url"], api_key="sandbox-key", concurrency=2)  # type: ignore[call-arg,arg-type]
-    source = AccessplanitSource(settings, Dialect.model_validate(order["dialect"]), store.budget(10**6, 3600.0))
+    source = AccessplanitSource(
+        settings, Dialect.model_validate(order["dialect"]), store.budget(10**6, 3600.0)
+    )
     watch(hr.engine, "hr", points)
     watch(store.engine, "store", points)
     source.http.event_hooks["response"].append(lambda _: points.step("answer"))
     now = datetime.fromisoformat(order["now"])
-    world = World(Mortal(source, points), Mortal(hr, points), Mortal(store, points), "Europe/London", lambda: now)  # type: ignore[arg-type]
+    world = World(
+        Mortal(source, points),
+        Mortal(hr, points),
+        Mortal(store, points),
+        "Europe/London",
+        lambda: now,
+    )  # type: ignore[arg-type]
     if "inquiry" in order:
         look_back(order, world, hr, points)
         return
     report, _ = run_process(SPECS[order["process"]], world, Order(**order["order"]), call=plainly)
-    Path(order["result"]).write_text(json.dumps({"names": points.names, "settled": report.settled, "adds_up": report.adds_up()}))
+    Path(order["result"]).write_text(
+        json.dumps({"names": points.names, "settled": report.settled, "adds_up": report.adds_up()})
+    )
 
 
 def look_back(order: dict[str, Any], world: World, hr: SqlHr, points: Points) -> None:
@@ -92,7 +104,12 @@ def look_back(order: dict[str, Any], world: World, hr: SqlHr, points: Points) ->
 
     spec = narrowed(SPECS[order["process"]], hr.capabilities)
     found = answer(spec, inquiry, world, hr, folder, compare, call=plainly).findings  # type: ignore[arg-type]
-    told = {"names": points.names, "parts": found.parts, "resumed": found.resumed, "rows": found.rows.to_csv(index=False)}
+    told = {
+        "names": points.names,
+        "parts": found.parts,
+        "resumed": found.resumed,
+        "rows": found.rows.to_csv(index=False),
+    }
     Path(order["result"]).write_text(json.dumps(told))
 
 
@@ -109,7 +126,12 @@ def main() -> None:
                 code = 1
             os._exit(code)
         _, status = os.waitpid(process, 0)
-        print(json.dumps({"killed": os.WIFSIGNALED(status), "code": os.waitstatus_to_exitcode(status)}), flush=True)
+        print(
+            json.dumps(
+                {"killed": os.WIFSIGNALED(status), "code": os.waitstatus_to_exitcode(status)}
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

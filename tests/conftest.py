@@ -63,7 +63,8 @@ STRANGER = "Petronella Quibbling (pequib9), petronella@quibbling.example, born 1
 
 
 class Evidence(logging.Handler):
-    """What a test run has said, and of whom it must not have said anything (``test_privacy.py``)."""
+    """What a test run has said, and of whom it must not have said anything
+    (``test_privacy.py``)."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -82,7 +83,9 @@ class Evidence(logging.Handler):
     def people(self, side: Side) -> None:
         """Notes everybody in a side's sandbox."""
         with side.sandbox.engine.connect() as connection:
-            found = connection.exec_driver_sql('SELECT "ID", "Forenames", "Surname", "Email", "DOB", "Phone", "Mobile" FROM "User"').all()
+            found = connection.exec_driver_sql(
+                'SELECT "ID", "Forenames", "Surname", "Email", "DOB", "Phone", "Mobile" FROM "User"'
+            ).all()
         for key, forenames, surname, mail, born, *phones in found:
             self.ids.add(str(key))
             self.names.add(f"{str(forenames).split()[-1]} {str(surname).split()[0]}")
@@ -92,12 +95,14 @@ class Evidence(logging.Handler):
             self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
 
     def database_of(self, url: str) -> None:
-        """Notes all that is in Prefect's database: artifacts, parameters, states, logs, form inputs."""
+        """Notes all that is in Prefect's database: artifacts, parameters, states, logs, form
+        inputs."""
         with sqlite3.connect(url.partition(":///")[2]) as connection:
             self.database.append("\n".join(connection.iterdump()))
 
     def keep(self, folder: Path) -> None:
-        """Writes all of it down, for whoever looks at the whole run: it may have had several processes."""
+        """Writes all of it down, for whoever looks at the whole run: it may have had several
+        processes."""
         parts = {name: sorted(value) for name, value in vars(self).items() if name in PARTS}
         (folder / f"{os.getpid()}.json").write_text(json.dumps(parts))
 
@@ -134,8 +139,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at the whole run comes last; what takes longest comes first, so that no process waits for it alone."""
-    items.sort(key=lambda item: (item.get_closest_marker("last") is not None, item.get_closest_marker("slow") is None))
+    """What looks at the whole run comes last; what takes longest comes first, so that no process
+    waits for it alone."""
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("last") is not None,
+            item.get_closest_marker("slow") is None,
+        )
+    )
 
 
 def free_port() -> int:
@@ -149,13 +160,16 @@ class Served:
 
     def __init__(self, app: Any, lifespan: Literal["on", "off"] = "off", **options: Any) -> None:
         self.port = free_port()
-        self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="critical", lifespan=lifespan, **options))
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, port=self.port, log_level="critical", lifespan=lifespan, **options)
+        )
         threading.Thread(target=self._server.run, daemon=True).start()
         while not self._server.started:
             time.sleep(0.005)
 
     def stop(self) -> None:
-        # Not waited for: the server looks at this ten times a second, and there are hundreds of servers.
+        # Not waited for: the server looks at this ten times a second, and there are hundreds of
+        # servers.
         self._server.should_exit = True
 
 
@@ -211,9 +225,15 @@ class Side:
 
     def source(self, dialect: Dialect | None = None, **settings: Any) -> AccessplanitSource:
         chosen = self.settings.model_copy(update=settings)
-        return AccessplanitSource(chosen, dialect or self.dialect, self.store.budget(chosen.requests_per_hour, chosen.hour_seconds))
+        return AccessplanitSource(
+            chosen,
+            dialect or self.dialect,
+            self.store.budget(chosen.requests_per_hour, chosen.hour_seconds),
+        )
 
-    def world(self, spec: ProcessSpec | None = None, *, now: datetime | None = None, **settings: Any) -> World:
+    def world(
+        self, spec: ProcessSpec | None = None, *, now: datetime | None = None, **settings: Any
+    ) -> World:
         """The world of a process, of one to HR if none is named."""
         clock = (lambda: now) if now else lambda: datetime.now(UTC)
         source, target = ways(spec or users_to_hr.SPEC, self.source(**settings), self.target)
@@ -229,7 +249,9 @@ class Side:
         **settings: Any,
     ) -> RunReport:
         spec = narrowed(spec, self.target.capabilities)
-        report, _ = run_process(spec, through(self.world(spec, now=now, **settings)), order or Order(), call=plainly)
+        report, _ = run_process(
+            spec, through(self.world(spec, now=now, **settings)), order or Order(), call=plainly
+        )
         assert report.adds_up(), report
         return report
 
@@ -240,25 +262,40 @@ class Side:
         return self.run(awards_to_hr.SPEC, order, **settings)
 
     def differences(self) -> list[str]:
-        """Between the sandbox's database and HR's, by the script that shares no code with the flows."""
-        return compare(str(self.folder / "sandbox.db"), str(self.folder / "hr.db"), self.sandbox.now().date())
+        """Between the sandbox's database and HR's, by the script that shares no code with the
+        flows."""
+        return compare(
+            str(self.folder / "sandbox.db"), str(self.folder / "hr.db"), self.sandbox.now().date()
+        )
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         with self.target.engine.connect() as connection:
-            return [dict(r) for r in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()]
+            return [
+                dict(r) for r in connection.exec_driver_sql(f"SELECT * FROM {table}").mappings()
+            ]
 
     def change_one(self, column: str, value: str) -> str:
-        """Changes the first enabled user in accessplanit, as somebody there would; returns its ID."""
+        """Changes the first enabled user in accessplanit, as somebody there would; returns its
+        ID."""
         moment = (self.sandbox.now() + timedelta(seconds=1)).isoformat(timespec="milliseconds")
         with self.sandbox.engine.begin() as connection:
-            key = str(connection.exec_driver_sql("SELECT min(ID) FROM \"User\" WHERE Status = 'Enabled'").scalar_one())
-            connection.exec_driver_sql(f'UPDATE "User" SET "{column}" = ?, "DateUpdated" = ? WHERE "ID" = ?', (value, moment, key))
+            key = str(
+                connection.exec_driver_sql(
+                    "SELECT min(ID) FROM \"User\" WHERE Status = 'Enabled'"
+                ).scalar_one()
+            )
+            connection.exec_driver_sql(
+                f'UPDATE "User" SET "{column}" = ?, "DateUpdated" = ? WHERE "ID" = ?',
+                (value, moment, key),
+            )
         return key
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """What HR holds, without its own time stamps."""
         return {
-            table: sorted(tuple(v for k, v in row.items() if k != "written_at") for row in self.rows(table))
+            table: sorted(
+                tuple(v for k, v in row.items() if k != "written_at") for row in self.rows(table)
+            )
             for table in ("employees", "awards")
         }
 
@@ -271,7 +308,9 @@ def make_side(tmp_path: Path, dialect_name: str) -> Iterator[Callable[..., Side]
     def make(size: int = 120, name: str = "", **options: Any) -> Side:
         folder = tmp_path / (name or f"side{len(made)}")
         folder.mkdir()
-        sandbox = Sandbox(str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect_name], **options)
+        sandbox = Sandbox(
+            str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect_name], **options
+        )
         served = Served(make_app(sandbox))
         base_url = f"http://127.0.0.1:{served.port}{ROOT}"
         side = Side(
@@ -281,7 +320,9 @@ def make_side(tmp_path: Path, dialect_name: str) -> Iterator[Callable[..., Side]
             DIALECTS[dialect_name],
             SqlHr(f"sqlite:///{folder / 'hr.db'}"),
             SyncStore(f"sqlite:///{folder / 'store.db'}"),
-            AccessplanitSettings(base_url=base_url, api_key="sandbox-key", backoff=0.01, attempts=8),  # type: ignore[arg-type,call-arg]
+            AccessplanitSettings(
+                base_url=base_url, api_key="sandbox-key", backoff=0.01, attempts=8
+            ),  # type: ignore[arg-type,call-arg]
         )
         made.append((served, side))
         return side
@@ -306,19 +347,30 @@ def prefect_server() -> Iterator[None]:
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=120):
+    with (
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        prefect_test_harness(server_startup_timeout=120),
+    ):
         yield
         url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
-        EVIDENCE.database_of(str(url.get_secret_value() if hasattr(url, "get_secret_value") else url))
+        EVIDENCE.database_of(
+            str(url.get_secret_value() if hasattr(url, "get_secret_value") else url)
+        )
 
 
 @pytest.fixture
-def configured(side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Side:
+def configured(
+    side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Side:
     """The environment of a worker that runs flows against this side."""
     monkeypatch.chdir(tmp_path)
     tenant = side.settings.model_copy(update={"attempts": 4})
     monkeypatch.setenv("HRSYNC_SQL__URL", str(side.target.engine.url))
-    settings = Settings(home=tmp_path, dialect=side.dialect, store={"url": str(side.store.engine.url)})  # type: ignore[arg-type,call-arg]
-    for name, value in settings.model_copy(update={"accessplanit": tenant}).as_environment().items():
+    settings = Settings(
+        home=tmp_path, dialect=side.dialect, store={"url": str(side.store.engine.url)}
+    )  # type: ignore[arg-type,call-arg]
+    for name, value in (
+        settings.model_copy(update={"accessplanit": tenant}).as_environment().items()
+    ):
         monkeypatch.setenv(name, value)
     return side

@@ -1,7 +1,9 @@
-"""Holds connections half open: each sends a part of its headers and stalls, and comes again when it was closed.
+"""Holds connections half open: each sends a part of its headers and stalls, and comes again when it
+was closed.
 
-``python -m tests.half_open <port> <connections> <pause>``: those that were closed come again after a pause in seconds. It says ``there``
-when all have been made, and at its end, for which it waits on its standard input, how many were closed.
+``python -m tests.half_open <port> <connections> <pause>``: those that were closed come again after
+a pause in seconds. It says ``there`` when all have been made, and at its end, for which it waits on
+its standard input, how many were closed.
 """
 
 from __future__ import annotations

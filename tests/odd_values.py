@@ -1,7 +1,7 @@
 """Odd values that real systems send, what each means, and the doors that they come through.
 
-A row is a kind, what the system says, and the value or the beginning of the reason why the row is rejected. Where several systems
-are known to say it, the row stands once.
+A row is a kind, what the system says, and the value or the beginning of the reason why the row is
+rejected. Where several systems are known to say it, the row stands once.
 """
 
 from __future__ import annotations
@@ -79,7 +79,14 @@ TEXT: list[tuple[Any, Any]] = [
     ("'@home", "'@home"),
     ("''=1", "''=1"),
 ]
-NUMBERS_AS_TEXT: list[tuple[Any, Any]] = [(7, "7"), (7.0, "7"), (7.5, "7.5"), (-1, "-1"), (0, "0"), (10**15, "1000000000000000")]
+NUMBERS_AS_TEXT: list[tuple[Any, Any]] = [
+    (7, "7"),
+    (7.0, "7"),
+    (7.5, "7.5"),
+    (-1, "-1"),
+    (0, "0"),
+    (10**15, "1000000000000000"),
+]
 """What JSON sends for text."""
 NOT_TEXT: list[tuple[Any, Any]] = [
     (10**320, LARGE),

@@ -1,4 +1,5 @@
-"""``hrsync up`` as the child of a test: started, asked, interrupted, and killed with all that it has started."""
+"""``hrsync up`` as the child of a test: started, asked, interrupted, and killed with all that it
+has started."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ class QuickStart:
 
     def start(self, **settings: str) -> None:
         """Starts it; nothing is waited for."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("HRSYNC_", "PREFECT_"))}
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("HRSYNC_", "PREFECT_"))
+        }
         options: dict[str, object] = {
             "--people": self.people,
             "--tick-seconds": self.tick_seconds,
@@ -43,7 +48,13 @@ class QuickStart:
         }
         self.told = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.start", "up", *(str(part) for option in options.items() for part in option)],
+            [
+                sys.executable,
+                "-m",
+                "flows.start",
+                "up",
+                *(str(part) for option in options.items() for part in option),
+            ],
             env={**env, **settings, "HRSYNC_HOME": str(self.home), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -58,13 +69,16 @@ class QuickStart:
             self.told += line
 
     def until(self, text: str, seconds: float = 180) -> str:
-        """What it has said up to ``text``; an error if it ends without it, or does not say it in time."""
+        """What it has said up to ``text``; an error if it ends without it, or does not say it in
+        time."""
         deadline = time.monotonic() + seconds
         while text not in self.told:
             ended = self.process.poll() is not None
             time.sleep(0.1)
             assert not ended or text in self.told, f"ended without saying {text!r}:\n{self.told}"
-            assert time.monotonic() < deadline, f"did not say {text!r} within {seconds} s:\n{self.told}"
+            assert time.monotonic() < deadline, (
+                f"did not say {text!r} within {seconds} s:\n{self.told}"
+            )
         return self.told
 
     def up(self, seconds: float = 180) -> str:
@@ -87,7 +101,7 @@ class QuickStart:
             found = [number for number, _ in mentioning(str(self.home))]
         self.process.wait()
 
-    # -- its Prefect server --------------------------------------------------------------------------------------------
+    # -- its Prefect server -----------------------------------------------------------------------
 
     @property
     def api(self) -> str:
@@ -101,7 +115,9 @@ class QuickStart:
         """An answer of Prefect's API. A server that is busy answers 503: it is asked again."""
         name, _, password = self.login.partition(":")
         for _ in range(20):
-            answer = httpx.request(method, f"{self.api}{path}", json=body, auth=(name, password), timeout=60)
+            answer = httpx.request(
+                method, f"{self.api}{path}", json=body, auth=(name, password), timeout=60
+            )
             if answer.status_code != 503:
                 break
             time.sleep(0.5)
@@ -110,7 +126,8 @@ class QuickStart:
 
 
 def mentioning(text: str) -> list[tuple[int, str]]:
-    """Processes that live and in whose command line or environment ``text`` stands, with the beginning of that."""
+    """Processes that live and in whose command line or environment ``text`` stands, with the
+    beginning of that."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

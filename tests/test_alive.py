@@ -1,6 +1,8 @@
-"""Killed or interrupted at any moment, ``hrsync up`` goes on at its next start as if nothing had happened.
+"""Killed or interrupted at any moment, ``hrsync up`` goes on at its next start as if nothing had
+happened.
 
-``make chaos`` kills it at twenty moments and interrupts it at twenty. In the suite ``tests/test_up.py`` kills it once.
+``make chaos`` kills it at twenty moments and interrupts it at twenty. In the suite
+``tests/test_up.py`` kills it once.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ def completes(quick: QuickStart) -> float:
 
 
 def nothing_is_held(quick: QuickStart) -> None:
-    """No slot of a deployment, no lease of ours, and no run that is said to be at work, once what was due has ended."""
+    """No slot of a deployment, no lease of ours, and no run that is said to be at work, once what
+    was due has ended."""
     deadline = time.monotonic() + 90
     while left := at_work(quick):
         assert time.monotonic() < deadline, left
@@ -62,10 +65,18 @@ def at_work(quick: QuickStart) -> list[str]:
     limits = quick.ask("POST", "/v2/concurrency_limits/filter", {})
     slots = [f"slot of {limit['name']}" for limit in limits if limit["active_slots"]]
     states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
-    runs = [f"run {run['name']}" for run in quick.ask("POST", "/flow_runs/filter", {"flow_runs": {"state": states}})]
+    runs = [
+        f"run {run['name']}"
+        for run in quick.ask("POST", "/flow_runs/filter", {"flow_runs": {"state": states}})
+    ]
     now = datetime.now(UTC).replace(tzinfo=None).isoformat(" ")
     with closing(connect(f"file:{quick.home / 'store.db'}?mode=ro", uri=True)) as store:
-        leases = [f"lease of {name}" for (name,) in store.execute("SELECT process FROM lease WHERE run <> '' AND until > ?", (now,))]
+        leases = [
+            f"lease of {name}"
+            for (name,) in store.execute(
+                "SELECT process FROM lease WHERE run <> '' AND until > ?", (now,)
+            )
+        ]
     return slots + runs + leases
 
 
@@ -74,7 +85,9 @@ def disturbed(quick: QuickStart, how: str, dice: random.Random) -> None:
     quick.start()
     coming_up = bool(dice.getrandbits(1))
     if not coming_up:
-        print(f"{how}: every flow had completed {completes(quick):.0f} s after the start", flush=True)
+        print(
+            f"{how}: every flow had completed {completes(quick):.0f} s after the start", flush=True
+        )
     time.sleep(dice.uniform(0, 60) if coming_up else dice.uniform(0, 15))
     if how == "kill":
         quick.kill()
@@ -91,8 +104,12 @@ def test_stopped_at_any_moment_it_goes_on_at_the_next_start(quick: QuickStart, h
         disturbed(quick, how, dice)
     quick.tick_seconds = 3600
     quick.start()
-    print(f"{how}: every flow had completed {completes(quick):.0f} s after the last start", flush=True)
+    print(
+        f"{how}: every flow had completed {completes(quick):.0f} s after the last start", flush=True
+    )
     nothing_is_held(quick)
     quick.interrupt()
     today = datetime.now(ZoneInfo("Europe/London")).date()
-    assert compare(str(quick.home / "sandbox.db"), str(quick.home / "hr.db"), today) == [], "HR is as if nothing had happened"
+    assert compare(str(quick.home / "sandbox.db"), str(quick.home / "hr.db"), today) == [], (
+        "HR is as if nothing had happened"
+    )

@@ -1,4 +1,5 @@
-"""A plan past its guard, under a real Prefect server: suspended, asked, approved, rejected, refused, timed out."""
+"""A plan past its guard, under a real Prefect server: suspended, asked, approved, rejected,
+refused, timed out."""
 
 from __future__ import annotations
 
@@ -48,14 +49,26 @@ def client(configured: Side) -> Iterator[SyncPrefectClient]:
 @pytest.fixture(autouse=True)
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard that a rename of all companies passes."""
-    tight = users_to_hr.SPEC.model_copy(update={"guard": Guard(update=Limit(percent=10, absolute=5))})
+    tight = users_to_hr.SPEC.model_copy(
+        update={"guard": Guard(update=Limit(percent=10, absolute=5))}
+    )
     monkeypatch.setattr(users_to_hr, "SPEC", tight)
 
 
-def begin(client: SyncPrefectClient, flow: Flow[..., Any] = FLOW, *, scheduled: datetime | None = None, **parameters: Any) -> UUID:
+def begin(
+    client: SyncPrefectClient,
+    flow: Flow[..., Any] = FLOW,
+    *,
+    scheduled: datetime | None = None,
+    **parameters: Any,
+) -> UUID:
     """A run of the flow's deployment, as a worker gets it."""
-    deployment = client.create_deployment(client.create_flow(flow), name=flow.name.replace("_", "-"))
-    run = client.create_flow_run_from_deployment(deployment, parameters=parameters, state=Scheduled(scheduled_time=scheduled))
+    deployment = client.create_deployment(
+        client.create_flow(flow), name=flow.name.replace("_", "-")
+    )
+    run = client.create_flow_run_from_deployment(
+        deployment, parameters=parameters, state=Scheduled(scheduled_time=scheduled)
+    )
     return run.id
 
 
@@ -64,7 +77,12 @@ def work(client: SyncPrefectClient, run: UUID, flow: Flow[..., Any] = FLOW) -> S
     client.set_flow_run_state(run, Pending())
     found = client.read_flow_run(run)
     with suppress(Pause):
-        run_flow(flow, flow_run=found, parameters=flow.validate_parameters(found.parameters), return_type="state")
+        run_flow(
+            flow,
+            flow_run=found,
+            parameters=flow.validate_parameters(found.parameters),
+            return_type="state",
+        )
     state = client.read_flow_run(run).state
     assert state is not None
     return state
@@ -91,7 +109,9 @@ def form(client: SyncPrefectClient, run: UUID) -> tuple[dict[str, Any], str]:
     keys = client.read_flow_run(run).state.state_details.run_input_keyset  # type: ignore[union-attr]
     assert keys
     found = [
-        client.request("GET", "/flow_runs/{id}/input/{key}", path_params={"id": run, "key": keys[part]}).json()
+        client.request(
+            "GET", "/flow_runs/{id}/input/{key}", path_params={"id": run, "key": keys[part]}
+        ).json()
         for part in ("schema", "description")
     ]
     return orjson.loads(found[0]) if isinstance(found[0], str) else found[0], str(found[1])
@@ -106,13 +126,20 @@ def companies(side: Side) -> set[str]:
     return {r["company_name"] for r in side.rows("employees")}
 
 
-def test_the_form_shows_counts_and_digest_and_approving_applies_exactly_that_plan(client: SyncPrefectClient, configured: Side) -> None:
+def test_the_form_shows_counts_and_digest_and_approving_applies_exactly_that_plan(
+    client: SyncPrefectClient, configured: Side
+) -> None:
     run, digest = suspended(client, configured)
     schema, text = form(client, run)
     assert schema["properties"]["decision"]["enum"] == ["approve", "reject"]
     assert schema["properties"]["digest"]["default"] == digest
     employees = len(configured.rows("employees"))
-    for said in (digest, f"update | {employees:,}", "more than 10 %", f"HR, rows of this process | {employees:,}"):
+    for said in (
+        digest,
+        f"update | {employees:,}",
+        "more than 10 %",
+        f"HR, rows of this process | {employees:,}",
+    ):
         assert said in text, said
     assert "Renamed" not in companies(configured)
     assert f"an approval in the Prefect run {run}" in hrsync("status")
@@ -124,7 +151,9 @@ def test_the_form_shows_counts_and_digest_and_approving_applies_exactly_that_pla
 
 
 @pytest.mark.parametrize("how", ["cancelled", "deleted"])
-def test_a_question_that_nobody_can_answer_any_more_counts_as_rejected(client: SyncPrefectClient, configured: Side, how: str) -> None:
+def test_a_question_that_nobody_can_answer_any_more_counts_as_rejected(
+    client: SyncPrefectClient, configured: Side, how: str
+) -> None:
     run, digest = suspended(client, configured)
     assert work(client, begin(client)).name == "Skipped", "it waits for an answer"
     if how == "cancelled":
@@ -137,7 +166,9 @@ def test_a_question_that_nobody_can_answer_any_more_counts_as_rejected(client: S
     assert work(client, begin(client)).name == "Suspended", "it is asked anew"
 
 
-def test_rejecting_ends_the_run_with_nothing_written(client: SyncPrefectClient, configured: Side) -> None:
+def test_rejecting_ends_the_run_with_nothing_written(
+    client: SyncPrefectClient, configured: Side
+) -> None:
     run, digest = suspended(client, configured)
     before = configured.dump()
     state = answer(client, run, "reject", digest)
@@ -166,7 +197,9 @@ def test_a_tampered_plan_is_refused(client: SyncPrefectClient, configured: Side)
     assert plan is not None
     with configured.store.engine.begin() as connection:
         changed = plan.changes.assign(email="mallory@x.example")
-        connection.execute(t.plan.update().where(t.plan.c.digest == digest).values(changes=packed(changed)))
+        connection.execute(
+            t.plan.update().where(t.plan.c.digest == digest).values(changes=packed(changed))
+        )
     state = answer(client, run, "approve", digest)
     assert state.is_failed()
     assert "has been altered" in str(state.message)
@@ -175,7 +208,11 @@ def test_a_tampered_plan_is_refused(client: SyncPrefectClient, configured: Side)
 
 def test_a_stale_plan_is_refused_and_made_anew(client: SyncPrefectClient, configured: Side) -> None:
     run, digest = suspended(client, configured)
-    hr_sql(configured, "UPDATE employees SET job_title = 'typed' WHERE employee_id = (SELECT min(employee_id) FROM employees)")
+    hr_sql(
+        configured,
+        "UPDATE employees SET job_title = 'typed' WHERE employee_id = (SELECT min(employee_id) "
+        "FROM employees)",
+    )
     before = configured.dump()
     state = answer(client, run, "approve", digest)
     assert state.name == "Suspended", "it asks again, about the plan that is right now"
@@ -187,7 +224,9 @@ def test_a_stale_plan_is_refused_and_made_anew(client: SyncPrefectClient, config
     assert companies(configured) == {"Renamed"}
 
 
-def test_while_a_plan_waits_later_runs_do_not_ask_again(client: SyncPrefectClient, configured: Side) -> None:
+def test_while_a_plan_waits_later_runs_do_not_ask_again(
+    client: SyncPrefectClient, configured: Side
+) -> None:
     run, digest = suspended(client, configured)
     rename(configured, "Renamed twice")
     state = work(client, begin(client))
@@ -229,7 +268,11 @@ def test_from_the_command_line_a_plan_is_kept_and_applied_by_digest(configured: 
     digest = shown.rpartition("hrsync apply ")[2].strip()
     assert "was stopped by its guard" in shown
     assert digest in hrsync("status")
-    hr_sql(configured, "UPDATE employees SET job_title = 'typed' WHERE employee_id = (SELECT min(employee_id) FROM employees)")
+    hr_sql(
+        configured,
+        "UPDATE employees SET job_title = 'typed' WHERE employee_id = (SELECT min(employee_id) "
+        "FROM employees)",
+    )
     before = configured.dump()
     told = hrsync("apply", digest, code=1)
     assert "HR has moved since the plan" in told
@@ -240,16 +283,22 @@ def test_from_the_command_line_a_plan_is_kept_and_applied_by_digest(configured: 
     assert "No plan feed is kept" in hrsync("apply", "feed", code=1)
 
 
-def test_a_late_run_of_a_schedule_does_nothing(client: SyncPrefectClient, configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_run_of_a_schedule_does_nothing(
+    client: SyncPrefectClient, configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     due = datetime.now(UTC) - timedelta(minutes=30)
     assert work(client, begin(client, scheduled=due)).name == "Completed"
-    assert work(client, begin(client, scheduled=due)).name == "Completed", "one that was started by hand works though nothing is due"
+    assert work(client, begin(client, scheduled=due)).name == "Completed", (
+        "one that was started by hand works though nothing is due"
+    )
     # Only the server's scheduler makes runs that are marked as scheduled.
     get = FlowRunContext.get
 
     def marked() -> Any:
         context = get()
-        return context and SimpleNamespace(flow_run=context.flow_run.model_copy(update={"auto_scheduled": True}))  # type: ignore[union-attr]
+        return context and SimpleNamespace(
+            flow_run=context.flow_run.model_copy(update={"auto_scheduled": True})
+        )  # type: ignore[union-attr]
 
     monkeypatch.setattr("tasks.approval.FlowRunContext", SimpleNamespace(get=marked))
     configured.sandbox.requests.clear()

@@ -43,20 +43,35 @@ def test_arrows(file: Path) -> None:
         assert "prefect" not in used
     if room == "reconciliation":
         assert not used & PURE
-        clocks = [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Attribute) and n.attr in ("now", "today", "utcnow")]
+        clocks = [
+            n
+            for n in ast.walk(ast.parse(file.read_text()))
+            if isinstance(n, ast.Attribute) and n.attr in ("now", "today", "utcnow")
+        ]
         assert not clocks, "a clock is read"
 
 
 def test_every_package_is_installed() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]
     there = {".".join(f.parent.relative_to(ROOT).parts) for f in FILES if f.name == "__init__.py"}
-    migrations = {f"connectors.{d}.migrations{v}" for d in ("hr", "hr.csv_drop", "store") for v in ("", ".versions")}
+    migrations = {
+        f"connectors.{d}.migrations{v}"
+        for d in ("hr", "hr.csv_drop", "store")
+        for v in ("", ".versions")
+    }
     assert set(declared) == there | migrations
 
 
-@pytest.mark.parametrize(("law", "what", "file", "old", "new"), MUTANTS, ids=[m[1] for m in MUTANTS])
-def test_the_deliberate_mistakes_follow_the_code(law: int, what: str, file: str, old: str, new: str) -> None:
-    """``make mutants`` can make each of them, and docs/laws.md names the property that has noticed it."""
+@pytest.mark.parametrize(
+    ("law", "what", "file", "old", "new"), MUTANTS, ids=[m[1] for m in MUTANTS]
+)
+def test_the_deliberate_mistakes_follow_the_code(
+    law: int, what: str, file: str, old: str, new: str
+) -> None:
+    """``make mutants`` can make each of them, and docs/laws.md names the property that has noticed
+    it."""
     assert (ROOT / file).read_text().count(old) == 1, what
     assert old != new
     page = (ROOT / "docs" / "laws.md").read_text()

@@ -30,9 +30,25 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Advisories], No
             name, version = asked["package"]["name"], asked["version"]
             if (name, version) not in known:
                 return JSONResponse({})
-            events = [{"introduced": "0"}] + ([{"fixed": mended}] if (mended := known[name, version]) else [])
-            affected = {"package": {"name": name, "ecosystem": "PyPI"}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
-            return JSONResponse({"vulns": [{"id": f"GHSA-{name}", "aliases": [f"CVE-{name}"], "summary": "x", "affected": [affected]}]})
+            events = [{"introduced": "0"}] + (
+                [{"fixed": mended}] if (mended := known[name, version]) else []
+            )
+            affected = {
+                "package": {"name": name, "ecosystem": "PyPI"},
+                "ranges": [{"type": "ECOSYSTEM", "events": events}],
+            }
+            return JSONResponse(
+                {
+                    "vulns": [
+                        {
+                            "id": f"GHSA-{name}",
+                            "aliases": [f"CVE-{name}"],
+                            "summary": "x",
+                            "affected": [affected],
+                        }
+                    ]
+                }
+            )
 
         served.append(Served(Starlette(routes=[Route("/v1/query", query, methods=["POST"])])))
         monkeypatch.setenv("OSV_URL", f"http://127.0.0.1:{served[0].port}/v1/query")
@@ -45,7 +61,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Advisories], No
 @pytest.fixture
 def lock(tmp_path: Path) -> Path:
     file = tmp_path / "requirements.lock"
-    file.write_text("".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}\n" for name in ("leaky", "sound")))
+    file.write_text(
+        "".join(f"{name}==1.0 \\\n    --hash=sha256:{'0' * 64}\n" for name in ("leaky", "sound"))
+    )
     return file
 
 
@@ -58,7 +76,10 @@ def test_a_vulnerability_that_a_newer_version_mends_fails(
 
 
 def test_a_vulnerability_that_nothing_mends_or_that_is_accepted_passes(
-    serve: Callable[[Advisories], None], lock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    serve: Callable[[Advisories], None],
+    lock: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(audit, "ACCEPTED", {"GHSA-sound": "a test"})
     serve({**OLD, ("leaky", "1.0"): None, ("sound", "1.0"): "1.1"})
@@ -67,7 +88,10 @@ def test_a_vulnerability_that_nothing_mends_or_that_is_accepted_passes(
 
 
 def test_advisories_that_cannot_be_reached_or_know_nothing_are_told_in_one_line_and_pass(
-    serve: Callable[[Advisories], None], lock: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    serve: Callable[[Advisories], None],
+    lock: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     serve({("leaky", "1.0"): "1.1"})
     assert audit.main(lock) == 0

@@ -36,19 +36,26 @@ def world(make_side: Callable[..., Side]) -> Side:
     return make_side(80)
 
 
-def test_a_copy_made_while_runs_are_at_work_is_restored_and_goes_on(world: Side, tmp_path: Path) -> None:
+def test_a_copy_made_while_runs_are_at_work_is_restored_and_goes_on(
+    world: Side, tmp_path: Path
+) -> None:
     world.users()
     runs = threading.Thread(target=lambda: [world.awards(), world.sandbox.tick(30), world.users()])
     runs.start()
     told = backup(at(world.folder), tmp_path / "copy")
     runs.join()
-    assert [line.rpartition("/")[2] for line in told] == ["store.db", "hr.db", "sandbox.db"], "the sync store first"
+    assert [line.rpartition("/")[2] for line in told] == ["store.db", "hr.db", "sandbox.db"], (
+        "the sync store first"
+    )
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "copy").iterdir()} == {0o600}
     home = tmp_path / "restored"
     restore(at(home), tmp_path / "copy")
     for each in (world.store, world.target):
         each.close()
-    world.store, world.target = SyncStore(f"sqlite:///{home / 'store.db'}"), SqlHr(f"sqlite:///{home / 'hr.db'}")
+    world.store, world.target = (
+        SyncStore(f"sqlite:///{home / 'store.db'}"),
+        SqlHr(f"sqlite:///{home / 'hr.db'}"),
+    )
     for _ in range(2):
         world.users()
         world.awards()
@@ -78,7 +85,11 @@ def test_nothing_is_overwritten_and_each_refusal_says_why(world: Side, tmp_path:
 
 
 def test_for_a_server_the_command_is_told_and_no_password(tmp_path: Path) -> None:
-    told = backup(at(tmp_path, store={"url": "postgresql+psycopg://hr:secret@db.example/hr"}), tmp_path / "copy")
+    told = backup(
+        at(tmp_path, store={"url": "postgresql+psycopg://hr:secret@db.example/hr"}),
+        tmp_path / "copy",
+    )
     assert told == [
-        f"not copied, for it is on a server: pg_dump --format=custom --file={tmp_path / 'copy' / 'store'}.dump 'postgresql://hr@db.example/hr'"
+        "not copied, for it is on a server: pg_dump --format=custom "
+        f"--file={tmp_path / 'copy' / 'store'}.dump 'postgresql://hr@db.example/hr'"
     ]

@@ -1,4 +1,5 @@
-"""The request budget: a hard limit that all runs share, and that pays only for requests that were made."""
+"""The request budget: a hard limit that all runs share, and that pays only for requests that were
+made."""
 
 from __future__ import annotations
 
@@ -33,10 +34,23 @@ def used(store: SyncStore) -> Counter[tuple[str, int]]:
     """Requests paid for, by endpoint and hour."""
     b = t.budget.c
     with store.engine.connect() as connection:
-        return Counter({(row[0], row[1]): row[2] for row in connection.execute(sa.select(b.endpoint, b.hour, b.used)) if row[2]})
+        return Counter(
+            {
+                (row[0], row[1]): row[2]
+                for row in connection.execute(sa.select(b.endpoint, b.hour, b.used))
+                if row[2]
+            }
+        )
 
 
-ACTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["user", "useraward", "close", "an hour"]), st.integers(1, 25)), max_size=40)
+ACTS = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(["user", "useraward", "close", "an hour"]),
+        st.integers(1, 25),
+    ),
+    max_size=40,
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,7 +93,9 @@ def test_two_runs_share_one_budget(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("requests", [1, 2, 7, 200])
-def test_a_run_that_is_killed_loses_no_more_than_it_has_used_nor_more_than_one_share(store: SyncStore, requests: int) -> None:
+def test_a_run_that_is_killed_loses_no_more_than_it_has_used_nor_more_than_one_share(
+    store: SyncStore, requests: int
+) -> None:
     run = StoredBudget(store.engine, 10**6, HOUR, clock=lambda: 0.0)
     endpoint = f"killed after {requests}"
     for _ in range(requests):
@@ -95,7 +111,9 @@ def test_a_source_that_is_closed_has_paid_for_just_what_it_has_asked(side: Side)
     assert sum(used(side.store).values()) == source.requests > 0
 
 
-def test_a_finished_run_does_not_fail_because_the_store_is_away_when_it_ends(tmp_path: Path) -> None:
+def test_a_finished_run_does_not_fail_because_the_store_is_away_when_it_ends(
+    tmp_path: Path,
+) -> None:
     store = SyncStore(f"sqlite:///{tmp_path / 'store.db'}")
     run = store.budget(LIMIT, HOUR)
     for _ in range(2):

@@ -38,10 +38,21 @@ class Worker:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "tests.chaos_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-W", "ignore", "-m", "tests.chaos_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
-    def run(self, side: Side, folder: Path, process: str, order: dict[str, Any], kill: int | None, **more: Any) -> dict[str, Any]:
+    def run(
+        self,
+        side: Side,
+        folder: Path,
+        process: str,
+        order: dict[str, Any],
+        kill: int | None,
+        **more: Any,
+    ) -> dict[str, Any]:
         """How it ended, and what it passed if it came to its end."""
         assert self.process.stdin
         assert self.process.stdout
@@ -82,20 +93,40 @@ LEDGER = "SELECT i.entity, l.key, l.kind, l.outcome FROM ledger l JOIN intent i 
 def state(folder: Path) -> dict[str, Any]:
     """All that matters of HR and store, without moments and names of runs."""
     hr, store = folder / "hr.db", folder / "store.db"
-    columns = {t: [r[1] for r in query(hr, f"PRAGMA table_info({t})") if r[1] != "written_at"] for t in ("employees", "awards")}
+    columns = {
+        t: [r[1] for r in query(hr, f"PRAGMA table_info({t})") if r[1] != "written_at"]
+        for t in ("employees", "awards")
+    }
     loaded = {row[0] for row in query(store, "SELECT source_key FROM link")} | {
         row[0] for row in query(hr, "SELECT award_record_id FROM awards")
     }
     return {
-        **{t: sorted(query(hr, f"SELECT {', '.join(names)} FROM {t}"), key=str) for t, names in columns.items()},
-        # Of records that are out of scope it is remembered that they were seen; a first run does not even ask for them.
-        "record": sorted(row for row in query(store, "SELECT process, key, hash FROM record") if row[1] in loaded),
+        **{
+            t: sorted(query(hr, f"SELECT {', '.join(names)} FROM {t}"), key=str)
+            for t, names in columns.items()
+        },
+        # Of records that are out of scope it is remembered that they were seen; a first run does
+        # not even ask for them.
+        "record": sorted(
+            row for row in query(store, "SELECT process, key, hash FROM record") if row[1] in loaded
+        ),
         "link": sorted(query(store, "SELECT entity, source_key, target_key, origin FROM link")),
         "agreement": sorted(query(store, "SELECT pair, key, field, value FROM agreement")),
-        "watermark": sorted(query(store, "SELECT process, fingerprint, moment, as_of, waiting FROM watermark"), key=str),
-        "quarantine": sorted(query(store, "SELECT process, key, stage, reason, attempts, status FROM quarantine"), key=str),
+        "watermark": sorted(
+            query(store, "SELECT process, fingerprint, moment, as_of, waiting FROM watermark"),
+            key=str,
+        ),
+        "quarantine": sorted(
+            query(store, "SELECT process, key, stage, reason, attempts, status FROM quarantine"),
+            key=str,
+        ),
         "ledger": sorted(query(store, LEDGER), key=str),
-        "plans": sorted(query(store, "SELECT digest, status FROM plan WHERE status IN ('made', 'waiting', 'applied')")),
+        "plans": sorted(
+            query(
+                store,
+                "SELECT digest, status FROM plan WHERE status IN ('made', 'waiting', 'applied')",
+            )
+        ),
         "open": query(store, "SELECT id FROM intent WHERE closed IS NULL"),
         "parts": query(store, "SELECT part FROM sweep_part"),
     }
@@ -121,14 +152,26 @@ def prepare(side: Side, scenario: str) -> tuple[str, dict[str, Any]]:
             side.users()
         return process, {}
     with side.sandbox.engine.begin() as connection:
-        connection.exec_driver_sql('DELETE FROM "UserAward" WHERE "ID" IN (SELECT "ID" FROM "UserAward" ORDER BY "ID" LIMIT 4)')
+        connection.exec_driver_sql(
+            'DELETE FROM "UserAward" WHERE "ID" IN (SELECT "ID" FROM "UserAward" ORDER BY "ID" '
+            "LIMIT 4)"
+        )
     with side.target.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE employees SET job_title = 'typed over' WHERE rowid % 9 = 0")
-        connection.exec_driver_sql("UPDATE awards SET award_label = 'typed over' WHERE rowid % 9 = 0")
+        connection.exec_driver_sql(
+            "UPDATE employees SET job_title = 'typed over' WHERE rowid % 9 = 0"
+        )
+        connection.exec_driver_sql(
+            "UPDATE awards SET award_label = 'typed over' WHERE rowid % 9 = 0"
+        )
         connection.exec_driver_sql("DELETE FROM awards WHERE rowid % 23 = 0")
     if what == "sweep":
         return process, {"sweep": True}
-    report, _ = run_process(users_to_hr.SPEC, side.world(now=NOW), Order(mode="plan", sweep=True, keep=True), call=plainly)
+    report, _ = run_process(
+        users_to_hr.SPEC,
+        side.world(now=NOW),
+        Order(mode="plan", sweep=True, keep=True),
+        call=plainly,
+    )
     return process, {"approve": report.digest}
 
 
@@ -139,9 +182,20 @@ def expire_leases(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["users first", "users later", "users sweep", "users approved", "awards first", "awards later", "awards sweep"]
+    "scenario",
+    [
+        "users first",
+        "users later",
+        "users sweep",
+        "users approved",
+        "awards first",
+        "awards later",
+        "awards sweep",
+    ],
 )
-def test_killed_anywhere_and_run_again(make_side: Callable[..., Side], worker: Worker, scenario: str, tmp_path: Path) -> None:
+def test_killed_anywhere_and_run_again(
+    make_side: Callable[..., Side], worker: Worker, scenario: str, tmp_path: Path
+) -> None:
     side = make_side(70)
     if side.dialect.date_updated is None:
         pytest.skip("one dialect is enough here")
@@ -151,7 +205,8 @@ def test_killed_anywhere_and_run_again(make_side: Callable[..., Side], worker: W
         for table, key in (("employees", "employee_id"), ("awards", "award_record_id")):
             for event in ("INSERT", "UPDATE"):
                 connection.exec_driver_sql(
-                    f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN INSERT INTO audit VALUES ('{table}', new.{key}); END"
+                    f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN INSERT INTO "
+                    f"audit VALUES ('{table}', new.{key}); END"
                 )
     for engine in (side.target.engine, side.store.engine):
         with engine.connect() as connection:
@@ -176,9 +231,15 @@ def test_killed_anywhere_and_run_again(make_side: Callable[..., Side], worker: W
     for place in places:
         folder = copied(before, tmp_path / "killed")
         assert worker.run(side, folder, process, order, place)["killed"], f"at {place}"
-        receipted = {row[:2] for row in set(query(folder / "store.db", LEDGER)) - set(query(before / "store.db", LEDGER))}
+        receipted = {
+            row[:2]
+            for row in set(query(folder / "store.db", LEDGER))
+            - set(query(before / "store.db", LEDGER))
+        }
         sent = Counter(query(folder / "hr.db", "SELECT entity, key FROM audit"))
-        applied = dict(query(folder / "store.db", "SELECT digest, status FROM plan")).get(order.get("approve"))
+        applied = dict(query(folder / "store.db", "SELECT digest, status FROM plan")).get(
+            order.get("approve")
+        )
         expire_leases(folder / "store.db")
         where = f"killed at {place} of {len(names)} ({names[place - 1]})"
         if applied != "applied":

@@ -1,4 +1,5 @@
-"""Processes that are started together: what becomes of the others, and of themselves, when one ends."""
+"""Processes that are started together: what becomes of the others, and of themselves, when one
+ends."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from flows.ports import check_free, is_somebody_elses
 from reconciliation.errors import Misconfigured
 
 SLEEP = "import time; time.sleep(600)"
-SLEEPER = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}, sys.argv[1]]); {SLEEP}"
+SLEEPER = (
+    f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {SLEEP!r}, "
+    f"sys.argv[1]]); {SLEEP}"
+)
 
 
 @pytest.fixture
@@ -37,7 +41,10 @@ def alive(text: str) -> list[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and int(folder.name) != os.getpid():
             try:
-                if text.encode() in (folder / "cmdline").read_bytes() and "Z" not in (folder / "stat").read_text().rpartition(")")[2][:3]:
+                if (
+                    text.encode() in (folder / "cmdline").read_bytes()
+                    and "Z" not in (folder / "stat").read_text().rpartition(")")[2][:3]
+                ):
                     found.append(int(folder.name))
             except OSError:
                 continue
@@ -51,7 +58,9 @@ def until(condition: Callable[[], object], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def test_what_has_ended_starts_again_after_a_pause_that_grows_and_with_what_must_be_done_before(family: Children) -> None:
+def test_what_has_ended_starts_again_after_a_pause_that_grows_and_with_what_must_be_done_before(
+    family: Children,
+) -> None:
     first = family.start("worker", [sys.executable, "-c", SLEEPER, "mark-one"], dict(os.environ))
     family.start("server", [sys.executable, "-c", SLEEPER, "mark-two"], dict(os.environ))
     until(lambda: len(alive("mark-one")) == 2)
@@ -90,24 +99,34 @@ def test_what_needs_another_part_waits_for_it(family: Children) -> None:
             raise error
 
     told: list[str] = []
-    until(lambda: told.extend(family.tend({"worker": clear})) or "the worker has started again" in told)
+    until(
+        lambda: (
+            told.extend(family.tend({"worker": clear})) or "the worker has started again" in told
+        )
+    )
     assert sum("cannot start yet (ConnectionError)" in line for line in told) == 2
 
 
 def test_while_they_come_up_one_that_ends_is_an_error(family: Children) -> None:
     family.start("server", [sys.executable, "-c", "raise SystemExit(3)"], dict(os.environ))
-    with pytest.raises(NotStarted, match=r"The server has ended \(exit code 3\)\. Its log is .*server\.log"):
+    with pytest.raises(
+        NotStarted, match=r"The server has ended \(exit code 3\)\. Its log is .*server\.log"
+    ):
         until(family.check)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells a process that its parent is gone")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="only Linux tells a process that its parent is gone",
+)
 def test_whoever_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     script = f"""
 import os, sys, time
 from pathlib import Path
 from flows.children import Children
 folder = Path({str(tmp_path)!r})
-Children(folder, folder).start("s", [sys.executable, "-c", {SLEEP!r}, "mark-three"], dict(os.environ))
+command = [sys.executable, "-c", {SLEEP!r}, "mark-three"]
+Children(folder, folder).start("s", command, dict(os.environ))
 print("up", flush=True)
 time.sleep(600)
 """
@@ -134,7 +153,12 @@ with held(Path({str(tmp_path)!r})):
     assert other.stdout
     assert other.stdout.readline() == "held\n"
     assert at_work(tmp_path)
-    with pytest.raises(Misconfigured, match=rf"at work on {tmp_path} already \(process {other.pid}\)"), held(tmp_path):
+    with (
+        pytest.raises(
+            Misconfigured, match=rf"at work on {tmp_path} already \(process {other.pid}\)"
+        ),
+        held(tmp_path),
+    ):
         pass
     other.kill()
     other.wait()
@@ -154,9 +178,14 @@ def test_a_home_is_its_owners_alone(tmp_path: Path) -> None:
         own(Path("/proc/nowhere/home"))
 
 
-def test_a_large_log_is_put_aside_while_its_writer_goes_on(family: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_log_is_put_aside_while_its_writer_goes_on(
+    family: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "LOG_BYTES", 20_000)
-    writer = "import itertools, time\nfor n in itertools.count():\n    print(f'{n:08}', flush=True)\n    time.sleep(0.0002)"
+    writer = (
+        "import itertools, time\nfor n in itertools.count():\n    print(f'{n:08}', "
+        "flush=True)\n    time.sleep(0.0002)"
+    )
     family.start("writer", [sys.executable, "-c", writer], dict(os.environ))
     logs = [family.logs / f"writer.log{end}" for end in ("", ".1", ".2", ".3", ".4")]
     until(lambda: list(family.tend({})) or logs[3].exists())
@@ -170,7 +199,9 @@ def test_a_large_log_is_put_aside_while_its_writer_goes_on(family: Children, mon
     assert len(numbers) > 100
 
 
-def test_a_log_stays_as_it_is_while_it_cannot_be_put_aside(family: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_stays_as_it_is_while_it_cannot_be_put_aside(
+    family: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "LOG_BYTES", 10)
     family.logs.mkdir()
     (family.logs / "full.log").write_text("more than ten bytes")
@@ -196,8 +227,11 @@ time.sleep(60)
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another account")
 @pytest.mark.parametrize(("account", "expected"), [("nobody", True), ("me", False)])
 def test_a_port_that_another_account_has_taken_is_noticed(account: str, expected: bool) -> None:
-    """Whoever is quick has it between the look whether it is free and the start of what needs it."""
-    with subprocess.Popen([sys.executable, "-c", LISTENS, account], stdout=subprocess.PIPE, text=True) as process:
+    """Whoever is quick has it between the look whether it is free and the start of what needs
+    it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENS, account], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         port = int(process.stdout.readline())
         assert is_somebody_elses(port) == expected

@@ -44,7 +44,9 @@ def test_run_status_and_quarantine(configured: Side) -> None:
     assert "reception desk" not in hrsync("quarantine", "show", str(entry["id"]))
     assert "reception desk" in hrsync("quarantine", "show", str(entry["id"]), "--raw")
     with configured.sandbox.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE \"User\" SET Email = 'mended@x.example' WHERE Email = 'reception desk'")
+        connection.exec_driver_sql(
+            "UPDATE \"User\" SET Email = 'mended@x.example' WHERE Email = 'reception desk'"
+        )
     assert "1 updated" in hrsync("quarantine", "replay", "users_to_hr", str(entry["key"]))
     assert "The quarantine is empty" in hrsync("quarantine", "list", "users_to_hr")
     status = hrsync("status")
@@ -59,15 +61,22 @@ def test_why_tells_the_story_of_a_record_and_values_only_on_request(configured: 
     key = configured.change_one("JobTitle", "Chief Beekeeper")
     configured.users()
     told = hrsync("why", key)
-    assert re.search(rf"accessplanit {key} is employees \S+ in HR \(found by the matching rules, or new\)", told)
-    assert re.search(r"employees \S+ was created in HR because it was new by run \w{8}, plan \w{16}", told)
+    assert re.search(
+        rf"accessplanit {key} is employees \S+ in HR \(found by the matching rules, or new\)", told
+    )
+    assert re.search(
+        r"employees \S+ was created in HR because it was new by run \w{8}, plan \w{16}", told
+    )
     assert re.search(r"was changed in HR \(job_title\) because it had changed", told)
     assert "awards" in told, "what is the person's, too"
     assert "Chief Beekeeper" not in told
     assert "→ Chief Beekeeper" in hrsync("why", key, "--values")
     waiting = next(e for e in configured.store.quarantined() if e["waits_for"])
     told = hrsync("why", waiting["key"])
-    assert f"was held: user_id waits until this user is an employee in HR ({waiting['waits_for']}), 1 time" in told
+    assert (
+        "was held: user_id waits until this user is an employee in HR "
+        f"({waiting['waits_for']}), 1 time" in told
+    )
     assert "Nothing is known of 'nobody'" in hrsync("why", "nobody")
 
 
@@ -75,9 +84,13 @@ def test_why_tells_the_same_of_an_employee_as_of_the_user(configured: Side) -> N
     configured.users()
     key = configured.change_one("JobTitle", "Chief Beekeeper")
     configured.users()
-    employee = next(r["employee_id"] for r in configured.rows("employees") if r["accessplanit_id"] == key)
+    employee = next(
+        r["employee_id"] for r in configured.rows("employees") if r["accessplanit_id"] == key
+    )
     with configured.target.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", (employee,))
+        connection.exec_driver_sql(
+            "UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", (employee,)
+        )
     configured.run(users_from_hr.SPEC)
     told = hrsync("why", employee)
     assert "was changed in HR (job_title)" in told
@@ -91,13 +104,16 @@ def test_links_are_listed_set_and_undone(configured: Side) -> None:
         connection.exec_driver_sql('UPDATE "User" SET ExternalID = NULL WHERE ID = ?', (key,))
     with configured.target.engine.begin() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO employees (employee_id, surname, email) VALUES ('H1', 'a', 'shared@x.example'), ('H2', 'b', 'shared@x.example')"
+            "INSERT INTO employees (employee_id, surname, email) VALUES ('H1', 'a', "
+            "'shared@x.example'), ('H2', 'b', 'shared@x.example')"
         )
     hrsync("run", "users_to_hr")
     why = "id: may be one of several employees, by id, external_id or email"
     assert re.search(rf"{key} │ {why} │ email: H1, H2", hrsync("links", "list", "--held"))
     assert "HR has no employee_id 'H3'" in hrsync("links", "set", "employees", key, "H3", code=1)
-    assert "not linked to awards. Use one of employees" in hrsync("links", "set", "awards", key, "H1", code=1)
+    assert "not linked to awards. Use one of employees" in hrsync(
+        "links", "set", "awards", key, "H1", code=1
+    )
     assert f"{key} is H1" in hrsync("links", "set", "employees", key, "H1")
     assert "1 updated" in hrsync("run", "users_to_hr")
     assert "Nothing waits to be linked" in hrsync("links", "list", "--held")
@@ -113,8 +129,12 @@ def test_discarding_and_forgetting(configured: Side) -> None:
     key = configured.change_one("Email", "no address")
     hrsync("run", "users_to_hr")
     (entry,) = configured.store.quarantined("users_to_hr")
-    assert "is discarded" in hrsync("quarantine", "discard", str(entry["id"]), "--reason", "a test account")
-    assert "no open entry" in hrsync("quarantine", "discard", str(entry["id"]), "--reason", "x", code=1)
+    assert "is discarded" in hrsync(
+        "quarantine", "discard", str(entry["id"]), "--reason", "a test account"
+    )
+    assert "no open entry" in hrsync(
+        "quarantine", "discard", str(entry["id"]), "--reason", "x", code=1
+    )
     assert "1 discarded" in hrsync("run", "users_to_hr", "--full")
     other = str(configured.rows("employees")[0]["accessplanit_id"])
     assert "1 links" in hrsync("forget", other, "--yes")
@@ -132,16 +152,29 @@ def test_a_kept_plan_is_shown_field_by_field(configured: Side) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("plan", "nonsense"), "There is no process 'nonsense'. Use one of users_to_hr, users_from_hr"),
-        (("plan", "users_to_hr", "-f", "shoes=42"), "There is no filter 'shoes'. Use one of companies"),
-        (("plan", "awards_to_hr", "-f", "expiring_within_days=soon"), "The value of 'expiring_within_days' does not fit"),
+        (
+            ("plan", "nonsense"),
+            "There is no process 'nonsense'. Use one of users_to_hr, users_from_hr",
+        ),
+        (
+            ("plan", "users_to_hr", "-f", "shoes=42"),
+            "There is no filter 'shoes'. Use one of companies",
+        ),
+        (
+            ("plan", "awards_to_hr", "-f", "expiring_within_days=soon"),
+            "The value of 'expiring_within_days' does not fit",
+        ),
     ],
 )
-def test_mistakes_are_one_sentence_and_exit_code_1(configured: Side, arguments: tuple[str, ...], says: str) -> None:
+def test_mistakes_are_one_sentence_and_exit_code_1(
+    configured: Side, arguments: tuple[str, ...], says: str
+) -> None:
     assert says in hrsync(*arguments, code=1)
 
 
-def test_wrong_credentials_and_an_unreachable_hr(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_and_an_unreachable_hr(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "wrong")
         for command in (("plan", "users_to_hr"), ("run", "users_to_hr")):
@@ -152,16 +185,28 @@ def test_wrong_credentials_and_an_unreachable_hr(configured: Side, monkeypatch: 
     assert "HR: sql │ refuted" in hrsync("doctor", code=1)
 
 
-def test_doctor_confirms_what_is_set_right(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_confirms_what_is_set_right(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = hrsync("doctor")
     assert "refuted" not in shown
-    for check in ("credentials", "rights on UserAward", "clock", "HR: sql", "sync store", "date_literals", "names"):
+    for check in (
+        "credentials",
+        "rights on UserAward",
+        "clock",
+        "HR: sql",
+        "sync store",
+        "date_literals",
+        "names",
+    ):
         assert re.search(rf"{check} │ confirmed", shown), check
     monkeypatch.setenv("HRSYNC_ACESSPLANIT__API_KEY", "x")
     assert "setting HRSYNC_ACESSPLANIT__API_KEY │ refuted" in hrsync("doctor", code=1)
 
 
-def test_doctor_makes_nothing_in_a_home_that_is_mistyped(configured: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_makes_nothing_in_a_home_that_is_mistyped(
+    configured: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HRSYNC_STORE__URL", raising=False)
     monkeypatch.setenv("HRSYNC_HOME", str(tmp_path / "mistyped"))
     shown = hrsync("doctor")
@@ -169,8 +214,11 @@ def test_doctor_makes_nothing_in_a_home_that_is_mistyped(configured: Side, tmp_p
     assert not (tmp_path / "mistyped").exists()
 
 
-def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against the awkward tenant with default settings; with the settings that it names, everything holds and both flows run."""
+def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the awkward tenant with default settings; with the settings that it names, everything
+    holds and both flows run."""
     if configured.sandbox.tenant is not AWKWARD:
         pytest.skip("is about the awkward tenant")
     for name in type(configured.dialect).model_fields:
@@ -194,7 +242,10 @@ def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(conf
 
 def test_help_names_every_command() -> None:
     shown = hrsync("--help")
-    for command in (*"up sandbox receiver plan show apply reject run status why quarantine links webhooks forget doctor".split(),):
+    for command in (
+        *"up sandbox receiver plan show apply reject run status why quarantine links webhooks "
+        "forget doctor".split(),
+    ):
         assert command in shown
 
 

@@ -1,4 +1,5 @@
-"""Databases as they are found: shared, locked, full, damaged, of another release; and migrations that are killed."""
+"""Databases as they are found: shared, locked, full, damaged, of another release; and migrations
+that are killed."""
 
 from __future__ import annotations
 
@@ -42,11 +43,12 @@ def engine(store_url: str) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-# -- migrations --------------------------------------------------------------------------------------------------------
+# -- migrations ----------------------------------------------------------------------------------
 
 
 def killed_at(statement: int, work: Callable[[], Any]) -> bool:
-    """Does ``work`` in a process of its own, which is gone after so many statements that change something; whether it was."""
+    """Does ``work`` in a process of its own, which is gone after so many statements that change
+    something; whether it was."""
     child = os.fork()
     if child == 0:
         seen = 0
@@ -70,7 +72,9 @@ def killed_at(statement: int, work: Callable[[], Any]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [None, "0004"])
-def test_a_store_whose_migration_was_killed_at_any_statement_is_completed_by_the_next_start(store_url: str, first: str | None) -> None:
+def test_a_store_whose_migration_was_killed_at_any_statement_is_completed_by_the_next_start(
+    store_url: str, first: str | None
+) -> None:
     if first:
         at_revision(store_url, first).dispose()
     statement = 1
@@ -82,7 +86,9 @@ def test_a_store_whose_migration_was_killed_at_any_statement_is_completed_by_the
 
 
 @pytest.mark.slow
-def test_an_hr_database_whose_migration_was_killed_at_any_statement_is_completed_by_the_next_start(store_url: str) -> None:
+def test_an_hr_database_whose_migration_was_killed_at_any_statement_is_completed_by_the_next_start(
+    store_url: str,
+) -> None:
     statement = 1
     while killed_at(statement, lambda: SqlHr(store_url).close()):
         statement += STEP
@@ -114,22 +120,30 @@ def test_processes_that_migrate_at_once_wait_for_each_other(store_url: str, kind
 
 
 @pytest.mark.parametrize("kind", OPENED)
-def test_tables_of_a_newer_release_are_left_alone_and_it_is_said(store_url: str, engine: sa.Engine, kind: str) -> None:
+def test_tables_of_a_newer_release_are_left_alone_and_it_is_said(
+    store_url: str, engine: sa.Engine, kind: str
+) -> None:
     OPENED[kind](store_url).close()
     with engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE hrsync_{kind}_version SET version_num = '9999'")
-    with pytest.raises(Misconfigured, match=r"A newer release of hrsync .*9999.*Install that release"):
+    with pytest.raises(
+        Misconfigured, match=r"A newer release of hrsync .*9999.*Install that release"
+    ):
         OPENED[kind](store_url)
 
 
 def test_hr_and_store_may_share_a_database(store_url: str, engine: sa.Engine) -> None:
     for kind in ("hr", "store", "hr"):
         OPENED[kind](store_url).close()
-    assert {"hrsync_hr_version", "hrsync_store_version", "employees", "watermark"} <= set(sa.inspect(engine).get_table_names())
+    assert {"hrsync_hr_version", "hrsync_store_version", "employees", "watermark"} <= set(
+        sa.inspect(engine).get_table_names()
+    )
 
 
 @pytest.mark.parametrize(("kind", "other"), [("store", "hr"), ("hr", "store")])
-def test_the_version_of_an_earlier_release_is_taken_over(store_url: str, engine: sa.Engine, kind: str, other: str) -> None:
+def test_the_version_of_an_earlier_release_is_taken_over(
+    store_url: str, engine: sa.Engine, kind: str, other: str
+) -> None:
     OPENED[kind](store_url).close()
     with engine.begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE hrsync_{kind}_version RENAME TO alembic_version")
@@ -140,28 +154,38 @@ def test_the_version_of_an_earlier_release_is_taken_over(store_url: str, engine:
     assert "alembic_version" not in tables
 
 
-# -- a server's own ways -----------------------------------------------------------------------------------------------
+# -- a server's own ways -------------------------------------------------------------------------
 
 
 def test_what_the_url_asks_a_server_for_counts(postgresql: Callable[[], str]) -> None:
     url = sa.make_url(postgresql())
     with sa.create_engine(url).begin() as connection:
         connection.exec_driver_sql("CREATE SCHEMA hr")
-    own = url.update_query_dict({"options": "-csearch_path=hr -clock_timeout=5s"}).render_as_string(hide_password=False)
+    own = url.update_query_dict({"options": "-csearch_path=hr -clock_timeout=5s"}).render_as_string(
+        hide_password=False
+    )
     hr = SqlHr(own)
     with hr.engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT schemaname FROM pg_tables WHERE tablename = 'employees'").scalars().all() == ["hr"]
+        assert connection.exec_driver_sql(
+            "SELECT schemaname FROM pg_tables WHERE tablename = 'employees'"
+        ).scalars().all() == ["hr"]
         assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "5s"
     hr.close()
 
 
-def test_a_row_is_stamped_in_utc_whatever_the_zone_of_the_session(postgresql: Callable[[], str]) -> None:
+def test_a_row_is_stamped_in_utc_whatever_the_zone_of_the_session(
+    postgresql: Callable[[], str],
+) -> None:
     url = postgresql()
     SqlHr(url).close()
     abroad = sa.create_engine(url, connect_args={"options": "-c timezone=America/New_York"})
     with abroad.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO employees (employee_id, surname) VALUES ('E1', 'Lee')")
-        connection.exec_driver_sql("INSERT INTO employees (employee_id, surname) VALUES ('E2', 'Lee')")
+        connection.exec_driver_sql(
+            "INSERT INTO employees (employee_id, surname) VALUES ('E1', 'Lee')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO employees (employee_id, surname) VALUES ('E2', 'Lee')"
+        )
     with abroad.begin() as connection:
         connection.exec_driver_sql("UPDATE employees SET surname = 'Dale' WHERE employee_id = 'E2'")
         moments = connection.exec_driver_sql("SELECT written_at FROM employees").scalars().all()
@@ -170,7 +194,9 @@ def test_a_row_is_stamped_in_utc_whatever_the_zone_of_the_session(postgresql: Ca
     abroad.dispose()
 
 
-def test_a_transaction_that_is_in_anothers_way_is_tried_again(postgresql: Callable[[], str]) -> None:
+def test_a_transaction_that_is_in_anothers_way_is_tried_again(
+    postgresql: Callable[[], str],
+) -> None:
     engine = connect(postgresql())
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE t (k int PRIMARY KEY, v int)")
@@ -210,7 +236,7 @@ def test_nothing_else_is_tried_again(engine: sa.Engine) -> None:
     assert len(tries) == 1
 
 
-# -- what is wrong with it ---------------------------------------------------------------------------------------------
+# -- what is wrong with it -----------------------------------------------------------------------
 
 
 def test_a_lock_of_somebody_else_is_waited_for_a_time_and_then_said(store_url: str) -> None:
@@ -236,7 +262,9 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [damaged, cut])
 @pytest.mark.parametrize(("kind", "error"), [("store", StoreFailed), ("hr", TargetFailed)])
-def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path, kind: str, error: type[Exception], spoil: Callable[[Path], None]) -> None:
+def test_a_damaged_file_is_said_to_be_damaged(
+    tmp_path: Path, kind: str, error: type[Exception], spoil: Callable[[Path], None]
+) -> None:
     path = tmp_path / "a.db"
     OPENED[kind](f"sqlite:///{path}").close()
     spoil(path)
@@ -269,9 +297,13 @@ def test_what_cannot_be_written_to_is_said_to_be_so(tmp_path: Path) -> None:
 def test_what_cannot_be_reached_names_its_setting() -> None:
     with pytest.raises(StoreFailed, match=r"HRSYNC_STORE__URL"):
         SyncStore("sqlite:////proc/nowhere/store.db")
-    with pytest.raises(StoreFailed, match=r"Check that it runs and that HRSYNC_STORE__URL is right"):
+    with pytest.raises(
+        StoreFailed, match=r"Check that it runs and that HRSYNC_STORE__URL is right"
+    ):
         SyncStore("postgresql+psycopg://hr:secret@127.0.0.1:1/hr")
-    with pytest.raises(TargetFailed, match=r"Check that it runs and that HRSYNC_SQL__URL is right") as caught:
+    with pytest.raises(
+        TargetFailed, match=r"Check that it runs and that HRSYNC_SQL__URL is right"
+    ) as caught:
         SqlHr("postgresql+psycopg://hr:secret@127.0.0.1:1/hr")
     assert "secret" not in str(caught.value)
 
@@ -284,12 +316,13 @@ def test_migrating_again_changes_nothing(store_url: str, engine: sa.Engine) -> N
         migrate(engine, folder, "version")
 
 
-# -- a pool in between -------------------------------------------------------------------------------------------------
+# -- a pool in between ---------------------------------------------------------------------------
 
 
 @pytest.fixture
 def pooled(postgresql: Callable[[], str], tmp_path: Path) -> Iterator[str]:
-    """A database behind PgBouncer, which gives its one connection to somebody else after each transaction."""
+    """A database behind PgBouncer, which gives its one connection to somebody else after each
+    transaction."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("needs PgBouncer")
@@ -298,7 +331,8 @@ def pooled(postgresql: Callable[[], str], tmp_path: Path) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={place} user={url.username}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n"
+        f"[databases]\n* = host={place} user={url.username}\n[pgbouncer]\nlisten_addr = "
+        f"127.0.0.1\nlisten_port = {port}\n"
         "auth_type = any\npool_mode = transaction\ndefault_pool_size = 1\nunix_socket_dir =\n"
     )
     # Only the server's own account may look into its folder.
@@ -309,13 +343,17 @@ def pooled(postgresql: Callable[[], str], tmp_path: Path) -> Iterator[str]:
             break
         assert process.poll() is None
         time.sleep(0.05)
-    yield sa.URL.create("postgresql+psycopg", url.username, "any", "127.0.0.1", port, url.database).render_as_string(hide_password=False)
+    yield sa.URL.create(
+        "postgresql+psycopg", url.username, "any", "127.0.0.1", port, url.database
+    ).render_as_string(hide_password=False)
     process.terminate()
     process.wait()
     shutil.rmtree(folder)
 
 
-def test_a_pool_that_gives_each_transaction_another_session_is_no_matter(pooled: str, make_side: Callable[..., Side]) -> None:
+def test_a_pool_that_gives_each_transaction_another_session_is_no_matter(
+    pooled: str, make_side: Callable[..., Side]
+) -> None:
     side = make_side(30)
     for each in (side.store, side.target):
         each.close()
@@ -323,7 +361,10 @@ def test_a_pool_that_gives_each_transaction_another_session_is_no_matter(pooled:
     side.users()
     with side.target.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE employees SET job_title = 'Rigger'")
-    both = [threading.Thread(target=side.awards), threading.Thread(target=lambda: side.run(PROCESSES["users_from_hr"].scoped()))]
+    both = [
+        threading.Thread(target=side.awards),
+        threading.Thread(target=lambda: side.run(PROCESSES["users_from_hr"].scoped())),
+    ]
     for thread in both:
         thread.start()
     for thread in both:

@@ -1,4 +1,5 @@
-"""One definition of a record, two engines: the compiled one accepts a subset of the model, with equal values."""
+"""One definition of a record, two engines: the compiled one accepts a subset of the model, with
+equal values."""
 
 from __future__ import annotations
 
@@ -11,14 +12,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.accessplanit.decode import Envelope, Shape, Unreadable, decode, hashes, holds_escapes
+from connectors.accessplanit.decode import (
+    Envelope,
+    Shape,
+    Unreadable,
+    decode,
+    hashes,
+    holds_escapes,
+)
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.feeds import FEEDS
 from reconciliation.errors import Misconfigured, SourceFailed
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
     max_leaves=3,
 )
 DATES = st.one_of(
@@ -26,9 +40,28 @@ DATES = st.one_of(
     st.dates().map(str),
     st.sampled_from(
         [
-            *("2026-11-26T10:00:00.1234567", "2026-11-26T10:00:00.9999999", "2026-03-29T01:30:00", "2026-10-25T01:30:00.5", "9999-12-31"),
-            *("2026-10-25T01:30:00+01:00", "2026-11-26T10:00", "2026-11-26T10:00:00,5", "1899-12-31T00:00:00", "2026-11-26t10:00:00"),
-            *("2025-02-30T00:00:00", "2025-02-22T11:01:38.17", "2026-06-25T00:00:00Z", "25/06/2026", "2025-02-22 10:00:00", "0001-01-01"),
+            *(
+                "2026-11-26T10:00:00.1234567",
+                "2026-11-26T10:00:00.9999999",
+                "2026-03-29T01:30:00",
+                "2026-10-25T01:30:00.5",
+                "9999-12-31",
+            ),
+            *(
+                "2026-10-25T01:30:00+01:00",
+                "2026-11-26T10:00",
+                "2026-11-26T10:00:00,5",
+                "1899-12-31T00:00:00",
+                "2026-11-26t10:00:00",
+            ),
+            *(
+                "2025-02-30T00:00:00",
+                "2025-02-22T11:01:38.17",
+                "2026-06-25T00:00:00Z",
+                "25/06/2026",
+                "2025-02-22 10:00:00",
+                "0001-01-01",
+            ),
         ]
     ),
 )
@@ -54,14 +87,30 @@ SHAPES = {feed: full(feed) for feed in FEEDS}
 def records(feed: str) -> st.SearchStrategy[dict[str, Any]]:
     shape = SHAPES[feed]
     fields: dict[str, st.SearchStrategy[Any]] = {}
-    sound = {"id": "jasmit", "forenames": "Jo", "surname": "Lee", "status": "Completed", "user_id": "u", "award_id": "a"}
+    sound = {
+        "id": "jasmit",
+        "forenames": "Jo",
+        "surname": "Lee",
+        "status": "Completed",
+        "user_id": "u",
+        "award_id": "a",
+    }
     for name, kind in shape.kinds.items():
-        usual = st.sampled_from(["Completed", "Target", "in progress", 2]) if (feed, name) == ("UserAward", "status") else BY_KIND[kind]
-        fields[shape.wire[name]] = usual | JSON if name != "id" else st.sampled_from(["jasmit", " a ", 7, "", None, ["x"]])
-    # A record with one mandatory field amiss tells nothing of its other fields: mostly they are sound.
+        usual = (
+            st.sampled_from(["Completed", "Target", "in progress", 2])
+            if (feed, name) == ("UserAward", "status")
+            else BY_KIND[kind]
+        )
+        fields[shape.wire[name]] = (
+            usual | JSON if name != "id" else st.sampled_from(["jasmit", " a ", 7, "", None, ["x"]])
+        )
+    # A record with one mandatory field amiss tells nothing of its other fields: mostly they are
+    # sound.
     needed = {shape.wire[n]: st.just(v) for n, v in sound.items() if n in shape.kinds}
     optional = {wire: strategy for wire, strategy in fields.items() if wire not in needed}
-    return st.fixed_dictionaries(needed, optional=optional) | st.fixed_dictionaries({}, optional=fields)
+    return st.fixed_dictionaries(needed, optional=optional) | st.fixed_dictionaries(
+        {}, optional=fields
+    )
 
 
 def by_model(shape: Shape, raws: list[msgspec.Raw]) -> tuple[list[dict[str, Any]], list[int]]:
@@ -83,7 +132,9 @@ def test_both_engines_accept_and_reject_the_same(feed: str, data: st.DataObject)
     shape = full(feed, sparse=sparse)
     found_records = data.draw(st.lists(records(feed), min_size=1, max_size=4))
     if not sparse and data.draw(st.booleans()):
-        found_records = [{**dict.fromkeys(shape.wire.values()), **record} for record in found_records]
+        found_records = [
+            {**dict.fromkeys(shape.wire.values()), **record} for record in found_records
+        ]
     page = json.dumps({"results": found_records}).encode()
     raws, _ = Envelope(Dialect()).split(page)
     marks = hashes(raws, 1)
@@ -93,8 +144,13 @@ def test_both_engines_accept_and_reject_the_same(feed: str, data: st.DataObject)
     found = frame.drop(columns="hash").astype(object).to_dict("records")
     as_text = sorted(json.dumps(row, default=str, sort_keys=True) for row in expected)
     there = [{k: None if v is None or v != v else v for k, v in row.items()} for row in found]
-    there = [{k: None if str(v) == "<NA>" or str(v) == "NaT" else v for k, v in row.items()} for row in there]
-    assert [_plain(t) for t in _sorted(there)] == [_plain(t) for t in _sorted([json.loads(t) for t in as_text])]
+    there = [
+        {k: None if str(v) == "<NA>" or str(v) == "NaT" else v for k, v in row.items()}
+        for row in there
+    ]
+    assert [_plain(t) for t in _sorted(there)] == [
+        _plain(t) for t in _sorted([json.loads(t) for t in as_text])
+    ]
 
 
 def _plain(row: dict[str, Any]) -> dict[str, str | None]:
@@ -133,7 +189,9 @@ GOOD = {"ID": "jasmit", "Forenames": "Jo", "Surname": "O'Brien", "Status": "Enab
         ({"JobTitle": "a\fb"}, "job_title", "control"),
     ],
 )
-def test_reasons_name_the_field_and_never_the_value(change: dict[str, object], field: str, reason: str) -> None:
+def test_reasons_name_the_field_and_never_the_value(
+    change: dict[str, object], field: str, reason: str
+) -> None:
     frame, rejected = one({**GOOD, **change})
     assert len(frame) == 0
     assert rejected["field"][0] == field
@@ -162,7 +220,12 @@ def test_unstable_types_of_the_vendor_are_read() -> None:
     frame, rejected = one(odd)
     assert len(rejected) == 0
     row = frame.iloc[0]
-    assert (row["id"], row["forenames"], row["phone"], bool(row["marketing_opt_in"])) == ("x", "Jo", "123", True)
+    assert (row["id"], row["forenames"], row["phone"], bool(row["marketing_opt_in"])) == (
+        "x",
+        "Jo",
+        "123",
+        True,
+    )
     assert frame[["access_role_id", "email"]].isna().all(axis=None)
 
 
@@ -197,7 +260,11 @@ def test_hashes_depend_on_bytes_and_seed() -> None:
 
 def test_a_moment_with_an_offset_is_what_it_says() -> None:
     """In the hour that comes twice only the offset tells which one is meant."""
-    said = {"2026-10-25T01:30:00+01:00": "00:30", "2026-10-25T01:30:00+00:00": "01:30", "2026-10-25T01:30:00": "00:30"}
+    said = {
+        "2026-10-25T01:30:00+01:00": "00:30",
+        "2026-10-25T01:30:00+00:00": "01:30",
+        "2026-10-25T01:30:00": "00:30",
+    }
     for text, utc in said.items():
         frame, _ = one({**GOOD, "DateCreated": text})
         assert frame["created_at"][0].strftime("%H:%M") == utc
@@ -214,9 +281,14 @@ def test_a_moment_with_an_offset_is_what_it_says() -> None:
         ({"Email": "a\u00a0b@c.example"}, "is not a valid e-mail address"),
     ],
 )
-def test_both_engines_agree_where_zones_and_foreign_spaces_meet_a_limit(change: dict[str, str], expected: str) -> None:
-    """The year that counts is the one that was written, whatever it is in UTC; a space is a space in every alphabet."""
-    shape = Shape("User", list(FEEDS["User"].model_fields), (), Dialect(sparse=True, zone="Australia/Sydney"))
+def test_both_engines_agree_where_zones_and_foreign_spaces_meet_a_limit(
+    change: dict[str, str], expected: str
+) -> None:
+    """The year that counts is the one that was written, whatever it is in UTC; a space is a space
+    in every alphabet."""
+    shape = Shape(
+        "User", list(FEEDS["User"].model_fields), (), Dialect(sparse=True, zone="Australia/Sydney")
+    )
     raws, _ = Envelope(Dialect()).split(json.dumps({"results": [{**GOOD, **change}]}).encode())
     frame, rejected = decode(shape, raws, hashes(raws, 0), escapes=True)
     found = [str(value) for value in frame[["created_at", "email"]].stack().dropna()]
@@ -226,10 +298,15 @@ def test_both_engines_agree_where_zones_and_foreign_spaces_meet_a_limit(change: 
             shape.validate(bytes(raws[0]))
     else:
         columns = shape.columns_of([shape.validate(bytes(raws[0]))])
-        assert [str(columns[name][0]) for name in ("created_at", "email") if columns[name][0].is_valid] == found
+        assert [
+            str(columns[name][0]) for name in ("created_at", "email") if columns[name][0].is_valid
+        ] == found
 
 
-@pytest.mark.parametrize("page", [b'{"results":[{"ID":"a"}],"count":"1"}', b'\xef\xbb\xbf{"results":[{"ID":"a"}],"count":1}'])
+@pytest.mark.parametrize(
+    "page",
+    [b'{"results":[{"ID":"a"}],"count":"1"}', b'\xef\xbb\xbf{"results":[{"ID":"a"}],"count":1}'],
+)
 def test_a_total_that_is_text_and_a_byte_order_mark_are_read(page: bytes) -> None:
     assert Envelope(Dialect()).split(page)[1] == 1
 

@@ -1,4 +1,5 @@
-"""What weakens safety is said at each start and by the doctor; secrets are never printed, wherever they stand."""
+"""What weakens safety is said at each start and by the doctor; secrets are never printed, wherever
+they stand."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def told(home: Path, place: str, model: BaseModel) -> list[str]:
     return [finding.check for finding in found]
 
 
-# -- addresses ---------------------------------------------------------------------------------------------------------
+# -- addresses -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", [AccessplanitSettings, ScimSettings, BamboohrSettings])
@@ -93,16 +94,22 @@ def test_an_address_without_tls_is_warned_of_unless_it_is_this_machine(
         ("sqlite:///hr.db", False),
     ],
 )
-def test_a_server_of_postgresql_elsewhere_must_require_tls(home: Path, url: str, warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_postgresql_elsewhere_must_require_tls(
+    home: Path, url: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PGSSLMODE", raising=False)
     assert told(home, "HRSYNC_SQL", SqlSettings(url=SecretStr(url))) == ["HRSYNC_SQL__URL"] * warned  # type: ignore[call-arg]
     settings = Settings(home=home, store={"url": url})  # type: ignore[call-arg,arg-type]
     assert [finding.check for finding in exposures(settings, {})] == ["HRSYNC_STORE__URL"] * warned
     monkeypatch.setenv("PGSSLMODE", "require")
-    assert bool(exposures(settings, {})) == (warned and "sslmode" in url), "what counts for every connection counts here"
+    assert bool(exposures(settings, {})) == (warned and "sslmode" in url), (
+        "what counts for every connection counts here"
+    )
 
 
-def test_a_host_of_the_environment_counts_where_the_url_names_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_of_the_environment_counts_where_the_url_names_none(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings(home=home, store={"url": "postgresql:///hr"})  # type: ignore[call-arg,arg-type]
     assert exposures(settings, {}) == []
     monkeypatch.setenv("PGHOST", "10.0.0.5")
@@ -120,31 +127,48 @@ def test_files_that_others_may_read_are_warned_of(home: Path) -> None:
     assert told(home, "HRSYNC_SQL", sql) == []
     for file in inside + outside:
         file.chmod(0o640)
-    assert told(home, "HRSYNC_SQL", sql) == sorted(map(str, outside)), "what lies in a closed folder is closed"
+    assert told(home, "HRSYNC_SQL", sql) == sorted(map(str, outside)), (
+        "what lies in a closed folder is closed"
+    )
     home.chmod(0o701)
     assert told(home, "HRSYNC_SQL", sql) == sorted(map(str, [home, *inside, *outside]))
 
 
-# -- credentials in an address -----------------------------------------------------------------------------------------
+# -- credentials in an address -------------------------------------------------------------------
 
 
-def test_credentials_leave_the_address_of_accessplanit_for_their_own_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__BASE_URL", f"https://us%40er:{SECRET}%2F@tenant.example:8443/accessplan")
+def test_credentials_leave_the_address_of_accessplanit_for_their_own_settings(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "HRSYNC_ACCESSPLANIT__BASE_URL",
+        f"https://us%40er:{SECRET}%2F@tenant.example:8443/accessplan",
+    )
     found = load().accessplanit
     assert (found.base_url, found.username) == ("https://tenant.example:8443/accessplan", "us@er")
     assert found.password == SecretStr(f"{SECRET}/")
     assert SECRET not in f"{load()!r}{load()}"
-    assert AccessplanitSettings.model_validate(found.model_dump()).model_dump() == found.model_dump()
+    assert (
+        AccessplanitSettings.model_validate(found.model_dump()).model_dump() == found.model_dump()
+    )
     assert told(home, "HRSYNC_ACCESSPLANIT", found) == ["HRSYNC_ACCESSPLANIT__BASE_URL"]
-    apart = AccessplanitSettings(base_url="https://tenant.example", username="us", password=SecretStr(SECRET))  # type: ignore[call-arg]
+    apart = AccessplanitSettings(
+        base_url="https://tenant.example", username="us", password=SecretStr(SECRET)
+    )  # type: ignore[call-arg]
     assert told(home, "HRSYNC_ACCESSPLANIT", apart) == []
 
 
 @pytest.mark.parametrize(
     ("model", "given"),
     [
-        (AccessplanitSettings, {"base_url": f"https://u:{SECRET}@tenant.example", "username": "another"}),
-        (AccessplanitSettings, {"base_url": f"https://u:{SECRET}@tenant.example", "password": "another"}),
+        (
+            AccessplanitSettings,
+            {"base_url": f"https://u:{SECRET}@tenant.example", "username": "another"},
+        ),
+        (
+            AccessplanitSettings,
+            {"base_url": f"https://u:{SECRET}@tenant.example", "password": "another"},
+        ),
         (AccessplanitSettings, {"base_url": f"https://u:1/{SECRET}@tenant.example"}),
         (AccessplanitSettings, {"base_url": f"u:{SECRET}@tenant.example"}),
         (ScimSettings, {"base_url": f"https://u:{SECRET}@hr.example/scim/v2"}),
@@ -161,9 +185,13 @@ def test_an_address_with_credentials_that_have_no_other_place_is_refused_without
     assert SECRET not in str(caught.value)
 
 
-def test_a_refused_address_in_the_environment_is_named_without_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_address_in_the_environment_is_named_without_what_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HRSYNC_SCIM__BASE_URL", f"https://u:{SECRET}@hr.example/scim/v2")
-    with pytest.raises(Misconfigured, match=r"HRSYNC_SCIM__BASE_URL .* user name or a password") as caught:
+    with pytest.raises(
+        Misconfigured, match=r"HRSYNC_SCIM__BASE_URL .* user name or a password"
+    ) as caught:
         load().of_connector("scim")
     assert SECRET not in str(caught.value)
 
@@ -173,27 +201,46 @@ def test_a_folder_in_a_bucket_may_have_an_account_in_its_address() -> None:
     HistorySettings(folder="/srv/reports@hr")  # type: ignore[call-arg]
 
 
-def test_addresses_in_blocks_are_held_to_the_same(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_in_blocks_are_held_to_the_same(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tasks.blocks import Accessplanit, accessplanit_settings
 
     Accessplanit(base_url=f"https://u:{SECRET}@tenant.example/x").save("leaky", overwrite=True)
     found = accessplanit_settings(Settings(accessplanit_block="leaky"))  # type: ignore[call-arg]
-    assert (found.base_url, found.username, found.password) == ("https://tenant.example/x", "u", SecretStr(SECRET))
+    assert (found.base_url, found.username, found.password) == (
+        "https://tenant.example/x",
+        "u",
+        SecretStr(SECRET),
+    )
     kind: Any = block_of("scim")
-    kind.model_construct(base_url=f"https://u:{SECRET}@hr.example/scim/v2").save("leaky", overwrite=True)
-    with pytest.raises(Misconfigured, match=r"hrsync-scim/leaky cannot be loaded .*user name or a password") as caught:
+    kind.model_construct(base_url=f"https://u:{SECRET}@hr.example/scim/v2").save(
+        "leaky", overwrite=True
+    )
+    with pytest.raises(
+        Misconfigured, match=r"hrsync-scim/leaky cannot be loaded .*user name or a password"
+    ) as caught:
         hr_settings(Settings(), "scim", "leaky")  # type: ignore[call-arg]
     assert SECRET not in str(caught.value)
     kind(base_url="http://hr.invalid/scim/v2").save("open", overwrite=True)
     monkeypatch.setenv("HRSYNC_HR_OF__USERS_TO_HR", "scim/open")
-    assert "block scim/open__BASE_URL: is an http:// address of another host" in hrsync("run", "awards_to_hr").stderr
+    assert (
+        "block scim/open__BASE_URL: is an http:// address of another host"
+        in hrsync("run", "awards_to_hr").stderr
+    )
 
 
 @pytest.mark.parametrize(
     "address",
-    [f"https://user:sec\u2100{SECRET}@tenant.example", f"https://t.example?api_key={SECRET}", f"https://user:{SECRET}%40t.example/"],
+    [
+        f"https://user:sec\u2100{SECRET}@tenant.example",
+        f"https://t.example?api_key={SECRET}",
+        f"https://user:{SECRET}%40t.example/",
+    ],
 )
-def test_an_address_that_may_hold_a_secret_in_another_way_is_refused_without_it(address: str) -> None:
+def test_an_address_that_may_hold_a_secret_in_another_way_is_refused_without_it(
+    address: str,
+) -> None:
     with pytest.raises(ValidationError) as caught:
         AccessplanitSettings(base_url=address)  # type: ignore[call-arg]
     assert SECRET not in str(caught.value)
@@ -201,17 +248,26 @@ def test_an_address_that_may_hold_a_secret_in_another_way_is_refused_without_it(
 
 @pytest.mark.parametrize(
     "address",
-    [f"filecache::sftp://u:{SECRET}@h/x", f"s3://key:SEC/{SECRET}@b", f"tcp://u:{SECRET}@h:1", f"simplecache::ftp://u:{SECRET}@h"],
+    [
+        f"filecache::sftp://u:{SECRET}@h/x",
+        f"s3://key:SEC/{SECRET}@b",
+        f"tcp://u:{SECRET}@h:1",
+        f"simplecache::ftp://u:{SECRET}@h",
+    ],
 )
 @pytest.mark.parametrize("setting", ["folder", "cluster"])
-def test_addresses_of_historical_reconciliations_hold_no_password(setting: str, address: str) -> None:
+def test_addresses_of_historical_reconciliations_hold_no_password(
+    setting: str, address: str
+) -> None:
     with pytest.raises(ValidationError, match="may hold a password") as caught:
         HistorySettings.model_validate({setting: address})
     assert SECRET not in str(caught.value)
 
 
 def test_a_password_in_the_options_of_a_database_is_not_shown() -> None:
-    url = sa.make_url(f"postgresql+psycopg://u:{SECRET}@h:1/s?password={SECRET}&sslpassword={SECRET}&user=hr")
+    url = sa.make_url(
+        f"postgresql+psycopg://u:{SECRET}@h:1/s?password={SECRET}&sslpassword={SECRET}&user=hr"
+    )
     assert shown(url) == "postgresql+psycopg://u:***@h:1/s"
     assert shown(sa.make_url("sqlite:////home/hr.db")) == "sqlite:////home/hr.db"
 
@@ -222,7 +278,7 @@ def test_a_url_that_is_none_is_refused_without_it() -> None:
     assert SECRET not in str(caught.value)
 
 
-# -- where it is said --------------------------------------------------------------------------------------------------
+# -- where it is said ----------------------------------------------------------------------------
 
 
 def hrsync(*arguments: str) -> Any:
@@ -247,7 +303,9 @@ def test_run_and_doctor_warn_and_go_on(configured: Side, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("command", ["up", "receiver"])
-def test_up_and_receiver_warn_when_they_start(home: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_and_receiver_warn_when_they_start(
+    home: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import flows.receiver
     import flows.up
 
@@ -258,7 +316,7 @@ def test_up_and_receiver_warn_when_they_start(home: Path, command: str, monkeypa
     assert hrsync(command).stderr.count(f"chmod go= {home.parent / '.env'}\n") == 1
 
 
-# -- secrets -----------------------------------------------------------------------------------------------------------
+# -- secrets -------------------------------------------------------------------------------------
 
 
 def secrets(prefix: str, model: type[BaseModel]) -> Iterator[str]:
@@ -272,18 +330,38 @@ def secrets(prefix: str, model: type[BaseModel]) -> Iterator[str]:
             yield from secrets(f"{prefix}__{name.upper()}", kind)
 
 
-ALL = [*secrets("HRSYNC", Settings), *(one for name, c in connectors().items() for one in secrets(f"HRSYNC_{name.upper()}", c.settings))]
+ALL = [
+    *secrets("HRSYNC", Settings),
+    *(
+        one
+        for name, c in connectors().items()
+        for one in secrets(f"HRSYNC_{name.upper()}", c.settings)
+    ),
+]
 ALL = [name.replace("HRSYNC__", "HRSYNC_", 1) for name in ALL]
 
 
 @pytest.mark.parametrize("connector", list(connectors()))
-def test_no_secret_is_printed(connector: str, home: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {"HRSYNC_ACCESSPLANIT__PASSWORD", "HRSYNC_STORE__URL", "HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY", "HRSYNC_SQL__URL"} <= set(ALL)
+def test_no_secret_is_printed(
+    connector: str, home: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert {
+        "HRSYNC_ACCESSPLANIT__PASSWORD",
+        "HRSYNC_STORE__URL",
+        "HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY",
+        "HRSYNC_SQL__URL",
+    } <= set(ALL)
     for name in [name for name in os.environ if name.startswith("HRSYNC_")]:
         monkeypatch.delenv(name)
     for name in ALL:
-        monkeypatch.setenv(name, f"postgresql://u:{SECRET}@db.invalid/x" if name.endswith("__URL") else SECRET)
-    plain = {"HOST": "files.invalid", "USERNAME": "u", "KNOWN_HOSTS": "files.invalid ssh-ed25519 AAAA"}
+        monkeypatch.setenv(
+            name, f"postgresql://u:{SECRET}@db.invalid/x" if name.endswith("__URL") else SECRET
+        )
+    plain = {
+        "HOST": "files.invalid",
+        "USERNAME": "u",
+        "KNOWN_HOSTS": "files.invalid ssh-ed25519 AAAA",
+    }
     for name, value in plain.items():
         monkeypatch.setenv(f"HRSYNC_CSV_DROP__SFTP__{name}", value)
     for name in ("ACCESSPLANIT", "WEBHOOKS"):

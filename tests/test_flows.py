@@ -46,7 +46,9 @@ def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
     for name, flow in PREFECT_FLOWS.items():
         state = flow(return_state=True)
         assert state.is_completed(), (name, state)
-        assert ("created" in str(state.message)) == (not name.endswith("_from_hr")), "HR has nothing of its own yet"
+        assert ("created" in str(state.message)) == (not name.endswith("_from_hr")), (
+            "HR has nothing of its own yet"
+        )
         if name.endswith("_to_hr"):
             assert configured.base_url in str(state.message), "the run says which tenant it is"
     assert configured.differences() == []
@@ -60,13 +62,16 @@ def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
     assert str(plan.message).startswith("Preview only.")
 
 
-def test_a_failure_is_one_sentence_and_no_data(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_one_sentence_and_no_data(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "not-the-key")
         state = run("users_to_hr")
         assert state.is_failed()
-        assert "CredentialsRefused: accessplanit does not accept the API key (401). The accessplanit administrator must" in str(
-            state.message
+        assert (
+            "CredentialsRefused: accessplanit does not accept the API key (401). The "
+            "accessplanit administrator must" in str(state.message)
         )
         assert "not-the-key" not in str(state.message)
     with monkeypatch.context() as patch:
@@ -87,20 +92,40 @@ def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT_BLOCK", "tenant")
     assert run("users_to_hr").is_completed()
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT_BLOCK", "no-such-block")
-    with pytest.raises(Misconfigured, match=r"accessplanit/no-such-block cannot be loaded.*data engineer"):
+    with pytest.raises(
+        Misconfigured, match=r"accessplanit/no-such-block cannot be loaded.*data engineer"
+    ):
         accessplanit_settings(load())
 
 
-# -- prefect.yaml ------------------------------------------------------------------------------------------------------
+# -- prefect.yaml --------------------------------------------------------------------------------
 
-DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-FLOWS: dict[str, Any] = {**PREFECT_FLOWS, "retention": retention, "reconcile_history": reconcile_history}
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())[
+    "deployments"
+]
+FLOWS: dict[str, Any] = {
+    **PREFECT_FLOWS,
+    "retention": retention,
+    "reconcile_history": reconcile_history,
+}
 ON_DEMAND = {"reconcile-history"}
-KEYS = {"name", "description", "entrypoint", "tags", "parameters", "work_pool", "concurrency_limit", "schedules", "triggers"}
+KEYS = {
+    "name",
+    "description",
+    "entrypoint",
+    "tags",
+    "parameters",
+    "work_pool",
+    "concurrency_limit",
+    "schedules",
+    "triggers",
+}
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda d: d["name"])
-def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(deployment: dict[str, Any]) -> None:
+def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(
+    deployment: dict[str, Any],
+) -> None:
     assert set(deployment) <= KEYS, "Prefect ignores unknown keys in silence"
     module, _, name = deployment["entrypoint"].rpartition(".")
     flow = getattr(importlib.import_module(module), name)
@@ -114,7 +139,9 @@ def test_every_deployment_loads_its_flow_and_says_what_prefect_understands(deplo
     for schedule in deployment["schedules"]:
         assert set(schedule) <= {"slug", "cron", "timezone", "parameters"}
         # By the minute or hour in UTC, at night in the tenant's zone: tests/test_schedules.py.
-        assert schedule["timezone"] == ("UTC" if schedule["cron"].split()[1] == "*" else "Europe/London")
+        assert schedule["timezone"] == (
+            "UTC" if schedule["cron"].split()[1] == "*" else "Europe/London"
+        )
         flow.validate_parameters(schedule.get("parameters", {}))
     assert deployment["concurrency_limit"] == 1
 
@@ -141,7 +168,10 @@ def test_every_flow_that_a_webhook_concerns_has_its_trigger() -> None:
             assert "triggers" not in deployment, "it follows from the others, or from the clock"
             continue
         (trigger,) = deployment["triggers"]
-        assert (trigger["expect"], trigger["match"]) == ([CHANGED], {"prefect.resource.id": f"hrsync.flow.{flow}"})
+        assert (trigger["expect"], trigger["match"]) == (
+            [CHANGED],
+            {"prefect.resource.id": f"hrsync.flow.{flow}"},
+        )
         assert trigger["parameters"] == {"hinted": True}
         assert DeploymentTriggerAdapter.validate_python(trigger).name
         assert "hinted" in PREFECT_FLOWS[flow].parameters.properties
@@ -152,7 +182,9 @@ def test_the_schedules_are_staggered_and_the_first_runs_are_all_flows() -> None:
     began: dict[datetime, str] = {}
     sunday = datetime(2026, 11, 29, tzinfo=UTC)
     for schedule in (s for d in DEPLOYMENTS for s in d["schedules"]):
-        times = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(2000, sunday, sunday + timedelta(days=1))
+        times = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(
+            2000, sunday, sunday + timedelta(days=1)
+        )
         for moment in asyncio.run(times):
             assert moment not in began, (began[moment], schedule["slug"])
             began[moment] = schedule["slug"]
@@ -163,7 +195,10 @@ def test_retention_prunes_what_is_old(configured: Side) -> None:
     configured.run(PROCESSES["users_to_hr"].scoped(), now=datetime.now(UTC) - timedelta(days=91))
     configured.awards()
     state = retention(return_state=True)
-    pruned = "0 ledger, 0 filters, 0 versions, 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 sweeps, 0 hints, 0 leases, 0 deliveries"
+    pruned = (
+        "0 ledger, 0 filters, 0 versions, 1 plans, 0 plan parts, 0 quarantine, 1 runs, 0 "
+        "sweeps, 0 hints, 0 leases, 0 deliveries"
+    )
     assert state.message == f"Pruned: {pruned}, 0 refusals, 0 budget, 0 reports."
     told = configured.store.story(configured.rows("employees")[0]["employee_id"])
     assert [e["kind"] for e in told] == ["create"], "the ledger itself stays"
@@ -178,10 +213,12 @@ def test_the_form_is_typed() -> None:
     assert "Enabled and New" in properties["statuses"]["description"]
 
 
-# -- settings ----------------------------------------------------------------------------------------------------------
+# -- settings ------------------------------------------------------------------------------------
 
 
-def test_settings_are_strict_and_keep_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_are_strict_and_keep_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "hush")
     monkeypatch.setenv("HRSYNC_SQL__URL", "postgresql://hr:hush@db/hr")
@@ -195,20 +232,26 @@ def test_settings_are_strict_and_keep_secrets(monkeypatch: pytest.MonkeyPatch, t
     assert "soon" not in str(caught.value)
 
 
-def test_a_misspelt_process_does_not_quietly_go_to_another_system(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_process_does_not_quietly_go_to_another_system(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HRSYNC_HR_OF__AWARD_TO_HR", "csv_drop")
     state = run("users_to_hr")
     assert state.is_failed()
     assert "HRSYNC_HR_OF names no process: award_to_hr" in str(state.message)
 
 
-def test_each_process_has_the_system_that_is_chosen_for_it(configured: Side, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_process_has_the_system_that_is_chosen_for_it(
+    configured: Side, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from connectors.hr.csv_drop import CsvDropSettings
     from tasks.blocks import block_of
 
     files = tmp_path / "files of a block"
     kind: Any = block_of("csv_drop")
-    fields = {name: getattr(CsvDropSettings(folder=files), name) for name in CsvDropSettings.model_fields}  # type: ignore[call-arg]
+    fields = {
+        name: getattr(CsvDropSettings(folder=files), name) for name in CsvDropSettings.model_fields
+    }  # type: ignore[call-arg]
     kind(**fields).save("agency", overwrite=True)
     monkeypatch.setenv("HRSYNC_HR_OF__AWARDS_TO_HR", "csv_drop/agency")
     run("users_to_hr")

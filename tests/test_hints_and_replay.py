@@ -1,4 +1,5 @@
-"""A hint is heard when its record was read after it; a replay reads the named records as the run did that left them."""
+"""A hint is heard when its record was read after it; a replay reads the named records as the run
+did that left them."""
 
 from __future__ import annotations
 
@@ -23,10 +24,14 @@ from .test_two_ways import change, everything, linked, one, there
 TOLD = {("s", "User"): ["users_to_hr"], ("s", "UserAward"): ["awards_to_hr"]}
 
 
-def tell(side: Side, feed: str, key: str, *, deleted: bool = False, identity: str = "same words") -> bool:
+def tell(
+    side: Side, feed: str, key: str, *, deleted: bool = False, identity: str = "same words"
+) -> bool:
     """A delivery whose words alone do not tell which change it is of; whether it counted as new."""
     method = "DELETE" if deleted else "PUT"
-    (new,) = side.store.accept([Arrival("s", method, ((feed, key),), identity, False, deleted)], TOLD, datetime.now(UTC))
+    (new,) = side.store.accept(
+        [Arrival("s", method, ((feed, key),), identity, False, deleted)], TOLD, datetime.now(UTC)
+    )
     return new
 
 
@@ -60,7 +65,9 @@ def test_a_preview_takes_no_hint(side: Side) -> None:
 
 
 @pytest.mark.parametrize("change_", ["deleted", "changed"])
-def test_a_sweep_that_is_taken_up_again_asks_anew_for_what_hints_name(make_side: Callable[..., Side], change_: str) -> None:
+def test_a_sweep_that_is_taken_up_again_asks_anew_for_what_hints_name(
+    make_side: Callable[..., Side], change_: str
+) -> None:
     side = make_side(24)
     everything(side)
     stops(side, awards_to_hr.SPEC, SWEEP, 42)
@@ -69,12 +76,19 @@ def test_a_sweep_that_is_taken_up_again_asks_anew_for_what_hints_name(make_side:
     if change_ == "deleted":
         change(side, 'DELETE FROM "UserAward" WHERE "ID" = ?', key)
     else:
-        change(side, 'UPDATE "UserAward" SET "AwardLabel" = \'Other\', "DateUpdated" = NOW WHERE "ID" = ?', key)
+        change(
+            side,
+            'UPDATE "UserAward" SET "AwardLabel" = \'Other\', "DateUpdated" = NOW WHERE "ID" = ?',
+            key,
+        )
     tell(side, "UserAward", key, deleted=change_ == "deleted")
     report = side.run(awards_to_hr.SPEC, Order(hinted=True))
     assert report.sweep["parts taken up"] > 0
     after = next(r for r in side.rows("awards") if r["award_record_id"] == key)
-    assert (after["state"] == "revoked", after["award_label"] == "Other") == (change_ == "deleted", change_ != "deleted")
+    assert (after["state"] == "revoked", after["award_label"] == "Other") == (
+        change_ == "deleted",
+        change_ != "deleted",
+    )
     assert side.store.hints("awards_to_hr") == ()
 
 
@@ -90,22 +104,37 @@ def test_a_fresh_answer_stands_for_what_was_read_before() -> None:
 
 def test_a_replay_keeps_the_filters_and_reads_only_what_is_named(configured: Side) -> None:
     side = configured
-    largest = 'SELECT "MainCompanyID" AS c FROM "User" WHERE "Status" = \'Enabled\' GROUP BY 1 ORDER BY count(*) DESC'
+    largest = (
+        'SELECT "MainCompanyID" AS c FROM "User" WHERE "Status" = \'Enabled\' GROUP BY 1 '
+        "ORDER BY count(*) DESC"
+    )
     company = there(side, largest)[0]["c"]
     deployed = users_to_hr.scoped(companies=[company])
-    mine = there(side, 'SELECT "ID" FROM "User" WHERE "MainCompanyID" = ? AND "Status" = \'Enabled\' ORDER BY 1', company)
+    mine = there(
+        side,
+        'SELECT "ID" FROM "User" WHERE "MainCompanyID" = ? AND "Status" = \'Enabled\' ORDER BY 1',
+        company,
+    )
     bad, other = mine[0]["ID"], mine[1]["ID"]
-    change(side, 'UPDATE "User" SET "Email" = \'no address\', "DateUpdated" = NOW WHERE "ID" = ?', bad)
+    change(
+        side, 'UPDATE "User" SET "Email" = \'no address\', "DateUpdated" = NOW WHERE "ID" = ?', bad
+    )
     side.run(deployed)
     before = {row["accessplanit_id"]: row for row in side.rows("employees")}
     assert bad not in before
-    change(side, 'UPDATE "User" SET "Email" = \'mended@x.example\', "DateUpdated" = NOW WHERE "ID" = ?', bad)
+    change(
+        side,
+        'UPDATE "User" SET "Email" = \'mended@x.example\', "DateUpdated" = NOW WHERE "ID" = ?',
+        bad,
+    )
     change(side, 'UPDATE "User" SET "Town" = \'Kendal\', "DateUpdated" = NOW WHERE "ID" = ?', other)
     mark = side.store.watermark("users_to_hr", deployed.fingerprint())
     assert "1 created" in hrsync("quarantine", "replay", "users_to_hr", bad)
     after = {row["accessplanit_id"]: row for row in side.rows("employees")}
     assert set(after) == {*before, bad}, "nobody of another company"
-    assert after[other]["town"] == before[other]["town"] != one(side, other)["Town"], "nobody else was read"
+    assert after[other]["town"] == before[other]["town"] != one(side, other)["Town"], (
+        "nobody else was read"
+    )
     assert side.store.watermark("users_to_hr", deployed.fingerprint()) == mark
     assert "Nothing to replay" in hrsync("quarantine", "replay", "users_to_hr", bad)
 

@@ -1,4 +1,5 @@
-"""Who is who (law 12): all rules together, one normalisation, and look-ups that find whatever the match accepts."""
+"""Who is who (law 12): all rules together, one normalisation, and look-ups that find whatever the
+match accepts."""
 
 from __future__ import annotations
 
@@ -27,16 +28,36 @@ from .conftest import Side
 from .worlds import STORES
 
 USERS = {"id": "text", "external_id": "text", "email": "text", "status": "text"}
-EMPLOYEES = {"employee_id": "text", "accessplanit_id": "text", "employee_number": "text", "email": "text", "status": "text"}
-SPELLED = ["Öz@x.example", "öz@x.example", " OZ@x.example\u00a0", "o\u0308z@X.example", "\u200böz@x.example", "Straße", "STRASSE"]
+EMPLOYEES = {
+    "employee_id": "text",
+    "accessplanit_id": "text",
+    "employee_number": "text",
+    "email": "text",
+    "status": "text",
+}
+SPELLED = [
+    "Öz@x.example",
+    "öz@x.example",
+    " OZ@x.example\u00a0",
+    "o\u0308z@X.example",
+    "\u200böz@x.example",
+    "Straße",
+    "STRASSE",
+]
 
 
-def user(key: str, number: str | None = None, email: str | None = None, status: str = "Enabled") -> tuple[object, ...]:
+def user(
+    key: str, number: str | None = None, email: str | None = None, status: str = "Enabled"
+) -> tuple[object, ...]:
     return (key, number, email, status)
 
 
 def employee(
-    key: str, number: str | None = None, email: str | None = None, whose: str | None = None, status: str = "Active"
+    key: str,
+    number: str | None = None,
+    email: str | None = None,
+    whose: str | None = None,
+    status: str = "Active",
 ) -> tuple[object, ...]:
     return (key, whose, number, email, status)
 
@@ -50,12 +71,21 @@ def to_hr(
     """(the employee of each user, user -> why it is held)"""
     data = of(USERS, people)
     wanted = data.rename(columns={"id": "source_key"})
-    found = by_rules(users_to_hr.SPEC, data, wanted, of(EMPLOYEES, staff), of(LINKS, links), pa.array(gone, pa.string()))
+    found = by_rules(
+        users_to_hr.SPEC,
+        data,
+        wanted,
+        of(EMPLOYEES, staff),
+        of(LINKS, links),
+        pa.array(gone, pa.string()),
+    )
     return found.keys.to_pylist(), dict(zip(found.held["key"], found.held["reason"], strict=True))
 
 
 def from_hr(
-    staff: Sequence[tuple[object, ...]], people: Sequence[tuple[object, ...]], links: Sequence[tuple[str, str]] = ()
+    staff: Sequence[tuple[object, ...]],
+    people: Sequence[tuple[object, ...]],
+    links: Sequence[tuple[str, str]] = (),
 ) -> tuple[list[str | None], dict[str, str]]:
     """(the user of each employee, employee -> why it is held)"""
     data = of(EMPLOYEES, staff)
@@ -67,18 +97,66 @@ def from_hr(
 AGREE = "may be one of several"
 TO_HR = [
     ("the number says so", user("u", "E1"), [employee("E1", "E1")], "E1", None),
-    ("the number says so, whatever the address", user("u", "E1", "a@x"), [employee("E1", "E1", "b@x")], "E1", None),
+    (
+        "the number says so, whatever the address",
+        user("u", "E1", "a@x"),
+        [employee("E1", "E1", "b@x")],
+        "E1",
+        None,
+    ),
     ("the number is not HR's key", user("u", "900"), [employee("ROW7", "900")], "ROW7", None),
     ("HR's key is the number in other letters", user("u", "E77"), [employee("e77")], "e77", None),
     ("the e-mail address alone", user("u", None, "A@x"), [employee("E1", "E1", "a@x")], "E1", None),
-    ("the address, and HR has no number", user("u", "E9", "a@x"), [employee("ROW1", None, "a@x")], "ROW1", None),
+    (
+        "the address, and HR has no number",
+        user("u", "E9", "a@x"),
+        [employee("ROW1", None, "a@x")],
+        "ROW1",
+        None,
+    ),
     ("the address was given on", user("u", "E9", "a@x"), [employee("E5", "E5", "a@x")], "E9", None),
-    ("number and address agree", user("u", "E1", "a@x"), [employee("E1", "E1", "a@x"), employee("E2", "E2", "b@x")], "E1", None),
-    ("a shared address, and the number", user("u", "E1", "a@x"), [employee("E1", "E1", "a@x"), employee("E2", "E2", "a@x")], "E1", None),
-    ("number and address disagree", user("u", "E1", "b@x"), [employee("E1", "E1"), employee("E2", None, "b@x")], None, AGREE),
-    ("two keys disagree", user("u", "E1"), [employee("E1", "E7"), employee("E2", "E1")], None, AGREE),
-    ("ID and number disagree", user("u", "E1"), [employee("E1", "E1"), employee("E2", "E2", None, "u")], None, AGREE),
-    ("the row found has another number", user("u", "E1"), [employee("E2", "E2", None, "u")], None, "says otherwise"),
+    (
+        "number and address agree",
+        user("u", "E1", "a@x"),
+        [employee("E1", "E1", "a@x"), employee("E2", "E2", "b@x")],
+        "E1",
+        None,
+    ),
+    (
+        "a shared address, and the number",
+        user("u", "E1", "a@x"),
+        [employee("E1", "E1", "a@x"), employee("E2", "E2", "a@x")],
+        "E1",
+        None,
+    ),
+    (
+        "number and address disagree",
+        user("u", "E1", "b@x"),
+        [employee("E1", "E1"), employee("E2", None, "b@x")],
+        None,
+        AGREE,
+    ),
+    (
+        "two keys disagree",
+        user("u", "E1"),
+        [employee("E1", "E7"), employee("E2", "E1")],
+        None,
+        AGREE,
+    ),
+    (
+        "ID and number disagree",
+        user("u", "E1"),
+        [employee("E1", "E1"), employee("E2", "E2", None, "u")],
+        None,
+        AGREE,
+    ),
+    (
+        "the row found has another number",
+        user("u", "E1"),
+        [employee("E2", "E2", None, "u")],
+        None,
+        "says otherwise",
+    ),
     (
         "the address is that of somebody who may be gone",
         user("u", None, "a@x"),
@@ -93,14 +171,28 @@ TO_HR = [
         None,
         "says otherwise",
     ),
-    ("several rows have the address", user("u", None, "a@x"), [employee("E1", None, "a@x"), employee("E2", None, "a@x")], None, AGREE),
+    (
+        "several rows have the address",
+        user("u", None, "a@x"),
+        [employee("E1", None, "a@x"), employee("E2", None, "a@x")],
+        None,
+        AGREE,
+    ),
     ("nobody", user("u", None, "a@x"), [employee("E1", "E1", "b@x")], "AP-u", None),
-    ("HR says it is another user", user("u", None, "a@x"), [employee("E1", None, "a@x", "v")], None, "says otherwise"),
+    (
+        "HR says it is another user",
+        user("u", None, "a@x"),
+        [employee("E1", None, "a@x", "v")],
+        None,
+        "says otherwise",
+    ),
     ("somebody else has the key", user("u", "E1"), [employee("E1", "E9")], None, "says otherwise"),
 ]
 
 
-@pytest.mark.parametrize(("who", "staff", "row", "reason"), [case[1:] for case in TO_HR], ids=[case[0] for case in TO_HR])
+@pytest.mark.parametrize(
+    ("who", "staff", "row", "reason"), [case[1:] for case in TO_HR], ids=[case[0] for case in TO_HR]
+)
 def test_law_12_a_user_is_the_employee_on_whom_all_rules_agree(
     who: tuple[object, ...], staff: list[tuple[object, ...]], row: str | None, reason: str | None
 ) -> None:
@@ -113,15 +205,49 @@ def test_law_12_a_user_is_the_employee_on_whom_all_rules_agree(
 FROM_HR = [
     ("the number says so", employee("E1", "E1"), [user("u1", "E1")], "u1", None),
     ("HR's key stands for the number", employee("E1"), [user("u1", "E1")], "u1", None),
-    ("number and key lead to two", employee("E1", "9"), [user("u1", "E1"), user("u2", "9")], None, AGREE),
-    ("the address was given on", employee("E9", "E9", "a@x"), [user("u1", "E5", "a@x")], "new:E9", None),
-    ("the address of a user without a number", employee("E9", "E9", "a@x"), [user("u1", None, "a@x")], "u1", None),
-    ("number and address disagree", employee("E1", "E1", "a@x"), [user("u1", "E1"), user("u2", None, "a@x")], None, AGREE),
-    ("HR says who it is, the number says otherwise", employee("E1", "E1", None, "u1"), [user("u1", "E7")], None, "says otherwise"),
+    (
+        "number and key lead to two",
+        employee("E1", "9"),
+        [user("u1", "E1"), user("u2", "9")],
+        None,
+        AGREE,
+    ),
+    (
+        "the address was given on",
+        employee("E9", "E9", "a@x"),
+        [user("u1", "E5", "a@x")],
+        "new:E9",
+        None,
+    ),
+    (
+        "the address of a user without a number",
+        employee("E9", "E9", "a@x"),
+        [user("u1", None, "a@x")],
+        "u1",
+        None,
+    ),
+    (
+        "number and address disagree",
+        employee("E1", "E1", "a@x"),
+        [user("u1", "E1"), user("u2", None, "a@x")],
+        None,
+        AGREE,
+    ),
+    (
+        "HR says who it is, the number says otherwise",
+        employee("E1", "E1", None, "u1"),
+        [user("u1", "E7")],
+        None,
+        "says otherwise",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("who", "people", "row", "reason"), [case[1:] for case in FROM_HR], ids=[case[0] for case in FROM_HR])
+@pytest.mark.parametrize(
+    ("who", "people", "row", "reason"),
+    [case[1:] for case in FROM_HR],
+    ids=[case[0] for case in FROM_HR],
+)
 def test_law_12_an_employee_is_the_user_on_whom_all_rules_agree(
     who: tuple[object, ...], people: list[tuple[object, ...]], row: str | None, reason: str | None
 ) -> None:
@@ -133,50 +259,98 @@ def test_law_12_an_employee_is_the_user_on_whom_all_rules_agree(
 
 def test_a_held_record_has_a_claim_to_the_rows_that_it_may_be() -> None:
     data = of(USERS, [user("u1", "E1", "b@x"), user("u2", "E3")])
-    staff = of(EMPLOYEES, [employee("E1", "E1"), employee("E2", None, "b@x"), employee("E3", "E3"), employee("E4", "E4")])
-    found = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, []))
+    staff = of(
+        EMPLOYEES,
+        [
+            employee("E1", "E1"),
+            employee("E2", None, "b@x"),
+            employee("E3", "E3"),
+            employee("E4", "E4"),
+        ],
+    )
+    found = by_rules(
+        users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, [])
+    )
     assert set(found.contested.to_pylist()) == {"E1", "E2"}
-    assert [(row.key, json.loads(row.raw)) for row in found.held.itertuples()] == [("u1", {"external_id": ["E1"], "email": ["E2"]})]
+    assert [(row.key, json.loads(row.raw)) for row in found.held.itertuples()] == [
+        ("u1", {"external_id": ["E1"], "email": ["E2"]})
+    ]
     assert found.links.values.tolist() == [["u2", "E3"]]
-    again = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, [("u2", "E3")]))
-    assert (again.keys.to_pylist(), len(again.links)) == ([None, "E3"], 0), "a link that is known is no news"
+    again = by_rules(
+        users_to_hr.SPEC,
+        data,
+        data.rename(columns={"id": "source_key"}),
+        staff,
+        of(LINKS, [("u2", "E3")]),
+    )
+    assert (again.keys.to_pylist(), len(again.links)) == ([None, "E3"], 0), (
+        "a link that is known is no news"
+    )
 
 
 def test_a_link_whose_row_is_lost_yields_to_the_row_that_the_rules_find() -> None:
     data = of(USERS, [user("u1", "E1"), user("u2", "E2")])
     staff = of(EMPLOYEES, [employee("ROW9", "E1")])
     lost = of(LINKS, [("u1", "E1"), ("u2", "E2")])
-    found = by_rules(users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, []), lost=lost)
-    assert (found.keys.to_pylist(), found.links.values.tolist()[0]) == (["ROW9", "E2"], ["u1", "ROW9"])
+    found = by_rules(
+        users_to_hr.SPEC,
+        data,
+        data.rename(columns={"id": "source_key"}),
+        staff,
+        of(LINKS, []),
+        lost=lost,
+    )
+    assert (found.keys.to_pylist(), found.links.values.tolist()[0]) == (
+        ["ROW9", "E2"],
+        ["u1", "ROW9"],
+    )
 
 
 def test_a_record_that_cannot_be_read_is_searched_as_identifiers_are_compared() -> None:
     raw = json.dumps({"Email": "JOSE\u0301@x.example", "Number": 12, "Names": ["Ana"]})
     is_named = mentioned([raw, "E7;broken; Kay@X.example"])
-    assert all(is_named(text) for text in ("jos\u00e9@x.example", "12", "ana ", "e7", "kay@x.example"))
+    assert all(
+        is_named(text) for text in ("jos\u00e9@x.example", "12", "ana ", "e7", "kay@x.example")
+    )
     assert not any(is_named(text) for text in ("1", "ose@x.example", "E8"))
 
 
 def test_law_12_a_shared_mailbox_takes_nobody_for_somebody_else() -> None:
     two = [user("u", None, "a@x"), user("v", None, "a@x")]
-    assert to_hr(two, [employee("AP-u", None, "a@x", "u")]) == (["AP-u", "AP-v"], {}), "an interrupted run has made the first"
-    assert to_hr(two, [employee("E1", None, None, "u"), employee("E2", None, "a@x", "v")]) == (["E1", "E2"], {})
-    keys, held = to_hr([user("u", "E1", "a@x"), user("v", None, "a@x")], [employee("E1", "E1", "a@x")])
-    assert (keys, list(held)) == (["E1", None], ["v"]), "the number counts, whoever else has the mailbox"
+    assert to_hr(two, [employee("AP-u", None, "a@x", "u")]) == (["AP-u", "AP-v"], {}), (
+        "an interrupted run has made the first"
+    )
+    assert to_hr(two, [employee("E1", None, None, "u"), employee("E2", None, "a@x", "v")]) == (
+        ["E1", "E2"],
+        {},
+    )
+    keys, held = to_hr(
+        [user("u", "E1", "a@x"), user("v", None, "a@x")], [employee("E1", "E1", "a@x")]
+    )
+    assert (keys, list(held)) == (["E1", None], ["v"]), (
+        "the number counts, whoever else has the mailbox"
+    )
 
 
 def test_law_12_who_has_left_is_not_found_again_by_a_mailbox() -> None:
-    """The row of a leaver is taken over by their own number, not by a new starter's address at the same depot."""
+    """The row of a leaver is taken over by their own number, not by a new starter's address at the
+    same depot."""
     left = employee("E1", None, "depot@x", "wyn", "Left")
     for starter in (user("bob", None, "depot@x"), user("bob", "D2", "depot@x")):
         keys, held = to_hr([starter], [left], [("wyn", "E1")])
         assert (keys, list(held)) == ([None], ["bob"])
-    keys, held = from_hr([employee("E2", None, "depot@x")], [user("wyn", "E1", "depot@x", "Inactive")], [("E1", "wyn")])
+    keys, held = from_hr(
+        [employee("E2", None, "depot@x")],
+        [user("wyn", "E1", "depot@x", "Inactive")],
+        [("E1", "wyn")],
+    )
     assert (keys, list(held)) == ([None], ["E2"])
 
 
 def test_people_who_share_a_mailbox_that_nobody_in_hr_has_are_several_new_people() -> None:
-    keys, held = to_hr([user(f"u{n}", f"D{n}", "depot@x") for n in range(3)], [employee("E1", "E1", "other@x")])
+    keys, held = to_hr(
+        [user(f"u{n}", f"D{n}", "depot@x") for n in range(3)], [employee("E1", "E1", "other@x")]
+    )
     assert (keys, held) == (["D0", "D1", "D2"], {})
 
 
@@ -187,13 +361,21 @@ def test_a_linked_row_is_taken_over_only_from_somebody_who_is_gone_or_has_left()
     assert list(held) == ["merged"]
     assert to_hr(survivor, row, [("u1", "E1")], gone=["u1"]) == (["E1"], {})
     # Somebody comes back: HR has made a new row for them, the account is the one that was disabled.
-    assert from_hr([employee("ROW2", "E1")], [user("u1", "E1", None, "Inactive")], [("ROW1", "u1")]) == (["u1"], {})
+    assert from_hr(
+        [employee("ROW2", "E1")], [user("u1", "E1", None, "Inactive")], [("ROW1", "u1")]
+    ) == (["u1"], {})
     keys, held = from_hr([employee("ROW2", "E1")], [user("u1", "E1")], [("ROW1", "u1")])
     assert keys == [None]
     assert "linked to another" in held["ROW2"]
 
 
-TARGETS = {"source_key": "text", "user_id": "text", "award_id": "text", "status": "text", "target_date": "day"}
+TARGETS = {
+    "source_key": "text",
+    "user_id": "text",
+    "award_id": "text",
+    "status": "text",
+    "target_date": "day",
+}
 
 
 def targets(rows: Sequence[tuple[str, date | None]]) -> Any:
@@ -211,16 +393,25 @@ def targets(rows: Sequence[tuple[str, date | None]]) -> Any:
         ("b", "12", ["2"]),
     ],
 )
-def test_two_of_a_kind_are_two_rows_as_if_they_had_come_one_after_the_other(ours: str, theirs: str, keys: list[str | None]) -> None:
-    days = {"a": date(2027, 5, 1), "b": date(2027, 5, 2), "1": date(2027, 5, 1), "2": date(2027, 5, 2)}
+def test_two_of_a_kind_are_two_rows_as_if_they_had_come_one_after_the_other(
+    ours: str, theirs: str, keys: list[str | None]
+) -> None:
+    days = {
+        "a": date(2027, 5, 1),
+        "b": date(2027, 5, 2),
+        "1": date(2027, 5, 1),
+        "2": date(2027, 5, 2),
+    }
     spec = award_targets_from_hr.SPEC
-    there = targets([(key, days.get(key, date(2026, 1, 1))) for key in theirs]).rename(columns={"source_key": "id"})
+    there = targets([(key, days.get(key, date(2026, 1, 1))) for key in theirs]).rename(
+        columns={"source_key": "id"}
+    )
     wanted = targets([(key, days[key]) for key in ours])
     data = wanted.rename(columns={"source_key": "award_target_id"})
     assert by_rules(spec, data, wanted, there, of(LINKS, [])).keys.to_pylist() == keys
 
 
-# -- properties --------------------------------------------------------------------------------------------------------
+# -- properties ----------------------------------------------------------------------------------
 
 VALUES = st.none() | st.sampled_from(["1", "2", "3"])
 PEOPLE = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=4)
@@ -230,19 +421,32 @@ STAFF = st.lists(st.tuples(VALUES, VALUES, st.none() | st.sampled_from(["u0", "u
 @settings(max_examples=60, deadline=None)
 @given(people=PEOPLE, staff=STAFF, dice=st.randoms())
 def test_law_12_the_order_of_rules_and_rows_decides_nothing(
-    people: list[tuple[str | None, str | None]], staff: list[tuple[str | None, str | None, str | None]], dice: random.Random
+    people: list[tuple[str | None, str | None]],
+    staff: list[tuple[str | None, str | None, str | None]],
+    dice: random.Random,
 ) -> None:
-    """Whatever the order of rules, users and employees, everybody is matched with the same row or held; nobody shares one."""
+    """Whatever the order of rules, users and employees, everybody is matched with the same row or
+    held; nobody shares one."""
     users = [user(f"u{n}", number, mail) for n, (number, mail) in enumerate(people)]
     rows = [employee(f"R{n}", number, mail, whose) for n, (number, mail, whose) in enumerate(staff)]
 
-    def matched(spec: ProcessSpec, who: list[tuple[object, ...]], there: list[tuple[object, ...]]) -> dict[str, str | None]:
+    def matched(
+        spec: ProcessSpec, who: list[tuple[object, ...]], there: list[tuple[object, ...]]
+    ) -> dict[str, str | None]:
         data = of(USERS, who)
-        found = by_rules(spec, data, data.rename(columns={"id": "source_key"}), of(EMPLOYEES, there), of(LINKS, []))
+        found = by_rules(
+            spec,
+            data,
+            data.rename(columns={"id": "source_key"}),
+            of(EMPLOYEES, there),
+            of(LINKS, []),
+        )
         keys = found.keys.to_pylist()
         taken = [key for key in keys if key is not None]
         assert len(taken) == len(set(taken))
-        assert set(found.held["key"]) == {row[0] for row, key in zip(who, keys, strict=True) if key is None}
+        assert set(found.held["key"]) == {
+            row[0] for row, key in zip(who, keys, strict=True) if key is None
+        }
         return {str(row[0]): key for row, key in zip(who, keys, strict=True)}
 
     first = matched(users_to_hr.SPEC, users, rows)
@@ -262,23 +466,33 @@ def test_an_identifier_has_one_spelling(text: str) -> None:
     once = identifier(text)
     assert identifier(once) == once
     assert {identifier(way) for way in spellings(text)} <= {once}
-    assert identifier(unicodedata.normalize("NFD", text)) == identifier(unicodedata.normalize("NFC", text))
+    assert identifier(unicodedata.normalize("NFD", text)) == identifier(
+        unicodedata.normalize("NFC", text)
+    )
     assert identifiers(pa.array([text, None], pa.string())).to_pylist() == [once or None, None]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_law_12_a_look_up_finds_whatever_the_match_accepts(database: str, request: pytest.FixtureRequest) -> None:
+def test_law_12_a_look_up_finds_whatever_the_match_accepts(
+    database: str, request: pytest.FixtureRequest
+) -> None:
     url = "sqlite://" if database == "sqlite" else request.getfixturevalue("postgresql")()
     hr = SqlHr(url)
     with hr.engine.begin() as connection:
         for n, text in enumerate(SPELLED):
             marks = ", ".join(["?" if database == "sqlite" else "%s"] * 3)
             values = (f" K{n}" if n % 2 else f"k{n}", text, "x")
-            connection.exec_driver_sql(f"INSERT INTO employees (employee_id, email, surname) VALUES ({marks})", values)
+            connection.exec_driver_sql(
+                f"INSERT INTO employees (employee_id, email, surname) VALUES ({marks})", values
+            )
     for text in SPELLED:
         found = hr.read("employees", {"email": "text"}, {"email": [text]}).frame["email"]
-        assert sorted(found) == sorted(other for other in SPELLED if identifier(other) == identifier(text))
-    assert hr.read("employees", {}, {"employee_id": ["k1", "K2"]}).frame["employee_id"].tolist() == [" K1", "k2"]
+        assert sorted(found) == sorted(
+            other for other in SPELLED if identifier(other) == identifier(text)
+        )
+    assert hr.read("employees", {}, {"employee_id": ["k1", "K2"]}).frame[
+        "employee_id"
+    ].tolist() == [" K1", "k2"]
     hr.close()
 
 
@@ -288,16 +502,30 @@ def test_law_12_every_rule_is_asked_for_though_several_ask_for_one_column() -> N
     assert set(asked["external_id"].to_pylist()) == {"900", "ROW1"}
 
 
-# -- before a create, after a lost answer, on approval -----------------------------------------------------------------
+# -- before a create, after a lost answer, on approval -------------------------------------------
 
 
-def test_what_was_made_already_is_found_by_the_rules_of_the_process(make_side: Callable[..., Side], dialect_name: str) -> None:
+def test_what_was_made_already_is_found_by_the_rules_of_the_process(
+    make_side: Callable[..., Side], dialect_name: str
+) -> None:
     """In accessplanit, for each module that HR makes records of."""
     side = make_side(20)
     world = side.world(users_from_hr.SPEC)
     with side.sandbox.engine.connect() as connection:
-        known = dict(connection.exec_driver_sql('SELECT * FROM "User" WHERE "ExternalID" IS NOT NULL LIMIT 1').mappings().one())
-        aim = dict(connection.exec_driver_sql('SELECT * FROM "UserAward" WHERE "Status" = \'Target\' LIMIT 1').mappings().one())
+        known = dict(
+            connection.exec_driver_sql(
+                'SELECT * FROM "User" WHERE "ExternalID" IS NOT NULL LIMIT 1'
+            )
+            .mappings()
+            .one()
+        )
+        aim = dict(
+            connection.exec_driver_sql(
+                'SELECT * FROM "UserAward" WHERE "Status" = \'Target\' LIMIT 1'
+            )
+            .mappings()
+            .one()
+        )
 
     def create(spec: ProcessSpec, key: str, **values: Any) -> Any:
         row = {name: values.get(name) for name in spec.columns()}
@@ -305,13 +533,32 @@ def test_what_was_made_already_is_found_by_the_rules_of_the_process(make_side: C
 
     store = STORES.fresh()
     found, _, whole = already_made(
-        users_from_hr.SPEC, create(users_from_hr.SPEC, "new:ROW7", external_id=f" {known['ExternalID'].lower()}"), world.target, store
+        users_from_hr.SPEC,
+        create(users_from_hr.SPEC, "new:ROW7", external_id=f" {known['ExternalID'].lower()}"),
+        world.target,
+        store,
     )
-    assert (found["key"].tolist(), found["given"].tolist(), whole) == (["new:ROW7"], [known["ID"]], True)
-    found, _, _ = already_made(users_from_hr.SPEC, create(users_from_hr.SPEC, "new:ROW8", external_id="nobody"), world.target, store)
+    assert (found["key"].tolist(), found["given"].tolist(), whole) == (
+        ["new:ROW7"],
+        [known["ID"]],
+        True,
+    )
+    found, _, _ = already_made(
+        users_from_hr.SPEC,
+        create(users_from_hr.SPEC, "new:ROW8", external_id="nobody"),
+        world.target,
+        store,
+    )
     assert len(found) == 0
     spec = award_targets_from_hr.SPEC
     day = datetime.fromisoformat(aim["TargetDate"]).date() if aim["TargetDate"] else None
-    wanted = create(spec, "new:T1", user_id=aim["UserID"], award_id=aim["AwardID"], status="Target", target_date=day)
+    wanted = create(
+        spec,
+        "new:T1",
+        user_id=aim["UserID"],
+        award_id=aim["AwardID"],
+        status="Target",
+        target_date=day,
+    )
     found, _, _ = already_made(spec, wanted, world.target, store)
     assert found["given"].tolist() == [aim["ID"]]

@@ -1,4 +1,5 @@
-"""A store that is locked: the receiver says so in time, reports nothing wrong later, and recovers by itself."""
+"""A store that is locked: the receiver says so in time, reports nothing wrong later, and recovers
+by itself."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def timed(desk: Desk, key: str) -> tuple[int, float]:
 
 def deliveries(desk: Desk) -> int:
     with desk.store.engine.connect() as connection:
-        return int(connection.execute(sa.select(sa.func.count()).select_from(t.delivery)).scalar_one())
+        return int(
+            connection.execute(sa.select(sa.func.count()).select_from(t.delivery)).scalar_one()
+        )
 
 
 def test_while_the_store_is_locked_each_delivery_is_told_so_within_two_seconds(desk: Desk) -> None:
@@ -60,7 +63,9 @@ def test_what_comes_while_the_store_is_known_to_be_stuck_does_not_wait(desk: Des
         assert timed(desk, "second")[1] < 0.5
 
 
-def test_a_delivery_whose_answer_was_given_up_is_a_duplicate_when_it_comes_again(desk: Desk) -> None:
+def test_a_delivery_whose_answer_was_given_up_is_a_duplicate_when_it_comes_again(
+    desk: Desk,
+) -> None:
     with locked(desk):
         assert timed(desk, "jasmit")[0] == 503
     until(lambda: deliveries(desk) == 1, 5)
@@ -69,11 +74,14 @@ def test_a_delivery_whose_answer_was_given_up_is_a_duplicate_when_it_comes_again
     assert [key for _, _, key, _ in desk.written()] == ["jasmit"]
     text = desk.metrics()
     assert 'refused_total{reason="store"} 1.0' in text
-    assert 'received_total{subscription="user"} 1.0' in text, "what was refused does not count as received"
+    assert 'received_total{subscription="user"} 1.0' in text, (
+        "what was refused does not count as received"
+    )
 
 
 def test_what_nobody_waits_for_any_more_is_not_written(desk: Desk) -> None:
-    """The one whose transaction is under way may be written; those behind it were told to come again."""
+    """The one whose transaction is under way may be written; those behind it were told to come
+    again."""
     with locked(desk):
         threads = [threading.Thread(target=timed, args=(desk, f"u{n}")) for n in range(5)]
         for thread in threads:
@@ -94,7 +102,9 @@ def test_a_lock_that_is_soon_released_costs_nobody_an_answer(desk: Desk) -> None
     assert len(desk.written()) == 4
 
 
-def test_a_stuck_store_is_logged_once_with_nothing_of_anybody(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stuck_store_is_logged_once_with_nothing_of_anybody(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     with locked(desk):
         for _ in range(3):
             timed(desk, "jasmit")
@@ -102,7 +112,9 @@ def test_a_stuck_store_is_logged_once_with_nothing_of_anybody(desk: Desk, caplog
     assert found == ["the store does not answer; deliveries are refused"]
 
 
-def test_a_connection_that_has_gone_silent_is_given_up_and_another_one_is_used(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_has_gone_silent_is_given_up_and_another_one_is_used(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("flows.journal.PATIENCE", 0.3)
     monkeypatch.setattr("flows.journal.ABANDON", 1.0)
     accept, silent = desk.store.accept, threading.Event()

@@ -1,6 +1,8 @@
-"""The laws of one run, each as a property. docs/laws.md names the deliberate mistakes that each of them has caught.
+"""The laws of one run, each as a property. docs/laws.md names the deliberate mistakes that each of
+them has caught.
 
-``make laws`` tries 10,000 examples of each, every run of the suite some; ``make mutants`` breaks the code on purpose.
+``make laws`` tries 10,000 examples of each, every run of the suite some; ``make mutants`` breaks
+the code on purpose.
 """
 
 from __future__ import annotations
@@ -52,7 +54,11 @@ def examples(quick: int) -> Any:
         deadline=None,
         # What takes a second an example is not worth an hour of making it smaller.
         phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+            HealthCheck.large_base_example,
+        ],
     )
 
 
@@ -69,8 +75,16 @@ SPEC = ProcessSpec(
         FieldMap(source="email", target="email"),
         FieldMap(source="updated_at", target="source_updated_at", kind="moment", compare=False),
     ),
-    match=(MatchRule(source="id", target="accessplanit_id"), MatchRule(source="email", target="email", weak=True)),
-    scope=Scope(clauses=(Clause(column="status", values=("Enabled",)),), leaves="close", gone="close", closed=(("status", "Inactive"),)),
+    match=(
+        MatchRule(source="id", target="accessplanit_id"),
+        MatchRule(source="email", target="email", weak=True),
+    ),
+    scope=Scope(
+        clauses=(Clause(column="status", values=("Enabled",)),),
+        leaves="close",
+        gone="close",
+        closed=(("status", "Inactive"),),
+    ),
     guard=Guard(create=None, update=None, close=None),
 )
 COLUMNS = SPEC.columns()
@@ -101,16 +115,32 @@ def small_hr(batch: int = 1000, rows: list[tuple[Any, ...]] | None = None) -> Hr
     return hr
 
 
-def employee(key: str, user_: str | None, surname: str = "Lee", status: str = "Enabled", email: str | None = None) -> tuple[Any, ...]:
+def employee(
+    key: str,
+    user_: str | None,
+    surname: str = "Lee",
+    status: str = "Enabled",
+    email: str | None = None,
+) -> tuple[Any, ...]:
     return (key, user_, surname, status, email, NOW)
 
 
-# -- 1: absent is never inferred from unreadable -----------------------------------------------------------------------
+# -- 1: absent is never inferred from unreadable -------------------------------------------------
 
 
 @examples(100)
-@example(loaded={"a"}, there={"a"}, broken={"a": UNREADABLE}, hidden=set(), complete=True, answered=True, earlier=set())
-@example(loaded={"a"}, there={"a"}, broken={}, hidden={"a"}, complete=True, answered=True, earlier=set())
+@example(
+    loaded={"a"},
+    there={"a"},
+    broken={"a": UNREADABLE},
+    hidden=set(),
+    complete=True,
+    answered=True,
+    earlier=set(),
+)
+@example(
+    loaded={"a"}, there={"a"}, broken={}, hidden={"a"}, complete=True, answered=True, earlier=set()
+)
 @given(
     loaded=st.sets(KEYS, min_size=1),
     there=st.sets(KEYS),
@@ -121,35 +151,62 @@ def employee(key: str, user_: str | None, surname: str = "Lee", status: str = "E
     earlier=st.sets(KEYS),
 )
 def test_law_1_absent_is_never_inferred_from_unreadable(
-    loaded: set[str], there: set[str], broken: dict[str, str], hidden: set[str], complete: bool, answered: bool, earlier: set[str]
+    loaded: set[str],
+    there: set[str],
+    broken: dict[str, str],
+    hidden: set[str],
+    complete: bool,
+    answered: bool,
+    earlier: set[str],
 ) -> None:
-    """A sweep takes for gone only what is not there, and nothing at all if anything about its reading is in doubt.
+    """A sweep takes for gone only what is not there, and nothing at all if anything about its
+    reading is in doubt.
 
     What earlier sweeps have found gone is not asked for again: it comes back when it is read.
     """
     earlier = (earlier & loaded) - there
-    feed = Feed({key: user(key) for key in sorted(there)}, {k: v for k, v in broken.items() if k in there}, complete, hidden)
-    store: Any = SimpleNamespace(origin=lambda _: of(ORIGIN, [(key, f"E-{key}") for key in sorted(loaded)]), gone=lambda _: sorted(earlier))
+    feed = Feed(
+        {key: user(key) for key in sorted(there)},
+        {k: v for k, v in broken.items() if k in there},
+        complete,
+        hidden,
+    )
+    store: Any = SimpleNamespace(
+        origin=lambda _: of(ORIGIN, [(key, f"E-{key}") for key in sorted(loaded)]),
+        gone=lambda _: sorted(earlier),
+    )
     whole = sweep_part.fn(feed, SPEC, None)
     feed.complete = answered
     merged, gone, known = verify.fn(feed, store, SPEC, whole)
     found, again = set(strings(gone)), set(strings(known))
     assert found <= loaded - there - earlier
-    doubt = not complete or any(state == KEYLESS for key, state in feed.broken.items() if key not in hidden)
+    doubt = not complete or any(
+        state == KEYLESS for key, state in feed.broken.items() if key not in hidden
+    )
     assert again == (set() if doubt else earlier)
-    keyless = any(state == KEYLESS for key, state in feed.broken.items() if key not in hidden or key in loaded)
+    keyless = any(
+        state == KEYLESS for key, state in feed.broken.items() if key not in hidden or key in loaded
+    )
     if keyless or not complete:
         assert found == set()
     elif answered:
-        assert found == loaded - there - earlier, "what is gone is found, or the property would say nothing"
+        assert found == loaded - there - earlier, (
+            "what is gone is found, or the property would say nothing"
+        )
     readable = there - set(feed.broken)
-    assert set(strings(merged.frame["id"])) == {key for key in readable if key not in hidden or key in loaded}
+    assert set(strings(merged.frame["id"])) == {
+        key for key in readable if key not in hidden or key in loaded
+    }
 
 
 @examples(100)
 @given(users=USERS, there=st.sets(KEYS))
-def test_law_1_a_target_that_was_not_read_in_full_gets_nothing_new(users: dict[str, dict[str, Any]], there: set[str]) -> None:
-    desired = of({"k": "text", "name": "text"}, [(key, values["surname"]) for key, values in users.items()])
+def test_law_1_a_target_that_was_not_read_in_full_gets_nothing_new(
+    users: dict[str, dict[str, Any]], there: set[str]
+) -> None:
+    desired = of(
+        {"k": "text", "name": "text"}, [(key, values["surname"]) for key, values in users.items()]
+    )
     target = of({"k": "text", "name": "text"}, [(key, "Old") for key in sorted(there)])
     plan = reconcile(desired, target, "k", {"name": "text"}, ["name"], doubtful=arrow(desired["k"]))
     assert plan.counts()["create"] == 0
@@ -159,50 +216,73 @@ def test_law_1_a_target_that_was_not_read_in_full_gets_nothing_new(users: dict[s
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_law_1_a_field_that_hr_does_not_show_is_not_taken_for_emptied(whole: bool) -> None:
-    """An HR system that leaves out what the service user may not see would be written to for everybody."""
+    """An HR system that leaves out what the service user may not see would be written to for
+    everybody."""
     feed, store, hr = Feed({f"u{n}": user(f"u{n}") for n in range(3)}), STORES.fresh(), small_hr()
     run(SPEC, feed, hr, store)
     before, read = hr.tables["employees"], hr.read
-    hr.read = lambda entity, columns, lookups: replace(read(entity, columns, lookups), vanished=("surname",))  # type: ignore[method-assign]
+    hr.read = lambda entity, columns, lookups: replace(
+        read(entity, columns, lookups), vanished=("surname",)
+    )  # type: ignore[method-assign]
     feed.records["u1"]["surname"] = "Other"
     with pytest.raises(Misconfigured, match=r"does not show employees\.surname"):
         run(SPEC, feed, hr, store, Order(sweep=whole, full=not whole))
     assert hr.tables["employees"].equals(before)
 
 
-# -- 2: closing comes from an explicit status or a complete sweep ------------------------------------------------------
+# -- 2: closing comes from an explicit status or a complete sweep --------------------------------
 
 
 @examples(60)
-@given(users=USERS, linked=st.dictionaries(KEYS, st.sampled_from(["Enabled", "Inactive"])), others=st.sets(st.sampled_from("xyz")))
+@given(
+    users=USERS,
+    linked=st.dictionaries(KEYS, st.sampled_from(["Enabled", "Inactive"])),
+    others=st.sets(st.sampled_from("xyz")),
+)
 def test_law_2_a_window_closes_only_what_it_has_seen_leave(
     users: dict[str, dict[str, Any]], linked: dict[str, str], others: set[str]
 ) -> None:
-    """Whatever HR holds and whatever part of the feed came: rows that did not come are left alone."""
-    rows = [employee(f"E-{key}", key, status=status) for key, status in linked.items()] + [employee(key, None) for key in sorted(others)]
+    """Whatever HR holds and whatever part of the feed came: rows that did not come are left
+    alone."""
+    rows = [employee(f"E-{key}", key, status=status) for key, status in linked.items()] + [
+        employee(key, None) for key in sorted(others)
+    ]
     links = of(LINKS, [(key, f"E-{key}") for key in linked])
 
     def known(_: str, source_keys: Any = None, target_keys: Any = None) -> pd.DataFrame:
         if source_keys is None and target_keys is None:
             return links
-        chosen = links["source_key"].isin(source_keys or []) | links["target_key"].isin(target_keys or [])
+        chosen = links["source_key"].isin(source_keys or []) | links["target_key"].isin(
+            target_keys or []
+        )
         return links[chosen.to_numpy(dtype=bool)].reset_index(drop=True)
 
-    store: Any = SimpleNamespace(links=known, origin=lambda _: links.set_axis(list(ORIGIN), axis=1), salt=lambda: b"")
+    store: Any = SimpleNamespace(
+        links=known, origin=lambda _: links.set_axis(list(ORIGIN), axis=1), salt=lambda: b""
+    )
     read = sweep_part.fn(feed_of(users), SPEC, None)
     plan = compare.fn(
-        SPEC, read, NOTHING, Marks(NOTHING, NOTHING, NOTHING), Sides(small_hr(rows=rows), store, NOW.date(), NOW), Ended()
+        SPEC,
+        read,
+        NOTHING,
+        Marks(NOTHING, NOTHING, NOTHING),
+        Sides(small_hr(rows=rows), store, NOW.date(), NOW),
+        Ended(),
     ).plan
     closed = set(plan.changes.loc[plan.changes["kind"] == "close", "key"])
     left = {key for key, values in users.items() if values["status"] == "Inactive"}
     assert closed == {f"E-{key}" for key in left & linked.keys() if linked[key] != "Inactive"}
     touched = set(plan.changes["key"])
     assert (
-        touched <= {f"E-{key}" for key in users} | {f"AP-{key}" for key in users} | {f"E-{key}" for key in linked if key in users} | others
+        touched
+        <= {f"E-{key}" for key in users}
+        | {f"AP-{key}" for key in users}
+        | {f"E-{key}" for key in linked if key in users}
+        | others
     )
 
 
-# -- 3: idempotent, and blind to order ---------------------------------------------------------------------------------
+# -- 3: idempotent, and blind to order -----------------------------------------------------------
 
 TABLE = {"name": "text", "day": "day", "flag": "flag", "note": "text"}
 ROWS = st.dictionaries(
@@ -225,9 +305,17 @@ def table(rows: dict[str, tuple[object, ...]], dice: random.Random | None = None
 
 
 @examples(150)
-@given(source=ROWS, target=ROWS, leavers=st.sets(st.text("abcd", min_size=1, max_size=2)), dice=st.randoms())
+@given(
+    source=ROWS,
+    target=ROWS,
+    leavers=st.sets(st.text("abcd", min_size=1, max_size=2)),
+    dice=st.randoms(),
+)
 def test_law_3_applying_a_plan_leaves_nothing_to_do_in_whatever_order(
-    source: dict[str, tuple[object, ...]], target: dict[str, tuple[object, ...]], leavers: set[str], dice: random.Random
+    source: dict[str, tuple[object, ...]],
+    target: dict[str, tuple[object, ...]],
+    leavers: set[str],
+    dice: random.Random,
 ) -> None:
     leaving = {key: target[key] for key in sorted(leavers & target.keys() - source.keys())}
 
@@ -239,15 +327,22 @@ def test_law_3_applying_a_plan_leaves_nothing_to_do_in_whatever_order(
     plan = planned(None, table(target))
     after = apply_to(table(target), plan, "key", TABLE)
     assert len(planned(None, after).changes) == 0
-    content = {row[0]: row[1:] for row in zip(*(arrow(after[name]).to_pylist() for name in ("key", *TABLE)), strict=True)}
-    assert content == {**target, **{key: ("closed", *row[1:]) for key, row in leaving.items()}, **source}
+    content = {
+        row[0]: row[1:]
+        for row in zip(*(arrow(after[name]).to_pylist() for name in ("key", *TABLE)), strict=True)
+    }
+    assert content == {
+        **target,
+        **{key: ("closed", *row[1:]) for key, row in leaving.items()},
+        **source,
+    }
     other = planned(dice, table(target, dice))
     assert other.digest == plan.digest
     assert other.changes.equals(plan.changes)
     assert other.before.equals(plan.before)
 
 
-# -- 4: what is not managed is never touched ---------------------------------------------------------------------------
+# -- 4: what is not managed is never touched -----------------------------------------------------
 
 MANAGEABLE = ("surname", "email", "phone", "job_title", "status")
 FULL_ROW = st.fixed_dictionaries({name: st.sampled_from(["one", "two"]) for name in MANAGEABLE})
@@ -262,12 +357,21 @@ SQL_HR: list[SqlHr] = []
     target=st.dictionaries(KEYS, FULL_ROW, max_size=5),
 )
 def test_law_4_a_field_that_is_not_managed_never_changes(
-    managed: list[str], carried: set[str], source: dict[str, dict[str, str]], target: dict[str, dict[str, str]]
+    managed: list[str],
+    carried: set[str],
+    source: dict[str, dict[str, str]],
+    target: dict[str, dict[str, str]],
 ) -> None:
     """Over the real HR database. A carried field travels along and is no reason to write."""
     managed = sorted({*managed, "surname"})
     spec = SPEC.model_copy(
-        update={"fields": tuple(FieldMap(source="id" if n == "x" else n, target=n, compare=n not in carried) for n in managed), "match": ()}
+        update={
+            "fields": tuple(
+                FieldMap(source="id" if n == "x" else n, target=n, compare=n not in carried)
+                for n in managed
+            ),
+            "match": (),
+        }
     )
     if not SQL_HR:
         SQL_HR.append(SqlHr("sqlite://"))
@@ -275,31 +379,56 @@ def test_law_4_a_field_that_is_not_managed_never_changes(
     kinds = dict.fromkeys(MANAGEABLE, "text")
     with hr.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM employees")
-    everything = of({"employee_id": "text", **kinds}, [(key, *(row[n] for n in MANAGEABLE)) for key, row in target.items()])
-    hr.apply("employees", reconcile(everything, empty({"employee_id": "text", **kinds}), "employee_id", kinds, list(kinds)).changes)
+    everything = of(
+        {"employee_id": "text", **kinds},
+        [(key, *(row[n] for n in MANAGEABLE)) for key, row in target.items()],
+    )
+    hr.apply(
+        "employees",
+        reconcile(
+            everything, empty({"employee_id": "text", **kinds}), "employee_id", kinds, list(kinds)
+        ).changes,
+    )
     columns = spec.columns()
-    desired = of({"employee_id": "text", **columns}, [(key, *(row[n] for n in columns)) for key, row in source.items()])
-    plan = reconcile(desired, hr.read("employees", columns, None).frame, "employee_id", columns, spec.compared())
+    desired = of(
+        {"employee_id": "text", **columns},
+        [(key, *(row[n] for n in columns)) for key, row in source.items()],
+    )
+    plan = reconcile(
+        desired, hr.read("employees", columns, None).frame, "employee_id", columns, spec.compared()
+    )
     assert set(plan.changes.columns) == {"kind", "key", "fields", "reason", *managed}
     named = {name for text in plan.changes["fields"] for name in text.split(",") if name}
     assert named <= set(managed) - carried
     hr.apply("employees", plan.changes)
-    after = {row.pop("employee_id"): row for row in hr.read("employees", kinds, None).frame.to_dict("records")}
+    after = {
+        row.pop("employee_id"): row
+        for row in hr.read("employees", kinds, None).frame.to_dict("records")
+    }
     for key, row in target.items():
-        assert {n: after[key][n] for n in MANAGEABLE if n not in managed} == {n: row[n] for n in MANAGEABLE if n not in managed}
+        assert {n: after[key][n] for n in MANAGEABLE if n not in managed} == {
+            n: row[n] for n in MANAGEABLE if n not in managed
+        }
         reason = key in source and any(source[key][n] != row[n] for n in set(managed) - carried)
-        assert {n: after[key][n] for n in managed} == {n: (source[key] if reason else row)[n] for n in managed}
+        assert {n: after[key][n] for n in managed} == {
+            n: (source[key] if reason else row)[n] for n in managed
+        }
 
 
-# -- 5: an echo is no change -------------------------------------------------------------------------------------------
+# -- 5: an echo is no change ---------------------------------------------------------------------
 
 
 @examples(40)
-@given(users=USERS, touched=st.lists(st.tuples(KEYS, st.integers(5, 60)), max_size=4), full=st.booleans())
+@given(
+    users=USERS,
+    touched=st.lists(st.tuples(KEYS, st.integers(5, 60)), max_size=4),
+    full=st.booleans(),
+)
 def test_law_5_what_comes_back_as_it_was_written_is_no_change(
     users: dict[str, dict[str, Any]], touched: list[tuple[str, int]], full: bool
 ) -> None:
-    """Records whose time stamp alone has moved (an edit that changed nothing, our own write coming back) write nothing."""
+    """Records whose time stamp alone has moved (an edit that changed nothing, our own write coming
+    back) write nothing."""
     feed, hr, store = feed_of(users), small_hr(), STORES.fresh()
     run(SPEC, feed, hr, store)
     before, calls = hr.content("employees"), len(hr.calls)
@@ -311,7 +440,7 @@ def test_law_5_what_comes_back_as_it_was_written_is_no_change(
     assert (hr.content("employees"), len(hr.calls)) == (before, calls)
 
 
-# -- 6: time is explicit -----------------------------------------------------------------------------------------------
+# -- 6: time is explicit -------------------------------------------------------------------------
 
 AUTUMN = datetime(2026, 10, 24, 20, tzinfo=UTC)
 MINUTES = st.integers(0, 11 * 60)
@@ -330,23 +459,30 @@ MINUTES = st.integers(0, 11 * 60)
 def test_law_6_incremental_reading_loses_no_change_while_the_clocks_change(
     edits: list[tuple[int, int]], runs: list[int], skew: int, spring: bool
 ) -> None:
-    """Edits at equal and odd moments, committed up to 109 minutes late by a source whose clock is off by up to ten, in
-    the night in which an hour comes twice or not at all: each is read by the last run at the latest."""
+    """Edits at equal and odd moments, committed up to 109 minutes late by a source whose clock is
+    off by up to ten, in the night in which an hour comes twice or not at all: each is read by the
+    last run at the latest."""
     start = datetime(2026, 3, 28, 20, tzinfo=UTC) if spring else AUTUMN
     moments = [start + timedelta(minutes=at) for at, _ in edits]
-    stamps = [(m + timedelta(minutes=skew)).astimezone(LONDON).replace(tzinfo=None) for m in moments]
+    stamps = [
+        (m + timedelta(minutes=skew)).astimezone(LONDON).replace(tzinfo=None) for m in moments
+    ]
     visible = [m + timedelta(minutes=late) for m, (_, late) in zip(moments, edits, strict=True)]
     mark, seen = Watermark(start, start.date()), set()
-    for moment in [*sorted(start + timedelta(minutes=at) for at in runs), start + timedelta(hours=30)]:
+    for moment in [
+        *sorted(start + timedelta(minutes=at) for at in runs),
+        start + timedelta(hours=30),
+    ]:
         asked = window(mark, timedelta(hours=2))
         assert asked.since is not None
         low = wall(asked.since, "Europe/London")
         came = [i for i, stamp in enumerate(stamps) if stamp >= low and visible[i] <= moment]
         seen |= set(came)
         updated = utc(pa.array([stamps[i] for i in came], pa.timestamp("us")), "Europe/London")
-        assert all(read <= moments[i] + timedelta(minutes=skew) for i, read in zip(came, updated.to_pylist(), strict=True)), (
-            "never later than it was"
-        )
+        assert all(
+            read <= moments[i] + timedelta(minutes=skew)
+            for i, read in zip(came, updated.to_pylist(), strict=True)
+        ), "never later than it was"
         frame = pd.DataFrame({"updated_at": pd.arrays.ArrowExtensionArray(updated)})
         mark = advance(mark, Snapshot(frame), "updated_at", asked, moment, moment.date(), False)
         assert mark.moment is not None
@@ -360,23 +496,33 @@ def test_law_6_incremental_reading_loses_no_change_while_the_clocks_change(
     until=st.integers(-3, 3),
     days=st.integers(0, 5),
 )
-def test_law_6_an_award_expires_by_the_day_where_it_is_held_and_by_nothing_else(moment: datetime, until: int, days: int) -> None:
+def test_law_6_an_award_expires_by_the_day_where_it_is_held_and_by_nothing_else(
+    moment: datetime, until: int, days: int
+) -> None:
     today = moment.astimezone(LONDON).date()
     kinds = {"k": "text", **awards.FACTS}
     expires = today + timedelta(days=until)
     row = of(kinds, [("k", "e", "a", "Completed", date(2020, 1, 1), expires, None)])
     state, _ = awards.states(row, "k", today + timedelta(days=days), 1)
-    expected = "expired" if expires < today + timedelta(days=days) else "expiring" if until - days <= 1 else "achieved"
+    expected = (
+        "expired"
+        if expires < today + timedelta(days=days)
+        else "expiring"
+        if until - days <= 1
+        else "achieved"
+    )
     assert state.to_pylist() == [expected]
     ranges = awards.due(today, today + timedelta(days=days), 1)
     before = awards.states(row, "k", today, 1)[0].to_pylist()
     assert (before == [expected]) or any(low <= expires < high for low, high in ranges)
 
 
-# -- 7: a crash anywhere -----------------------------------------------------------------------------------------------
+# -- 7: a crash anywhere -------------------------------------------------------------------------
 
 
-def undisturbed(users: dict[str, dict[str, Any]], there: list[tuple[Any, ...]], order: Order) -> tuple[Any, ...]:
+def undisturbed(
+    users: dict[str, dict[str, Any]], there: list[tuple[Any, ...]], order: Order
+) -> tuple[Any, ...]:
     hr, store = small_hr(2, list(there)), STORES.fresh()
     for _ in range(2):
         run(SPEC, feed_of(users), hr, store, order)
@@ -387,7 +533,13 @@ def undisturbed(users: dict[str, dict[str, Any]], there: list[tuple[Any, ...]], 
 def left_behind(hr: Hr, store: Any) -> tuple[Any, ...]:
     links = store.links("employees").sort_values("source_key").to_numpy().tolist()
     known = store.known(SPEC.name).tolist()
-    return hr.content("employees"), links, known, store.watermark(SPEC.name, SPEC.fingerprint()), Counter(entries(store))
+    return (
+        hr.content("employees"),
+        links,
+        known,
+        store.watermark(SPEC.name, SPEC.fingerprint()),
+        Counter(entries(store)),
+    )
 
 
 FIVE = {key: {"surname": "Lee", "status": "Enabled", "email": None, "at": 0} for key in "abcde"}
@@ -411,8 +563,9 @@ def at_every_place(test: Any) -> Any:
 def test_law_7_a_crash_anywhere_ends_where_an_undisturbed_run_ends(
     users: dict[str, dict[str, Any]], there: set[str], deaths: list[int], sweep: bool
 ) -> None:
-    """Killed before or after any call to either side or the store, several times, and run again: HR, links, records,
-    watermark and ledger are as if nothing had happened, and no row whose receipt was written was sent twice."""
+    """Killed before or after any call to either side or the store, several times, and run again:
+    HR, links, records, watermark and ledger are as if nothing had happened, and no row whose
+    receipt was written was sent twice."""
     rows = [employee(f"H-{key}", key, "Old") for key in sorted(there)]
     order = Order(sweep=sweep)
     expected = undisturbed(users, rows, order)
@@ -423,7 +576,9 @@ def test_law_7_a_crash_anywhere_ends_where_an_undisturbed_run_ends(
         mortal(SPEC, feed_of(users), hr, store, Deaths(place), order)
         again = Counter(hr.calls) - before
         for entity, key in again:
-            assert not any(e[:2] == (entity, key) for e in receipted), "its receipt was written already"
+            assert not any(e[:2] == (entity, key) for e in receipted), (
+                "its receipt was written already"
+            )
     # Twice: while nothing is loaded, what is out of scope is not even read, and so not remembered.
     for _ in range(2):
         run(SPEC, feed_of(users), hr, store, order)
@@ -432,28 +587,40 @@ def test_law_7_a_crash_anywhere_ends_where_an_undisturbed_run_ends(
 
 def test_law_12_a_create_is_looked_for_by_accessplanits_own_id_too() -> None:
     """HR has made a row for the user itself, under a key of its own, while the create waited."""
-    creates = of({"key": "text", **COLUMNS}, [("AP-e", *employee("", "e")[1:]), ("AP-f", *employee("", "f")[1:])])
-    found, _, whole = already_made(SPEC, creates, small_hr(rows=[employee("E9", "e"), employee("E8", "g")]), STORES.fresh())
+    creates = of(
+        {"key": "text", **COLUMNS},
+        [("AP-e", *employee("", "e")[1:]), ("AP-f", *employee("", "f")[1:])],
+    )
+    found, _, whole = already_made(
+        SPEC, creates, small_hr(rows=[employee("E9", "e"), employee("E8", "g")]), STORES.fresh()
+    )
     assert (found["key"].tolist(), found["given"].tolist(), whole) == (["AP-e"], ["E9"], True)
 
 
 def test_law_12_what_a_plan_has_made_already_holds_none_of_its_other_creates() -> None:
     """Two new users share a mailbox; the plan was interrupted between them."""
-    creates = of({"key": "text", **COLUMNS}, [(key, *employee("", key[-1], email="depot@x")[1:]) for key in ("N-e", "N-f")])
+    creates = of(
+        {"key": "text", **COLUMNS},
+        [(key, *employee("", key[-1], email="depot@x")[1:]) for key in ("N-e", "N-f")],
+    )
     made = small_hr(rows=[employee("N-e", "e", email="depot@x")])
     found, held, _ = already_made(SPEC, creates, made, STORES.fresh())
     assert (found["given"].tolist(), held) == (["N-e"], [])
-    _, held, _ = already_made(SPEC, creates, small_hr(rows=[employee("E9", None, email="depot@x")]), STORES.fresh())
+    _, held, _ = already_made(
+        SPEC, creates, small_hr(rows=[employee("E9", None, email="depot@x")]), STORES.fresh()
+    )
     assert held == ["N-e", "N-f"]
 
 
-# -- 8: approval binds to a digest of the exact plan -------------------------------------------------------------------
+# -- 8: approval binds to a digest of the exact plan ---------------------------------------------
 
 
 @examples(100)
 @given(source=ROWS, target=ROWS, data=st.data())
 def test_law_8_a_digest_names_exactly_one_plan(
-    source: dict[str, tuple[object, ...]], target: dict[str, tuple[object, ...]], data: st.DataObject
+    source: dict[str, tuple[object, ...]],
+    target: dict[str, tuple[object, ...]],
+    data: st.DataObject,
 ) -> None:
     """One cell changed anywhere, after or before, is another digest; the reasons alone are not."""
     plan = reconcile(table(source), table(target), "key", TABLE, list(TABLE))
@@ -465,10 +632,17 @@ def test_law_8_a_digest_names_exactly_one_plan(
     column = data.draw(st.sampled_from(list(part.columns)))
     place = data.draw(st.integers(0, len(part) - 1))
     values = arrow(part[column]).to_pylist()
-    others: dict[str, list[Any]] = {"day": [None, date(2026, 1, 1), date(2026, 1, 3)], "flag": [None, True, False]}
-    other = data.draw(st.sampled_from([v for v in others.get(column, ["", "z", None]) if v != values[place]]))
+    others: dict[str, list[Any]] = {
+        "day": [None, date(2026, 1, 1), date(2026, 1, 3)],
+        "flag": [None, True, False],
+    }
+    other = data.draw(
+        st.sampled_from([v for v in others.get(column, ["", "z", None]) if v != values[place]])
+    )
     values[place] = other
-    tampered = frames[name].assign(**{column: pd.arrays.ArrowExtensionArray(pa.array(values, arrow(part[column]).type))})
+    tampered = frames[name].assign(
+        **{column: pd.arrays.ArrowExtensionArray(pa.array(values, arrow(part[column]).type))}
+    )
     frames[name] = tampered
     assert digest(**frames) != plan.digest
 
@@ -476,7 +650,9 @@ def test_law_8_a_digest_names_exactly_one_plan(
 @examples(60)
 @given(source=ROWS, target=ROWS, now=ROWS)
 def test_law_8_a_plan_whose_rows_have_moved_is_stale(
-    source: dict[str, tuple[object, ...]], target: dict[str, tuple[object, ...]], now: dict[str, tuple[object, ...]]
+    source: dict[str, tuple[object, ...]],
+    target: dict[str, tuple[object, ...]],
+    now: dict[str, tuple[object, ...]],
 ) -> None:
     plan = reconcile(table(source), table(target), "key", TABLE, list(TABLE))
     concerned = set(plan.changes["key"])
@@ -484,26 +660,58 @@ def test_law_8_a_plan_whose_rows_have_moved_is_stale(
     assert set(moved(plan, table(now), "key", TABLE)) == expected
 
 
-# -- 9: everything lands somewhere -------------------------------------------------------------------------------------
+# -- 9: everything lands somewhere ---------------------------------------------------------------
 
 
 SOMEBODY = {"a": {"surname": "Lee", "status": "Enabled", "email": None, "at": 0}}
-PLAIN: dict[str, Any] = {"users": SOMEBODY, "later": {}, "there": [], "refused": set(), "whole": True, "breaker": 50}
+PLAIN: dict[str, Any] = {
+    "users": SOMEBODY,
+    "later": {},
+    "there": [],
+    "refused": set(),
+    "whole": True,
+    "breaker": 50,
+}
 
-REFUSED: dict[str, Any] = {**PLAIN, "users": dict.fromkeys("abcdef", SOMEBODY["a"]), "refused": set("abcdef"), "breaker": 2}
+REFUSED: dict[str, Any] = {
+    **PLAIN,
+    "users": dict.fromkeys("abcdef", SOMEBODY["a"]),
+    "refused": set("abcdef"),
+    "breaker": 2,
+}
 
 
 @examples(60)
 @example(**REFUSED, broken={}, orders=[Order()], removed=False, after="nothing", gone="close")
-@example(**PLAIN, broken={"a": UNREADABLE}, orders=[Order(), Order(full=True)], removed=False, after="resting", gone="close")
-@example(**PLAIN, broken={}, orders=[Order(), Order(sweep=True)], removed=True, after="nothing", gone="report")
+@example(
+    **PLAIN,
+    broken={"a": UNREADABLE},
+    orders=[Order(), Order(full=True)],
+    removed=False,
+    after="resting",
+    gone="close",
+)
+@example(
+    **PLAIN,
+    broken={},
+    orders=[Order(), Order(sweep=True)],
+    removed=True,
+    after="nothing",
+    gone="report",
+)
 @given(
     users=USERS,
     later=USERS,
     broken=st.dictionaries(KEYS, st.sampled_from([UNREADABLE, KEYLESS])),
-    there=st.lists(st.tuples(st.sampled_from("abxy"), st.sampled_from(["a@x", None])), max_size=3, unique_by=lambda row: row[0]),
+    there=st.lists(
+        st.tuples(st.sampled_from("abxy"), st.sampled_from(["a@x", None])),
+        max_size=3,
+        unique_by=lambda row: row[0],
+    ),
     refused=st.sets(KEYS) | st.just(set("abcdefgh")),
-    orders=st.lists(st.sampled_from([Order(), Order(full=True), Order(sweep=True)]), min_size=1, max_size=2),
+    orders=st.lists(
+        st.sampled_from([Order(), Order(full=True), Order(sweep=True)]), min_size=1, max_size=2
+    ),
     whole=st.booleans(),
     removed=st.booleans(),
     after=st.sampled_from(["nothing", "discarded", "resting"]),
@@ -523,10 +731,16 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
     breaker: int,
     gone: str,
 ) -> None:
-    """Readable and not, in scope and not, matched or ambiguous, refused, gone, discarded: the counts add up (``run``
-    asserts it), and every record that was read is landed, in quarantine, or neither because it was not tried."""
-    spec = SPEC.model_copy(update={"breaker": breaker, "scope": SPEC.scope.model_copy(update={"gone": gone})})
-    feed, store = feed_of(users, broken={k: v for k, v in broken.items() if k in users}), STORES.fresh()
+    """Readable and not, in scope and not, matched or ambiguous, refused, gone, discarded: the
+    counts add up (``run`` asserts it), and every record that was read is landed, in quarantine, or
+    neither because it was not tried."""
+    spec = SPEC.model_copy(
+        update={"breaker": breaker, "scope": SPEC.scope.model_copy(update={"gone": gone})}
+    )
+    feed, store = (
+        feed_of(users, broken={k: v for k, v in broken.items() if k in users}),
+        STORES.fresh(),
+    )
     hr = small_hr(2, [employee(f"H-{key}", None, email=mail) for key, mail in there])
     hr.refuses = lambda key: key.removeprefix("AP-") in refused
     hr.complete = whole
@@ -542,8 +756,16 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
             assert figures["read"] + figures["reexamined"] == sum(figures["outcomes"].values())
         else:
             if order.full or order.sweep:
-                keyed = [k for k, r in feed.records.items() if feed.broken.get(k) != KEYLESS and r["status"] != left_out]
-                kept = [key for key in keyed if any(e["status"] in ("open", "discarded") for e in store.entries_of(key))]
+                keyed = [
+                    k
+                    for k, r in feed.records.items()
+                    if feed.broken.get(k) != KEYLESS and r["status"] != left_out
+                ]
+                kept = [
+                    key
+                    for key in keyed
+                    if any(e["status"] in ("open", "discarded") for e in store.entries_of(key))
+                ]
                 assert len(store.known(spec.name)) + len(kept) >= len(keyed)
         for entry in store.quarantined() if after == "discarded" else []:
             store.discard(entry["id"], "not wanted")
@@ -554,7 +776,7 @@ def test_law_9_every_row_ends_in_exactly_one_outcome(
         feed = feed_of(next_, broken={key: how for key, how in broken.items() if key in next_})
 
 
-# -- 10: personal data stays where it is -------------------------------------------------------------------------------
+# -- 10: personal data stays where it is ---------------------------------------------------------
 
 CANARY = "Xanthippe-Quimby"
 
@@ -566,19 +788,29 @@ CANARY = "Xanthippe-Quimby"
     trouble=st.sampled_from(["none", "refused", "driver", "defect", "stale", "guard", "ambiguous"]),
     sweep=st.booleans(),
 )
-def test_law_10_no_report_reason_or_exception_tells_of_a_person(count: int, broken: str | None, trouble: str, sweep: bool) -> None:
+def test_law_10_no_report_reason_or_exception_tells_of_a_person(
+    count: int, broken: str | None, trouble: str, sweep: bool
+) -> None:
     """Whatever goes wrong: what leaves the store and the two sides holds no name, address or ID."""
     records = {
-        f"{CANARY}-{n}": user(f"{CANARY}-{n}", surname=CANARY, email=f"{CANARY}@x" if trouble == "ambiguous" else None)
+        f"{CANARY}-{n}": user(
+            f"{CANARY}-{n}", surname=CANARY, email=f"{CANARY}@x" if trouble == "ambiguous" else None
+        )
         for n in range(count)
     }
     feed, store, hr = Feed(records), STORES.fresh(), small_hr(2)
     if broken:
         feed.broken[f"{CANARY}-0"] = broken
-    spec = SPEC.model_copy(update={"guard": Guard(create=Limit(percent=1, absolute=0), population=0)}) if trouble == "guard" else SPEC
+    spec = (
+        SPEC.model_copy(update={"guard": Guard(create=Limit(percent=1, absolute=0), population=0)})
+        if trouble == "guard"
+        else SPEC
+    )
 
     def spoilt(entity: str, changes: pd.DataFrame) -> Any:
-        raise (KeyError if trouble == "driver" else MemoryError)(f"bad value {changes['surname'].iloc[0]}")
+        raise (KeyError if trouble == "driver" else MemoryError)(
+            f"bad value {changes['surname'].iloc[0]}"
+        )
 
     if trouble == "refused":
         hr.refuses = lambda _: True
@@ -591,14 +823,26 @@ def test_law_10_no_report_reason_or_exception_tells_of_a_person(count: int, brok
         report = run(spec, feed, hr, store, Order(sweep=sweep))
         told += [summary(report), json.dumps(asdict(report), default=str)]
     except HrsyncError as error:
-        told += [str(error), repr(error), str(error.__cause__), str(error.__context__ if error.__suppress_context__ is False else "")]
+        told += [
+            str(error),
+            repr(error),
+            str(error.__cause__),
+            str(error.__context__ if error.__suppress_context__ is False else ""),
+        ]
     if trouble == "stale":
         _, plan = run_process(
-            spec, World(feed, hr, store, "Europe/London", lambda: NOW), Order(mode="plan", full=True, keep=True), call=plainly
+            spec,
+            World(feed, hr, store, "Europe/London", lambda: NOW),
+            Order(mode="plan", full=True, keep=True),
+            call=plainly,
         )
-        assert plan.digest != replace(plan, salt=b"").digest, "nobody can guess from it whom the plan is about"
+        assert plan.digest != replace(plan, salt=b"").digest, (
+            "nobody can guess from it whom the plan is about"
+        )
         with pytest.raises(StalePlan) as caught:
-            run(spec, feed, hr, store, Order(approve=plan.digest if len(plan.changes) else "0" * 16))
+            run(
+                spec, feed, hr, store, Order(approve=plan.digest if len(plan.changes) else "0" * 16)
+            )
         told.append(str(caught.value))
     told += [json.dumps(row["report"], default=str) + str(row["reason"]) for row in store.runs(9)]
     assert CANARY not in "\n".join(told)

@@ -1,4 +1,5 @@
-"""Decisions on course requests: which are done, which cannot be carried out, and who gets a place."""
+"""Decisions on course requests: which are done, which cannot be carried out, and who gets a
+place."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ from reconciliation.decisions import AFTER_BOOKING, COURSE_DATES, judged, undeci
 from reconciliation.frame import of
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
-WANTED = {"source_key": "text", "id": "text", "status": "text", "decided_at": "moment", "settled": "flag"}
+WANTED = {
+    "source_key": "text",
+    "id": "text",
+    "status": "text",
+    "decided_at": "moment",
+    "settled": "flag",
+}
 DELEGATES = {"id": "text", "status": "text", "course_date_id": "text"}
 COURSES = of(
     COURSE_DATES,
@@ -33,7 +40,14 @@ TABLE = [
     ("full", "Provisional", "Cancelled", False, False, None),
     ("off", "Provisional", "Booked", False, False, "is for a course that is not held any more"),
     ("begun", "Provisional", "Cancelled", False, False, "is for a course that has started"),
-    ("unread", "Provisional", "Booked", False, False, "is for a course date that cannot be read in accessplanit"),
+    (
+        "unread",
+        "Provisional",
+        "Booked",
+        False,
+        False,
+        "is for a course date that cannot be read in accessplanit",
+    ),
     ("roomy", None, "Booked", False, False, "is no course request in accessplanit"),
     ("roomy", None, "Booked", True, True, None),
     *(("begun", status, "Booked", False, True, None) for status in AFTER_BOOKING),
@@ -59,22 +73,46 @@ def test_law_3_what_becomes_of_a_decision(
 
 
 DECISIONS = st.lists(
-    st.tuples(st.none() | st.integers(0, 3), st.sampled_from("AB"), st.sampled_from(["Booked", "Cancelled"]), st.booleans()), max_size=8
+    st.tuples(
+        st.none() | st.integers(0, 3),
+        st.sampled_from("AB"),
+        st.sampled_from(["Booked", "Cancelled"]),
+        st.booleans(),
+    ),
+    max_size=8,
 )
 
 
-@given(decisions=DECISIONS, spaces=st.tuples(*[st.none() | st.integers(-1, 3)] * 2), order=st.randoms())
+@given(
+    decisions=DECISIONS, spaces=st.tuples(*[st.none() | st.integers(-1, 3)] * 2), order=st.randoms()
+)
 def test_law_3_places_go_to_the_earliest_decisions_in_whatever_order_they_are_read(
-    decisions: list[tuple[int | None, str, str, bool]], spaces: tuple[int | None, int | None], order: random.Random
+    decisions: list[tuple[int | None, str, str, bool]],
+    spaces: tuple[int | None, int | None],
+    order: random.Random,
 ) -> None:
     rows = [
-        (f"d{n}", f"d{n}", wish, None if at is None else NOW + timedelta(hours=at), False) for n, (at, _, wish, _) in enumerate(decisions)
+        (f"d{n}", f"d{n}", wish, None if at is None else NOW + timedelta(hours=at), False)
+        for n, (at, _, wish, _) in enumerate(decisions)
     ]
-    delegates = [(f"d{n}", "Booked" if done else "Provisional", course) for n, (_, course, _, done) in enumerate(decisions)]
-    courses = of(COURSE_DATES, [(name, NOW + timedelta(days=9), None, left) for name, left in zip("AB", spaces, strict=True)])
+    delegates = [
+        (f"d{n}", "Booked" if done else "Provisional", course)
+        for n, (_, course, _, done) in enumerate(decisions)
+    ]
+    courses = of(
+        COURSE_DATES,
+        [
+            (name, NOW + timedelta(days=9), None, left)
+            for name, left in zip("AB", spaces, strict=True)
+        ],
+    )
     left = dict(zip("AB", spaces, strict=True))
     full = set()
-    for _, n in sorted((99 if at is None else at, n) for n, (at, _, wish, done) in enumerate(decisions) if wish == "Booked" and not done):
+    for _, n in sorted(
+        (99 if at is None else at, n)
+        for n, (at, _, wish, done) in enumerate(decisions)
+        if wish == "Booked" and not done
+    ):
         course = decisions[n][1]
         room = left[course]
         if room is not None and room <= 0:
@@ -89,12 +127,25 @@ def test_law_3_places_go_to_the_earliest_decisions_in_whatever_order_they_are_re
 
 @pytest.mark.parametrize(
     ("left", "theirs", "waits"),
-    [(2, "Provisional", []), (1, "Provisional", ["d1"]), (1, "Booked", []), (1, "Cancelled", []), (None, "Provisional", [])],
+    [
+        (2, "Provisional", []),
+        (1, "Provisional", ["d1"]),
+        (1, "Booked", []),
+        (1, "Cancelled", []),
+        (None, "Provisional", []),
+    ],
 )
-def test_law_3_a_decision_that_cannot_be_read_keeps_its_place(left: int | None, theirs: str, waits: list[str]) -> None:
+def test_law_3_a_decision_that_cannot_be_read_keeps_its_place(
+    left: int | None, theirs: str, waits: list[str]
+) -> None:
     """It may be the earlier one."""
-    courses = of(COURSE_DATES, [("A", NOW + timedelta(days=9), None, left), ("B", NOW + timedelta(days=9), None, 1)])
-    delegates = of(DELEGATES, [("d1", "Provisional", "A"), ("d2", theirs, "A"), ("d3", "Provisional", "B")])
+    courses = of(
+        COURSE_DATES,
+        [("A", NOW + timedelta(days=9), None, left), ("B", NOW + timedelta(days=9), None, 1)],
+    )
+    delegates = of(
+        DELEGATES, [("d1", "Provisional", "A"), ("d2", theirs, "A"), ("d3", "Provisional", "B")]
+    )
     wanted = of(WANTED, [("d1", "d1", "Booked", NOW, False), ("d3", "d3", "Booked", NOW, False)])
     held = undecidable(judged(wanted, delegates, courses, "id", NOW, ["d2"]))
     why = "waits for a decision on this course that cannot be read; correct it in HR"

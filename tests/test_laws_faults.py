@@ -27,11 +27,17 @@ SYSTEM: list[tuple[int, type[HrsyncError]]] = [
     *((status, TargetFailed) for status in (408, 425, 429, 500, 501, 502, 503, 504)),
 ]
 SAID: list[tuple[Any, str]] = [
-    ({"errors": [{"field": "Email", "message": "is in use by Peter Bridge (pebrid)"}]}, "accessplanit refused Email (400): already in use"),
+    (
+        {"errors": [{"field": "Email", "message": "is in use by Peter Bridge (pebrid)"}]},
+        "accessplanit refused Email (400): already in use",
+    ),
     ({"errors": {"Email": ["already exists"]}}, "accessplanit refused Email (400): already in use"),
     ({"errors": ["Surname is mandatory"]}, "accessplanit refused Surname (400): mandatory"),
     ({"errors": {"Peter Bridge": "is not valid"}}, "accessplanit refused it (400): not valid"),
-    ({"error": {"code": "General", "message": "Email is too long"}}, "accessplanit refused Email (400): too long"),
+    (
+        {"error": {"code": "General", "message": "Email is too long"}},
+        "accessplanit refused Email (400): too long",
+    ),
     ({"message": "no such company"}, "accessplanit refused it (400): not found"),
     (["Bridge"], "accessplanit refused it (400): for another reason"),
     ({}, "accessplanit refused it (400): for another reason"),
@@ -64,7 +70,9 @@ def test_what_is_not_the_api_s_answer_is_neither_done_nor_refused() -> None:
             refusal(answered(200, **content), "User", BODY)
     assert refusal(answered(204), "User", BODY) is None
     assert refusal(answered(200, json={"ID": "U1", "errors": []}), "User", BODY) is None
-    assert refusal(answered(200, json={"errors": [{"field": "Email", "message": "is in use"}]}), "User", BODY)
+    assert refusal(
+        answered(200, json={"errors": [{"field": "Email", "message": "is in use"}]}), "User", BODY
+    )
 
 
 def moved(side: Side, count: int = 3) -> list[str]:
@@ -72,19 +80,32 @@ def moved(side: Side, count: int = 3) -> list[str]:
     side.users()
     side.run(users_from_hr.SPEC)
     with side.target.engine.begin() as connection:
-        query = "SELECT employee_id, accessplanit_id FROM employees WHERE status = 'Enabled' AND accessplanit_id IS NOT NULL ORDER BY 1"
+        query = (
+            "SELECT employee_id, accessplanit_id FROM employees WHERE status = 'Enabled' AND "
+            "accessplanit_id IS NOT NULL ORDER BY 1"
+        )
         found = connection.exec_driver_sql(query).all()[:count]
         for employee, _ in found:
-            connection.exec_driver_sql("UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", (employee,))
+            connection.exec_driver_sql(
+                "UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", (employee,)
+            )
     return [str(user) for _, user in found]
 
 
 def towns(side: Side, users: list[str]) -> list[str]:
     with side.sandbox.engine.connect() as connection:
-        return [connection.exec_driver_sql('SELECT "Town" FROM "User" WHERE "ID" = ?', (user,)).scalar_one() for user in users]
+        return [
+            connection.exec_driver_sql(
+                'SELECT "Town" FROM "User" WHERE "ID" = ?', (user,)
+            ).scalar_one()
+            for user in users
+        ]
 
 
-@pytest.mark.parametrize(("kind", "done"), [("403", False), ("503", False), ("504", True), ("html", False), ("html", True)])
+@pytest.mark.parametrize(
+    ("kind", "done"),
+    [("403", False), ("503", False), ("504", True), ("html", False), ("html", True)],
+)
 def test_law_11_an_outage_of_writes_uses_up_no_attempt_and_everything_is_loaded_after_it(
     make_side: Callable[..., Side], dialect_name: str, kind: str, done: bool
 ) -> None:
@@ -104,10 +125,15 @@ def test_law_11_an_outage_of_writes_uses_up_no_attempt_and_everything_is_loaded_
     side.run(users_from_hr.SPEC, now=now + timedelta(hours=11))
     assert set(towns(side, users)) == {"Kendal"}
     side.run(users_to_hr.SPEC, Order(sweep=True), now=now + timedelta(hours=12))
-    assert {row["town"] for row in side.rows("employees") if row["accessplanit_id"] in users} == {"Kendal"}, "HR's edit stands"
+    assert {row["town"] for row in side.rows("employees") if row["accessplanit_id"] in users} == {
+        "Kendal"
+    }, "HR's edit stands"
 
 
-@pytest.mark.parametrize(("fault", "left"), [(Faults(writes="503", spared=2), 2), (Faults(writes="504", done=True, spared=2), 1)])
+@pytest.mark.parametrize(
+    ("fault", "left"),
+    [(Faults(writes="503", spared=2), 2), (Faults(writes="504", done=True, spared=2), 1)],
+)
 def test_law_11_every_write_is_receipted_once_whether_or_not_it_was_answered(
     make_side: Callable[..., Side], dialect_name: str, fault: Faults, left: int
 ) -> None:
@@ -127,6 +153,8 @@ def test_law_11_every_write_is_receipted_once_whether_or_not_it_was_answered(
 
 def updates(side: Side, users: list[str]) -> int:
     e = t.ledger.c
-    query = sa.select(sa.func.count()).where(e.key.in_(users), e.outcome == "updated", e.fields.contains("town"))
+    query = sa.select(sa.func.count()).where(
+        e.key.in_(users), e.outcome == "updated", e.fields.contains("town")
+    )
     with side.store.engine.connect() as connection:
         return int(connection.execute(query).scalar_one())

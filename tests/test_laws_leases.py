@@ -1,4 +1,5 @@
-"""Law 14: only who holds the lease writes, and a lapsed lease is never taken up again; under clocks that jump."""
+"""Law 14: only who holds the lease writes, and a lapsed lease is never taken up again; under clocks
+that jump."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def store() -> Iterator[SyncStore]:
 
 
 @given(moves=st.lists(MOVES, max_size=20))
-def test_law_14_only_the_latest_holder_writes_and_what_lapsed_stays_lost(store: SyncStore, moves: list[tuple[str, str, int]]) -> None:
+def test_law_14_only_the_latest_holder_writes_and_what_lapsed_stays_lost(
+    store: SyncStore, moves: list[tuple[str, str, int]]
+) -> None:
     now, holder, had, number = BEGINNING, "", set(), dict.fromkeys("ABC", 0)
     store.clock = lambda: now  # type: ignore[method-assign]
     with store.engine.begin() as connection:

@@ -1,4 +1,5 @@
-"""Law 11 for the SQL connector: what a database says is a row's fault or the system's, never mistaken for the other."""
+"""Law 11 for the SQL connector: what a database says is a row's fault or the system's, never
+mistaken for the other."""
 
 from __future__ import annotations
 
@@ -24,7 +25,13 @@ SYSTEM = [
     psycopg.InternalError,
     sqlite3.OperationalError,
 ]
-ROW = [errors.NotNullViolation, errors.UniqueViolation, errors.InvalidDatetimeFormat, sqlite3.IntegrityError, sqlite3.DataError]
+ROW = [
+    errors.NotNullViolation,
+    errors.UniqueViolation,
+    errors.InvalidDatetimeFormat,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+]
 
 
 @pytest.mark.parametrize("error", SYSTEM, ids=lambda e: e.__name__)

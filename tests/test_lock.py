@@ -1,4 +1,5 @@
-"""The locks, by which the same is installed everywhere: they hold all that pyproject.toml asks for, and a hash of each file."""
+"""The locks, by which the same is installed everywhere: they hold all that pyproject.toml asks for,
+and a hash of each file."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 DECLARED: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME = [*DECLARED["project"]["dependencies"], *DECLARED["build-system"]["requires"]]
-EXTRAS = [text for extra in DECLARED["project"]["optional-dependencies"].values() for text in extra if not text.startswith("hrsync[")]
+EXTRAS = [
+    text
+    for extra in DECLARED["project"]["optional-dependencies"].values()
+    for text in extra
+    if not text.startswith("hrsync[")
+]
 LOCKS = RUNS, DEVELOPS = "requirements.lock", "tests/requirements.lock"
 
 
@@ -33,7 +39,8 @@ def version(pinned: Requirement) -> str:
 
 @pytest.mark.parametrize(
     ("lock", "text"),
-    [("requirements.lock", text) for text in RUNTIME] + [("tests/requirements.lock", text) for text in (*RUNTIME, *EXTRAS)],
+    [("requirements.lock", text) for text in RUNTIME]
+    + [("tests/requirements.lock", text) for text in (*RUNTIME, *EXTRAS)],
 )
 def test_a_lock_has_a_version_within_the_bounds_of_each_requirement(lock: str, text: str) -> None:
     wanted = Requirement(text)
@@ -43,7 +50,9 @@ def test_a_lock_has_a_version_within_the_bounds_of_each_requirement(lock: str, t
 
 
 def test_what_runs_has_the_same_versions_for_developers() -> None:
-    runtime, developers = ({name: version(pinned) for name, pinned in entries(lock).items()} for lock in LOCKS)
+    runtime, developers = (
+        {name: version(pinned) for name, pinned in entries(lock).items()} for lock in LOCKS
+    )
     assert runtime.items() <= developers.items()
     assert {"pytest", "ruff", "polars"} & runtime.keys() == set(), "make run installs no tools"
 

@@ -82,7 +82,9 @@ def test_a_block_is_known_by_its_name(name: str) -> None:
 def test_the_folders_of_a_block_lie_below_its_place_too(prefect_server: None) -> None:
     kind: Any = block_of("csv_drop")
     kind(outbox="../jasmit").save("leaving", overwrite=True)
-    with pytest.raises(Misconfigured, match=r"hrsync-csv-drop/leaving is wrong: .*outbox is not a folder below") as caught:
+    with pytest.raises(
+        Misconfigured, match=r"hrsync-csv-drop/leaving is wrong: .*outbox is not a folder below"
+    ) as caught:
         hr_settings(Settings(), "csv_drop", "leaving")  # type: ignore[call-arg]
     assert "jasmit" not in str(caught.value)
 
@@ -95,7 +97,9 @@ def test_the_hr_system_of_a_process_is_one_that_there_is(chosen: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["outbox", "inbox", "archive"])
-@pytest.mark.parametrize("path", ["../x", "x/../../y", "/srv/x", "..", "x//y", "x\\..\\y", "x/\x00y", "x\n", ""])
+@pytest.mark.parametrize(
+    "path", ["../x", "x/../../y", "/srv/x", "..", "x//y", "x\\..\\y", "x/\x00y", "x\n", ""]
+)
 def test_the_folders_of_the_drop_lie_below_its_place(setting: str, path: str) -> None:
     with pytest.raises(ValidationError, match=f"{setting} is not a folder below"):
         CsvDropSettings.model_validate({setting: path})
@@ -108,14 +112,23 @@ def test_a_folder_of_the_drop_may_be_several_deep(path: str) -> None:
 
 def test_over_sftp_a_folder_may_be_an_absolute_path_of_the_server() -> None:
     sftp = {"host": "hr.example", "username": "u", "known_hosts": "k"}
-    assert CsvDropSettings.model_validate({"sftp": sftp, "inbox": "/data/hr/in"}).inbox == "/data/hr/in"
+    assert (
+        CsvDropSettings.model_validate({"sftp": sftp, "inbox": "/data/hr/in"}).inbox
+        == "/data/hr/in"
+    )
     with pytest.raises(ValidationError, match="inbox is not a folder below"):
         CsvDropSettings.model_validate({"sftp": sftp, "inbox": "/data/../in"})
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["../{entity}-{sequence}.csv", "/{entity}-{sequence}", "{entity}/{sequence}.csv", "{entity}\\{sequence}", "{entity}\n{sequence}"],
+    [
+        "../{entity}-{sequence}.csv",
+        "/{entity}-{sequence}",
+        "{entity}/{sequence}.csv",
+        "{entity}\\{sequence}",
+        "{entity}\n{sequence}",
+    ],
 )
 def test_a_file_of_the_drop_has_a_name(pattern: str) -> None:
     with pytest.raises(ValidationError, match="file_name is not a name"):
@@ -123,7 +136,13 @@ def test_a_file_of_the_drop_has_a_name(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["{entity}-{sequence}-{x}", "{entity.__class__}{sequence}{entity}", "{}{entity}{sequence}", "{entity[0]}{entity}{sequence}"]
+    "pattern",
+    [
+        "{entity}-{sequence}-{x}",
+        "{entity.__class__}{sequence}{entity}",
+        "{}{entity}{sequence}",
+        "{entity[0]}{entity}{sequence}",
+    ],
 )
 def test_the_name_of_a_file_of_the_drop_knows_entity_and_sequence_only(pattern: str) -> None:
     with pytest.raises(ValidationError, match=r"entity} and {sequence} only"):
@@ -141,7 +160,10 @@ def test_a_digest_that_is_a_path_names_no_plan(configured: Side, command: str) -
     assert (result.exit_code, "StalePlan: No plan" in result.output) == (1, True)
 
 
-@pytest.mark.parametrize("arguments", [("mapping", "show", "../people"), ("plan", "../users_to_hr"), ("reconcile", "../awards")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("mapping", "show", "../people"), ("plan", "../users_to_hr"), ("reconcile", "../awards")],
+)
 def test_a_process_that_is_a_path_is_none(configured: Side, arguments: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, list(arguments))
     assert (result.exit_code, "Misconfigured: There is no process" in result.output) == (1, True)

@@ -24,7 +24,9 @@ def matches(filter_: str, rows: list[dict[str, object]], tenant: object = STANDA
     with engine.begin() as connection:
         connection.execute(table.insert(), rows)
         names = Names(tenant, table)  # type: ignore[arg-type]
-        return list(connection.execute(sa.select(table.c.ID).where(where(tenant, names, filter_))).scalars())  # type: ignore[arg-type]
+        return list(
+            connection.execute(sa.select(table.c.ID).where(where(tenant, names, filter_))).scalars()
+        )  # type: ignore[arg-type]
 
 
 @given(wanted=TEXT, other=TEXT)
@@ -36,13 +38,23 @@ def test_a_text_literal_finds_exactly_that_text(wanted: str, other: str) -> None
 
 @given(wanted=st.lists(TEXT, min_size=1, max_size=4, unique=True), company=TEXT)
 def test_and_binds_tighter_than_or_with_and_without_or(wanted: list[str], company: str) -> None:
-    conditions = [AnyOf(tuple(Compare("Surname", "eq", w) for w in wanted)), Compare("MainCompanyID", "eq", company)]
-    rows: list[dict[str, object]] = [{"ID": f"in{i}", "Surname": w, "MainCompanyID": company} for i, w in enumerate(wanted)]
-    rows += [{"ID": f"out{i}", "Surname": w, "MainCompanyID": company + "x"} for i, w in enumerate(wanted)]
+    conditions = [
+        AnyOf(tuple(Compare("Surname", "eq", w) for w in wanted)),
+        Compare("MainCompanyID", "eq", company),
+    ]
+    rows: list[dict[str, object]] = [
+        {"ID": f"in{i}", "Surname": w, "MainCompanyID": company} for i, w in enumerate(wanted)
+    ]
+    rows += [
+        {"ID": f"out{i}", "Surname": w, "MainCompanyID": company + "x"}
+        for i, w in enumerate(wanted)
+    ]
     expected = sorted(str(r["ID"]) for r in rows[: len(wanted)])
     (joined,) = filters(conditions, "bare", True)
     assert sorted(map(str, matches(joined, rows))) == expected
-    apart = [str(found) for text in filters(conditions, "bare", False) for found in matches(text, rows)]
+    apart = [
+        str(found) for text in filters(conditions, "bare", False) for found in matches(text, rows)
+    ]
     assert sorted(apart) == expected
 
 
@@ -74,6 +86,11 @@ def test_literals_as_the_vendor_writes_them(value: object, text: str) -> None:
 
 
 def test_options_and_zones() -> None:
-    assert options(["ID"], "", ["ID"], 10, 0, False) == {"$select": "ID", "$orderby": "ID asc", "$top": "10", "$skip": "0"}
+    assert options(["ID"], "", ["ID"], 10, 0, False) == {
+        "$select": "ID",
+        "$orderby": "ID asc",
+        "$top": "10",
+        "$skip": "0",
+    }
     with pytest.raises(ValueError, match="naive"):
         literal(datetime.fromisoformat("2026-01-01T00:00:00+00:00"), "bare")

@@ -1,4 +1,5 @@
-"""The table of odd values through every door: the right value or the right refusal, no crash, and the rows beside it load."""
+"""The table of odd values through every door: the right value or the right refusal, no crash, and
+the rows beside it load."""
 
 from __future__ import annotations
 
@@ -84,9 +85,13 @@ def check(read: Snapshot | tuple[Any, Any], column: str, table: Table) -> None:
     assert len(values) + len(reasons) == len(table)
 
 
-# -- accessplanit ------------------------------------------------------------------------------------------------------
+# -- accessplanit --------------------------------------------------------------------------------
 
-FIELDS = {"text": ("User", "job_title"), "flag": ("User", "marketing_opt_in"), "day": ("UserUserType", "valid_to")}
+FIELDS = {
+    "text": ("User", "job_title"),
+    "flag": ("User", "marketing_opt_in"),
+    "day": ("UserUserType", "valid_to"),
+}
 FIELDS |= {"moment": ("User", "created_at"), "number": ("CourseDate", "spaces_left")}
 SOUND = {"Forenames": "Jo", "Surname": "Lee", "Status": "Enabled", "UserID": "u", "UserTypeID": "t"}
 
@@ -99,20 +104,33 @@ def test_law_9_odd_values_through_a_feed_of_accessplanit(kind: str, dialect: str
     spoken = DIALECTS[dialect].model_copy(update={"zone": "UTC", "sparse": True})
     table = [(said, meant) for said, meant in BY_KIND[kind] if not isinstance(said, bytes)]
     shape = Shape(feed, ["id", column], (), spoken)
-    check(_decoded(shape, [{"ID": f"r{n}", shape.wire[column]: said} for n, (said, _) in enumerate(table)], spoken), column, table)
+    check(
+        _decoded(
+            shape,
+            [{"ID": f"r{n}", shape.wire[column]: said} for n, (said, _) in enumerate(table)],
+            spoken,
+        ),
+        column,
+        table,
+    )
 
 
 def test_a_custom_field_keeps_its_type() -> None:
     dialect = Dialect(sparse=True)
     shape = Shape("User", ["id"], ["CF_A"], dialect)
-    frame, rejected = _decoded(shape, [{"ID": f"r{n}", "CF_A": said} for n, (said, _) in enumerate(odd.LISTS)], dialect)
+    frame, rejected = _decoded(
+        shape, [{"ID": f"r{n}", "CF_A": said} for n, (said, _) in enumerate(odd.LISTS)], dialect
+    )
     values = {
-        key: decoded(None if text is None else str(text)) for key, text in zip(frame["id"], arrow(frame["CF_A"]).to_pylist(), strict=True)
+        key: decoded(None if text is None else str(text))
+        for key, text in zip(frame["id"], arrow(frame["CF_A"]).to_pylist(), strict=True)
     }
     meant = {f"r{n}": value for n, (_, value) in enumerate(odd.LISTS) if not isinstance(value, No)}
     assert values == meant
     assert all(isinstance(values[key], type(value)) for key, value in meant.items())
-    assert rejected["key"].tolist() == [f"r{n}" for n, (_, value) in enumerate(odd.LISTS) if isinstance(value, No)]
+    assert rejected["key"].tolist() == [
+        f"r{n}" for n, (_, value) in enumerate(odd.LISTS) if isinstance(value, No)
+    ]
 
 
 CUSTOM = st.recursive(
@@ -142,9 +160,15 @@ def _decoded(shape: Shape, records: list[dict[str, Any]], dialect: Dialect) -> t
 @pytest.mark.parametrize(("column", "kind"), [("job_title", "text"), ("marketing_opt_in", "flag")])
 def test_what_is_written_to_accessplanit_can_be_read_there(column: str, kind: str) -> None:
     """On the way back: a value goes out only if the feed's own model reads it again."""
-    table = [(said, meant) for said, meant in BY_KIND[kind] if isinstance(said, str) and "\ud800" not in said and "\udcfc" not in said]
+    table = [
+        (said, meant)
+        for said, meant in BY_KIND[kind]
+        if isinstance(said, str) and "\ud800" not in said and "\udcfc" not in said
+    ]
     rows = [(f"r{n}", "update", column, None, said) for n, (said, _) in enumerate(table)]
-    changes = of({"key": "text", "kind": "text", "fields": "text", "reason": "text", column: "text"}, rows)
+    changes = of(
+        {"key": "text", "kind": "text", "fields": "text", "reason": "text", column: "text"}, rows
+    )
     refused = broken("User", changes, {}, lambda _: None)
     assert {f"r{n}" for n, (_, meant) in enumerate(table) if isinstance(meant, No)} == set(refused)
 
@@ -155,19 +179,23 @@ def plain(text: str) -> str | None:
 
 
 WRITTEN = {
-    "job_title": (st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(["a\x00b", "a\x1bb", "a\x85b", "null", "=1+1"])).map(
-        plain
-    ),
+    "job_title": (
+        st.text(st.characters(codec="utf-8"), max_size=30)
+        | st.sampled_from(["a\x00b", "a\x1bb", "a\x85b", "null", "=1+1"])
+    ).map(plain),
     "forenames": st.text(st.characters(codec="utf-8"), max_size=60).map(plain),
     "email": st.text("ab@.ö \n", max_size=90).map(plain),
     "marketing_opt_in": st.booleans(),
-    "CF_Site": st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=30).map(encoded),
+    "CF_Site": st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=30).map(
+        encoded
+    ),
 }
 COLUMNS = {name: "flag" if name == "marketing_opt_in" else "text" for name in WRITTEN}
 
 
 def test_law_5_what_is_written_to_accessplanit_can_be_read_there(side: Side) -> None:
-    """A value comes back as it was written, or it is refused with a reason and the record stays as it was."""
+    """A value comes back as it was written, or it is refused with a reason and the record stays as
+    it was."""
     target = AccessplanitTarget(side.source())
 
     @examples(25)
@@ -177,11 +205,16 @@ def test_law_5_what_is_written_to_accessplanit_can_be_read_there(side: Side) -> 
         wanted = before.assign(**{name: _drawn(name, before, rows) for name in COLUMNS})
         plan = reconcile(wanted, before, "id", COLUMNS, list(COLUMNS))
         refused = set(target.unfit("User", plan.changes)["key"])
-        receipts = target.apply("User", plan.changes[~plan.changes["key"].isin(refused)].reset_index(drop=True))
+        receipts = target.apply(
+            "User", plan.changes[~plan.changes["key"].isin(refused)].reset_index(drop=True)
+        )
         refused |= set(receipts["key"][receipts["outcome"] == "failed"])
         after = target.read("User", COLUMNS, {"id": before["id"].tolist()})
         assert not len(after.rejected)
-        assert set(reconcile(wanted, after.frame, "id", COLUMNS, list(COLUMNS)).changes["key"]) <= refused
+        assert (
+            set(reconcile(wanted, after.frame, "id", COLUMNS, list(COLUMNS)).changes["key"])
+            <= refused
+        )
         unchanged = before[before["id"].isin(refused)]
         assert not len(reconcile(unchanged, after.frame, "id", COLUMNS, list(COLUMNS)).changes)
 
@@ -190,19 +223,24 @@ def test_law_5_what_is_written_to_accessplanit_can_be_read_there(side: Side) -> 
 
 def _drawn(name: str, before: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.Series[Any]:
     """What is wanted of each record: the drawn value, else the one that it has."""
-    values = [drawn.get(name, None if pd.isna(value) else value) for drawn, value in zip(rows, before[name], strict=True)]
+    values = [
+        drawn.get(name, None if pd.isna(value) else value)
+        for drawn, value in zip(rows, before[name], strict=True)
+    ]
     return of({name: COLUMNS[name]}, [(value,) for value in values])[name]
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\x1fb", "M\udcfcller"])
 def test_law_9_one_odd_text_among_plain_ones_is_one_rejected_row(text: str) -> None:
     """Columns of nothing but text are read in one go."""
-    read, rejected = typed({"id": "text", "town": "text"}, [("r0", "Hove"), ("r1", text), ("r2", None)])
+    read, rejected = typed(
+        {"id": "text", "town": "text"}, [("r0", "Hove"), ("r1", text), ("r2", None)]
+    )
     assert read["id"].tolist() == ["r0", "r2"]
     assert rejected["key"].tolist() == ["r1"]
 
 
-# -- HR ----------------------------------------------------------------------------------------------------------------
+# -- HR ------------------------------------------------------------------------------------------
 
 ENTITIES = {"text": ("employees", "job_title"), "flag": ("employees", "marketing_opt_in")}
 ENTITIES |= {"day": ("awards", "completed_on"), "moment": ("employees", "source_created_at")}
@@ -220,7 +258,8 @@ def sqlite(tmp_path: Path) -> Iterator[SqlHr]:
 def test_law_9_odd_values_through_sqlite(sqlite: SqlHr, kind: str) -> None:
     """SQLite keeps in any column whatever somebody writes."""
     entity, column = ENTITIES[kind]
-    # A half character cannot be bound: its bytes are written as text that is not UTF-8. A column of text turns numbers into text.
+    # A half character cannot be bound: its bytes are written as text that is not UTF-8. A column of
+    # text turns numbers into text.
     table = [
         (said, meant)
         for said, meant in BY_KIND[kind]
@@ -231,11 +270,16 @@ def test_law_9_odd_values_through_sqlite(sqlite: SqlHr, kind: str) -> None:
     raw = sqlite.engine.raw_connection()
     try:
         for number, (said, _) in enumerate(table):
-            value = said.encode("utf-8", errors="surrogatepass") if isinstance(said, str) and _half(said) else said
+            value = (
+                said.encode("utf-8", errors="surrogatepass")
+                if isinstance(said, str) and _half(said)
+                else said
+            )
             mark = "CAST(? AS TEXT)" if isinstance(said, str) and _half(said) else "?"
             names = ", ".join([key, *more, column])
             raw.cursor().execute(
-                f"INSERT INTO {entity} ({names}) VALUES (?, {'?, ' * len(more)}{mark})", (f"r{number}", *more.values(), value)
+                f"INSERT INTO {entity} ({names}) VALUES (?, {'?, ' * len(more)}{mark})",
+                (f"r{number}", *more.values(), value),
             )
         raw.commit()
     finally:
@@ -248,10 +292,13 @@ def _half(text: str) -> bool:
 
 
 def _read_alike(kind: str, said: Any, meant: Any) -> bool:
-    """Whether a text reaches a column of PostgreSQL as what the table says: the database has readings of its own for other forms."""
+    """Whether a text reaches a column of PostgreSQL as what the table says: the database has
+    readings of its own for other forms."""
     if not isinstance(said, str) or isinstance(meant, No) or meant is None:
         return False
-    return kind not in ("day", "moment") or (not any(sign in said for sign in "Z+") and "-05:00" not in said)
+    return kind not in ("day", "moment") or (
+        not any(sign in said for sign in "Z+") and "-05:00" not in said
+    )
 
 
 @pytest.mark.parametrize("kind", ENTITIES)
@@ -268,7 +315,9 @@ def test_law_9_odd_values_through_postgresql(postgresql: Callable[[], str], kind
         with hr.engine.begin() as connection:
             for number, (said, _) in enumerate(table):
                 values = {key: f"r{number}", **MANDATORY[entity], column: said}
-                connection.execute(sa.text(f"INSERT INTO {entity} ({', '.join(names)}) VALUES ({marks})"), values)
+                connection.execute(
+                    sa.text(f"INSERT INTO {entity} ({', '.join(names)}) VALUES ({marks})"), values
+                )
         check(hr.read(entity, {column: kind}), column, table)
     finally:
         hr.close()
@@ -279,11 +328,23 @@ def test_law_9_odd_values_through_a_csv_file(kind: str) -> None:
     """A cell is text: what JSON says with a type of its own does not come this way."""
     column = ENTITIES[kind][1]
     # The form of dates in a file is a setting, and read as leniently as Python reads it.
-    table = [(said, meant) for said, meant in BY_KIND[kind] if isinstance(said, str) and said.strip() and said != "2026-1-31"]
+    table = [
+        (said, meant)
+        for said, meant in BY_KIND[kind]
+        if isinstance(said, str) and said.strip() and said != "2026-1-31"
+    ]
     settings = CsvDropSettings(formulas="keep")
     out = io.StringIO(newline="")
-    csv.writer(out).writerows([["employee_id", column], *([f"r{n}", said] for n, (said, _) in enumerate(table))])
-    lines = list(read(out.getvalue().encode("utf-8", errors="surrogatepass"), {"employee_id": "text", column: kind}, settings))
+    csv.writer(out).writerows(
+        [["employee_id", column], *([f"r{n}", said] for n, (said, _) in enumerate(table))]
+    )
+    lines = list(
+        read(
+            out.getvalue().encode("utf-8", errors="surrogatepass"),
+            {"employee_id": "text", column: kind},
+            settings,
+        )
+    )
     for (said, meant), line in zip(table, lines, strict=True):
         if isinstance(meant, No):
             assert line.wrong is not None, said

@@ -9,15 +9,21 @@ import pytest
 from reconciliation.frame import of
 from reconciliation.person import FORGOTTEN, Person
 
-WYN = Person.of(["wynash"], ["AP-wynash"], ["UA77", "12"], ["wyn@hr.example", "Wyn Ashdown", "E-4711"])
+WYN = Person.of(
+    ["wynash"], ["AP-wynash"], ["UA77", "12"], ["wyn@hr.example", "Wyn Ashdown", "E-4711"]
+)
 
 
-@pytest.mark.parametrize("key", ["wynash", "WYNASH", "wynash~101", "AP-wynash~JR1~AW1", "new:UA77", " ua77 ", "12"])
+@pytest.mark.parametrize(
+    "key", ["wynash", "WYNASH", "wynash~101", "AP-wynash~JR1~AW1", "new:UA77", " ua77 ", "12"]
+)
 def test_keys_of_the_person_and_of_their_records(key: str) -> None:
     assert WYN.has(key)
 
 
-@pytest.mark.parametrize("key", ["wynash2", "awynash", "UA771", "", None, "112", "wyn@hr.example", "other~wynash"])
+@pytest.mark.parametrize(
+    "key", ["wynash2", "awynash", "UA771", "", None, "112", "wyn@hr.example", "other~wynash"]
+)
 def test_keys_of_others(key: str | None) -> None:
     assert not WYN.has(key)
 
@@ -37,8 +43,17 @@ def test_rows_are_theirs_by_the_columns_that_name_somebody() -> None:
 
 def test_what_is_somebody_elses_loses_what_names_the_person_and_nothing_more() -> None:
     rows = of(
-        {"key": "text", "fields": "text", "managers_emails": "text", "approver": "text", "label": "text"},
-        [("UA1", "", "a@hr.example; WYN@hr.example", "Wyn  Ashdown", "Lifting 12"), ("UA2", "", "swyn@hr.example", None, "")],
+        {
+            "key": "text",
+            "fields": "text",
+            "managers_emails": "text",
+            "approver": "text",
+            "label": "text",
+        },
+        [
+            ("UA1", "", "a@hr.example; WYN@hr.example", "Wyn  Ashdown", "Lifting 12"),
+            ("UA2", "", "swyn@hr.example", None, ""),
+        ],
     )
     told = WYN.redacted(rows).to_dict("records")
     assert told[0] == {
@@ -48,7 +63,9 @@ def test_what_is_somebody_elses_loses_what_names_the_person_and_nothing_more() -
         "approver": FORGOTTEN,
         "label": "Lifting 12",
     }
-    assert WYN.redacted(rows.iloc[1:].reset_index(drop=True))["managers_emails"].tolist() == ["swyn@hr.example"]
+    assert WYN.redacted(rows.iloc[1:].reset_index(drop=True))["managers_emails"].tolist() == [
+        "swyn@hr.example"
+    ]
     nobody = Person.of(["a"])
     assert nobody.redacted(rows) is rows
 
@@ -58,7 +75,9 @@ def test_a_record_as_it_was_received_is_theirs_if_a_value_says_so() -> None:
     assert WYN.has_record("X1;wynash;Booked")
     assert not WYN.has_record(json.dumps({"ID": "X1", "UserID": "other", "Note": "asked wynash"}))
     assert WYN.mentioned(json.dumps({"Note": "asked wynash"}))
-    assert WYN.without(json.dumps({"Note": "asked wynash", "Seats": 3})) == json.dumps({"Note": f"asked {FORGOTTEN}", "Seats": 3})
+    assert WYN.without(json.dumps({"Note": "asked wynash", "Seats": 3})) == json.dumps(
+        {"Note": f"asked {FORGOTTEN}", "Seats": 3}
+    )
     hidden = Person.of(["u"], values=["Zoë Ashdown"])
     assert hidden.mentioned('{"by": "Zo\\u00eb Ashdown"}')
     assert "Ashdown" not in hidden.without('{"by": "Zo\\u00eb Ashdown"}')
@@ -79,8 +98,14 @@ def test_the_id_of_a_user_may_be_the_key_of_another_employee() -> None:
     )
     theirs = [False, False, True, True, True, True]
     assert one.theirs(rows).tolist() == theirs
-    said = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows.astype(object).to_dict("records")]
-    assert [one.has_row({name: value for name, value in row.items() if isinstance(value, str)}) for row in said] == theirs
+    said = [
+        {name: None if value is None else str(value) for name, value in row.items()}
+        for row in rows.astype(object).to_dict("records")
+    ]
+    assert [
+        one.has_row({name: value for name, value in row.items() if isinstance(value, str)})
+        for row in said
+    ] == theirs
     assert one.redacted(rows) is rows, "a key of somebody else is no mention"
     kept = json.dumps({"EmployeeID": "1001", "Manager": "1001"})
     assert one.without(kept) == json.dumps({"EmployeeID": "1001", "Manager": FORGOTTEN})

@@ -1,4 +1,5 @@
-"""Prefect under ``hrsync up``: who may speak to its server, what it keeps, whom it tells, and that it does not fail under load."""
+"""Prefect under ``hrsync up``: who may speak to its server, what it keeps, whom it tells, and that
+it does not fail under load."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def as_prefect_reads(home: Path) -> dict[str, object]:
     found = environment(Settings(home=home), 4321)  # type: ignore[call-arg]
-    done = subprocess.run([sys.executable, "-c", ASKS], env=found, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS], env=found, capture_output=True, text=True, check=True
+    )
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -90,7 +93,9 @@ def test_a_login_that_somebody_else_may_know_is_made_anew(tmp_path: Path) -> Non
     assert login(tmp_path) != "attacker:known"
 
 
-def test_a_login_with_which_prefect_fails_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_with_which_prefect_fails_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(AUTHENTICATION[0], "nämé:pässwörd")
     with pytest.raises(Misconfigured, match="ASCII"):
         environment(Settings(home=tmp_path), 4321)  # type: ignore[call-arg]
@@ -112,7 +117,9 @@ def test_what_is_said_of_retention_counts(tmp_path: Path, monkeypatch: pytest.Mo
     assert as_prefect_reads(tmp_path)["runs"] == 7
 
 
-def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(
+    tmp_path: Path,
+) -> None:
     found = environment(Settings(home=tmp_path), 4321)  # type: ignore[call-arg]
     with noted(tmp_path, found, of_sandbox=False):
         note = tmp_path / "up.json"
@@ -130,12 +137,25 @@ def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(tm
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A server as ``hrsync up`` starts it, and its owner."""
     home, port = tmp_path_factory.mktemp("home"), free_port()
-    command = [sys.executable, "-m", "flows.prefect_server", "--host", "127.0.0.1", "--port", str(port)]
-    env = {**environment(Settings(home=home), port), "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "2"}  # type: ignore[call-arg]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.prefect_server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    env = {
+        **environment(Settings(home=home), port),
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "2",
+    }  # type: ignore[call-arg]
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     name, _, password = login(home).partition(":")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", auth=(name, password), timeout=60) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}/api", auth=(name, password), timeout=60
+    ) as client:
         for _ in range(300):
             with suppress(httpx.HTTPError):
                 if client.get("/health").is_success:
@@ -164,12 +184,18 @@ def test_no_page_of_another_site_may_speak_to_it(api: httpx.Client) -> None:
     other = api.options("/flows/filter", headers={**asks, "Origin": "http://elsewhere.example"})
     own = str(api.base_url).removesuffix("/api/")
     assert "access-control-allow-origin" not in other.headers
-    assert api.options("/flows/filter", headers={**asks, "Origin": own}).headers["access-control-allow-origin"] == own
+    assert (
+        api.options("/flows/filter", headers={**asks, "Origin": own}).headers[
+            "access-control-allow-origin"
+        ]
+        == own
+    )
 
 
 @pytest.mark.prefect
 def test_many_who_write_to_its_database_at_once_all_get_through(api: httpx.Client) -> None:
-    """A transaction of Prefect's that reads and then writes failed at once, with 503, when another one had written meanwhile."""
+    """A transaction of Prefect's that reads and then writes failed at once, with 503, when another
+    one had written meanwhile."""
     flow = api.post("/flows/", json={"name": "busy"}).json()["id"]
     run = api.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "PENDING"}}).json()["id"]
     end = time.monotonic() + 4
@@ -180,7 +206,10 @@ def test_many_who_write_to_its_database_at_once_all_get_through(api: httpx.Clien
             if number % 2:
                 answer = api.patch(f"/flow_runs/{run}/labels", json={"n": str(time.monotonic())})
             else:
-                answer = api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": "RUNNING"}, "force": True})
+                answer = api.post(
+                    f"/flow_runs/{run}/set_state",
+                    json={"state": {"type": "RUNNING"}, "force": True},
+                )
             found[answer.status_code] += 1
         return found
 
@@ -193,12 +222,21 @@ def test_many_who_write_to_its_database_at_once_all_get_through(api: httpx.Clien
 @pytest.mark.prefect
 def test_a_run_that_has_ended_long_ago_goes_with_its_logs(api: httpx.Client) -> None:
     flow = api.post("/flows/", json={"name": "kept"}).json()["id"]
-    old, new = (api.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "COMPLETED"}}).json()["id"] for _ in range(2))
+    old, new = (
+        api.post("/flow_runs/", json={"flow_id": flow, "state": {"type": "COMPLETED"}}).json()["id"]
+        for _ in range(2)
+    )
     line = {"name": "x", "level": 20, "message": "said", "timestamp": "2026-01-01T00:00:00Z"}
     api.post("/logs/", json=[{**line, "flow_run_id": run} for run in (old, new)]).raise_for_status()
     ended = datetime.now(UTC) - timedelta(days=RUNS_DAYS, hours=1)
-    with closing(connect(Path(api.headers["X-Home"]) / "prefect" / "prefect.db")) as database, database:
-        database.execute("UPDATE flow_run SET end_time = ? WHERE id = ?", (ended.replace(tzinfo=None).isoformat(" "), old))
+    with (
+        closing(connect(Path(api.headers["X-Home"]) / "prefect" / "prefect.db")) as database,
+        database,
+    ):
+        database.execute(
+            "UPDATE flow_run SET end_time = ? WHERE id = ?",
+            (ended.replace(tzinfo=None).isoformat(" "), old),
+        )
     deadline = time.monotonic() + 60
     while api.get(f"/flow_runs/{old}").status_code != 404:
         assert time.monotonic() < deadline
@@ -214,12 +252,26 @@ def test_an_event_starts_what_waits_for_it(api: httpx.Client) -> None:
     """The server calls itself for that, and does so without keeping events."""
     flow = api.post("/flows/", json={"name": "waits"}).json()["id"]
     deployment = api.post("/deployments/", json={"name": "waits", "flow_id": flow}).json()["id"]
-    trigger = {"type": "event", "posture": "Reactive", "expect": ["hrsync.tried"], "threshold": 1, "within": 0}
+    trigger = {
+        "type": "event",
+        "posture": "Reactive",
+        "expect": ["hrsync.tried"],
+        "threshold": 1,
+        "within": 0,
+    }
     action = {"type": "run-deployment", "source": "selected", "deployment_id": deployment}
-    api.post("/automations/", json={"name": "waits", "trigger": trigger, "actions": [action]}).raise_for_status()
+    api.post(
+        "/automations/", json={"name": "waits", "trigger": trigger, "actions": [action]}
+    ).raise_for_status()
     deadline = time.monotonic() + 30
-    while not api.post("/flow_runs/filter", json={"deployments": {"id": {"any_": [deployment]}}}).json():
+    while not api.post(
+        "/flow_runs/filter", json={"deployments": {"id": {"any_": [deployment]}}}
+    ).json():
         assert time.monotonic() < deadline
-        event = {"event": "hrsync.tried", "resource": {"prefect.resource.id": "tried"}, "occurred": datetime.now(UTC).isoformat()}
+        event = {
+            "event": "hrsync.tried",
+            "resource": {"prefect.resource.id": "tried"},
+            "occurred": datetime.now(UTC).isoformat(),
+        }
         api.post("/events", json=[{**event, "id": str(uuid4())}]).raise_for_status()
         time.sleep(1)

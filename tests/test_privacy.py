@@ -1,7 +1,9 @@
-"""Runs last: nothing that the whole test run has logged, raised or left in Prefect tells of an invented person.
+"""Runs last: nothing that the whole test run has logged, raised or left in Prefect tells of an
+invented person.
 
-Collected by ``conftest.Evidence`` in each process: every log record of every logger, the text of every error of ours, and Prefect's
-whole database, in which its artifacts, parameters, states, logs and form inputs are.
+Collected by ``conftest.Evidence`` in each process: every log record of every logger, the text of
+every error of ours, and Prefect's whole database, in which its artifacts, parameters, states, logs
+and form inputs are.
 """
 
 from __future__ import annotations
@@ -27,13 +29,20 @@ DIGITS = re.compile(r"\d[\d ]{8,}\d")
 
 
 def traces(text: str) -> Iterator[str]:
-    """Parts of ``text`` that are somebody's ID, name, e-mail address, phone number or date of birth."""
+    """Parts of ``text`` that are somebody's ID, name, e-mail address, phone number or date of
+    birth."""
     for line in text.splitlines():
         yield from (token for token in TOKEN.findall(line) if token in EVIDENCE.ids)
         yield from (day for day in DAY.findall(line) if day in EVIDENCE.born)
-        yield from (pair for one, other in pairwise(WORD.findall(line)) if (pair := f"{one} {other}") in EVIDENCE.names)
+        yield from (
+            pair
+            for one, other in pairwise(WORD.findall(line))
+            if (pair := f"{one} {other}") in EVIDENCE.names
+        )
         yield from (mail for mail in MAIL.findall(line) if mail.lower() in EVIDENCE.mails)
-        yield from (number for number in DIGITS.findall(line) if number.replace(" ", "") in EVIDENCE.phones)
+        yield from (
+            number for number in DIGITS.findall(line) if number.replace(" ", "") in EVIDENCE.phones
+        )
 
 
 @pytest.fixture
@@ -47,8 +56,15 @@ def refused(side: Side) -> None:
     from flows.users_to_hr import users_to_hr
 
     with side.target.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE employees SET job_title = 'Rigger', written_at = '2099-01-01'")
-    for fault in (Faults(writes="400"), Faults(writes="403"), Faults(reads="400"), Faults(reads="403")):
+        connection.exec_driver_sql(
+            "UPDATE employees SET job_title = 'Rigger', written_at = '2099-01-01'"
+        )
+    for fault in (
+        Faults(writes="400"),
+        Faults(writes="403"),
+        Faults(reads="400"),
+        Faults(reads="403"),
+    ):
         side.sandbox.faults = fault
         for flow in (users_from_hr, users_to_hr):
             flow(return_state=True)
@@ -76,5 +92,9 @@ def test_nothing_of_the_whole_run_tells_of_a_person(configured: Side) -> None:
         EVIDENCE.take_in(Path(KEPT))
     kept = "\n".join(EVIDENCE.database)
     assert "users-to-hr-summary" in kept
-    for name, text in (("Prefect's database", kept), ("logs", "\n".join(EVIDENCE.logged)), ("errors", "\n".join(EVIDENCE.raised))):
+    for name, text in (
+        ("Prefect's database", kept),
+        ("logs", "\n".join(EVIDENCE.logged)),
+        ("errors", "\n".join(EVIDENCE.raised)),
+    ):
         assert sorted(set(traces(text)))[:5] == [], name

@@ -1,4 +1,5 @@
-"""What hrsync makes on this machine its owner alone can read, whatever the umask; what is there keeps its rights."""
+"""What hrsync makes on this machine its owner alone can read, whatever the umask; what is there
+keeps its rights."""
 
 from __future__ import annotations
 
@@ -33,10 +34,16 @@ def written(file: Path) -> None:
     assert set(beside) == {rights(file)}, "the log beside it has the same rights"
 
 
-def test_a_new_database_and_its_folders_are_for_their_owner_alone(tmp_path: Path, umask: None) -> None:
+def test_a_new_database_and_its_folders_are_for_their_owner_alone(
+    tmp_path: Path, umask: None
+) -> None:
     file = tmp_path / "a" / "b" / "store.db"
     written(file)
-    assert [rights(path) for path in (file, file.parent, file.parent.parent)] == [0o600, 0o700, 0o700]
+    assert [rights(path) for path in (file, file.parent, file.parent.parent)] == [
+        0o600,
+        0o700,
+        0o700,
+    ]
 
 
 def test_a_database_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
@@ -48,7 +55,9 @@ def test_a_database_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
     assert (rights(file), rights(file.parent)) == (0o640, 0o755)
 
 
-def test_no_file_is_made_for_a_database_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_made_for_a_database_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for url in ("sqlite://", "sqlite:///:memory:", "sqlite:///file:shared?mode=memory&uri=true"):
         connect(url).connect().close()
@@ -60,7 +69,11 @@ def test_reports_and_lists_are_for_their_owner_alone(tmp_path: Path, umask: None
     folder.below("lists").write("people.txt", b"1")
     folder.below("lists").write("people.txt", b"2")
     found = {str(path.relative_to(tmp_path)): rights(path) for path in tmp_path.rglob("*")}
-    assert found == {"reconciliations": 0o700, "reconciliations/lists": 0o700, "reconciliations/lists/people.txt": 0o600}
+    assert found == {
+        "reconciliations": 0o700,
+        "reconciliations/lists": 0o700,
+        "reconciliations/lists/people.txt": 0o600,
+    }
     assert folder.below("lists").text("people.txt") == "2"
 
 

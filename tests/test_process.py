@@ -71,8 +71,14 @@ def test_after_a_tick_only_what_changed_is_loaded(side: Side) -> None:
     loaded = {key for key in changed if statuses[key] in ("Enabled", "New")}
     assert users.outcomes["created"] == len(joined & loaded)
     assert users.outcomes["updated"] == len(loaded - joined)
-    assert users.outcomes["created"] + users.outcomes["updated"] + len(changed.keys() - loaded) == sum(last.values())
-    new = {str(c["record"]) for c in log if c["module"] == "UserAward" and c["event"] in ("complete", "achieve")}
+    assert users.outcomes["created"] + users.outcomes["updated"] + len(
+        changed.keys() - loaded
+    ) == sum(last.values())
+    new = {
+        str(c["record"])
+        for c in log
+        if c["module"] == "UserAward" and c["event"] in ("complete", "achieve")
+    }
     renewed = {str(c["record"]) for c in log if c["event"] == "renew"} - new
     assert awards.outcomes["created"] == len(new)
     assert awards.outcomes["updated"] - awards.reexamined == len(renewed)
@@ -84,8 +90,12 @@ def test_time_alone_lets_an_award_expire(side: Side) -> None:
     with side.sandbox.engine.connect() as connection:
         due = set(
             connection.exec_driver_sql(
-                'SELECT "ID" FROM "UserAward" WHERE "Status" = \'Completed\' AND "Expires" >= ? AND "Expires" < ?',
-                (side.sandbox.now().date().isoformat(), (side.sandbox.now() + timedelta(days=200)).date().isoformat() + "T00:00:00"),
+                'SELECT "ID" FROM "UserAward" WHERE "Status" = \'Completed\' AND "Expires" >= '
+                '? AND "Expires" < ?',
+                (
+                    side.sandbox.now().date().isoformat(),
+                    (side.sandbox.now() + timedelta(days=200)).date().isoformat() + "T00:00:00",
+                ),
             ).scalars()
         )
     assert due
@@ -109,15 +119,27 @@ def test_renewal_supersedes(side: Side) -> None:
     with side.target.engine.connect() as connection:
         old = (
             connection.exec_driver_sql(
-                "SELECT * FROM awards WHERE state IN ('achieved', 'expiring', 'expired') AND expires_on IS NOT NULL LIMIT 1"
+                "SELECT * FROM awards WHERE state IN ('achieved', 'expiring', 'expired') AND "
+                "expires_on IS NOT NULL LIMIT 1"
             )
             .mappings()
             .one()
         )
     with side.sandbox.engine.connect() as connection:
-        row = dict(connection.exec_driver_sql('SELECT * FROM "UserAward" WHERE "ID" = ?', (old["award_record_id"],)).mappings().one())
+        row = dict(
+            connection.exec_driver_sql(
+                'SELECT * FROM "UserAward" WHERE "ID" = ?', (old["award_record_id"],)
+            )
+            .mappings()
+            .one()
+        )
     today = side.sandbox.now().date().isoformat()
-    row |= {"ID": "renewal", "Passed": f"{today}T00:00:00", "Expires": "2199-01-01T00:00:00", "DateUpdated": touch(side)}
+    row |= {
+        "ID": "renewal",
+        "Passed": f"{today}T00:00:00",
+        "Expires": "2199-01-01T00:00:00",
+        "DateUpdated": touch(side),
+    }
     sql(side, f'INSERT INTO "UserAward" VALUES ({", ".join("?" * len(row))})', *row.values())
     report = side.awards()
     assert (report.outcomes["created"], report.outcomes["updated"], report.reexamined) == (1, 1, 1)
@@ -130,7 +152,9 @@ def test_renewal_supersedes(side: Side) -> None:
 def test_an_award_waits_for_its_person_and_goes_through_by_itself(side: Side) -> None:
     first = side.awards()
     assert first.outcomes["held"] == first.read - first.outcomes["out_of_scope"] > 0
-    assert [r[1:3] for r in first.reasons] == [("user_id", "waits until this user is an employee in HR")]
+    assert [r[1:3] for r in first.reasons] == [
+        ("user_id", "waits until this user is an employee in HR")
+    ]
     side.users()
     for _ in range(40):
         if not side.awards().outcomes["created"]:
@@ -143,18 +167,26 @@ def test_an_award_waits_for_its_person_and_goes_through_by_itself(side: Side) ->
 def test_people_known_to_hr_are_linked_and_not_doubled(side: Side) -> None:
     with side.sandbox.engine.connect() as connection:
         people = (
-            connection.exec_driver_sql("SELECT * FROM \"User\" WHERE Status = 'Enabled' AND Email IS NOT NULL AND ExternalID IS NOT NULL")
+            connection.exec_driver_sql(
+                "SELECT * FROM \"User\" WHERE Status = 'Enabled' AND Email IS NOT NULL AND "
+                "ExternalID IS NOT NULL"
+            )
             .mappings()
             .all()
         )
     by_number, by_mail = people[0], people[1]
-    insert = "INSERT INTO employees (employee_id, employee_number, email, surname) VALUES (?, ?, ?, ?)"
+    insert = (
+        "INSERT INTO employees (employee_id, employee_number, email, surname) VALUES (?, ?, ?, ?)"
+    )
     with side.target.engine.begin() as connection:
         connection.exec_driver_sql(insert, ("H1", by_number["ExternalID"], None, "Old"))
         connection.exec_driver_sql(insert, ("H2", None, by_mail["Email"].upper(), "Old"))
     report = side.users()
     rows = {r["employee_id"]: r for r in side.rows("employees")}
-    assert (rows["H1"]["accessplanit_id"], rows["H2"]["accessplanit_id"]) == (by_number["ID"], by_mail["ID"])
+    assert (rows["H1"]["accessplanit_id"], rows["H2"]["accessplanit_id"]) == (
+        by_number["ID"],
+        by_mail["ID"],
+    )
     assert rows["H1"]["surname"] == by_number["Surname"]
     assert report.outcomes["updated"] == 2
     side.awards()
@@ -162,14 +194,26 @@ def test_people_known_to_hr_are_linked_and_not_doubled(side: Side) -> None:
 
 
 def test_two_users_with_one_number_are_held_and_their_neighbours_load(side: Side) -> None:
-    sql(side, "UPDATE \"User\" SET ExternalID = 'SAME' WHERE ID IN (SELECT ID FROM \"User\" WHERE Status = 'Enabled' LIMIT 2)")
+    sql(
+        side,
+        'UPDATE "User" SET ExternalID = \'SAME\' WHERE ID IN (SELECT ID FROM "User" WHERE '
+        "Status = 'Enabled' LIMIT 2)",
+    )
     report = side.users()
     assert report.outcomes["held"] == 2
     assert report.outcomes["created"] == report.read - 2
     assert "several users lead to the same employee" in str(report.reasons)
     with side.sandbox.engine.connect() as connection:
-        one = connection.exec_driver_sql("SELECT min(ID) FROM \"User\" WHERE ExternalID = 'SAME'").scalar_one()
-    sql(side, 'UPDATE "User" SET ExternalID = ?, DateUpdated = ? WHERE ID = ?', "OTHER", touch(side), one)
+        one = connection.exec_driver_sql(
+            "SELECT min(ID) FROM \"User\" WHERE ExternalID = 'SAME'"
+        ).scalar_one()
+    sql(
+        side,
+        'UPDATE "User" SET ExternalID = ?, DateUpdated = ? WHERE ID = ?',
+        "OTHER",
+        touch(side),
+        one,
+    )
     side.users()
     assert {r["employee_number"] for r in side.rows("employees")} >= {"SAME", "OTHER"}
     assert side.store.quarantined() == []
@@ -189,7 +233,9 @@ def test_leavers_are_left_alone_or_closed_as_declared(make_side: Callable[..., S
 
 
 def test_filters_are_parameters(side: Side) -> None:
-    side.run(users_to_hr.scoped(companies=["DOUG900E"], custom_fields=["CF_Site", "CF_Payroll_Number"]))
+    side.run(
+        users_to_hr.scoped(companies=["DOUG900E"], custom_fields=["CF_Site", "CF_Payroll_Number"])
+    )
     rows = side.rows("employees")
     assert {r["company_id"] for r in rows} == {"DOUG900E"}
     assert all("CF_Site" in json.loads(r["custom"]) for r in rows)
@@ -198,19 +244,26 @@ def test_filters_are_parameters(side: Side) -> None:
     targets = side.run(award_targets_to_hr.scoped(future_targets_only=True))
     today = side.sandbox.now().date().isoformat()
     assert targets.outcomes["created"] > 0
-    assert all(r["status"] == "Target" and r["target_date"] > today for r in side.rows("award_targets"))
+    assert all(
+        r["status"] == "Target" and r["target_date"] > today for r in side.rows("award_targets")
+    )
 
 
 def test_a_row_that_cannot_be_read_in_hr_is_corrected_by_its_record(side: Side) -> None:
     both(side)
     before = side.dump()["awards"]
     with side.target.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE awards SET completed_on = 'the day before' WHERE award_record_id = ?", (before[0][0],))
+        connection.exec_driver_sql(
+            "UPDATE awards SET completed_on = 'the day before' WHERE award_record_id = ?",
+            (before[0][0],),
+        )
     report = side.awards(Order(sweep=True))
     assert report.outcomes["updated"] == 1
     assert side.dump()["awards"] == before
     assert side.awards(Order(sweep=True)).written == 0
-    assert before[0][0] not in side.store.open_keys("awards_to_hr", "held"), "it is settled as soon as it can be compared"
+    assert before[0][0] not in side.store.open_keys("awards_to_hr", "held"), (
+        "it is settled as soon as it can be compared"
+    )
 
 
 def test_plan_mode_writes_nothing_and_foretells_the_run(side: Side) -> None:
@@ -228,7 +281,9 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
     side.users()
     sql(side, "UPDATE \"User\" SET MainCompanyName = 'Renamed', DateUpdated = ?", touch(side))
     before = side.dump()
-    strict = users_to_hr.SPEC.model_copy(update={"guard": Guard(update=Limit(percent=10, absolute=5))})
+    strict = users_to_hr.SPEC.model_copy(
+        update={"guard": Guard(update=Limit(percent=10, absolute=5))}
+    )
     with pytest.raises(UnsafePlan, match=r"rows to update in HR: more than 10 %") as stopped:
         side.run(strict)
     assert side.dump() == before
@@ -240,7 +295,8 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
 
 
 def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
-    """Malforms ``count`` records of the answers to ``module`` in many ways; returns how many of each."""
+    """Malforms ``count`` records of the answers to ``module`` in many ways; returns how many of
+    each."""
     dice = random.Random(seed)
     kinds: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
         ("no object", lambda r: "<<broken>>"),
@@ -259,7 +315,10 @@ def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
         ("forename is a flag", lambda r: {**r, "Forenames": True}),
         ("impossible date", lambda r: {**r, "DateCreated": "2025-02-30T10:00:00"}),
         ("UK date", lambda r: {**r, "DateCreated": "22/02/2025 11:01"}),
-        ("date with two offsets", lambda r: {**r, "DateCreated": "2025-02-22T11:01:38+01:00+02:00"}),
+        (
+            "date with two offsets",
+            lambda r: {**r, "DateCreated": "2025-02-22T11:01:38+01:00+02:00"},
+        ),
         ("ancient date", lambda r: {**r, "DateCreated": "1066-10-14T09:00:00"}),
         ("date is a number", lambda r: {**r, "DateCreated": 45710}),
         ("no e-mail address", lambda r: {**r, "Email": "call reception"}),
@@ -270,7 +329,11 @@ def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
         ("opt-in perhaps", lambda r: {**r, "MarketingOptIn": "perhaps"}),
     ]
     with side.sandbox.engine.connect() as connection:
-        keys = sorted(connection.exec_driver_sql(f"SELECT ID FROM \"{module}\" WHERE Status IN ('Enabled', 'New')").scalars())
+        keys = sorted(
+            connection.exec_driver_sql(
+                f"SELECT ID FROM \"{module}\" WHERE Status IN ('Enabled', 'New')"
+            ).scalars()
+        )
     chosen = {key: kinds[i % len(kinds)] for i, key in enumerate(dice.sample(keys, count))}
     answer = side.sandbox.answer
 
@@ -278,7 +341,9 @@ def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
         response = answer(*args)
         if args[0] == "GET" and args[1] == [module]:
             body = json.loads(response.body)
-            body["results"] = [chosen[r["ID"]][1](r) if r.get("ID") in chosen else r for r in body["results"]]
+            body["results"] = [
+                chosen[r["ID"]][1](r) if r.get("ID") in chosen else r for r in body["results"]
+            ]
             response.body = json.dumps(body).encode("ascii")
             response.headers["content-length"] = str(len(response.body))
         return response
@@ -289,14 +354,18 @@ def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_a_thousand_malformed_records_among_twenty_thousand(make_side: Callable[..., Side], dialect_name: str) -> None:
+def test_a_thousand_malformed_records_among_twenty_thousand(
+    make_side: Callable[..., Side], dialect_name: str
+) -> None:
     # The awkward tenant has the same kinds, on a smaller scale.
     people, bad = (23_000, 1000) if dialect_name == "standard" else (4_600, 200)
     side = make_side(people)
     kinds = spoil(side, "User", bad, seed=5)
     assert len(kinds) >= 15
     with side.sandbox.engine.connect() as connection:
-        in_scope = connection.exec_driver_sql("SELECT count(*) FROM \"User\" WHERE Status IN ('Enabled', 'New')").scalar_one()
+        in_scope = connection.exec_driver_sql(
+            "SELECT count(*) FROM \"User\" WHERE Status IN ('Enabled', 'New')"
+        ).scalar_one()
     assert in_scope > 20 * bad
     report = side.users()
     assert report.outcomes["quarantined"] == bad
@@ -304,7 +373,9 @@ def test_a_thousand_malformed_records_among_twenty_thousand(make_side: Callable[
     assert sum(rows for _, _, _, rows in report.reasons) == bad
     entries = side.store.quarantined(limit=2000)
     alike = sum(kinds[kind] - 1 for kind in ("no object", "null", "a number"))
-    assert len(entries) == bad - alike, "records without a key that are alike to the byte are one entry"
+    assert len(entries) == bad - alike, (
+        "records without a key that are alike to the byte are one entry"
+    )
     assert all(e["feed"] == "User" and e["field"] and e["reason"] and e["raw"] for e in entries)
     side.sandbox.mend()  # type: ignore[attr-defined]
     keyed = sum(e["key"] is not None for e in entries)
@@ -332,13 +403,21 @@ def test_the_quarantine_empties_itself_when_the_source_is_mended(side: Side) -> 
 
 
 @pytest.mark.slow
-def test_twenty_runs_under_faults_end_where_an_undisturbed_run_ends(make_side: Callable[..., Side]) -> None:
+def test_twenty_runs_under_faults_end_where_an_undisturbed_run_ends(
+    make_side: Callable[..., Side],
+) -> None:
     side = make_side(200)
     calm = make_side(200, name="calm")
     dialect = side.dialect.model_copy(update={"page_size": 40})
     side.dialect = dialect
     secret = side.settings.api_key.__class__("sandbox-password")  # type: ignore[union-attr]
-    login = {"api_key": None, "username": "svc-hr", "password": secret, "timeout": 0.3, "attempts": 4}
+    login = {
+        "api_key": None,
+        "username": "svc-hr",
+        "password": secret,
+        "timeout": 0.3,
+        "attempts": 4,
+    }
     side.sandbox.faults = Faults(rate=0.1, seed=11, delay=0.5)
     failed = 0
     for number in range(20):
@@ -405,7 +484,9 @@ def test_a_crash_while_loading_loses_and_doubles_nothing(side: Side, where: str)
         broken = type(world)(world.source, Breaking(side, where), world.store, world.zone)
         with pytest.raises((TargetFailed, Defect, KeyboardInterrupt)) as caught:
             run_process(spec, broken, Order(), call=plainly)
-        assert "somebody" not in str(caught.value), "an unforeseen exception's text may hold personal data"
+        assert "somebody" not in str(caught.value), (
+            "an unforeseen exception's text may hold personal data"
+        )
         assert side.store.watermark(spec.name, spec.fingerprint()).moment is None
         assert side.store.runs(1)[0]["outcome"] == "failed"
         side.run(spec)
@@ -417,7 +498,11 @@ def test_a_row_that_hr_refuses_is_quarantined_and_tried_again(side: Side) -> Non
     refusing = type(world)(world.source, Breaking(side, "refuse"), world.store, world.zone)
     report, _ = run_process(users_to_hr.SPEC, refusing, Order(), call=plainly)
     assert report.adds_up()
-    assert report.outcomes["failed"] == len([e for e in side.store.quarantined() if e["stage"] == "failed"]) > 0
+    assert (
+        report.outcomes["failed"]
+        == len([e for e in side.store.quarantined() if e["stage"] == "failed"])
+        > 0
+    )
     for _ in range(2):
         side.users()
     side.awards()
@@ -425,7 +510,9 @@ def test_a_row_that_hr_refuses_is_quarantined_and_tried_again(side: Side) -> Non
     assert [e for e in side.store.quarantined() if e["stage"] == "failed"] == []
 
 
-def test_a_read_that_was_not_complete_does_not_move_the_watermark(make_side: Callable[..., Side]) -> None:
+def test_a_read_that_was_not_complete_does_not_move_the_watermark(
+    make_side: Callable[..., Side],
+) -> None:
     side = make_side(330)
     side.dialect = side.dialect.model_copy(update={"page_size": 40})
     side.sandbox.faults = Faults(rate=1.0, kinds=("shift",))
@@ -443,7 +530,9 @@ def test_equal_time_stamps_and_late_arrivals_are_not_lost(side: Side) -> None:
     if side.dialect.date_updated is None:
         pytest.skip("this tenant has no date of the last change: every read is a full one")
     with side.sandbox.engine.connect() as connection:
-        latest = connection.exec_driver_sql("SELECT max(DateUpdated) FROM \"User\" WHERE Status IN ('Enabled', 'New')").scalar_one()
+        latest = connection.exec_driver_sql(
+            "SELECT max(DateUpdated) FROM \"User\" WHERE Status IN ('Enabled', 'New')"
+        ).scalar_one()
     late = (datetime.fromisoformat(latest) - timedelta(minutes=90)).isoformat()
     some = "SELECT ID FROM \"User\" WHERE Status = 'Enabled' ORDER BY ID LIMIT 1 OFFSET ?"
     statement = f'UPDATE "User" SET JobTitle = ?, DateUpdated = ? WHERE ID = ({some})'
@@ -459,9 +548,17 @@ def test_a_row_of_hr_that_cannot_be_read_is_named_where_its_record_is_held(side:
     row = min(side.rows("employees"), key=lambda row: str(row["employee_id"]))
     with side.target.engine.begin() as connection:
         connection.exec_driver_sql(
-            "UPDATE employees SET marketing_opt_in = 'perhaps', job_title = 'old' WHERE employee_id = ?", (row["employee_id"],)
+            "UPDATE employees SET marketing_opt_in = 'perhaps', job_title = 'old' WHERE "
+            "employee_id = ?",
+            (row["employee_id"],),
         )
-    sql(side, 'UPDATE "User" SET "JobTitle" = ?, "DateUpdated" = ? WHERE "ID" = ?', "Rigger", touch(side), row["accessplanit_id"])
+    sql(
+        side,
+        'UPDATE "User" SET "JobTitle" = ?, "DateUpdated" = ? WHERE "ID" = ?',
+        "Rigger",
+        touch(side),
+        row["accessplanit_id"],
+    )
     report = side.users()
     assert report.outcomes["held"] == 1
     reason = "marketing_opt_in cannot be read in HR: it is neither true nor false; correct it there"

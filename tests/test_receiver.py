@@ -1,4 +1,5 @@
-"""The receiver over real HTTP: what it takes, what it refuses, what is in the store before it answers."""
+"""The receiver over real HTTP: what it takes, what it refuses, what is in the store before it
+answers."""
 
 from __future__ import annotations
 
@@ -57,9 +58,22 @@ class Desk:
         self.url = f"http://127.0.0.1:{self.served.port}"
         self.client = httpx.Client(base_url=self.url, timeout=20)
 
-    def send(self, path: str, body: object = None, method: str = "POST", headers: dict[str, str] | None = None) -> httpx.Response:
-        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        return self.client.request(method, f"/webhooks/{path}", content=content, headers=HEADERS if headers is None else headers)
+    def send(
+        self,
+        path: str,
+        body: object = None,
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        content = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
+        return self.client.request(
+            method,
+            f"/webhooks/{path}",
+            content=content,
+            headers=HEADERS if headers is None else headers,
+        )
 
     def metrics(self) -> str:
         return self.client.get("/metrics", headers=HEADERS).text
@@ -67,7 +81,11 @@ class Desk:
     def written(self) -> list[tuple[Any, ...]]:
         """Every hint: process, feed, key, deleted."""
         with self.store.engine.connect() as connection:
-            rows = connection.execute(sa.select(t.hint.c.process, t.hint.c.feed, t.hint.c.key, t.hint.c.deleted).order_by(t.hint.c.seq))
+            rows = connection.execute(
+                sa.select(t.hint.c.process, t.hint.c.feed, t.hint.c.key, t.hint.c.deleted).order_by(
+                    t.hint.c.seq
+                )
+            )
             return [tuple(row) for row in rows]
 
     def close(self) -> None:
@@ -97,7 +115,7 @@ def desk(make_desk: Callable[..., Desk]) -> Desk:
     return make_desk()
 
 
-# -- what is taken -----------------------------------------------------------------------------------------------------
+# -- what is taken -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
@@ -106,11 +124,21 @@ def test_every_method_is_taken_and_written_down_before_the_answer(desk: Desk, me
     assert answer.status_code == 202
     assert answer.json() == {"status": "accepted", "records": 1}
     assert desk.written() == [("users_to_hr", "User", "jasmit", method == "DELETE")]
-    assert b"never loaded" not in (desk.settings.home / "store.db").read_bytes() + (desk.settings.home / "store.db-wal").read_bytes()
+    assert (
+        b"never loaded"
+        not in (desk.settings.home / "store.db").read_bytes()
+        + (desk.settings.home / "store.db-wal").read_bytes()
+    )
 
 
 def test_a_record_concerns_every_process_of_its_feed(desk: Desk) -> None:
-    for module in ("useraward", "UserCourseDate", "manageruserCourseDateAuthorisation", "usertype", "userusertype"):
+    for module in (
+        "useraward",
+        "UserCourseDate",
+        "manageruserCourseDateAuthorisation",
+        "usertype",
+        "userusertype",
+    ):
         assert desk.send(module, {"id": 7}).status_code == 202
     assert {(process, feed) for process, feed, *_ in desk.written()} == {
         ("awards_to_hr", "UserAward"),
@@ -141,7 +169,20 @@ def test_where_the_id_is_looked_for(desk: Desk, path: str, body: object, keys: l
 
 
 @pytest.mark.parametrize(
-    "body", [None, b"\xff\xfe", [], {}, {"ID": None}, {"ID": ""}, {"ID": True}, {"ID": "x" * 201}, {"ID": "a\nb"}, "ID", b"[" * 5000]
+    "body",
+    [
+        None,
+        b"\xff\xfe",
+        [],
+        {},
+        {"ID": None},
+        {"ID": ""},
+        {"ID": True},
+        {"ID": "x" * 201},
+        {"ID": "a\nb"},
+        "ID",
+        b"[" * 5000,
+    ],
 )
 def test_a_delivery_that_names_no_record_is_told_so(desk: Desk, body: object) -> None:
     answer = desk.send("user", body)
@@ -150,7 +191,7 @@ def test_a_delivery_that_names_no_record_is_told_so(desk: Desk, body: object) ->
     assert desk.written() == []
 
 
-# -- what is refused ---------------------------------------------------------------------------------------------------
+# -- what is refused -----------------------------------------------------------------------------
 
 
 def test_without_a_secret_there_is_no_receiver(tmp_path: Path) -> None:
@@ -162,7 +203,13 @@ def test_without_a_secret_there_is_no_receiver(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"X-Webhook-Secret": ""}, {"X-Webhook-Secret": SECRET[:-1]}, {"X-Webhook-Secret": SECRET + "x"}, {"Authorization": SECRET}],
+    [
+        {},
+        {"X-Webhook-Secret": ""},
+        {"X-Webhook-Secret": SECRET[:-1]},
+        {"X-Webhook-Secret": SECRET + "x"},
+        {"Authorization": SECRET},
+    ],
 )
 def test_a_forged_delivery_is_nothing(desk: Desk, headers: dict[str, str]) -> None:
     answer = desk.send("user", {"ID": "jasmit"}, headers=headers)
@@ -180,7 +227,9 @@ def test_what_is_unknown_or_too_much_is_a_clear_4xx(make_desk: Callable[..., Des
     def pieces() -> Iterator[bytes]:
         yield from [b"x" * 400] * 3
 
-    assert desk.client.post("/webhooks/user", content=pieces(), headers=HEADERS).status_code == 413, "without a length"
+    assert (
+        desk.client.post("/webhooks/user", content=pieces(), headers=HEADERS).status_code == 413
+    ), "without a length"
     assert desk.send("user", {"ID": "a"}).status_code == 202
     statuses = [desk.send("user", {"ID": "a"}) for _ in range(8)]
     assert statuses[-1].status_code == 429
@@ -194,12 +243,14 @@ def test_a_store_that_cannot_be_used_is_said_and_nothing_is_acknowledged(desk: D
     answer = desk.send("user", {"ID": "a"})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     with desk.store.engine.begin() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(t.delivery)).scalar_one() == 0
+        assert (
+            connection.execute(sa.select(sa.func.count()).select_from(t.delivery)).scalar_one() == 0
+        )
         connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO hint"))
     assert desk.send("user", {"ID": "a"}).status_code == 202
 
 
-# -- duplicates --------------------------------------------------------------------------------------------------------
+# -- duplicates ----------------------------------------------------------------------------------
 
 
 def hear(desk: Desk, process: str = "users_to_hr") -> None:
@@ -208,19 +259,32 @@ def hear(desk: Desk, process: str = "users_to_hr") -> None:
 
 
 @pytest.mark.parametrize("headers", [{**HEADERS, "X-Webhook-Id": "77"}, HEADERS])
-def test_a_delivery_that_can_be_told_apart_counts_once_for_ever(desk: Desk, headers: dict[str, str]) -> None:
+def test_a_delivery_that_can_be_told_apart_counts_once_for_ever(
+    desk: Desk, headers: dict[str, str]
+) -> None:
     body = {"ID": "jasmit", "DateUpdated": "2026-11-24T10:00:00"}
-    assert [desk.send("user", body, headers=headers).json()["status"] for _ in range(3)] == ["accepted", "duplicate", "duplicate"]
+    assert [desk.send("user", body, headers=headers).json()["status"] for _ in range(3)] == [
+        "accepted",
+        "duplicate",
+        "duplicate",
+    ]
     hear(desk)
     assert desk.send("user", body, headers=headers).json()["status"] == "duplicate"
     assert desk.store.hints("users_to_hr") == ()
     other = {**body, "DateUpdated": "2026-11-24T10:00:01"}
-    assert desk.send("user", other, headers={**headers, "X-Webhook-Id": "78"}).json()["status"] == "accepted"
+    assert (
+        desk.send("user", other, headers={**headers, "X-Webhook-Id": "78"}).json()["status"]
+        == "accepted"
+    )
 
 
 def test_two_changes_that_look_alike_are_both_looked_at(desk: Desk) -> None:
-    """A body with nothing but an ID says the same of each change: only while the first waits is the second none."""
-    assert [desk.send("user", {"ID": "jasmit"}).json()["status"] for _ in range(2)] == ["accepted", "duplicate"]
+    """A body with nothing but an ID says the same of each change: only while the first waits is the
+    second none."""
+    assert [desk.send("user", {"ID": "jasmit"}).json()["status"] for _ in range(2)] == [
+        "accepted",
+        "duplicate",
+    ]
     hear(desk)
     assert desk.send("user", {"ID": "jasmit"}).json()["status"] == "accepted"
     assert len(desk.store.hints("users_to_hr")) == 1
@@ -228,7 +292,9 @@ def test_two_changes_that_look_alike_are_both_looked_at(desk: Desk) -> None:
 
 def test_duplicates_that_come_at_once_are_counted(desk: Desk) -> None:
     arrival = Arrival("user", "POST", (("User", "jasmit"),), "the same", True)
-    assert desk.store.accept([arrival] * 3, {("user", "User"): ["users_to_hr"]}, datetime.now(UTC)) == [True, False, False]
+    assert desk.store.accept(
+        [arrival] * 3, {("user", "User"): ["users_to_hr"]}, datetime.now(UTC)
+    ) == [True, False, False]
     assert desk.store.accept([arrival], {}, datetime.now(UTC)) == [False]
     assert desk.store.figures(datetime.now(UTC) - timedelta(hours=1)).received == {"user": (1, 3)}
 
@@ -243,7 +309,7 @@ def test_a_hint_that_comes_while_a_run_is_at_work_waits_for_the_next(desk: Desk)
     assert (left.key, left.deleted) == ("jasmit", True)
 
 
-# -- from hints to events ----------------------------------------------------------------------------------------------
+# -- from hints to events ------------------------------------------------------------------------
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -260,7 +326,9 @@ def test_deliveries_are_gathered_into_one_event_per_flow(make_desk: Callable[...
     desk.send("user", {"ID": "jasmit"})
     until(lambda: len(desk.told.flows) >= 2)
     time.sleep(1)
-    assert sorted(desk.told.flows) == [("job_roles_to_hr", 20), ("users_to_hr", 1)], "a flow with two processes is told once"
+    assert sorted(desk.told.flows) == [("job_roles_to_hr", 20), ("users_to_hr", 1)], (
+        "a flow with two processes is told once"
+    )
     desk.send("user", {"ID": "another"})
     time.sleep(4)
     assert len(desk.told.flows) == 2, "the run that was asked for takes it"
@@ -269,7 +337,9 @@ def test_deliveries_are_gathered_into_one_event_per_flow(make_desk: Callable[...
     until(lambda: len(desk.told.flows) == 3)
 
 
-def test_while_prefect_is_away_the_receiver_goes_on_and_catches_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_prefect_is_away_the_receiver_goes_on_and_catches_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("flows.announce.PAUSE", 0.2)
     desk.told.away = True
     for number in range(5):
@@ -297,7 +367,15 @@ def test_a_burst_is_gathered_until_it_ends_or_for_long_enough() -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
     def after(fresh: int, oldest: float, newest: float) -> list[str]:
-        return due({"f": Waiting(fresh, 0, now - timedelta(seconds=oldest), now - timedelta(seconds=newest))}, now, Pace())
+        return due(
+            {
+                "f": Waiting(
+                    fresh, 0, now - timedelta(seconds=oldest), now - timedelta(seconds=newest)
+                )
+            },
+            now,
+            Pace(),
+        )
 
     assert after(1, 1.9, 1.9) == []
     assert after(1, 2, 2) == ["f"]
@@ -307,21 +385,30 @@ def test_a_burst_is_gathered_until_it_ends_or_for_long_enough() -> None:
     assert after(201, 30, 0) == ["f"]
 
 
-# -- the rest ----------------------------------------------------------------------------------------------------------
+# -- the rest ------------------------------------------------------------------------------------
 
 
 def test_figures_are_there_for_prometheus_and_in_the_store(desk: Desk) -> None:
     for number in (1, 1, 2):
         desk.send("user", {"ID": number})
     desk.send("user", {"ID": "x"}, headers={})
-    until(lambda: "hrsync_webhooks_waiting" in desk.metrics().split("# TYPE hrsync_webhooks_waiting gauge")[-1])
+    until(
+        lambda: (
+            "hrsync_webhooks_waiting"
+            in desk.metrics().split("# TYPE hrsync_webhooks_waiting gauge")[-1]
+        )
+    )
     hear(desk)
-    until(lambda: 'hrsync_webhooks_loaded_seconds_count{process="users_to_hr"} 2.0' in desk.metrics())
+    until(
+        lambda: 'hrsync_webhooks_loaded_seconds_count{process="users_to_hr"} 2.0' in desk.metrics()
+    )
     text = desk.metrics()
     assert 'hrsync_webhooks_received_total{subscription="user"} 3.0' in text
     assert 'hrsync_webhooks_duplicates_total{subscription="user"} 1.0' in text
     assert "hrsync_webhooks_acknowledged_seconds_count 3.0" in text
-    until(lambda: desk.store.figures(datetime.now(UTC) - timedelta(hours=1)).refused == {"secret": 1})
+    until(
+        lambda: desk.store.figures(datetime.now(UTC) - timedelta(hours=1)).refused == {"secret": 1}
+    )
     figures = desk.store.figures(datetime.now(UTC) - timedelta(hours=1))
     assert (figures.received, figures.waiting, len(figures.lags)) == ({"user": (2, 1)}, {}, 2)
 
@@ -342,14 +429,21 @@ def test_deliveries_can_be_replayed(desk: Desk) -> None:
 def test_on_postgresql_too(make_desk: Callable[..., Desk], postgresql: Callable[[], str]) -> None:
     desk = make_desk(url=postgresql())
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda n: desk.send("usercoursedate", {"ID": f"u{n % 40}~1"}).json()["status"], range(200)))
+        answers = list(
+            pool.map(
+                lambda n: desk.send("usercoursedate", {"ID": f"u{n % 40}~1"}).json()["status"],
+                range(200),
+            )
+        )
     assert answers.count("accepted") == 40
     assert len(desk.store.hints("delegates_to_hr")) == 40
     until(lambda: len(desk.told.flows) == 2)
     hear(desk, "delegates_to_hr")
     hear(desk, "course_requests_to_hr")
     assert desk.store.waiting_hints() == {}
-    assert desk.store.figures(datetime.now(UTC) - timedelta(hours=1)).received == {"usercoursedate": (40, 160)}
+    assert desk.store.figures(datetime.now(UTC) - timedelta(hours=1)).received == {
+        "usercoursedate": (40, 160)
+    }
     desk.store.refuse({"secret": 2}, datetime.now(UTC))
     desk.store.refuse({"secret": 3}, datetime.now(UTC))
     assert desk.store.figures(datetime.now(UTC)).refused == {"secret": 5}
@@ -370,14 +464,20 @@ def test_it_answers_quickly_under_load_and_loses_nothing(desk: Desk) -> None:
     print(f"1,000 in {time.perf_counter() - began:.1f} s, median {sorted(took)[500] * 1000:.1f} ms")
 
 
-# -- kill -9 -----------------------------------------------------------------------------------------------------------
+# -- kill -9 -------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_of_a_burst_it_has_lost_nothing_it_acknowledged(tmp_path: Path) -> None:
+def test_killed_at_random_moments_of_a_burst_it_has_lost_nothing_it_acknowledged(
+    tmp_path: Path,
+) -> None:
     port, acknowledged = free_port(), []
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HRSYNC_", "PREFECT_"))}
-    env |= {"HRSYNC_HOME": str(tmp_path), "HRSYNC_WEBHOOKS__SECRET": SECRET, "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
+    env |= {
+        "HRSYNC_HOME": str(tmp_path),
+        "HRSYNC_WEBHOOKS__SECRET": SECRET,
+        "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
+    }
     command = [sys.executable, "-m", "flows.start", "receiver", "--port", str(port)]
     ended, lock, numbers = threading.Event(), threading.Lock(), iter(range(1_000_000))
     url = f"http://127.0.0.1:{port}"
@@ -388,7 +488,9 @@ def test_killed_at_random_moments_of_a_burst_it_has_lost_nothing_it_acknowledged
                 with lock:
                     number = next(numbers)
                 try:
-                    answer = client.post(f"{url}/webhooks/user", json={"ID": f"u{number}"}, headers=HEADERS)
+                    answer = client.post(
+                        f"{url}/webhooks/user", json={"ID": f"u{number}"}, headers=HEADERS
+                    )
                 except httpx.HTTPError:
                     time.sleep(0.02)
                     continue
@@ -398,7 +500,9 @@ def test_killed_at_random_moments_of_a_burst_it_has_lost_nothing_it_acknowledged
     threads = [threading.Thread(target=sender, daemon=True) for _ in range(6)]
     rounds = int(os.environ.get("HRSYNC_CHAOS") == "whole") * 7 + 3
     for round_ in range(rounds):
-        process = subprocess.Popen(command, env=env, cwd=Path(__file__).parent.parent, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, env=env, cwd=Path(__file__).parent.parent, stderr=subprocess.DEVNULL
+        )
         try:
             until(lambda: httpx.get(f"{url}/health").is_success if _listens(port) else False, 60)
             if not round_:

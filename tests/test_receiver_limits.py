@@ -1,4 +1,5 @@
-"""Clients that are slow or many: the receiver closes their connections and goes on serving the others."""
+"""Clients that are slow or many: the receiver closes their connections and goes on serving the
+others."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from .test_receiver import HEADERS, SECRET, Desk, make_desk
 __all__ = ["make_desk"]
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
 SECONDS = 30 if WHOLE else 4
-START = f"POST /webhooks/user/a HTTP/1.1\r\nHost: localhost\r\nX-Webhook-Secret: {SECRET}\r\n".encode()
+START = (
+    f"POST /webhooks/user/a HTTP/1.1\r\nHost: localhost\r\nX-Webhook-Secret: {SECRET}\r\n".encode()
+)
 ACCEPTED = b"HTTP/1.1 202"
 LINGER = 8.0
 """Seconds after which a test takes a connection for one that is never closed."""
@@ -68,12 +71,16 @@ def closes(connection: socket.socket, trickle: bytes = b"") -> float:
     return time.monotonic() - began
 
 
-# -- time --------------------------------------------------------------------------------------------------------------
+# -- time ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("trickle", [b"", b"x"], ids=["silent", "a byte now and then"])
-@pytest.mark.parametrize("sent", [b"", b"POST /web", START], ids=["nothing", "a part of a line", "a part of the headers"])
-def test_headers_must_be_complete_in_time(make_desk: Callable[..., Desk], sent: bytes, trickle: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"", b"POST /web", START], ids=["nothing", "a part of a line", "a part of the headers"]
+)
+def test_headers_must_be_complete_in_time(
+    make_desk: Callable[..., Desk], sent: bytes, trickle: bytes
+) -> None:
     desk = make_desk(header_seconds=1)
     with connected(desk, sent) as connection:
         assert 0.8 < closes(connection, trickle) < 2
@@ -81,7 +88,9 @@ def test_headers_must_be_complete_in_time(make_desk: Callable[..., Desk], sent: 
 
 
 @pytest.mark.parametrize("trickle", [b"", b"x"], ids=["silent", "a byte now and then"])
-def test_headers_of_the_second_request_of_a_connection_must_too(make_desk: Callable[..., Desk], trickle: bytes) -> None:
+def test_headers_of_the_second_request_of_a_connection_must_too(
+    make_desk: Callable[..., Desk], trickle: bytes
+) -> None:
     desk = make_desk(header_seconds=1)
     with connected(desk, START + b"\r\n") as connection:
         assert answer(connection).startswith(ACCEPTED)
@@ -89,7 +98,9 @@ def test_headers_of_the_second_request_of_a_connection_must_too(make_desk: Calla
         assert 0.8 < closes(connection, trickle) < 2
 
 
-def test_a_connection_serves_many_requests_for_longer_than_one_may_take(make_desk: Callable[..., Desk]) -> None:
+def test_a_connection_serves_many_requests_for_longer_than_one_may_take(
+    make_desk: Callable[..., Desk],
+) -> None:
     desk = make_desk(header_seconds=1)
     with connected(desk) as connection:
         for _ in range(6):
@@ -126,12 +137,16 @@ def test_a_body_must_be_complete_in_time(make_desk: Callable[..., Desk], trickle
 def test_a_body_that_nobody_wants_must_end_in_time_too(make_desk: Callable[..., Desk]) -> None:
     """The answer is there before the body; what is sent of it keeps the connection no longer."""
     desk = make_desk(header_seconds=1)
-    with connected(desk, START.replace(b"/user", b"/nothing") + b"Content-Length: 1000000\r\n\r\n{") as connection:
+    with connected(
+        desk, START.replace(b"/user", b"/nothing") + b"Content-Length: 1000000\r\n\r\n{"
+    ) as connection:
         assert answer(connection).startswith(b"HTTP/1.1 404")
         assert 0.8 < closes(connection, b"x") < 2
 
 
-def test_who_does_not_read_the_answers_is_cut_off(make_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_read_the_answers_is_cut_off(
+    make_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(receiver_protocol, "ANSWER_SECONDS", 1)
     desk = make_desk(header_seconds=1, body_seconds=1, open_pages=True)
     connection = socket.socket()
@@ -149,12 +164,16 @@ def keep_asking(connection: socket.socket) -> None:
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
 
 
-# -- the number of connections -----------------------------------------------------------------------------------------
+# -- the number of connections -------------------------------------------------------------------
 
 
 def test_the_one_that_has_waited_longest_makes_room(make_desk: Callable[..., Desk]) -> None:
     desk = make_desk(connections=3, header_seconds=30)
-    with connected(desk, START) as first, connected(desk, START) as second, connected(desk, START) as third:
+    with (
+        connected(desk, START) as first,
+        connected(desk, START) as second,
+        connected(desk, START) as third,
+    ):
         time.sleep(0.2)
         with connected(desk, START + b"\r\n") as fourth:
             assert answer(fourth).startswith(ACCEPTED)
@@ -164,7 +183,9 @@ def test_the_one_that_has_waited_longest_makes_room(make_desk: Callable[..., Des
             assert answer(other).startswith(ACCEPTED)
 
 
-def test_one_whose_headers_are_complete_is_not_closed_for_those_that_stall(make_desk: Callable[..., Desk]) -> None:
+def test_one_whose_headers_are_complete_is_not_closed_for_those_that_stall(
+    make_desk: Callable[..., Desk],
+) -> None:
     desk = make_desk(connections=3, header_seconds=30)
     with connected(desk, START + b"Content-Length: 2\r\n\r\n{") as early:
         time.sleep(0.2)
@@ -188,10 +209,20 @@ def test_bodies_that_stall_make_room_as_well(make_desk: Callable[..., Desk]) -> 
 
 @contextmanager
 def half_open(desk: Desk, connections: int, pause: float) -> Iterator[list[int]]:
-    """Others hold that many connections half open, and come again ``pause`` seconds after theirs were closed; afterwards, how many were."""
-    command = [sys.executable, "-m", "tests.half_open", str(desk.served.port), str(connections), str(pause)]
+    """Others hold that many connections half open, and come again ``pause`` seconds after theirs
+    were closed; afterwards, how many were."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.half_open",
+        str(desk.served.port),
+        str(connections),
+        str(pause),
+    ]
     root = Path(__file__).resolve().parent.parent
-    process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout
     assert process.stdout.readline() == "there\n"
     closed: list[int] = []
@@ -204,7 +235,8 @@ def half_open(desk: Desk, connections: int, pause: float) -> Iterator[list[int]]
 
 
 def delivered(desk: Desk, seconds: float) -> list[float]:
-    """Deliveries one after the other, each on a connection of its own: after how long each was acknowledged."""
+    """Deliveries one after the other, each on a connection of its own: after how long each was
+    acknowledged."""
     took: list[float] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -218,31 +250,44 @@ def delivered(desk: Desk, seconds: float) -> list[float]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("limits", [{"header_seconds": 1}, {"connections": 200}], ids=["closed after a time", "closed for others"])
-def test_deliveries_are_served_while_300_connections_are_half_open(make_desk: Callable[..., Desk], limits: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [{"header_seconds": 1}, {"connections": 200}],
+    ids=["closed after a time", "closed for others"],
+)
+def test_deliveries_are_served_while_300_connections_are_half_open(
+    make_desk: Callable[..., Desk], limits: dict[str, float]
+) -> None:
     desk = make_desk(**limits)
     alone = delivered(desk, SECONDS / 2)
     with half_open(desk, 300, pause=0.2) as closed:
         beside = delivered(desk, SECONDS)
     print(
-        f"alone {len(alone)}, median {median(alone) * 1000:.1f} ms; beside 300 half-open connections {len(beside)}, median"
-        f" {median(beside) * 1000:.1f} ms, longest {max(beside) * 1000:.0f} ms; {closed[0]:,} of theirs were closed"
+        f"alone {len(alone)}, median {median(alone) * 1000:.1f} ms; beside 300 half-open "
+        f"connections {len(beside)}, median"
+        f" {median(beside) * 1000:.1f} ms, longest {max(beside) * 1000:.0f} ms; {closed[0]:,} "
+        "of theirs were closed"
     )
     assert closed[0] >= 300, "they came again and again"
     assert median(beside) < 3 * median(alone) + 0.02
 
 
-def test_while_far_more_connections_storm_than_there_is_room_for_each_delivery_is_acknowledged(make_desk: Callable[..., Desk]) -> None:
+def test_while_far_more_connections_storm_than_there_is_room_for_each_delivery_is_acknowledged(
+    make_desk: Callable[..., Desk],
+) -> None:
     """Of those that are accepted together, none is closed before its headers were looked at."""
     desk = make_desk(connections=40)
     with half_open(desk, 300, pause=0) as closed:
         beside = delivered(desk, SECONDS)
-    print(f"{len(beside)} beside a storm, median {median(beside) * 1000:.1f} ms; {closed[0]:,} of theirs were closed")
+    print(
+        f"{len(beside)} beside a storm, median {median(beside) * 1000:.1f} ms; {closed[0]:,} of "
+        "theirs were closed"
+    )
     assert len(beside) > 1
     assert closed[0] > 1000
 
 
-# -- open files --------------------------------------------------------------------------------------------------------
+# -- open files ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -256,7 +301,12 @@ def test_while_far_more_connections_storm_than_there_is_room_for_each_delivery_i
     ],
 )
 def test_there_are_no_more_connections_than_open_files(
-    monkeypatch: pytest.MonkeyPatch, soft: int, hard: int, wanted: int, given: int, raised: int | None
+    monkeypatch: pytest.MonkeyPatch,
+    soft: int,
+    hard: int,
+    wanted: int,
+    given: int,
+    raised: int | None,
 ) -> None:
     made: list[tuple[int, int]] = []
     fake = SimpleNamespace(
@@ -278,12 +328,16 @@ def test_a_process_that_may_open_nearly_nothing_says_so(monkeypatch: pytest.Monk
 
 
 def test_fewer_connections_than_asked_for_are_said(
-    make_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_desk: Callable[..., Desk],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     desk = make_desk()
     monkeypatch.setattr(receiver, "affordable", lambda _: 40)
     given: list[int] = []
-    monkeypatch.setattr(receiver.uvicorn, "run", lambda **options: given.append(options["http"].room.size))
+    monkeypatch.setattr(
+        receiver.uvicorn, "run", lambda **options: given.append(options["http"].room.size)
+    )
     receiver.serve(desk.settings, "127.0.0.1", 1, "http://127.0.0.1:1/api")
     assert given == [40]
     assert "40 connections, not 500" in caplog.text

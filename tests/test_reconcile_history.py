@@ -1,4 +1,5 @@
-"""The flow that reconciles history, under a real Prefect server: the report, the repair that waits, threads and a cluster, the command."""
+"""The flow that reconciles history, under a real Prefect server: the report, the repair that waits,
+threads and a cluster, the command."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def planted(side: Side) -> Plants:
     return plants
 
 
-def test_a_report_counts_in_prefect_and_names_people_in_its_file_only(configured: Side, tmp_path: Path) -> None:
+def test_a_report_counts_in_prefect_and_names_people_in_its_file_only(
+    configured: Side, tmp_path: Path
+) -> None:
     plants = planted(configured)
     state = reconcile_history(return_state=True)
     assert state.is_completed(), state.message
@@ -62,21 +65,29 @@ def test_a_report_counts_in_prefect_and_names_people_in_its_file_only(configured
     assert str(folder / "report.html") in str(state.message)
     found = artifacts()
     assert "edited in HR" in found["awards-to-hr-history"]
-    assert str(folder) in found["awards-to-hr-history"], "as a path to copy: a browser opens no file of another machine"
+    assert str(folder) in found["awards-to-hr-history"], (
+        "as a path to copy: a browser opens no file of another machine"
+    )
     assert "awards-to-hr-history-report" not in found
     assert found["awards-to-hr-history-progress"] == 100.0
     page = (folder / "report.html").read_text()
-    name = next(r["employee_name"] for r in configured.rows("awards") if r["award_label"] == "typed over")
+    name = next(
+        r["employee_name"] for r in configured.rows("awards") if r["award_label"] == "typed over"
+    )
     assert name in page
     assert name not in "".join(map(str, found.values()))
     table = pd.read_parquet(folder / "rows.parquet")
     assert set(table[table["cause"].isin(["edited in HR", "made in HR"])]["key"]) == {
         k for k, v in plants.expected.items() if v[1] in ("edited in HR", "made in HR")
     }
-    assert not list((tmp_path / "reconciliations" / "work").rglob("*.parquet")), "what it was worked on with is gone"
+    assert not list((tmp_path / "reconciliations" / "work").rglob("*.parquet")), (
+        "what it was worked on with is gone"
+    )
 
 
-def test_a_repair_waits_for_its_approval_and_is_a_run_like_any_other(client: SyncPrefectClient, configured: Side, tmp_path: Path) -> None:
+def test_a_repair_waits_for_its_approval_and_is_a_run_like_any_other(
+    client: SyncPrefectClient, configured: Side, tmp_path: Path
+) -> None:
     plants = planted(configured)
     marks = configured.store.watermark("awards_to_hr", next(iter(_fingerprints(configured))))
     run = begin(client, reconcile_history, mode="repair")
@@ -92,9 +103,13 @@ def test_a_repair_waits_for_its_approval_and_is_a_run_like_any_other(client: Syn
     state = work(client, run, reconcile_history)
     assert state.is_completed(), state
     assert "1 created" in str(state.message)
-    assert len(reports(configured, tmp_path)) == 1, "the flow has begun again, the report was not made again"
+    assert len(reports(configured, tmp_path)) == 1, (
+        "the flow has begun again, the report was not made again"
+    )
     assert sum(configured.sandbox.requests.values()) == asked, "and nothing was read"
-    assert configured.store.watermark("awards_to_hr", next(iter(_fingerprints(configured)))) == marks
+    assert (
+        configured.store.watermark("awards_to_hr", next(iter(_fingerprints(configured)))) == marks
+    )
     key = next(k for k, v in plants.expected.items() if v[1] == "removed in HR")
     assert [e["outcome"] for e in configured.store.story(key)][-1] == "created"
     again = reconcile_history(mode="repair", return_state=True)
@@ -103,7 +118,11 @@ def test_a_repair_waits_for_its_approval_and_is_a_run_like_any_other(client: Syn
 
 def _fingerprints(side: Side) -> set[str]:
     with side.store.engine.connect() as connection:
-        return set(connection.exec_driver_sql("SELECT fingerprint FROM watermark WHERE process = 'awards_to_hr'").scalars())
+        return set(
+            connection.exec_driver_sql(
+                "SELECT fingerprint FROM watermark WHERE process = 'awards_to_hr'"
+            ).scalars()
+        )
 
 
 def test_a_rejected_repair_writes_nothing(client: SyncPrefectClient, configured: Side) -> None:
@@ -132,7 +151,9 @@ def test_a_repair_that_is_out_of_date_says_so(client: SyncPrefectClient, configu
 
 
 @pytest.mark.slow
-def test_on_threads_and_on_a_dask_cluster_the_result_is_the_same(configured: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_threads_and_on_a_dask_cluster_the_result_is_the_same(
+    configured: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     configured.sandbox.tick(50)
     planted(configured)
     found = []
@@ -158,7 +179,9 @@ def test_a_cluster_needs_dask(monkeypatch: pytest.MonkeyPatch) -> None:
         runner(HistorySettings(cluster="local"))  # type: ignore[call-arg]
 
 
-def test_the_command_asks_about_a_user_without_telling_prefect(configured: Side, tmp_path: Path) -> None:
+def test_the_command_asks_about_a_user_without_telling_prefect(
+    configured: Side, tmp_path: Path
+) -> None:
     both(configured)
     person = configured.rows("awards")[0]["accessplanit_user_id"]
     said = hrsync("reconcile", "awards", "--user", person, "--as-of", str(datetime.now(UTC).date()))
@@ -167,13 +190,17 @@ def test_the_command_asks_about_a_user_without_telling_prefect(configured: Side,
     with get_client(sync_client=True) as client:
         run = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
     assert person not in str(run.parameters)
-    assert (tmp_path / "reconciliations" / "lists" / f"{run.parameters['people']}.txt").read_text() == person
+    assert (
+        tmp_path / "reconciliations" / "lists" / f"{run.parameters['people']}.txt"
+    ).read_text() == person
     (folder,) = reports(configured, tmp_path)
     assert (folder / "compliance.csv").exists()
     period = reconcile_history(period_from=date(2026, 1, 1), return_state=True)
     assert period.is_completed()
     (other,) = set(reports(configured, tmp_path)) - {folder}
-    assert not (other / "compliance.csv").exists(), "awards of a period say nothing of who is compliant"
+    assert not (other / "compliance.csv").exists(), (
+        "awards of a period say nothing of who is compliant"
+    )
     missing = reconcile_history(people="nobodys", return_state=True)
     assert "There is no list nobodys.txt" in str(missing.message)
 
@@ -196,7 +223,9 @@ def test_the_command_leaves_a_repair_to_be_decided(configured: Side) -> None:
         ({"period_from": date(2026, 2, 1), "period_to": date(2026, 1, 1)}, "ends before it begins"),
     ],
 )
-def test_a_question_that_is_none_is_told_so(configured: Side, question: dict[str, Any], says: str) -> None:
+def test_a_question_that_is_none_is_told_so(
+    configured: Side, question: dict[str, Any], says: str
+) -> None:
     state = reconcile_history(**question, return_state=True)
     assert state.is_failed()
     assert says in str(state.message)

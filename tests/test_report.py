@@ -1,4 +1,5 @@
-"""The report: what a manager sees on a screen, on a phone, on paper, and with a screen reader; and that it is nobody's but theirs."""
+"""The report: what a manager sees on a screen, on a phone, on paper, and with a screen reader; and
+that it is nobody's but theirs."""
 
 from __future__ import annotations
 
@@ -18,7 +19,17 @@ from connectors.report.page import csv_of, prune_reports, render, write
 from connectors.settings import Settings
 from flows import awards_to_hr
 from flows.reconcile_history import keep_list
-from reconciliation.classes import DIFFERS, EDITED, EQUAL, MISSING, OUTSIDE, QUARANTINED, REMEDIES, REMOVED, UNLINKED
+from reconciliation.classes import (
+    DIFFERS,
+    EDITED,
+    EQUAL,
+    MISSING,
+    OUTSIDE,
+    QUARANTINED,
+    REMEDIES,
+    REMOVED,
+    UNLINKED,
+)
 from reconciliation.findings import DIFFERENCES, Findings
 from reconciliation.forecast import Forecast, expiring, forecast, months, over_time
 from reconciliation.frame import of
@@ -47,14 +58,31 @@ NASTY = "<script>alert('x')</script> & Söhne $5"
 
 
 def line(key: str, class_: str, cause: str | None = None, **more: Any) -> tuple[Any, ...]:
-    values = {"source_key": key, "key": key, "class": class_, "cause": cause, "remedy": REMEDIES.get(cause or "", "nothing")} | more
+    values = {
+        "source_key": key,
+        "key": key,
+        "class": class_,
+        "cause": cause,
+        "remedy": REMEDIES.get(cause or "", "nothing"),
+    } | more
     return tuple(values.get(column) for column in ROWS)
 
 
 def findings(rows: list[tuple[Any, ...]], differences: list[tuple[Any, ...]] = ()) -> Findings:  # type: ignore[assignment]
     inquiry = Inquiry(process="awards_to_hr", as_of=DAY, companies=("C1",))
     moments = (NOW, NOW, NOW)
-    return Findings(awards_to_hr.SPEC, inquiry, of(ROWS, rows), of(DIFFERENCES, differences), "tenant", "hr.db", *moments, 20, 3, 41)
+    return Findings(
+        awards_to_hr.SPEC,
+        inquiry,
+        of(ROWS, rows),
+        of(DIFFERENCES, differences),
+        "tenant",
+        "hr.db",
+        *moments,
+        20,
+        3,
+        41,
+    )
 
 
 FOUND = findings(
@@ -103,24 +131,41 @@ def company() -> tuple[pd.DataFrame, ...]:
             if (n, award) != (9, "A2")
         ],
     )
-    requirements = of(REQUIREMENTS, [("A1", "Award A1", "R1", "Driver"), ("A2", "Award A2", "R1", "Driver")])
-    assignments = of(ASSIGNMENTS, [(f"E{n}", f"u{n}", "R1", date(2025, 1, 1), None) for n in range(10)])
-    return awards, requirements, assignments, of(TARGETS, []), people, of({"job_role_id": "text", "label": "text"}, [("R1", "Driver")])
+    requirements = of(
+        REQUIREMENTS, [("A1", "Award A1", "R1", "Driver"), ("A2", "Award A2", "R1", "Driver")]
+    )
+    assignments = of(
+        ASSIGNMENTS, [(f"E{n}", f"u{n}", "R1", date(2025, 1, 1), None) for n in range(10)]
+    )
+    return (
+        awards,
+        requirements,
+        assignments,
+        of(TARGETS, []),
+        people,
+        of({"job_role_id": "text", "label": "text"}, [("R1", "Driver")]),
+    )
 
 
 AHEAD: Forecast = forecast(*company(), DAY)
 
 
-# -- what it says --------------------------------------------------------------------------------------------------------
+# -- what it says --------------------------------------------------------------------------------
 
 
 def test_expiry_is_counted_by_name_and_each_number_holds_those_before_it() -> None:
     assert AHEAD.by_award.to_dict("records") == [{"name": "Award A1", "30": 10, "60": 10, "90": 10}]
-    assert {r["name"]: r["30"] for r in AHEAD.by_company.to_dict("records")} == {"Acme": 5, NASTY: 5}
+    assert {r["name"]: r["30"] for r in AHEAD.by_company.to_dict("records")} == {
+        "Acme": 5,
+        NASTY: 5,
+    }
     awards, *_, people, _ = company()
     by = people.rename(columns={"company_name": "name"})[["employee_id", "name"]]
     shifted = expiring(awards, by, date(2026, 3, 10))
-    assert {r["name"]: (r["30"], r["60"]) for r in shifted.to_dict("records")} == {"Acme": (0, 5), NASTY: (0, 5)}
+    assert {r["name"]: (r["30"], r["60"]) for r in shifted.to_dict("records")} == {
+        "Acme": (0, 5),
+        NASTY: (0, 5),
+    }
     assert len(expiring(awards, by, date(2024, 1, 1))) == 0
 
 
@@ -136,18 +181,37 @@ def test_of_chosen_people_only_they_count() -> None:
 
 def test_compliance_over_time_goes_down_if_nothing_happens() -> None:
     awards, requirements, assignments, targets, *_ = company()
-    found = over_time(requirements, assignments, awards, targets, [date(2025, 3, 1), DAY, date(2026, 4, 15), date(2027, 2, 1)])
+    found = over_time(
+        requirements,
+        assignments,
+        awards,
+        targets,
+        [date(2025, 3, 1), DAY, date(2026, 4, 15), date(2027, 2, 1)],
+    )
     assert found["compliant"].tolist() == [0, 19, 14, 0]
     assert found["required"].tolist() == [20] * 4
     assert AHEAD.lapses["expires_on"].tolist() == sorted(AHEAD.lapses["expires_on"].tolist())
     assert AHEAD.lapses.iloc[0][["employee_id", "name"]].tolist() == ["E0", "Ann Example0"]
-    assert months(date(2026, 3, 31), 1, 1) == [date(2026, 2, 28), date(2026, 3, 31), date(2026, 4, 30)]
+    assert months(date(2026, 3, 31), 1, 1) == [
+        date(2026, 2, 28),
+        date(2026, 3, 31),
+        date(2026, 4, 30),
+    ]
 
 
 def test_the_counts_add_up_and_the_verdict_is_theirs() -> None:
     text = render(FOUND, AHEAD, [])
-    assert "<strong>Nearly.</strong> Of 503 records 500 (99.40 %) stand in HR" in re.sub(r"\s+", " ", text)
-    assert FOUND.needs() == {"nothing": 500, "time": 0, "repair": 2, "person": 1, "waiting": 1, "outside": 1}
+    assert "<strong>Nearly.</strong> Of 503 records 500 (99.40 %) stand in HR" in re.sub(
+        r"\s+", " ", text
+    )
+    assert FOUND.needs() == {
+        "nothing": 500,
+        "time": 0,
+        "repair": 2,
+        "person": 1,
+        "waiting": 1,
+        "outside": 1,
+    }
     for said in (
         "2 are wrong and can be repaired",
         "1 needs a person",
@@ -158,7 +222,9 @@ def test_the_counts_add_up_and_the_verdict_is_theirs() -> None:
     ):
         assert said in re.sub(r"\s+", " ", text), said
     good = findings([line("UA1", EQUAL), line("UA2", QUARANTINED, UNLINKED)])
-    assert "<strong>Yes.</strong> All 1 records stand in HR" in re.sub(r"\s+", " ", render(good, None, []))
+    assert "<strong>Yes.</strong> All 1 records stand in HR" in re.sub(
+        r"\s+", " ", render(good, None, [])
+    )
     bad = findings([line("UA1", EQUAL), line("UA2", MISSING, REMOVED)])
     assert "<strong>No.</strong>" in render(bad, None, [])
 
@@ -173,7 +239,11 @@ class Loaded(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.scripts += tag == "script"
-        self.urls += [str(value) for name, value in attrs if name in ("src", "srcset") or (tag == "link" and name == "href")]
+        self.urls += [
+            str(value)
+            for name, value in attrs
+            if name in ("src", "srcset") or (tag == "link" and name == "href")
+        ]
 
 
 def test_it_loads_nothing_and_names_are_no_code() -> None:
@@ -212,7 +282,7 @@ def test_reports_are_kept_for_a_while(tmp_path: Path) -> None:
     assert home.names() == ["lists", "work"]
 
 
-# -- how it looks --------------------------------------------------------------------------------------------------------
+# -- how it looks --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +290,14 @@ def browser() -> Iterator[Any]:
     """A Chromium, where there is one."""
     import shutil
 
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (
+            path
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (path := shutil.which(name))
+        ),
+        None,
+    )
     if found is None:
         pytest.skip("no Chromium is installed here")
     from playwright.sync_api import sync_playwright
@@ -237,7 +314,9 @@ def page_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_an_accessibility_checker_finds_nothing_and_nothing_is_cut_off(browser: Any, page_url: str, width: int) -> None:
+def test_an_accessibility_checker_finds_nothing_and_nothing_is_cut_off(
+    browser: Any, page_url: str, width: int
+) -> None:
     """axe-core, all rules that it runs by default (WCAG 2 A and AA, and best practices)."""
     from axe_playwright_python.sync_playwright import Axe
 
@@ -274,7 +353,10 @@ def test_on_paper_nothing_is_lost(browser: Any, page_url: str) -> None:
 
 
 def test_no_cell_of_a_reports_files_is_a_formula() -> None:
-    table = of({"name": "text", "rows": "number"}, [('=HYPERLINK("http://x.example")', -1), ("+44 1539 555001 ext 12", 2), (None, 3)])
+    table = of(
+        {"name": "text", "rows": "number"},
+        [('=HYPERLINK("http://x.example")', -1), ("+44 1539 555001 ext 12", 2), (None, 3)],
+    )
     assert csv_of(table).decode("utf-8-sig").splitlines()[1:] == [
         '"\'=HYPERLINK(""http://x.example"")",-1',
         '"+44 1539 555001 ext 12",2',

@@ -1,4 +1,5 @@
-"""Random edits on both sides, faults, crashes and clock steps; then it settles, and both sides agree.
+"""Random edits on both sides, faults, crashes and clock steps; then it settles, and both sides
+agree.
 
 Every run of the suite takes some steps; ``make chaos`` takes 1,000.
 """
@@ -44,7 +45,7 @@ class Sides:
         ports: list[Any] = [Mortal(port, deaths) for port in (*ends, self.side.store)]
         return World(*ports, "Europe/London", self.clock)
 
-    # -- what may happen -----------------------------------------------------------------------------------------------
+    # -- what may happen --------------------------------------------------------------------------
 
     def people_change_things_in_accessplanit(self) -> None:
         self.side.sandbox.tick(self.dice.randint(1, 6))
@@ -61,9 +62,16 @@ class Sides:
 
     def somebody_types_over_a_row_in_hr(self) -> None:
         table, column = self.dice.choice(
-            [("employees", "job_title"), ("employees", "email"), ("awards", "award_label"), ("awards", "state")]
+            [
+                ("employees", "job_title"),
+                ("employees", "email"),
+                ("awards", "award_label"),
+                ("awards", "state"),
+            ]
         )
-        typed = f"typed.{self.dice.randrange(10**6)}@x.example" if column == "email" else "typed over"
+        typed = (
+            f"typed.{self.dice.randrange(10**6)}@x.example" if column == "email" else "typed over"
+        )
         value = self.dice.choice(["NULL", f"'{typed}'"])
         with self.side.target.engine.begin() as connection:
             self._some(connection, table, f"UPDATE {table} SET {column} = {value}")
@@ -81,7 +89,9 @@ class Sides:
 
     def a_process_runs(self) -> None:
         """With an accessplanit in whatever mood, perhaps killed on the way."""
-        faults = Faults(rate=self.dice.choice([0.0, 0.0, 0.15, 0.5]), seed=self.dice.randrange(999), delay=0.02)
+        faults = Faults(
+            rate=self.dice.choice([0.0, 0.0, 0.15, 0.5]), seed=self.dice.randrange(999), delay=0.02
+        )
         self.side.sandbox.faults = faults
         order = self.dice.choice([Order(), Order(), Order(), Order(full=True), Order(sweep=True)])
         spec = SPECS[self.dice.choice(list(SPECS))]
@@ -124,4 +134,6 @@ def test_after_whatever_has_happened_both_sides_agree(make_side: Callable[..., S
     assert sides.side.differences() == []
     stages = {entry["stage"] for entry in sides.side.store.quarantined(limit=9999)}
     assert stages <= {"held"}, "what is left waits for somebody who is not in HR"
-    assert not [intent for spec in SPECS.values() for intent in sides.side.store.open_intents(spec.name)]
+    assert not [
+        intent for spec in SPECS.values() for intent in sides.side.store.open_intents(spec.name)
+    ]

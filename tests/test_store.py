@@ -66,11 +66,33 @@ def make_plan(desired: list[tuple[object, ...]], there: list[tuple[object, ...]]
     return reconcile(of(KEYED, desired), of(KEYED, there), "employee_id", COLUMNS, SPEC.compared())
 
 
-def make_draft(plan: Plan, mark: Watermark | None = None, before: Watermark | None = None, **more: Any) -> Draft:
-    none = {"links": empty(LINKS), "gone": empty(ORIGIN), "reported": empty(ORIGIN), "outside": empty(OUTSIDE), "pairs": empty(PAIRS)}
+def make_draft(
+    plan: Plan, mark: Watermark | None = None, before: Watermark | None = None, **more: Any
+) -> Draft:
+    none = {
+        "links": empty(LINKS),
+        "gone": empty(ORIGIN),
+        "reported": empty(ORIGIN),
+        "outside": empty(OUTSIDE),
+        "pairs": empty(PAIRS),
+    }
     none |= {"unfit": empty(RECEIPTS), "agreed": empty({**AGREED, "row": "text"})}
-    compared = Compared(empty(REJECTED), held=empty({**HELD, "hash": "hash"}), **none, plan=plan, population=0, figures={})
-    return Draft(SPEC, compared, before or Watermark(), mark or Watermark(), RunReport(SPEC.name, "apply", "test", NOW), **more)
+    compared = Compared(
+        empty(REJECTED),
+        held=empty({**HELD, "hash": "hash"}),
+        **none,
+        plan=plan,
+        population=0,
+        figures={},
+    )
+    return Draft(
+        SPEC,
+        compared,
+        before or Watermark(),
+        mark or Watermark(),
+        RunReport(SPEC.name, "apply", "test", NOW),
+        **more,
+    )
 
 
 @contextmanager
@@ -96,12 +118,23 @@ def settle(
     failure: str | None = None,
 ) -> tuple[str, ...]:
     rows = of({"key": "text", "hash": "hash"}, landed)
-    settled = Settled({}, 0, rows, of(LINKS, links), of(QUARANTINE, bad), pa.array([], pa.string()), of(AGREED, agreed), [])
+    settled = Settled(
+        {},
+        0,
+        rows,
+        of(LINKS, links),
+        of(QUARANTINE, bad),
+        pa.array([], pa.string()),
+        of(AGREED, agreed),
+        [],
+    )
     with leased(store, run):
         return store.settle(run, draft or make_draft(make_plan([])), settled, last, now, failure)
 
 
-def entry(key: str | None, digest: int | None, waits_for: str | None = None, stage: str = "rejected") -> tuple[object, ...]:
+def entry(
+    key: str | None, digest: int | None, waits_for: str | None = None, stage: str = "rejected"
+) -> tuple[object, ...]:
     return (key, "held" if waits_for else stage, "field", "reason", waits_for, "{}", digest)
 
 
@@ -110,26 +143,37 @@ def count(store: SyncStore, table: sa.Table) -> int:
         return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
 
 
-# -- tables ------------------------------------------------------------------------------------------------------------
+# -- tables --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("module", [hr_schema, t], ids=["hr", "store"])
-def test_migrations_make_exactly_the_declared_tables(module: Any, store_url: str, postgresql: Any) -> None:
+def test_migrations_make_exactly_the_declared_tables(
+    module: Any, store_url: str, postgresql: Any
+) -> None:
     engine = connect(store_url)
     folder = Path(module.__file__).parent / "migrations"
     migrate(engine, folder, "version")
     migrate(engine, folder, "version")
-    declared = sa.create_engine("sqlite://") if engine.dialect.name == "sqlite" else sa.create_engine(postgresql())
+    declared = (
+        sa.create_engine("sqlite://")
+        if engine.dialect.name == "sqlite"
+        else sa.create_engine(postgresql())
+    )
     module.metadata.create_all(declared)
     for table in module.metadata.sorted_tables:
         made, wanted = sa.inspect(engine), sa.inspect(declared)
-        assert {c["name"]: (str(c["type"]), c["nullable"]) for c in made.get_columns(table.name)} == {
-            c["name"]: (str(c["type"]), c["nullable"]) for c in wanted.get_columns(table.name)
-        }
-        assert made.get_pk_constraint(table.name)["constrained_columns"] == wanted.get_pk_constraint(table.name)["constrained_columns"]
+        assert {
+            c["name"]: (str(c["type"]), c["nullable"]) for c in made.get_columns(table.name)
+        } == {c["name"]: (str(c["type"]), c["nullable"]) for c in wanted.get_columns(table.name)}
+        assert (
+            made.get_pk_constraint(table.name)["constrained_columns"]
+            == wanted.get_pk_constraint(table.name)["constrained_columns"]
+        )
     names = {
-        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name",
-        "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND left(indexname, 3) = 'ix_' ORDER BY indexname",
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER "
+        "BY name",
+        "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND "
+        "left(indexname, 3) = 'ix_' ORDER BY indexname",
     }
     with engine.connect() as one, declared.connect() as other:
         query = names[engine.dialect.name]
@@ -158,18 +202,31 @@ def test_a_store_of_the_first_revision_is_brought_up_with_its_data(store_url: st
         for text, values in (
             ("record VALUES ('users_to_hr', 'u1', 7)", {}),
             ("link VALUES ('employees', 'u1', 'E1', '2026-01-01 00:00:00')", {}),
-            (f"watermark VALUES ('users_to_hr', '{SPEC.fingerprint()}', '2026-01-01 00:00:00', '2026-01-01', :no)", {"no": False}),
-            ("run (id, process, mode, started) VALUES ('r0', 'users_to_hr', 'apply', '2026-01-01 00:00:00')", {}),
             (
-                "quarantine (id, process, feed, key, stage, reason, attempts, first_seen, last_seen, run, status)"
-                " VALUES (1, 'users_to_hr', 'User', 'u2', 'held', 'r', 1, '2026-01-01 00:00:00', '2026-01-01 00:00:00', 'r0', 'open')",
+                f"watermark VALUES ('users_to_hr', '{SPEC.fingerprint()}', '2026-01-01 "
+                "00:00:00', '2026-01-01', :no)",
+                {"no": False},
+            ),
+            (
+                "run (id, process, mode, started) VALUES ('r0', 'users_to_hr', 'apply', "
+                "'2026-01-01 00:00:00')",
+                {},
+            ),
+            (
+                "quarantine (id, process, feed, key, stage, reason, attempts, first_seen, "
+                "last_seen, run, status)"
+                " VALUES (1, 'users_to_hr', 'User', 'u2', 'held', 'r', 1, '2026-01-01 "
+                "00:00:00', '2026-01-01 00:00:00', 'r0', 'open')",
                 {},
             ),
             ("budget VALUES ('user', 1, 20)", {}),
         ):
             connection.execute(sa.text(f"INSERT INTO {text}"), values)
         row = {"d": plan.digest, "c": packed(old), "b": packed(plan.before)}
-        connection.execute(sa.text("INSERT INTO plan VALUES (:d, 'users_to_hr', '2026-01-01 00:00:00', :c, :b)"), row)
+        connection.execute(
+            sa.text("INSERT INTO plan VALUES (:d, 'users_to_hr', '2026-01-01 00:00:00', :c, :b)"),
+            row,
+        )
     engine.dispose()
     store = SyncStore(store_url)
     assert store.known(SPEC.name).tolist() == [7]
@@ -187,18 +244,26 @@ def test_a_store_of_the_first_revision_is_brought_up_with_its_data(store_url: st
     store.close()
 
 
-# -- what a run leaves -------------------------------------------------------------------------------------------------
+# -- what a run leaves ---------------------------------------------------------------------------
 
 
 def test_records_links_and_watermarks_are_remembered(store: SyncStore) -> None:
     mark = Watermark(NOW, date(2026, 11, 23), True)
-    settle(store, "r1", landed=[("a", 5), ("b", -7)], links=[("a", "A"), ("b", "B")], draft=make_draft(make_plan([]), mark))
+    settle(
+        store,
+        "r1",
+        landed=[("a", 5), ("b", -7)],
+        links=[("a", "A"), ("b", "B")],
+        draft=make_draft(make_plan([]), mark),
+    )
     settle(store, "r2", landed=[("a", 6)], draft=make_draft(make_plan([]), mark, mark))
     assert store.known(SPEC.name).tolist() == [-7, 6]
     assert store.watermark(SPEC.name, SPEC.fingerprint()) == mark
     assert store.watermark(SPEC.name, "another scope") == Watermark()
     assert store.links("employees").to_numpy().tolist() == [["a", "A"], ["b", "B"]]
-    assert store.links("employees", source_keys=["b"], target_keys=["A"])["source_key"].tolist() == ["b", "a"]
+    assert store.links("employees", source_keys=["b"], target_keys=["A"])[
+        "source_key"
+    ].tolist() == ["b", "a"]
     assert [r["outcome"] for r in store.runs(5)] == ["completed", "completed"]
 
 
@@ -243,13 +308,23 @@ def test_what_is_known_already_is_not_written_again(store: SyncStore) -> None:
         if cursor.rowcount > 0 and statement.split()[0] in ("INSERT", "UPDATE", "DELETE"):
             written.extend(name for name in names if f" {name} " in f"{statement} ")
 
-    settle(store, "r2", landed=[("a", 5)], draft=make_draft(make_plan([]), Watermark(NOW), Watermark(NOW)))
+    settle(
+        store,
+        "r2",
+        landed=[("a", 5)],
+        draft=make_draft(make_plan([]), Watermark(NOW), Watermark(NOW)),
+    )
     assert written == []
-    settle(store, "r3", landed=[("a", 6)], draft=make_draft(make_plan([]), Watermark(NOW), Watermark(NOW)))
+    settle(
+        store,
+        "r3",
+        landed=[("a", 6)],
+        draft=make_draft(make_plan([]), Watermark(NOW), Watermark(NOW)),
+    )
     assert written == ["record"]
 
 
-# -- quarantine --------------------------------------------------------------------------------------------------------
+# -- quarantine ----------------------------------------------------------------------------------
 
 
 def test_the_quarantine_retries_eagerly_then_ever_more_seldom(store: SyncStore) -> None:
@@ -296,11 +371,25 @@ def test_records_without_a_key_are_known_by_their_bytes_and_vanish(store: SyncSt
 
 
 def test_what_does_not_answer_has_vanished_and_what_is_back_is_not_gone(store: SyncStore) -> None:
-    settle(store, "r1", bad=[entry("a", 1), entry("b", 2), entry("x", None, stage="gone"), entry("y", None, stage="gone")])
+    settle(
+        store,
+        "r1",
+        bad=[
+            entry("a", 1),
+            entry("b", 2),
+            entry("x", None, stage="gone"),
+            entry("y", None, stage="gone"),
+        ],
+    )
     settle(store, "r2", draft=make_draft(make_plan([]), retried=("a",)))
     assert [e["key"] for e in store.quarantined()] == ["b", "x", "y"]
     assert store.retryable(SPEC.name, NOW) == ["b"], "what is gone is not asked for"
-    settle(store, "r3", bad=[entry("y", None, stage="gone")], draft=make_draft(make_plan([]), whole=True))
+    settle(
+        store,
+        "r3",
+        bad=[entry("y", None, stage="gone")],
+        draft=make_draft(make_plan([]), whole=True),
+    )
     assert [e["key"] for e in store.quarantined()] == ["b", "y"]
 
 
@@ -317,12 +406,14 @@ def test_discarding_is_for_this_very_record(store: SyncStore) -> None:
     assert (again["key"], again["attempts"]) == ("a", 1)
 
 
-# -- links -------------------------------------------------------------------------------------------------------------
+# -- links ---------------------------------------------------------------------------------------
 
 
 def test_a_link_that_a_person_has_set_stays(store: SyncStore) -> None:
     settle(store, "r1", links=[("u1", "E1"), ("u2", "E2")])
-    with pytest.raises(Misconfigured, match=r"'E2' is linked to 'u2'.*hrsync links unset employees u2"):
+    with pytest.raises(
+        Misconfigured, match=r"'E2' is linked to 'u2'.*hrsync links unset employees u2"
+    ):
         store.set_link("employees", "u1", "E2", NOW)
     store.set_link("employees", "u1", "E9", NOW)
     settle(store, "r2", links=[("u1", "E1")])
@@ -335,7 +426,9 @@ def test_a_link_that_a_person_has_set_stays(store: SyncStore) -> None:
 
 def test_looking_again_asks_for_the_user_and_for_all_that_is_the_user_s(store: SyncStore) -> None:
     settle(store, "r1", landed=[("u1", 1), ("u2", 2)])
-    store.look_again([SPEC, users_from_hr.SPEC, award_targets_from_hr.SPEC], "u1", "E1", "linked by hand", NOW)
+    store.look_again(
+        [SPEC, users_from_hr.SPEC, award_targets_from_hr.SPEC], "u1", "E1", "linked by hand", NOW
+    )
     assert store.retryable(SPEC.name, NOW) == ["u1"]
     assert store.retryable(users_from_hr.SPEC.name, NOW) == ["E1"]
     assert store.hints(award_targets_from_hr.SPEC.name) == (Hint("employees", "E1", False, 1),)
@@ -355,13 +448,17 @@ def test_whoever_is_linked_otherwise_is_a_hint_for_all_that_is_theirs(store: Syn
     assert store.hints(SPEC.name) == ()
 
 
-# -- leases ------------------------------------------------------------------------------------------------------------
+# -- leases --------------------------------------------------------------------------------------
 
 
 def test_a_lease_is_one_run_s_and_expires(store: SyncStore, store_url: str) -> None:
     store.lease_seconds = 1.5
     other = SyncStore(store_url, lease_seconds=1.5)
-    with store.lease("p", "r1") as mine, other.lease("p", "r2") as theirs, other.lease("q", "r2") as elsewhere:
+    with (
+        store.lease("p", "r1") as mine,
+        other.lease("p", "r2") as theirs,
+        other.lease("q", "r2") as elsewhere,
+    ):
         assert (mine, theirs, elsewhere) == (True, False, True)
     with other.lease("p", "r2") as after:
         assert after, "it was given back"
@@ -375,7 +472,9 @@ def test_a_lease_is_one_run_s_and_expires(store: SyncStore, store_url: str) -> N
     other.close()
 
 
-def test_whoever_finds_a_lease_held_waits_only_for_one_that_is_dead(store: SyncStore, store_url: str) -> None:
+def test_whoever_finds_a_lease_held_waits_only_for_one_that_is_dead(
+    store: SyncStore, store_url: str
+) -> None:
     store.lease_seconds = 1.5
     assert store._take("p", "killed")
     other = SyncStore(store_url, lease_seconds=1.5)
@@ -452,7 +551,9 @@ def test_a_run_that_began_later_covers_an_earlier_schedule(store: SyncStore) -> 
     assert not store.covered(SPEC.name, "another scope", NOW, False)
     assert not store.covered("awards_to_hr", fingerprint, NOW, False)
     store.start("r2", SPEC, "apply", NOW + timedelta(hours=1))
-    assert not store.covered(SPEC.name, fingerprint, NOW + timedelta(minutes=30), False), "it has not ended"
+    assert not store.covered(SPEC.name, fingerprint, NOW + timedelta(minutes=30), False), (
+        "it has not ended"
+    )
 
 
 def test_a_run_whose_lease_is_gone_has_died(store: SyncStore) -> None:
@@ -462,7 +563,9 @@ def test_a_run_whose_lease_is_gone_has_died(store: SyncStore) -> None:
             connection.execute(t.lease.update().values(until=datetime(2026, 1, 1)))
         assert store.runs(1)[0]["outcome"] == "died"
     store.start("r2", SPEC, "plan", NOW)
-    assert {run["id"]: run["outcome"] for run in store.runs(2)}["r2"] is None, "a preview has no lease"
+    assert {run["id"]: run["outcome"] for run in store.runs(2)}["r2"] is None, (
+        "a preview has no lease"
+    )
 
 
 def test_a_store_that_must_be_there_is_not_made(tmp_path: Path) -> None:
@@ -485,19 +588,26 @@ def test_nobody_rejects_or_forgets_while_a_plan_is_applied(store: SyncStore) -> 
         assert store.draft(digest).compared.plan.digest == digest
     with leased(store, "r2"):
         store.take_plan(digest, SPEC, "r2")
-    assert store.close_plan(digest, "rejected"), "the run that was applying it has ended without having done so"
+    assert store.close_plan(digest, "rejected"), (
+        "the run that was applying it has ended without having done so"
+    )
     with leased(store, "r3"), pytest.raises(StalePlan, match="was rejected"):
         store.take_plan(digest, SPEC, "r3")
 
 
-# -- ledger ------------------------------------------------------------------------------------------------------------
+# -- ledger --------------------------------------------------------------------------------------
 
 
 def carry_out(store: SyncStore, run: str, plan: Plan, receipts: Any = None) -> None:
     store.keep_plan(plan, SPEC, NOW)
     with leased(store, run):
         intent = store.intend(run, SPEC, plan.digest, 0, len(plan.changes), NOW)
-        store.receive(run, SPEC, Batch(intent, plan.changes, done(plan.changes) if receipts is None else receipts), NOW)
+        store.receive(
+            run,
+            SPEC,
+            Batch(intent, plan.changes, done(plan.changes) if receipts is None else receipts),
+            NOW,
+        )
 
 
 def test_the_ledger_tells_of_every_change_with_before_and_after(store: SyncStore) -> None:
@@ -536,7 +646,7 @@ def test_an_intent_stays_open_until_its_receipts_are_written(store: SyncStore) -
     assert count(store, t.ledger) == 1
 
 
-# -- drafts ------------------------------------------------------------------------------------------------------------
+# -- drafts --------------------------------------------------------------------------------------
 
 
 def keep(store: SyncStore, draft: Draft, flow_run: str | None = "f1", hours: int = 24) -> str:
@@ -545,12 +655,25 @@ def keep(store: SyncStore, draft: Draft, flow_run: str | None = "f1", hours: int
 
 
 def test_a_draft_comes_back_as_it_was(store: SyncStore) -> None:
-    plan = replace(make_plan([employee("E1", "u1", "Fox")], [employee("E1", "u1")]), salt=store.salt())
+    plan = replace(
+        make_plan([employee("E1", "u1", "Fox")], [employee("E1", "u1")]), salt=store.salt()
+    )
     mark = Watermark(NOW, date(2026, 11, 23), False)
-    draft = make_draft(plan, mark, retried=("k",), looked_again=True, drift=(("User.Fax", "appeared"),))
+    draft = make_draft(
+        plan, mark, retried=("k",), looked_again=True, drift=(("User.Fax", "appeared"),)
+    )
     digest = keep(store, draft)
     back = store.draft(digest)
-    assert (back.spec, back.before, back.after, back.report, back.retried, back.looked_again, back.whole, back.drift) == (
+    assert (
+        back.spec,
+        back.before,
+        back.after,
+        back.report,
+        back.retried,
+        back.looked_again,
+        back.whole,
+        back.drift,
+    ) == (
         draft.spec,
         draft.before,
         draft.after,
@@ -565,7 +688,9 @@ def test_a_draft_comes_back_as_it_was(store: SyncStore) -> None:
     for name in ("rejected", "outside", "pairs", "held", "links", "gone"):
         assert getattr(back.compared, name).dtypes.equals(getattr(draft.compared, name).dtypes)
     assert store.waiting(SPEC.name, SPEC.fingerprint(), NOW) == (digest, "f1")
-    assert store.waiting(SPEC.name, SPEC.fingerprint(), NOW + timedelta(hours=25)) is None, "it has timed out"
+    assert store.waiting(SPEC.name, SPEC.fingerprint(), NOW + timedelta(hours=25)) is None, (
+        "it has timed out"
+    )
     assert [d["digest"] for d in store.drafts()] == [digest]
 
 
@@ -600,7 +725,7 @@ def test_a_tampered_plan_is_refused(store: SyncStore) -> None:
         store.draft(digest)
 
 
-# -- sweeps ------------------------------------------------------------------------------------------------------------
+# -- sweeps --------------------------------------------------------------------------------------
 
 PART = Range("created_at", None, datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -617,7 +742,12 @@ def test_the_parts_of_an_interrupted_sweep_are_taken_up(store: SyncStore) -> Non
     assert store.sweeping_since(SPEC, NOW + timedelta(hours=1)) == NOW
     back = store.part(SPEC, PART)
     assert back is not None
-    assert (strings(back.frame["surname"]), strings(back.rejected["key"]), back.read, back.duplicates) == (["Lee"], ["u2"], 3, 1)
+    assert (
+        strings(back.frame["surname"]),
+        strings(back.rejected["key"]),
+        back.read,
+        back.duplicates,
+    ) == (["Lee"], ["u2"], 3, 1)
     assert back.appeared == ("Fax",)
     assert store.part(SPEC, Range("created_at", None, None)) is None
     settle(store, "r1", draft=make_draft(make_plan([]), whole=True))
@@ -642,7 +772,7 @@ def test_a_sweep_that_never_ends_is_given_up(store: SyncStore) -> None:
     assert store.part(SPEC, PART) is None
 
 
-# -- drift, privacy ----------------------------------------------------------------------------------------------------
+# -- drift, privacy ------------------------------------------------------------------------------
 
 
 def drifting(*drift: tuple[str, str]) -> Draft:
@@ -650,25 +780,42 @@ def drifting(*drift: tuple[str, str]) -> Draft:
 
 
 def test_drift_is_told_once(store: SyncStore) -> None:
-    assert settle(store, "r1", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))) == (
+    assert settle(
+        store, "r1", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))
+    ) == (
         "User.Fax appeared",
         "User.Pet vanished",
     )
-    assert settle(store, "r2", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))) == ()
-    assert settle(store, "r3", draft=make_draft(make_plan([]))) == (), "a run that read nothing knows nothing"
+    assert (
+        settle(store, "r2", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished")))
+        == ()
+    )
+    assert settle(store, "r3", draft=make_draft(make_plan([]))) == (), (
+        "a run that read nothing knows nothing"
+    )
     assert settle(store, "r4", draft=drifting(("User.Fax", "appeared"))) == ()
-    assert settle(store, "r5", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))) == ("User.Pet vanished",)
+    assert settle(
+        store, "r5", draft=drifting(("User.Fax", "appeared"), ("User.Pet", "vanished"))
+    ) == ("User.Pet vanished",)
 
 
 def everything(store: SyncStore, store_url: str) -> str:
     """All that the store holds, as text; of SQLite the very bytes of its files."""
     with store.engine.connect() as connection:
-        rows = [str(row) for table in t.metadata.sorted_tables for row in connection.execute(sa.select(table))]
+        rows = [
+            str(row)
+            for table in t.metadata.sorted_tables
+            for row in connection.execute(sa.select(table))
+        ]
     frames = [store.plan(d) for d in _digests(store)]
-    text = "\n".join([*rows, *(str(f.changes.to_dict()) + str(f.before.to_dict()) for f in frames if f)])
+    text = "\n".join(
+        [*rows, *(str(f.changes.to_dict()) + str(f.before.to_dict()) for f in frames if f)]
+    )
     if store_url.startswith("sqlite"):
         folder = Path(store_url.removeprefix("sqlite:///")).parent
-        text += "".join(path.read_bytes().decode("latin-1") for path in sorted(folder.glob("store.db*")))
+        text += "".join(
+            path.read_bytes().decode("latin-1") for path in sorted(folder.glob("store.db*"))
+        )
     return text
 
 
@@ -677,13 +824,27 @@ def _digests(store: SyncStore) -> list[str]:
         return list(connection.execute(sa.select(t.plan.c.digest)).scalars())
 
 
-def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: SyncStore, store_url: str) -> None:
+def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(
+    store: SyncStore, store_url: str
+) -> None:
     award = awards_to_hr.SPEC
-    plan = make_plan([employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")])
+    plan = make_plan(
+        [employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")]
+    )
     carry_out(store, "r1", plan)
     columns = {"award_record_id": "text", **award.columns()}
-    row = dict.fromkeys(columns) | {"award_record_id": "AWARD-ONE", "accessplanit_user_id": "user-one", "employee_name": "Quixote"}
-    held = reconcile(of(columns, [tuple(row.values())]), of(columns, []), "award_record_id", award.columns(), award.compared())
+    row = dict.fromkeys(columns) | {
+        "award_record_id": "AWARD-ONE",
+        "accessplanit_user_id": "user-one",
+        "employee_name": "Quixote",
+    }
+    held = reconcile(
+        of(columns, [tuple(row.values())]),
+        of(columns, []),
+        "award_record_id",
+        award.columns(),
+        award.compared(),
+    )
     store.keep_plan(held, award, NOW)
     with leased(store, "a1", award):
         intent = store.intend("a1", award, held.digest, 0, 1, NOW)
@@ -702,19 +863,35 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
         agreed=[("user-one", "surname", "Quixote"), ("user-two", "surname", "Panza")],
     )
     sweep_part(store)
-    said = (("User", "user-one"), ("UserCourseDate", "user-one~101"), ("UserCourseDate", "user-two~101"))
-    store.accept([Arrival("user", "PUT", said, "d1", True)], {("user", feed): ["p"] for feed, _ in said}, NOW)
+    said = (
+        ("User", "user-one"),
+        ("UserCourseDate", "user-one~101"),
+        ("UserCourseDate", "user-two~101"),
+    )
+    store.accept(
+        [Arrival("user", "PUT", said, "d1", True)], {("user", feed): ["p"] for feed, _ in said}, NOW
+    )
     assert store.story("user-one")
     erased = store.forget("user-one", ["OTHER-AWARD"], NOW)
     assert store.scrub()
-    found = {"plans": 2, "ledger": 2, "links": 1, "agreements": 1, "records": 2, "quarantine": 3, "sweeps": 1}
+    found = {
+        "plans": 2,
+        "ledger": 2,
+        "links": 1,
+        "agreements": 1,
+        "records": 2,
+        "quarantine": 3,
+        "sweeps": 1,
+    }
     assert erased == {**found, "hints": 3, "versions": 0}
     left = everything(store, store_url)
     for trace in ("user-one", "EMPL-ONE", "AWARD-ONE", "Quixote", "OTHER-AWARD"):
         assert trace not in left, trace
     assert store.story("user-one") == store.story("EMPL-ONE") == []
     (told,) = store.story("user-two")
-    assert told["after"]["surname"] == "Panza", "the neighbour's entry still finds its place in the plan"
+    assert told["after"]["surname"] == "Panza", (
+        "the neighbour's entry still finds its place in the plan"
+    )
     assert store.links("employees")["source_key"].tolist() == ["user-two"]
     with pytest.raises(StalePlan):
         store.draft(waiting)
@@ -722,12 +899,18 @@ def test_forgetting_leaves_nothing_of_the_person_and_all_of_the_others(store: Sy
         (tombstone,) = connection.execute(sa.select(t.tombstone)).mappings()
     assert set(tombstone) == {"id", "at", "erased"}
     settle(store, "r3", landed=[("user-one", 1)], links=[("user-one", "EMPL-ONE")])
-    assert "user-one" in store.links("employees")["source_key"].tolist(), "a tombstone prevents nothing"
+    assert "user-one" in store.links("employees")["source_key"].tolist(), (
+        "a tombstone prevents nothing"
+    )
 
 
-def test_law_10_what_never_went_through_and_what_is_somebody_elses_loses_the_person(store: SyncStore, store_url: str) -> None:
+def test_law_10_what_never_went_through_and_what_is_somebody_elses_loses_the_person(
+    store: SyncStore, store_url: str
+) -> None:
     raw = json.dumps({"ID": "UA9", "UserID": "USER-ONE", "Note": "Quixote"})
-    other = json.dumps({"ID": "UA8", "UserID": "user-two", "Managers": "one@x.example;two@x.example"})
+    other = json.dumps(
+        {"ID": "UA8", "UserID": "user-two", "Managers": "one@x.example;two@x.example"}
+    )
     settle(
         store,
         "r1",
@@ -737,10 +920,24 @@ def test_law_10_what_never_went_through_and_what_is_somebody_elses_loses_the_per
             ("UA9", "rejected", "f", "r", None, raw, 9),
             (None, "rejected", "f", "r", None, "?;Quixote;?", 8),
             ("UA8", "rejected", "f", "r", None, other, 7),
-            ("user-two", "held", "id", "may be one of several", None, json.dumps({"email": ["EMPL-ONE", "EMPL-TWO"]}), 6),
+            (
+                "user-two",
+                "held",
+                "id",
+                "may be one of several",
+                None,
+                json.dumps({"email": ["EMPL-ONE", "EMPL-TWO"]}),
+                6,
+            ),
         ],
     )
-    store.keep_plan(make_plan([employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")]), SPEC, NOW)
+    store.keep_plan(
+        make_plan(
+            [employee("EMPL-ONE", "user-one", "Quixote"), employee("EMPL-TWO", "user-two", "Panza")]
+        ),
+        SPEC,
+        NOW,
+    )
     assert store.known_of("user-none") is None
     known = store.known_of("user-one")
     assert known
@@ -803,18 +1000,24 @@ def test_pruning_takes_details_and_leaves_the_ledger(store: SyncStore) -> None:
     assert store.prune(later - timedelta(days=90), long_ago) == dict.fromkeys(pruned, 0)
 
 
-def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as_long_as_it_is_used(store: SyncStore) -> None:
+def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as_long_as_it_is_used(
+    store: SyncStore,
+) -> None:
     plan = make_plan([employee("E1", "u1")])
     carry_out(store, "r1", plan)
     settle(store, "r2", bad=[entry("a", 1)])
     later = NOW + timedelta(days=400)
     kept = store.prune(later, NOW - timedelta(days=1))
-    assert (kept["ledger"], kept["filters"]) == (0, 0), "what a process was last is kept, and so is what a record waits for"
+    assert (kept["ledger"], kept["filters"]) == (0, 0), (
+        "what a process was last is kept, and so is what a record waits for"
+    )
     assert store.story("E1")
     assert store.prune(later, later)["ledger"] == 1
     assert store.story("E1") == []
     with store.engine.begin() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(t.intent)).scalar_one() == 0
+        assert (
+            connection.execute(sa.select(sa.func.count()).select_from(t.intent)).scalar_one() == 0
+        )
         old = {
             "process": SPEC.name,
             "fingerprint": "other",
@@ -827,11 +1030,15 @@ def test_the_ledger_is_kept_as_long_as_the_history_and_the_scope_of_a_process_as
 
 
 @pytest.mark.parametrize("hour_seconds", [3600.0, 60.0, 7200.0])
-def test_hours_and_refusals_of_the_past_are_pruned_whatever_the_length_of_an_hour(store: SyncStore, hour_seconds: float) -> None:
+def test_hours_and_refusals_of_the_past_are_pruned_whatever_the_length_of_an_hour(
+    store: SyncStore, hour_seconds: float
+) -> None:
     edge = NOW - timedelta(days=90)
     hours = [int(moment.timestamp() // hour_seconds) for moment in (edge - timedelta(days=1), NOW)]
     with store.engine.begin() as connection:
-        connection.execute(t.budget.insert(), [{"endpoint": "user", "hour": hour, "used": 1} for hour in hours])
+        connection.execute(
+            t.budget.insert(), [{"endpoint": "user", "hour": hour, "used": 1} for hour in hours]
+        )
     store.refuse({"signature": 1}, edge - timedelta(days=1))
     store.refuse({"signature": 1}, NOW)
     pruned = store.prune(edge, edge, hour_seconds)
@@ -840,18 +1047,25 @@ def test_hours_and_refusals_of_the_past_are_pruned_whatever_the_length_of_an_hou
         assert connection.execute(sa.select(t.budget.c.hour)).scalars().all() == [hours[1]]
 
 
-def test_a_digest_that_leaves_the_store_is_salted_and_the_same_for_all(store: SyncStore, store_url: str, tmp_path: Path) -> None:
+def test_a_digest_that_leaves_the_store_is_salted_and_the_same_for_all(
+    store: SyncStore, store_url: str, tmp_path: Path
+) -> None:
     other, stranger = SyncStore(store_url), SyncStore(f"sqlite:///{tmp_path / 'other.db'}")
     assert store.salt() == other.salt() != stranger.salt()
     asked = Inquiry(process="awards_to_hr", as_of=date(2026, 3, 31), people=("user-one",))
     assert asked.digest(store.salt()) == asked.digest(other.salt()) != asked.digest(stranger.salt())
-    plan, *others = (replace(make_plan([employee("A", "a")]), salt=each.salt()).digest for each in (store, other, stranger))
+    plan, *others = (
+        replace(make_plan([employee("A", "a")]), salt=each.salt()).digest
+        for each in (store, other, stranger)
+    )
     assert [each == plan for each in others] == [True, False]
     for each in (other, stranger):
         each.close()
 
 
-def test_an_open_intent_of_which_somebody_was_forgotten_keeps_the_places_of_the_others(store: SyncStore) -> None:
+def test_an_open_intent_of_which_somebody_was_forgotten_keeps_the_places_of_the_others(
+    store: SyncStore,
+) -> None:
     plan = make_plan([employee("E1", "u1"), employee("E2", "u2"), employee("E3", "u3")])
     store.keep_plan(plan, SPEC, NOW)
     with leased(store, "r1"):

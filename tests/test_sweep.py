@@ -25,19 +25,30 @@ SWEEP = Order(sweep=True)
 USERS, AWARDS = users_to_hr.SPEC, awards_to_hr.SPEC
 
 
-# -- sweeps ------------------------------------------------------------------------------------------------------------
+# -- sweeps --------------------------------------------------------------------------------------
 
 
 def test_a_sweep_finds_what_was_changed_in_hr(side: Side) -> None:
     both(side)
     key = side.rows("employees")[3]["employee_id"]
     award = side.rows("awards")[5]["award_record_id"]
-    hr_sql(side, "UPDATE employees SET full_address = 'typed over', access_role_id = 'X' WHERE employee_id = ?", key)
+    hr_sql(
+        side,
+        "UPDATE employees SET full_address = 'typed over', access_role_id = 'X' WHERE "
+        "employee_id = ?",
+        key,
+    )
     hr_sql(side, "UPDATE awards SET expires_on = '2031-01-01' WHERE award_record_id = ?", award)
-    hr_sql(side, "DELETE FROM employees WHERE employee_id = (SELECT max(employee_id) FROM employees)")
+    hr_sql(
+        side, "DELETE FROM employees WHERE employee_id = (SELECT max(employee_id) FROM employees)"
+    )
     assert side.users(Order(full=True)).written == 0, "incremental reading cannot see it"
     found = side.users(SWEEP)
-    assert (found.outcomes["updated"], found.outcomes["created"], found.sweep["changed in HR"]) == (1, 1, 1)
+    assert (found.outcomes["updated"], found.outcomes["created"], found.sweep["changed in HR"]) == (
+        1,
+        1,
+        1,
+    )
     assert reasons(side, key) == [NEW, EDITED]
     assert side.awards(SWEEP).outcomes["updated"] >= 1
     assert reasons(side, award)[-1] == EDITED
@@ -60,7 +71,11 @@ def test_a_sweep_that_finds_nothing_new_writes_nothing(side: Side) -> None:
 
 def test_an_award_that_is_gone_is_revoked_and_its_predecessor_counts_again(side: Side) -> None:
     both(side)
-    old, new = next((r["award_record_id"], r["superseded_by"]) for r in side.rows("awards") if r["state"] == "superseded")
+    old, new = next(
+        (r["award_record_id"], r["superseded_by"])
+        for r in side.rows("awards")
+        if r["state"] == "superseded"
+    )
     kept = dict(next(r for r in side.rows("awards") if r["award_record_id"] == new))
     with side.sandbox.engine.connect() as connection:
         row = connection.exec_driver_sql('SELECT * FROM "UserAward" WHERE "ID" = ?', (new,)).one()
@@ -77,11 +92,15 @@ def test_an_award_that_is_gone_is_revoked_and_its_predecessor_counts_again(side:
     sandbox_sql(side, f'INSERT INTO "UserAward" VALUES ({", ".join("?" * len(row))})', *row)
     side.awards(SWEEP)
     states = {r["award_record_id"]: r["state"] for r in side.rows("awards")}
-    assert (states[old], states[new]) == ("superseded", kept["state"]), "it is back, though not a byte of it has changed"
+    assert (states[old], states[new]) == ("superseded", kept["state"]), (
+        "it is back, though not a byte of it has changed"
+    )
     assert side.differences() == []
 
 
-def test_a_user_that_is_gone_is_reported_or_closed_as_declared(make_side: Callable[..., Side]) -> None:
+def test_a_user_that_is_gone_is_reported_or_closed_as_declared(
+    make_side: Callable[..., Side],
+) -> None:
     for gone in ("report", "close"):
         side = make_side()
         spec = users_to_hr.scoped(gone=gone)  # type: ignore[arg-type]
@@ -93,10 +112,14 @@ def test_a_user_that_is_gone_is_reported_or_closed_as_declared(make_side: Callab
         assert found.outcomes["closed"] == (gone == "close")
         assert [r["status"] for r in side.rows("employees")].count("Inactive") == (gone == "close")
         entries = side.store.quarantined(USERS.name)
-        assert [(e["key"], e["stage"]) for e in entries] == ([(key, "gone")] if gone == "report" else [])
+        assert [(e["key"], e["stage"]) for e in entries] == (
+            [(key, "gone")] if gone == "report" else []
+        )
         again = side.run(spec, SWEEP)
         assert again.written == 0
-        assert [e["key"] for e in side.store.quarantined(USERS.name)] == [e["key"] for e in entries], "closed is not reported again"
+        assert [e["key"] for e in side.store.quarantined(USERS.name)] == [
+            e["key"] for e in entries
+        ], "closed is not reported again"
         if entries:
             side.store.discard(entries[0]["id"], "left years ago")
             side.run(spec, SWEEP)
@@ -104,7 +127,9 @@ def test_a_user_that_is_gone_is_reported_or_closed_as_declared(make_side: Callab
 
 
 @pytest.mark.parametrize("gone", ["report", "close"])
-def test_what_is_gone_is_asked_for_once_and_is_found_when_it_comes_back(make_side: Callable[..., Side], gone: str) -> None:
+def test_what_is_gone_is_asked_for_once_and_is_found_when_it_comes_back(
+    make_side: Callable[..., Side], gone: str
+) -> None:
     side = make_side()
     spec = users_to_hr.scoped(gone=gone)  # type: ignore[arg-type]
     side.run(spec)
@@ -123,7 +148,9 @@ def test_what_is_gone_is_asked_for_once_and_is_found_when_it_comes_back(make_sid
     sandbox_sql(side, 'DELETE FROM "User" WHERE "ID" = ?', key)
     hr_sql(side, "DELETE FROM employees WHERE employee_id = ?", employee)
     side.run(spec, SWEEP)
-    assert key not in side.store.links("employees")["source_key"].tolist(), "neither side has the person"
+    assert key not in side.store.links("employees")["source_key"].tolist(), (
+        "neither side has the person"
+    )
     assert side.run(spec, SWEEP).requests == usual
     assert side.store.gone(spec.name) == []
 
@@ -133,7 +160,9 @@ def test_a_record_that_hr_never_had_is_no_more_known_once_it_is_gone(side: Side)
     side.awards(SWEEP)
     outside = "\"Status\" NOT IN ('Completed', 'Target')"
     with side.sandbox.engine.begin() as connection:
-        gone = set(connection.exec_driver_sql(f'SELECT "ID" FROM "UserAward" WHERE {outside}').scalars())
+        gone = set(
+            connection.exec_driver_sql(f'SELECT "ID" FROM "UserAward" WHERE {outside}').scalars()
+        )
         connection.exec_driver_sql(f'DELETE FROM "UserAward" WHERE {outside}')
     assert gone & set(side.store.origin(AWARDS)["source_key"])
     side.awards(SWEEP)
@@ -141,7 +170,9 @@ def test_a_record_that_hr_never_had_is_no_more_known_once_it_is_gone(side: Side)
 
 
 def test_rows_that_are_only_in_hr_are_counted_and_left_alone(side: Side) -> None:
-    hr_sql(side, "INSERT INTO employees (employee_id, surname) VALUES ('H1', 'Nobody'), ('H2', 'Else')")
+    hr_sql(
+        side, "INSERT INTO employees (employee_id, surname) VALUES ('H1', 'Nobody'), ('H2', 'Else')"
+    )
     both(side)
     found = side.users(SWEEP)
     assert found.sweep["only in HR"] == 2
@@ -177,7 +208,9 @@ def test_a_record_that_is_unreadable_is_not_gone(side: Side) -> None:
     before = side.dump()
     with side.sandbox.engine.connect() as connection:
         keys = list(
-            connection.exec_driver_sql('SELECT "ID" FROM "UserAward" WHERE "Status" = \'Completed\' ORDER BY "ID" LIMIT 3').scalars()
+            connection.exec_driver_sql(
+                'SELECT "ID" FROM "UserAward" WHERE "Status" = \'Completed\' ORDER BY "ID" LIMIT 3'
+            ).scalars()
         )
     answer = side.sandbox.answer
     for broken in ({"ID": keys[0], "Status": {"x": 1}}, "<<broken>>"):
@@ -188,21 +221,32 @@ def test_a_record_that_is_unreadable_is_not_gone(side: Side) -> None:
         assert found.outcomes["quarantined"] == 1
         states = {r["award_record_id"]: r["state"] for r in side.rows("awards")}
         assert states[keys[0]] != "revoked"
-        # A record without a key may be the one that is missing: then nothing at all is taken for gone.
+        # A record without a key may be the one that is missing: then nothing at all is taken for
+        # gone.
         assert (states[keys[2]] == "revoked") == (broken != "<<broken>>")
         side.sandbox.answer = answer  # type: ignore[method-assign]
         hr_sql(side, "DELETE FROM awards")
         for row in before["awards"]:
             names = _columns(side)
-            hr_sql(side, f"INSERT INTO awards ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", *row)
+            hr_sql(
+                side,
+                f"INSERT INTO awards ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
+                *row,
+            )
 
 
 def _columns(side: Side) -> list[str]:
     with side.target.engine.connect() as connection:
-        return [r[1] for r in connection.exec_driver_sql("PRAGMA table_info(awards)") if r[1] != "written_at"]
+        return [
+            r[1]
+            for r in connection.exec_driver_sql("PRAGMA table_info(awards)")
+            if r[1] != "written_at"
+        ]
 
 
-def spoiling(answer: Any, instead: dict[str, Any], drop: str = "", add: dict[str, Any] | None = None) -> Any:
+def spoiling(
+    answer: Any, instead: dict[str, Any], drop: str = "", add: dict[str, Any] | None = None
+) -> Any:
     """``answer`` with records replaced, a field taken out of all, or fields added to all."""
 
     def spoiled(*args: Any) -> Any:
@@ -212,7 +256,9 @@ def spoiling(answer: Any, instead: dict[str, Any], drop: str = "", add: dict[str
         body = json.loads(response.body)
         if "results" in body:
             body["results"] = [
-                instead[r["ID"]] if r.get("ID") in instead else {k: v for k, v in r.items() if k != drop} | (add or {})
+                instead[r["ID"]]
+                if r.get("ID") in instead
+                else {k: v for k, v in r.items() if k != drop} | (add or {})
                 for r in body["results"]
             ]
             response.body = json.dumps(body).encode()
@@ -224,7 +270,11 @@ def spoiling(answer: Any, instead: dict[str, Any], drop: str = "", add: dict[str
 
 def test_an_interrupted_sweep_is_taken_up_where_it_was(side: Side) -> None:
     both(side)
-    hr_sql(side, "UPDATE awards SET award_label = 'typed over' WHERE award_record_id = (SELECT min(award_record_id) FROM awards)")
+    hr_sql(
+        side,
+        "UPDATE awards SET award_label = 'typed over' WHERE award_record_id = (SELECT "
+        "min(award_record_id) FROM awards)",
+    )
     world = side.world()
     read, calls = world.source.read, 0
 
@@ -244,13 +294,17 @@ def test_an_interrupted_sweep_is_taken_up_where_it_was(side: Side) -> None:
     assert found.sweep["parts taken up"] == 14
     assert found.sweep["parts"] > 14
     pages = found.sweep["parts"] - 14
-    assert side.sandbox.requests["GET UserAward"] <= (pages * 2 if side.dialect.count_key else found.requests)
+    assert side.sandbox.requests["GET UserAward"] <= (
+        pages * 2 if side.dialect.count_key else found.requests
+    )
     assert found.outcomes["updated"] == 1
     assert side.differences() == []
     assert side.awards().mode == "apply"
 
 
-def test_a_sweep_does_not_carry_the_watermark_past_what_changed_meanwhile(make_side: Callable[..., Side]) -> None:
+def test_a_sweep_does_not_carry_the_watermark_past_what_changed_meanwhile(
+    make_side: Callable[..., Side],
+) -> None:
     side = make_side()
     if side.dialect.date_updated is None:
         pytest.skip("this tenant has no date of the last change")
@@ -260,7 +314,7 @@ def test_a_sweep_does_not_carry_the_watermark_past_what_changed_meanwhile(make_s
     assert report.watermark_after <= began - timedelta(days=2)
 
 
-# -- drift -------------------------------------------------------------------------------------------------------------
+# -- drift ---------------------------------------------------------------------------------------
 
 
 def test_a_new_field_is_reported_once_and_is_not_fatal(side: Side) -> None:
@@ -276,13 +330,17 @@ def test_a_new_field_is_reported_once_and_is_not_fatal(side: Side) -> None:
     assert side.users(Order(full=True)).drift == ("User.Fax appeared",), "it has been away"
 
 
-def test_law_1_a_vanished_field_that_the_process_needs_stops_it_before_anything_is_written(side: Side) -> None:
+def test_law_1_a_vanished_field_that_the_process_needs_stops_it_before_anything_is_written(
+    side: Side,
+) -> None:
     both(side)
     before = side.dump()
     answer = side.sandbox.answer
     for field in ("Email", "Status", "Phone"):
         side.sandbox.answer = spoiling(answer, {}, drop=field)  # type: ignore[method-assign]
-        with pytest.raises(Misconfigured, match=rf"no field User\.{field.lower()}, which users_to_hr needs"):
+        with pytest.raises(
+            Misconfigured, match=rf"no field User\.{field.lower()}, which users_to_hr needs"
+        ):
             side.users(Order(full=True))
         with pytest.raises(Misconfigured):
             side.users(SWEEP)

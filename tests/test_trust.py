@@ -56,7 +56,7 @@ def dialect_name() -> str:
     return "standard"
 
 
-# -- plans -------------------------------------------------------------------------------------------------------------
+# -- plans ---------------------------------------------------------------------------------------
 
 STRICT = USERS.model_copy(update={"guard": Guard(update=Limit(percent=10, absolute=5))})
 
@@ -101,7 +101,11 @@ def test_an_approved_plan_moves_the_watermark_and_lands_its_records(side: Side) 
 
 def test_a_plan_is_refused_when_hr_has_moved(side: Side) -> None:
     digest = stopped(side)
-    hr_sql(side, "UPDATE employees SET job_title = 'typed over' WHERE employee_id = (SELECT min(employee_id) FROM employees)")
+    hr_sql(
+        side,
+        "UPDATE employees SET job_title = 'typed over' WHERE employee_id = (SELECT "
+        "min(employee_id) FROM employees)",
+    )
     before = side.dump()
     with pytest.raises(StalePlan, match="1 of its rows"):
         side.run(STRICT, Order(approve=digest))
@@ -136,7 +140,7 @@ def test_reasons_are_told(side: Side) -> None:
     assert reasons(side, key) == [NEW, CHANGED, LEFT]
 
 
-# -- loading -----------------------------------------------------------------------------------------------------------
+# -- loading -------------------------------------------------------------------------------------
 
 
 def refusing(side: Side, keys: Callable[[str], bool], batch: int = 20000) -> World:
@@ -194,7 +198,13 @@ def test_a_refused_row_rests_between_attempts_and_then_waits_for_a_person(side: 
         before = calls
         report, _ = run_process(
             USERS,
-            World(world.source, world.target, world.store, world.zone, lambda n=number: now + timedelta(hours=n * 8)),
+            World(
+                world.source,
+                world.target,
+                world.store,
+                world.zone,
+                lambda n=number: now + timedelta(hours=n * 8),
+            ),
             Order(),
             call=plainly,
         )
@@ -204,7 +214,9 @@ def test_a_refused_row_rests_between_attempts_and_then_waits_for_a_person(side: 
     assert tried[:4] == [0, 1, 2, 3], "eagerly"
     assert len(tried) == 8, "eight times in all, ever more seldom"
     world = refusing(side, is_bad)
-    later = World(world.source, world.target, world.store, world.zone, lambda: now + timedelta(days=30))
+    later = World(
+        world.source, world.target, world.store, world.zone, lambda: now + timedelta(days=30)
+    )
     before = calls
     run_process(USERS, later, Order(sweep=True), call=plainly)
     assert calls > before, "and once more in each sweep"
@@ -216,7 +228,10 @@ def test_a_refused_row_rests_between_attempts_and_then_waits_for_a_person(side: 
 
 
 def test_a_breaker_ends_a_run_whose_every_change_is_refused(side: Side) -> None:
-    with pytest.raises(TargetFailed, match=r"refused 50 changes in a row; \d+ more were not tried.*this row is not wanted"):
+    with pytest.raises(
+        TargetFailed,
+        match=r"refused 50 changes in a row; \d+ more were not tried.*this row is not wanted",
+    ):
         run_process(USERS, refusing(side, lambda _: True), Order(), call=plainly)
     run = side.store.runs(1)[0]
     assert run["outcome"] == "failed"
@@ -246,25 +261,41 @@ def test_the_fate_of_an_interrupted_batch_is_found_out(side: Side) -> None:
             return receipts
 
     with pytest.raises(KeyboardInterrupt):
-        run_process(USERS, World(world.source, Dying(), world.store, world.zone), Order(), call=plainly)  # type: ignore[arg-type]
+        run_process(
+            USERS, World(world.source, Dying(), world.store, world.zone), Order(), call=plainly
+        )  # type: ignore[arg-type]
     assert (rows(side, t.ledger), len(side.rows("employees"))) == (30, 40)
     assert len(side.store.open_intents(USERS.name)) == 1
     report = side.users()
     assert report.settled == 10
     assert side.store.open_intents(USERS.name) == []
     with side.store.engine.connect() as connection:
-        keys = list(connection.execute(sa.select(t.ledger.c.key).where(t.ledger.c.outcome == "created")).scalars())
-    assert sorted(keys) == sorted(r["employee_id"] for r in side.rows("employees")), "each was created once, says the ledger"
-    assert "found after an interrupted run" in {e["note"] for key in keys for e in side.store.story(key)}
+        keys = list(
+            connection.execute(
+                sa.select(t.ledger.c.key).where(t.ledger.c.outcome == "created")
+            ).scalars()
+        )
+    assert sorted(keys) == sorted(r["employee_id"] for r in side.rows("employees")), (
+        "each was created once, says the ledger"
+    )
+    assert "found after an interrupted run" in {
+        e["note"] for key in keys for e in side.store.story(key)
+    }
 
 
-def test_the_whole_path_over_a_store_in_postgresql(side: Side, postgresql: Callable[[], str]) -> None:
+def test_the_whole_path_over_a_store_in_postgresql(
+    side: Side, postgresql: Callable[[], str]
+) -> None:
     side.store.close()
     side.store = SyncStore(postgresql())
     both(side)
     side.sandbox.tick(30)
     hr_sql(side, "UPDATE awards SET award_label = 'typed over' WHERE rowid % 9 = 0")
-    sandbox_sql(side, 'DELETE FROM "UserAward" WHERE "ID" IN (SELECT "ID" FROM "UserAward" ORDER BY "ID" LIMIT 3)')
+    sandbox_sql(
+        side,
+        'DELETE FROM "UserAward" WHERE "ID" IN (SELECT "ID" FROM "UserAward" ORDER BY "ID" '
+        "LIMIT 3)",
+    )
     both(side)
     for _ in range(2):
         both(side, Order(sweep=True))
@@ -279,7 +310,7 @@ def test_the_whole_path_over_a_store_in_postgresql(side: Side, postgresql: Calla
     assert side.store.story(key) == []
 
 
-# -- two at once, and too late -----------------------------------------------------------------------------------------
+# -- two at once, and too late -------------------------------------------------------------------
 
 
 def test_two_runs_of_a_process_do_not_interleave(side: Side) -> None:
@@ -310,20 +341,31 @@ def test_of_late_runs_one_is_useful_and_the_others_do_nothing(side: Side) -> Non
         with pytest.raises(Skipped, match="has done its work"):
             side.users(Order(scheduled=moment))
     assert sum(side.sandbox.requests.values()) == 0
-    assert side.users(Order(scheduled=datetime.now(UTC))).mode == "apply", "the next one on time works"
+    assert side.users(Order(scheduled=datetime.now(UTC))).mode == "apply", (
+        "the next one on time works"
+    )
     assert side.users().mode == "apply", "by hand always"
-    assert side.users(Order(scheduled=due[0], sweep=True)).mode == "sweep", "no short run covers a sweep"
+    assert side.users(Order(scheduled=due[0], sweep=True)).mode == "sweep", (
+        "no short run covers a sweep"
+    )
 
 
-# -- links -------------------------------------------------------------------------------------------------------------
+# -- links ---------------------------------------------------------------------------------------
 
 
 def test_external_id_is_hr_s_own_key_first_and_then_the_number(side: Side) -> None:
     with side.sandbox.engine.connect() as connection:
         one, two = connection.exec_driver_sql(
-            "SELECT ID, ExternalID FROM \"User\" WHERE Status = 'Enabled' AND ExternalID IS NOT NULL ORDER BY ID LIMIT 2"
+            "SELECT ID, ExternalID FROM \"User\" WHERE Status = 'Enabled' AND ExternalID IS "
+            "NOT NULL ORDER BY ID LIMIT 2"
         ).all()
-    hr_sql(side, "INSERT INTO employees (employee_id, employee_number, surname) VALUES (?, NULL, 'a'), ('H2', ?, 'b')", one[1], two[1])
+    hr_sql(
+        side,
+        "INSERT INTO employees (employee_id, employee_number, surname) VALUES (?, NULL, 'a'), "
+        "('H2', ?, 'b')",
+        one[1],
+        two[1],
+    )
     side.users()
     by_key = {r["employee_id"]: r["accessplanit_id"] for r in side.rows("employees")}
     assert (by_key[one[1]], by_key["H2"]) == (one[0], two[0])
@@ -333,7 +375,9 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     key = side.change_one("Email", "shared@x.example")
     sandbox_sql(side, 'UPDATE "User" SET ExternalID = NULL WHERE ID = ?', key)
     hr_sql(
-        side, "INSERT INTO employees (employee_id, surname, email) VALUES ('H1', 'a', 'shared@x.example'), ('H2', 'b', 'SHARED@x.example')"
+        side,
+        "INSERT INTO employees (employee_id, surname, email) VALUES ('H1', 'a', "
+        "'shared@x.example'), ('H2', 'b', 'SHARED@x.example')",
     )
     both(side)
     (held,) = side.store.quarantined(USERS.name)
@@ -354,7 +398,9 @@ def test_an_ambiguity_is_held_until_a_person_sets_the_link(side: Side) -> None:
     side.store.set_link("employees", key, "H1", now)
     side.store.look_again([USERS, AWARDS], key, "H1", "linked by hand", now)
     both(side)
-    assert {r["employee_id"] for r in side.rows("awards") if r["accessplanit_user_id"] == key} == {"H1"}, "the awards move along"
+    assert {r["employee_id"] for r in side.rows("awards") if r["accessplanit_user_id"] == key} == {
+        "H1"
+    }, "the awards move along"
 
 
 def test_only_specs_that_make_sense_are_made() -> None:

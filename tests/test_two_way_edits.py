@@ -1,4 +1,5 @@
-"""Random edits of people on both sides, with kills and lost answers on the way; then every person is there once and the same.
+"""Random edits of people on both sides, with kills and lost answers on the way; then every person
+is there once and the same.
 
 Every run of the suite takes some rounds; ``make chaos`` takes 2,000.
 """
@@ -29,13 +30,20 @@ from .worlds import Deaths, Killed, Mortal
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
 ROUNDS, BETWEEN = (2000, 25) if WHOLE else (30, 15)
 SPECS = (users_to_hr.scoped(leavers="close", gone="close"), users_from_hr.scoped(gone="close"))
-SHARED = {"forenames": "Forenames", "surname": "Surname", "email": "Email", "job_title": "JobTitle", "town": "Town"}
+SHARED = {
+    "forenames": "Forenames",
+    "surname": "Surname",
+    "email": "Email",
+    "job_title": "JobTitle",
+    "town": "Town",
+}
 LEFT = ("Left", "Inactive")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
 class People:
-    """The people of both sides, as two offices and some accidents change them. Nobody is edited on both sides between two runs."""
+    """The people of both sides, as two offices and some accidents change them. Nobody is edited on
+    both sides between two runs."""
 
     def __init__(self, side: Side, dice: random.Random) -> None:
         self.side, self.dice, self.number = side, dice, 0
@@ -43,17 +51,27 @@ class People:
         self.employed: dict[str, bool] = {}
         """User -> whether the last word of either office was that they are at work."""
 
-    # -- what may happen -----------------------------------------------------------------------------------------------
+    # -- what may happen --------------------------------------------------------------------------
 
     def accessplanit_corrects_a_field(self) -> None:
         if (user := self._user()) is not None:
             column = self.dice.choice(list(SHARED.values()))
-            change(self.side, f'UPDATE "User" SET "{column}" = ?, "DateUpdated" = NOW WHERE "ID" = ?', self._value(column), user["ID"])
+            change(
+                self.side,
+                f'UPDATE "User" SET "{column}" = ?, "DateUpdated" = NOW WHERE "ID" = ?',
+                self._value(column),
+                user["ID"],
+            )
 
     def hr_corrects_a_field(self) -> None:
         if (row := self._row()) is not None:
             column = self.dice.choice(list(SHARED))
-            hr(self.side, f"UPDATE employees SET {column} = ? WHERE employee_id = ?", self._value(column), row["employee_id"])
+            hr(
+                self.side,
+                f"UPDATE employees SET {column} = ? WHERE employee_id = ?",
+                self._value(column),
+                row["employee_id"],
+            )
 
     def accessplanit_gets_a_user(self) -> None:
         if (like := self._user()) is not None:
@@ -67,17 +85,29 @@ class People:
 
     def hr_says_that_somebody_has_left(self) -> None:
         if (row := self._row()) is not None:
-            hr(self.side, "UPDATE employees SET status = 'Left' WHERE employee_id = ?", row["employee_id"])
+            hr(
+                self.side,
+                "UPDATE employees SET status = 'Left' WHERE employee_id = ?",
+                row["employee_id"],
+            )
             self.employed[row["accessplanit_id"]] = False
 
     def accessplanit_disables_somebody(self) -> None:
         if (user := self._user()) is not None:
-            change(self.side, 'UPDATE "User" SET "Status" = \'Inactive\', "DateUpdated" = NOW WHERE "ID" = ?', user["ID"])
+            change(
+                self.side,
+                'UPDATE "User" SET "Status" = \'Inactive\', "DateUpdated" = NOW WHERE "ID" = ?',
+                user["ID"],
+            )
             self.employed[user["ID"]] = False
 
     def hr_rehires_somebody_in_the_old_row(self) -> None:
         if (row := self._row(left=True)) is not None:
-            hr(self.side, "UPDATE employees SET status = 'Active' WHERE employee_id = ?", row["employee_id"])
+            hr(
+                self.side,
+                "UPDATE employees SET status = 'Active' WHERE employee_id = ?",
+                row["employee_id"],
+            )
             self.employed[row["accessplanit_id"]] = True
 
     def hr_rehires_somebody_in_a_new_row(self) -> None:
@@ -89,7 +119,12 @@ class People:
 
     def hr_gives_somebody_another_number(self) -> None:
         if (row := self._row()) is not None:
-            hr(self.side, "UPDATE employees SET employee_number = ? WHERE employee_id = ?", self._next("N"), row["employee_id"])
+            hr(
+                self.side,
+                "UPDATE employees SET employee_number = ? WHERE employee_id = ?",
+                self._next("N"),
+                row["employee_id"],
+            )
 
     def accessplanit_merges_two_users(self) -> None:
         """Somebody had a second, new account: it is the one that stays."""
@@ -99,31 +134,44 @@ class People:
             self.touched.add(self._insert(user))
 
     def step(self) -> None:
-        name = self.dice.choice([name for name in vars(People) if name.startswith(("hr_", "accessplanit_"))])
+        name = self.dice.choice(
+            [name for name in vars(People) if name.startswith(("hr_", "accessplanit_"))]
+        )
         getattr(self, name)()
         print(name, sorted(self.touched))  # shown if the test fails
 
-    # -- runs ----------------------------------------------------------------------------------------------------------
+    # -- runs -------------------------------------------------------------------------------------
 
     def run(self, spec: ProcessSpec, order: Order, deaths: Deaths) -> None:
         accessplanit = self.side.source(requests_per_hour=10**9)
         source, target = ways(spec, accessplanit, self.side.target)
         ports: list[Any] = [Mortal(port, deaths) for port in (source, target, self.side.store)]
         with suppress(Killed):
-            run_process(spec, World(*ports, "Europe/London", lambda: datetime.now(UTC)), order, call=plainly)
+            run_process(
+                spec, World(*ports, "Europe/London", lambda: datetime.now(UTC)), order, call=plainly
+            )
         accessplanit.close()
         with self.side.store.engine.begin() as connection:
             # The lease of a killed run expires by itself; nobody waits for that here.
             connection.exec_driver_sql("DELETE FROM lease")
 
     def runs(self) -> None:
-        """Both ways, in either order; one run in three is killed somewhere, one in four loses an answer or is refused."""
+        """Both ways, in either order; one run in three is killed somewhere, one in four loses an
+        answer or is refused."""
         for spec in self.dice.sample(SPECS, 2):
-            lost = self.dice.choice([None, None, None, self.dice.choice(["403", "502", "503", "html", "cut"])])
-            self.side.sandbox.faults = Faults(writes=lost, done=lost != "403", spared=self.dice.randrange(3))
+            lost = self.dice.choice(
+                [None, None, None, self.dice.choice(["403", "502", "503", "html", "cut"])]
+            )
+            self.side.sandbox.faults = Faults(
+                writes=lost, done=lost != "403", spared=self.dice.randrange(3)
+            )
             place = self.dice.choice([None, None, self.dice.randrange(45)])
             with suppress(HrsyncError):
-                self.run(spec, self.dice.choice([Order(), Order(), Order(full=True), Order(sweep=True)]), Deaths(place))
+                self.run(
+                    spec,
+                    self.dice.choice([Order(), Order(), Order(full=True), Order(sweep=True)]),
+                    Deaths(place),
+                )
         self.side.sandbox.faults = Faults()
         self.touched.clear()
 
@@ -134,10 +182,14 @@ class People:
                 self.run(spec, Order(sweep=True), Deaths())
         self.touched.clear()
 
-    # -- what must be true then ----------------------------------------------------------------------------------------
+    # -- what must be true then -------------------------------------------------------------------
 
     def check(self) -> None:
-        waiting = {(e["key"], e["reason"]) for spec in SPECS for e in self.side.store.quarantined(spec.name, 1000)}
+        waiting = {
+            (e["key"], e["reason"])
+            for spec in SPECS
+            for e in self.side.store.quarantined(spec.name, 1000)
+        }
         assert waiting == set()
         people, staff = there(self.side, 'SELECT * FROM "User"'), self.side.rows("employees")
         numbers = Counter(user["ExternalID"] for user in people if user["ExternalID"])
@@ -146,11 +198,15 @@ class People:
         assert [user for user, times in at_work.items() if times > 1] == [], "two rows of one user"
         enabled = {user["ID"]: user for user in people if user["Status"] in ("Enabled", "New")}
         assert set(enabled) <= set(at_work), "everybody is in HR"
-        assert {key: key in enabled for key in self.employed} == self.employed, "who left has left, and who came back is back"
+        assert {key: key in enabled for key in self.employed} == self.employed, (
+            "who left has left, and who came back is back"
+        )
         for row in staff:
             user = next((u for u in people if u["ID"] == row["accessplanit_id"]), None)
             if row["status"] in LEFT:
-                assert user is None or user["Status"] == "Inactive" or user["ID"] in at_work, row["employee_id"]
+                assert user is None or user["Status"] == "Inactive" or user["ID"] in at_work, row[
+                    "employee_id"
+                ]
             else:
                 assert user is not None, row["employee_id"]
                 assert user["ID"] in enabled, row["employee_id"]
@@ -159,20 +215,38 @@ class People:
         quiet = writes(self.side), [row["written_at"] for row in staff]
         for spec in SPECS:
             self.run(spec, Order(sweep=True), Deaths())
-        assert (writes(self.side), [row["written_at"] for row in self.side.rows("employees")]) == quiet, "nothing is left to do"
+        assert (
+            writes(self.side),
+            [row["written_at"] for row in self.side.rows("employees")],
+        ) == quiet, "nothing is left to do"
 
-    # -- somebody ------------------------------------------------------------------------------------------------------
+    # -- somebody ---------------------------------------------------------------------------------
 
     def _user(self) -> dict[str, Any] | None:
         """A user who is at work by both sides and has not been touched since the last runs."""
         row = self._row()
-        return there(self.side, 'SELECT * FROM "User" WHERE "ID" = ?', row["accessplanit_id"])[0] if row else None
+        return (
+            there(self.side, 'SELECT * FROM "User" WHERE "ID" = ?', row["accessplanit_id"])[0]
+            if row
+            else None
+        )
 
     def _row(self, left: bool = False) -> dict[str, Any] | None:
-        users = {user["ID"]: user["Status"] for user in there(self.side, 'SELECT "ID", "Status" FROM "User"')}
+        users = {
+            user["ID"]: user["Status"]
+            for user in there(self.side, 'SELECT "ID", "Status" FROM "User"')
+        }
         wanted = ("Inactive",) if left else ("Enabled", "New")
-        rows = [row for row in self.side.rows("employees") if users.get(row["accessplanit_id"]) in wanted]
-        rows = [r for r in rows if (r["status"] in LEFT) == left and r["accessplanit_id"] not in self.touched]
+        rows = [
+            row
+            for row in self.side.rows("employees")
+            if users.get(row["accessplanit_id"]) in wanted
+        ]
+        rows = [
+            r
+            for r in rows
+            if (r["status"] in LEFT) == left and r["accessplanit_id"] not in self.touched
+        ]
         if not rows:
             return None
         row = self.dice.choice(rows)
@@ -181,9 +255,17 @@ class People:
 
     def _insert(self, like: dict[str, Any], **values: Any) -> str:
         moment = (self.side.sandbox.now() + timedelta(seconds=2)).isoformat(timespec="milliseconds")
-        row = like | {"ID": f"U{self._next('')}", "DateUpdated": moment, "DateCreated": moment} | values
+        row = (
+            like
+            | {"ID": f"U{self._next('')}", "DateUpdated": moment, "DateCreated": moment}
+            | values
+        )
         names = ", ".join(f'"{name}"' for name in row)
-        change(self.side, f'INSERT INTO "User" ({names}) VALUES ({", ".join("?" * len(row))})', *row.values())
+        change(
+            self.side,
+            f'INSERT INTO "User" ({names}) VALUES ({", ".join("?" * len(row))})',
+            *row.values(),
+        )
         return str(row["ID"])
 
     def _next(self, letter: str) -> str:
@@ -196,7 +278,9 @@ class People:
 
 
 @pytest.mark.parametrize("dialect_name", ["standard"], indirect=True)
-def test_after_random_edits_on_both_sides_everybody_is_there_once_and_the_same(make_side: Callable[..., Side]) -> None:
+def test_after_random_edits_on_both_sides_everybody_is_there_once_and_the_same(
+    make_side: Callable[..., Side],
+) -> None:
     seed = int(os.environ.get("HRSYNC_CHAOS_SEED", "11"))
     people = People(make_side(30, seed=seed, hourly_limit=10**9), random.Random(seed))
     people.settle()

@@ -1,4 +1,5 @@
-"""``hrsync up`` as a person starts it: everything comes up, schedules are made, a kill is survived, nothing stays behind."""
+"""``hrsync up`` as a person starts it: everything comes up, schedules are made, a kill is survived,
+nothing stays behind."""
 
 from __future__ import annotations
 
@@ -62,11 +63,21 @@ def quick() -> Iterator[QuickStart]:
 def at_work_without_a_process(quick: QuickStart, name: str) -> UUID:
     """A run that holds its deployment's only slot, as one does whose process was killed; its ID."""
     tomorrow: State[None] = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
-    with server({"PREFECT_API_URL": quick.api, "PREFECT_API_AUTH_STRING": quick.login}), get_client(sync_client=True) as client:
-        deployment = answered(lambda: client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}"))
-        run = answered(lambda: client.create_flow_run_from_deployment(deployment.id, state=tomorrow))
+    with (
+        server({"PREFECT_API_URL": quick.api, "PREFECT_API_AUTH_STRING": quick.login}),
+        get_client(sync_client=True) as client,
+    ):
+        deployment = answered(
+            lambda: client.read_deployment_by_name(f"{name}/{name.replace('_', '-')}")
+        )
+        run = answered(
+            lambda: client.create_flow_run_from_deployment(deployment.id, state=tomorrow)
+        )
         deadline = time.monotonic() + 120
-        while answered(lambda: client.set_flow_run_state(run.id, Pending())).status is not SetStateStatus.ACCEPT:
+        while (
+            answered(lambda: client.set_flow_run_state(run.id, Pending())).status
+            is not SetStateStatus.ACCEPT
+        ):
             assert time.monotonic() < deadline, at_work(quick)
             # A refused run waits for the slot: the worker would start it half a minute later.
             answered(lambda: client.set_flow_run_state(run.id, tomorrow, force=True))
@@ -85,7 +96,10 @@ def answered(ask: Callable[[], T]) -> T:
 
 def of_a_command_that_is_gone(quick: QuickStart) -> UUID:
     """A run that no deployment has made, as ``hrsync run`` makes one; its ID."""
-    with server({"PREFECT_API_URL": quick.api, "PREFECT_API_AUTH_STRING": quick.login}), get_client(sync_client=True) as client:
+    with (
+        server({"PREFECT_API_URL": quick.api, "PREFECT_API_AUTH_STRING": quick.login}),
+        get_client(sync_client=True) as client,
+    ):
         return client.create_flow_run(users_to_hr, state=Running()).id
 
 
@@ -96,7 +110,9 @@ def every_schedule_produces_runs(quick: QuickStart) -> None:
     scheduled: set[str] = set()
     while len(scheduled) <= len(FLOWS):
         assert time.monotonic() < deadline, scheduled
-        runs = quick.ask("POST", "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}})
+        runs = quick.ask(
+            "POST", "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+        )
         scheduled = {run["deployment_id"] for run in runs if run["auto_scheduled"]}
         time.sleep(0.5)
 
@@ -104,7 +120,10 @@ def every_schedule_produces_runs(quick: QuickStart) -> None:
 def a_change_reaches_hr(quick: QuickStart) -> None:
     """By webhook, event, trigger and run."""
     deadline = time.monotonic() + 90
-    while not re.search(r'loaded_seconds_count{process="users_to_hr"} [1-9]', httpx.get(f"http://127.0.0.1:{quick.receiver}/metrics").text):
+    while not re.search(
+        r'loaded_seconds_count{process="users_to_hr"} [1-9]',
+        httpx.get(f"http://127.0.0.1:{quick.receiver}/metrics").text,
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert changed(quick.sandbox), "the sandbox is ticked"
@@ -144,7 +163,9 @@ def test_up_runs_everything_survives_a_kill_and_stops_without_a_trace(quick: Qui
         assert not listening(port)
     assert mentioning(str(quick.home)) == []
     today = datetime.now(ZoneInfo("Europe/London")).date()
-    assert compare(str(quick.home / "sandbox.db"), str(quick.home / "hr.db"), today) == [], "it has gone on from the state on disk"
+    assert compare(str(quick.home / "sandbox.db"), str(quick.home / "hr.db"), today) == [], (
+        "it has gone on from the state on disk"
+    )
 
 
 def test_a_busy_port_is_named(tmp_path: Path) -> None:

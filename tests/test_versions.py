@@ -1,4 +1,5 @@
-"""What was true when, and what was known when: the ledger's answers against a plain replay of what was written down."""
+"""What was true when, and what was known when: the ledger's answers against a plain replay of what
+was written down."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def row(spec: ProcessSpec, key: str, **values: Any) -> tuple[Any, ...]:
 
 
 class Ledger:
-    """Carries out changes as runs do, at chosen moments; and beside it a list of all that was said, in the order in which it was."""
+    """Carries out changes as runs do, at chosen moments; and beside it a list of all that was said,
+    in the order in which it was."""
 
     def __init__(self, store: SyncStore, spec: ProcessSpec) -> None:
         self.store, self.spec = store, spec
@@ -51,34 +53,51 @@ class Ledger:
     def frame(self, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
         return of(self.columns, rows)
 
-    def write(self, at: datetime, key: str, label: str, since: datetime | None, outcome: str = "done") -> None:
+    def write(
+        self, at: datetime, key: str, label: str, since: datetime | None, outcome: str = "done"
+    ) -> None:
         """A run writes ``label`` at ``at``: true from ``since`` on."""
         spec, self.number = self.spec, self.number + 1
         if spec.entity == "employees":
             new = row(spec, key, surname=label, source_updated_at=since, accessplanit_id=f"u{key}")
         else:
-            new = row(spec, key, award_label=label, source_updated_at=since, accessplanit_user_id=f"u{key}")
+            new = row(
+                spec,
+                key,
+                award_label=label,
+                source_updated_at=since,
+                accessplanit_user_id=f"u{key}",
+            )
         current = self.frame([self.hr[key]] if key in self.hr else [])
-        plan: Plan = reconcile(self.frame([new]), current, spec.entity_key, spec.columns(), list(spec.columns()))
+        plan: Plan = reconcile(
+            self.frame([new]), current, spec.entity_key, spec.columns(), list(spec.columns())
+        )
         if not len(plan.changes):
             return
         run = f"r{self.number}"
         old = self.hr.get(key)
         names = list(self.columns)
-        label_at, since_at = names.index("surname" if spec.entity == "employees" else "award_label"), names.index("source_updated_at")
+        label_at, since_at = (
+            names.index("surname" if spec.entity == "employees" else "award_label"),
+            names.index("source_updated_at"),
+        )
         self.store.keep_plan(plan, spec, at)
         with self.store.lease(spec.name, run), self.store.lease(str(spec.pair), run):
             intent = self.store.intend(run, spec, plan.digest, 0, 1, at)
             receipts = done(plan.changes)
             if outcome != "done":
                 receipts = receipts.assign(outcome=outcome)
-            self.store.receive(run, spec, Batch(intent, plan.changes, receipts), at + timedelta(seconds=1))
+            self.store.receive(
+                run, spec, Batch(intent, plan.changes, receipts), at + timedelta(seconds=1)
+            )
         if old is not None:
             # When it made the plan the run has seen what was there.
             self.said.append((at, old[since_at] if self.undated else None, key, old[label_at]))
         if outcome == "done":
             self.hr[key] = new
-            self.said.append((at + timedelta(seconds=1), since if self.undated else None, key, label))
+            self.said.append(
+                (at + timedelta(seconds=1), since if self.undated else None, key, label)
+            )
 
     def see(self, at: datetime, labels: dict[str, str]) -> None:
         """Somebody has changed HR: it is looked at as a whole."""
@@ -87,8 +106,15 @@ class Ledger:
         since_at = names.index("source_updated_at")
         for key, label in labels.items():
             if key in self.hr:
-                self.hr[key] = tuple(label if i == label_at else v for i, v in enumerate(self.hr[key]))
-        self.store.observe(self.spec, self.frame(list(self.hr.values())).rename(columns={self.spec.entity_key: "key"}), "look", at)
+                self.hr[key] = tuple(
+                    label if i == label_at else v for i, v in enumerate(self.hr[key])
+                )
+        self.store.observe(
+            self.spec,
+            self.frame(list(self.hr.values())).rename(columns={self.spec.entity_key: "key"}),
+            "look",
+            at,
+        )
         for key, label in labels.items():
             if key in self.hr:
                 self.said.append((at, self.hr[key][since_at] if self.undated else None, key, label))
@@ -98,7 +124,8 @@ class Ledger:
         return self.spec.entity == "employees"
 
     def replay(self, day: datetime | None, known: datetime) -> dict[str, str]:
-        """Paints every statement over the time that it is about; what is painted last is seen. ``day``: none, the present."""
+        """Paints every statement over the time that it is about; what is painted last is seen.
+        ``day``: none, the present."""
         seen: dict[str, str] = {}
         for at, since, key, label in self.said:
             if at <= known and (since is None or day is None or since < day):
@@ -125,8 +152,11 @@ STEPS = st.lists(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [USERS, AWARDS], ids=["employees", "awards"])
-def test_as_of_and_known_at_equal_a_plain_replay_for_1000_questions(spec: ProcessSpec, tmp_path: Any) -> None:
-    """Random histories: writes, late corrections, refusals, edits in HR; random days and moments, before and after pruning."""
+def test_as_of_and_known_at_equal_a_plain_replay_for_1000_questions(
+    spec: ProcessSpec, tmp_path: Any
+) -> None:
+    """Random histories: writes, late corrections, refusals, edits in HR; random days and moments,
+    before and after pruning."""
     asked = 0
     name = "surname" if spec.entity == "employees" else "award_label"
 
@@ -142,18 +172,30 @@ def test_as_of_and_known_at_equal_a_plain_replay_for_1000_questions(spec: Proces
                 if what == "see":
                     ledger.see(at, {key: label})
                 else:
-                    ledger.write(at, key, label, at + timedelta(hours=since), "done" if what == "write" else "failed")
+                    ledger.write(
+                        at,
+                        key,
+                        label,
+                        at + timedelta(hours=since),
+                        "done" if what == "write" else "failed",
+                    )
             for pruned in (False, True):
                 if pruned:
                     store.prune(at + timedelta(days=1), START - timedelta(days=1))
                 versions = store.versions(spec)
                 for _ in range(40):
-                    moment = START + timedelta(hours=dice.randrange(-24, 400 * len(steps) // 2), minutes=30)
-                    day = START + timedelta(hours=dice.randrange(-600, 400 * len(steps) // 2), minutes=30)
+                    moment = START + timedelta(
+                        hours=dice.randrange(-24, 400 * len(steps) // 2), minutes=30
+                    )
+                    day = START + timedelta(
+                        hours=dice.randrange(-600, 400 * len(steps) // 2), minutes=30
+                    )
                     assert told(true_on(versions, day, moment), name) == ledger.replay(day, moment)
                     assert told(shown(versions, moment), name) == ledger.replay(None, moment)
                     asked += 1
-                assert told(shown(store.versions(spec, moment), None), name) == ledger.replay(None, moment)
+                assert told(shown(store.versions(spec, moment), None), name) == ledger.replay(
+                    None, moment
+                )
         finally:
             store.close()
 
@@ -173,11 +215,17 @@ def test_a_late_correction_does_not_rewrite_what_was_known(store: SyncStore) -> 
 
     assert name(day, START + timedelta(days=6)) == ["Ash"], "nobody knew yet"
     assert name(day, START + timedelta(days=21)) == ["Elm"], "now it is known, of that day"
-    assert name(START + timedelta(days=4), START + timedelta(days=21)) == ["Ash"], "before that it was not so"
-    assert name(START - timedelta(days=11), START + timedelta(days=21)) == [], "and before that nothing was"
+    assert name(START + timedelta(days=4), START + timedelta(days=21)) == ["Ash"], (
+        "before that it was not so"
+    )
+    assert name(START - timedelta(days=11), START + timedelta(days=21)) == [], (
+        "and before that nothing was"
+    )
 
 
-def test_pruning_keeps_what_rows_were_and_forgets_what_is_past_its_retention(store: SyncStore) -> None:
+def test_pruning_keeps_what_rows_were_and_forgets_what_is_past_its_retention(
+    store: SyncStore,
+) -> None:
     ledger = Ledger(store, AWARDS)
     for number, label in enumerate(("Ash", "Elm", "Oak")):
         ledger.write(START + timedelta(days=number), "A1", label, START)
@@ -188,7 +236,9 @@ def test_pruning_keeps_what_rows_were_and_forgets_what_is_past_its_retention(sto
     assert (pruned["plans"], pruned["versions"]) == (4, 0)
     after = store.versions(AWARDS)
     assert after.to_dict("records") == before.to_dict("records")
-    assert store.prune(late, START + timedelta(days=1, hours=12))["versions"] == 2, "the first, and what was seen in its place"
+    assert store.prune(late, START + timedelta(days=1, hours=12))["versions"] == 2, (
+        "the first, and what was seen in its place"
+    )
     left = store.versions(AWARDS)
     assert sorted(left["award_label"]) == ["Elm", "Elm", "Oak", "Yew"]
     assert told(shown(left, late), "award_label") == {"A1": "Oak", "A2": "Yew"}
@@ -196,7 +246,9 @@ def test_pruning_keeps_what_rows_were_and_forgets_what_is_past_its_retention(sto
 
 
 def test_an_older_mapping_has_written_fewer_columns(store: SyncStore) -> None:
-    narrow = AWARDS.model_copy(update={"fields": tuple(f for f in AWARDS.fields if f.target != "renewed")})
+    narrow = AWARDS.model_copy(
+        update={"fields": tuple(f for f in AWARDS.fields if f.target != "renewed")}
+    )
     Ledger(store, narrow).write(START, "A1", "Ash", START)
     ledger = Ledger(store, AWARDS)
     ledger.write(START + timedelta(days=1), "A2", "Elm", START)

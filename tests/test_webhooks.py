@@ -1,4 +1,5 @@
-"""From a delivery to HR: exactly the records that were named, read again, through the same path as ever."""
+"""From a delivery to HR: exactly the records that were named, read again, through the same path as
+ever."""
 
 from __future__ import annotations
 
@@ -19,7 +20,15 @@ from pydantic import SecretStr
 from connectors.hr.bamboohr.webhook import BamboohrWebhooks
 from connectors.settings import Settings, WebhookSettings
 from connectors.webhooks import Arrival, Delivery, Forged, Unreadable
-from flows import award_targets_to_hr, awards_to_hr, course_requests_to_hr, delegates_to_hr, job_roles_to_hr, users_from_hr, users_to_hr
+from flows import (
+    award_targets_to_hr,
+    awards_to_hr,
+    course_requests_to_hr,
+    delegates_to_hr,
+    job_roles_to_hr,
+    users_from_hr,
+    users_to_hr,
+)
 from flows._run import Order
 from flows.receiver import make_app
 from flows.subscriptions import SPECS, subscriptions
@@ -50,14 +59,21 @@ TO_HR = [
 def say(side: Side, feed: str, *keys: str | None, deleted: bool = False) -> None:
     """As if a delivery had named these records."""
     arrival = Arrival(
-        "test", "DELETE" if deleted else "PUT", tuple((feed, key) for key in keys), f"{feed}{keys}{time.time_ns()}", True, deleted
+        "test",
+        "DELETE" if deleted else "PUT",
+        tuple((feed, key) for key in keys),
+        f"{feed}{keys}{time.time_ns()}",
+        True,
+        deleted,
     )
     concerned = {("test", feed): [name for name, spec in SPECS.items() if feed in feeds(spec)]}
     side.store.accept([arrival], concerned, datetime.now(UTC))
 
 
 def api(side: Side, method: str, path: str, **body: Any) -> httpx.Response:
-    answer = httpx.request(method, f"{side.base_url}/api/v2/{path}", headers=AUTH, json=body or None)
+    answer = httpx.request(
+        method, f"{side.base_url}/api/v2/{path}", headers=AUTH, json=body or None
+    )
     assert answer.is_success, answer.text
     return answer
 
@@ -81,7 +97,7 @@ def employee(side: Side, user: str) -> dict[str, Any]:
     return next(r for r in side.rows("employees") if r["accessplanit_id"] == user)
 
 
-# -- what a run that hears hints does ----------------------------------------------------------------------------------
+# -- what a run that hears hints does ------------------------------------------------------------
 
 
 def test_exactly_the_records_that_were_named_are_read_and_loaded(side: Side) -> None:
@@ -93,10 +109,17 @@ def test_exactly_the_records_that_were_named_are_read_and_loaded(side: Side) -> 
         api(side, "PUT", f"User/{key}", JobTitle="Named")
     say(side, "User", named)
     report = side.run(users_to_hr.SPEC, HINTED)
-    assert (report.mode, report.read, report.outcomes["updated"], report.hints) == ("hinted", 1, 1, 1)
+    assert (report.mode, report.read, report.outcomes["updated"], report.hints) == (
+        "hinted",
+        1,
+        1,
+        1,
+    )
     assert employee(side, named)["job_title"] == "Named"
     assert employee(side, other)["job_title"] != "Named", "nobody has named it"
-    assert side.store.watermark("users_to_hr", fingerprint(side)) == before, "a hint moves no watermark"
+    assert side.store.watermark("users_to_hr", fingerprint(side)) == before, (
+        "a hint moves no watermark"
+    )
     assert side.store.hints("users_to_hr") == ()
     with pytest.raises(Skipped, match="no hint waits"):
         side.run(users_to_hr.SPEC, HINTED)
@@ -118,7 +141,9 @@ def test_an_ordinary_run_hears_what_waits_too(side: Side) -> None:
     key = users(side, 1)[0]
     # Changed without a trace in DateUpdated, as imports do.
     with side.sandbox.engine.begin() as connection:
-        connection.exec_driver_sql('UPDATE "User" SET "JobTitle" = \'Unnoticed\' WHERE "ID" = ?', (key,))
+        connection.exec_driver_sql(
+            'UPDATE "User" SET "JobTitle" = \'Unnoticed\' WHERE "ID" = ?', (key,)
+        )
     say(side, "User", key)
     assert side.users().hints == 1
     assert employee(side, key)["job_title"] == "Unnoticed"
@@ -132,7 +157,9 @@ def test_what_is_unknown_gone_or_unchanged_is_a_no_op(side: Side) -> None:
     api(side, "DELETE", f"UserAward/{award}")
     say(side, "UserAward", award, "never-was")
     say(side, "User", users(side, 1)[0], "nobody")
-    assert side.run(awards_to_hr.SPEC, HINTED).written == 0, "an update says nothing about what is not there"
+    assert side.run(awards_to_hr.SPEC, HINTED).written == 0, (
+        "an update says nothing about what is not there"
+    )
     assert side.run(users_to_hr.SPEC, HINTED).written == 0
     assert side.dump() == before
     assert side.store.hints("awards_to_hr") == ()
@@ -154,7 +181,11 @@ def test_a_deletion_is_verified_by_reading_before_anything_is_closed(side: Side)
 def test_when_the_latest_award_is_gone_the_one_before_counts_again(side: Side) -> None:
     loaded(side, users_to_hr.SPEC, awards_to_hr.SPEC)
     rows = side.rows("awards")
-    latest, older = next((str(r["superseded_by"]), str(r["award_record_id"])) for r in rows if r["state"] == "superseded")
+    latest, older = next(
+        (str(r["superseded_by"]), str(r["award_record_id"]))
+        for r in rows
+        if r["state"] == "superseded"
+    )
     api(side, "DELETE", f"UserAward/{latest}")
     say(side, "UserAward", latest, deleted=True)
     side.run(awards_to_hr.SPEC, HINTED)
@@ -180,7 +211,9 @@ def test_a_user_who_was_deleted_is_reported_unless_told_otherwise(side: Side) ->
     assert employee(side, second)["status"] == "Inactive"
 
 
-def test_while_the_feed_cannot_be_read_in_full_hints_wait(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_feed_cannot_be_read_in_full_hints_wait(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded(side, users_to_hr.SPEC)
     key = users(side, 1)[0]
     read = type(side.source()).read
@@ -202,11 +235,16 @@ def test_an_authorisation_leads_to_its_request(side: Side) -> None:
     loaded(side)
     with side.sandbox.engine.begin() as connection:
         asked = connection.exec_driver_sql(
-            'SELECT a."ID" FROM "ManagerUserCourseDateAuthorisation" a JOIN "UserCourseDate" d ON d."ID" = a."ID"'
+            'SELECT a."ID" FROM "ManagerUserCourseDateAuthorisation" a JOIN "UserCourseDate" d '
+            'ON d."ID" = a."ID"'
             ' WHERE d."Status" = \'Provisional\' AND d."StartDate" > ? LIMIT 1',
             (side.sandbox.now().isoformat(),),
         ).scalar_one()
-        connection.exec_driver_sql('UPDATE "ManagerUserCourseDateAuthorisation" SET "VenueName" = \'Elsewhere\' WHERE "ID" = ?', (asked,))
+        connection.exec_driver_sql(
+            'UPDATE "ManagerUserCourseDateAuthorisation" SET "VenueName" = \'Elsewhere\' WHERE '
+            '"ID" = ?',
+            (asked,),
+        )
     say(side, "ManagerUserCourseDateAuthorisation", str(asked))
     report = side.run(course_requests_to_hr.SPEC, HINTED)
     assert report.read >= 1
@@ -218,9 +256,27 @@ def test_an_authorisation_leads_to_its_request(side: Side) -> None:
 def test_who_has_arrived_is_a_hint_for_what_has_waited_for_them(side: Side) -> None:
     loaded(side, users_to_hr.SPEC)
     company = side.rows("employees")[0]["company_id"]
-    user = api(side, "POST", "User", Forenames="New", Surname="Starter", MainCompanyID=company, Status="New").json()["ID"]
-    award = next(iter(side.sandbox.engine.connect().exec_driver_sql('SELECT "ID" FROM "Award"').scalars()))
-    record = api(side, "POST", "UserAward", UserID=user, AwardID=award, Status="Completed", Passed="2026-01-05T00:00:00").json()["ID"]
+    user = api(
+        side,
+        "POST",
+        "User",
+        Forenames="New",
+        Surname="Starter",
+        MainCompanyID=company,
+        Status="New",
+    ).json()["ID"]
+    award = next(
+        iter(side.sandbox.engine.connect().exec_driver_sql('SELECT "ID" FROM "Award"').scalars())
+    )
+    record = api(
+        side,
+        "POST",
+        "UserAward",
+        UserID=user,
+        AwardID=award,
+        Status="Completed",
+        Passed="2026-01-05T00:00:00",
+    ).json()["ID"]
     say(side, "UserAward", record)
     if side.dialect.names:
         api(side, "PUT", f"UserAward/{record}", CompletionDate="2026-01-05T00:00:00")
@@ -236,7 +292,9 @@ def test_an_echo_of_our_own_write_is_no_change(side: Side) -> None:
     loaded(side, users_to_hr.SPEC)
     key = users(side, 1)[0]
     with side.target.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE employees SET job_title = 'Rigger' WHERE accessplanit_id = ?", (key,))
+        connection.exec_driver_sql(
+            "UPDATE employees SET job_title = 'Rigger' WHERE accessplanit_id = ?", (key,)
+        )
     assert side.run(users_from_hr.SPEC).outcomes["updated"] == 1
     say(side, "User", key)
     assert side.run(users_to_hr.SPEC, HINTED).written == 0
@@ -249,15 +307,19 @@ def test_from_hr_too_a_row_that_was_named_or_all_that_has_changed(side: Side) ->
     first, second = users(side, 2)
     with side.target.engine.begin() as connection:
         for key in (first, second):
-            connection.exec_driver_sql("UPDATE employees SET job_title = 'Welder' WHERE accessplanit_id = ?", (key,))
+            connection.exec_driver_sql(
+                "UPDATE employees SET job_title = 'Welder' WHERE accessplanit_id = ?", (key,)
+            )
     say(side, "employees", str(employee(side, first)["employee_id"]))
     assert side.run(users_from_hr.SPEC, HINTED).outcomes["updated"] == 1
     say(side, "employees", None)
-    assert side.run(users_from_hr.SPEC, HINTED).outcomes["updated"] == 1, "without a key the window is read"
+    assert side.run(users_from_hr.SPEC, HINTED).outcomes["updated"] == 1, (
+        "without a key the window is read"
+    )
     assert side.store.waiting_hints() == {}
 
 
-# -- the whole way, with a sandbox that sends --------------------------------------------------------------------------
+# -- the whole way, with a sandbox that sends ----------------------------------------------------
 
 
 class Line:
@@ -265,7 +327,11 @@ class Line:
 
     def __init__(self, side: Side, **moods: Any) -> None:
         self.side, self.told = side, Told()
-        settings = Settings(home=side.folder, dialect=side.dialect, webhooks=WebhookSettings(secret=SECRET, window_seconds=1))  # type: ignore[arg-type,call-arg]
+        settings = Settings(
+            home=side.folder,
+            dialect=side.dialect,
+            webhooks=WebhookSettings(secret=SECRET, window_seconds=1),
+        )  # type: ignore[arg-type,call-arg]
         self.served = Served(make_app(settings, side.store, self.told), lifespan="on")
         self.url = f"http://127.0.0.1:{self.served.port}"
         side.sandbox.webhooks.configure(f"{self.url}/webhooks", HEADERS, **moods)
@@ -297,25 +363,50 @@ def make_line(side: Side, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         line.served.stop()
 
 
-def test_what_happens_in_accessplanit_arrives_without_a_schedule(make_line: Callable[..., Line]) -> None:
+def test_what_happens_in_accessplanit_arrives_without_a_schedule(
+    make_line: Callable[..., Line],
+) -> None:
     line = make_line()
     side = line.side
     loaded(side)
-    side.sandbox.tick(events=30, kinds=("join", "move", "leave", "rename", "book", "complete", "target", "achieve", "cancel", "assign"))
+    side.sandbox.tick(
+        events=30,
+        kinds=(
+            "join",
+            "move",
+            "leave",
+            "rename",
+            "book",
+            "complete",
+            "target",
+            "achieve",
+            "cancel",
+            "assign",
+        ),
+    )
     done = line.quiet()
     assert done["sent"] >= 30
     assert set(done) == {"sent"}
-    until(lambda: {flow for flow, _ in line.told.flows} >= {"users_to_hr", "awards_to_hr", "delegates_to_hr"})
+    until(
+        lambda: (
+            {flow for flow, _ in line.told.flows}
+            >= {"users_to_hr", "awards_to_hr", "delegates_to_hr"}
+        )
+    )
     assert len(line.told.flows) <= 6, "one event for each flow"
     line.hear()
     line.hear()
     assert side.differences() == []
     assert side.store.waiting_hints() == {}
-    instance = httpx.get(f"{side.base_url}/api/v2/WebhookInstance?$top=1", headers=AUTH).json()["results"][0]
+    instance = httpx.get(f"{side.base_url}/api/v2/WebhookInstance?$top=1", headers=AUTH).json()[
+        "results"
+    ][0]
     assert (instance["Status"], instance["Attempts"]) == ("Sent", 1)
 
 
-def test_half_of_them_dropped_doubled_late_or_out_of_order_the_next_schedule_makes_it_right(make_line: Callable[..., Line]) -> None:
+def test_half_of_them_dropped_doubled_late_or_out_of_order_the_next_schedule_makes_it_right(
+    make_line: Callable[..., Line],
+) -> None:
     line = make_line(drop=0.5, duplicate=0.5, reorder=0.5, late=0.5, delay=1.0, forge=0.5, seed=7)
     side = line.side
     loaded(side)
@@ -324,7 +415,9 @@ def test_half_of_them_dropped_doubled_late_or_out_of_order_the_next_schedule_mak
         line.quiet()
         line.hear()
     done = line.quiet()
-    assert all(done[mood] for mood in ("sent", "dropped", "duplicated", "reordered", "delayed", "forged")), done
+    assert all(
+        done[mood] for mood in ("sent", "dropped", "duplicated", "reordered", "delayed", "forged")
+    ), done
     assert side.store.figures(datetime(2026, 1, 1, tzinfo=UTC)).received
     loaded(side)
     loaded(side)
@@ -342,10 +435,15 @@ def test_a_receiver_that_was_away_gets_what_is_sent_again(make_line: Callable[..
     side.sandbox.tick(events=2, kinds=("rename",))
     until(lambda: side.sandbox.webhooks.status()["instances"].get("Pending") == 2)
     time.sleep(0.3)
-    settings = Settings(home=side.folder, dialect=side.dialect, webhooks=WebhookSettings(secret=SECRET))  # type: ignore[arg-type,call-arg]
+    settings = Settings(
+        home=side.folder, dialect=side.dialect, webhooks=WebhookSettings(secret=SECRET)
+    )  # type: ignore[arg-type,call-arg]
     again = Served(make_app(settings, side.store, Told()), lifespan="on")
     with side.sandbox.engine.begin() as connection:
-        connection.exec_driver_sql('UPDATE "WebhookInstance" SET "Url" = ?', (f"http://127.0.0.1:{again.port}/webhooks/user",))
+        connection.exec_driver_sql(
+            'UPDATE "WebhookInstance" SET "Url" = ?',
+            (f"http://127.0.0.1:{again.port}/webhooks/user",),
+        )
     line.quiet()
     again.stop()
     assert len(side.store.hints("users_to_hr")) in (1, 2)
@@ -361,7 +459,7 @@ def _refuses(url: str) -> bool:
     return False
 
 
-# -- HR's side ---------------------------------------------------------------------------------------------------------
+# -- HR's side -----------------------------------------------------------------------------------
 
 
 def bamboo(body: object, key: str = "private", at: datetime = NOW) -> Delivery:
@@ -373,9 +471,23 @@ def bamboo(body: object, key: str = "private", at: datetime = NOW) -> Delivery:
 
 def test_bamboohr_signs_and_names_employees() -> None:
     sender = BamboohrWebhooks(SecretStr("private"), "employeeNumber")
-    one = {"id": "123", "action": "Updated", "fields": {"employeeNumber": {"value": "E17"}, "jobTitle": {"value": "never loaded"}}}
+    one = {
+        "id": "123",
+        "action": "Updated",
+        "fields": {"employeeNumber": {"value": "E17"}, "jobTitle": {"value": "never loaded"}},
+    }
     sender.verify(bamboo({"employees": [one]}))
-    arrival = sender.read(bamboo({"employees": [one, {**one, "fields": {"employeeNumber": "E18"}}, {"id": "124", "action": "Created"}]}))
+    arrival = sender.read(
+        bamboo(
+            {
+                "employees": [
+                    one,
+                    {**one, "fields": {"employeeNumber": "E18"}},
+                    {"id": "124", "action": "Created"},
+                ]
+            }
+        )
+    )
     assert arrival.records == (("employees", "E17"), ("employees", "E18"), ("employees", None))
     assert not arrival.deleted
     event = {"type": "employee.deleted", "data": {"employeeId": "123"}}
@@ -391,10 +503,14 @@ def test_bamboohr_signs_and_names_employees() -> None:
             sender.read(bamboo(unread))
 
 
-def test_hr_systems_that_can_tell_have_a_path_or_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hr_systems_that_can_tell_have_a_path_or_are_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HRSYNC_BAMBOOHR__WEBHOOK_KEY", "private")
-    found = subscriptions(Settings(home=tmp_path, hr="csv_drop", hr_of={"users_from_hr": "bamboohr"}))  # type: ignore[call-arg]
+    found = subscriptions(
+        Settings(home=tmp_path, hr="csv_drop", hr_of={"users_from_hr": "bamboohr"})
+    )  # type: ignore[call-arg]
     assert set(found.senders) == {"bamboohr"}, "accessplanit's need a secret of their own"
     assert found.concerned["bamboohr", "employees"] == ["users_from_hr"]
     assert set(found.watches) == {"csv_drop"}
@@ -403,7 +519,9 @@ def test_hr_systems_that_can_tell_have_a_path_or_are_watched(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("manifest", [True, False])
-def test_an_answer_file_is_noticed_and_its_run_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: bool) -> None:
+def test_an_answer_file_is_noticed_and_its_run_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manifest: bool
+) -> None:
     from connectors.store.sql import SyncStore
 
     monkeypatch.chdir(tmp_path)
@@ -428,7 +546,7 @@ def test_an_answer_file_is_noticed_and_its_run_is_asked_for(tmp_path: Path, monk
     store.close()
 
 
-# -- the command line and the flow -------------------------------------------------------------------------------------
+# -- the command line and the flow ---------------------------------------------------------------
 
 
 @pytest.mark.prefect

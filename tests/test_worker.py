@@ -1,4 +1,5 @@
-"""The worker whose runs start warm: a process each, and what becomes of it. ``test_up.py`` has it run every flow."""
+"""The worker whose runs start warm: a process each, and what becomes of it. ``test_up.py`` has it
+run every flow."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ def kill(pid: int, grace: int) -> None:
 
 @pytest.mark.parametrize(("code", "signal"), [("import time; time.sleep(60)", 15), ("STUBBORN", 9)])
 def test_a_cancelled_run_is_asked_to_end_and_then_killed(code: str, signal: int) -> None:
-    code = code.replace("STUBBORN", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)")
+    code = code.replace(
+        "STUBBORN",
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); "
+        "time.sleep(60)",
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     if signal == 9:
         assert process.stdout
@@ -39,7 +44,9 @@ def test_a_cancelled_run_is_asked_to_end_and_then_killed(code: str, signal: int)
 
 
 def told(file: str) -> None:
-    Path(file).write_text(f"{os.getpid()} {os.getppid()} {all(name in sys.modules for name in IMPORTED)}")
+    Path(file).write_text(
+        f"{os.getpid()} {os.getppid()} {all(name in sys.modules for name in IMPORTED)}"
+    )
 
 
 def test_a_run_has_a_process_of_its_own_that_has_imported_everything(tmp_path: Path) -> None:
@@ -54,5 +61,7 @@ def test_a_run_has_a_process_of_its_own_that_has_imported_everything(tmp_path: P
         print(f"{time.perf_counter() - began:.2f} s")
         lines.append((tmp_path / str(number)).read_text().split())
     assert lines[0][0] != lines[1][0]
-    assert lines[0][1] == lines[1][1] != str(os.getpid()), "both from the same one, which is not this one"
+    assert lines[0][1] == lines[1][1] != str(os.getpid()), (
+        "both from the same one, which is not this one"
+    )
     assert [line[2] for line in lines] == ["True", "True"]

@@ -1,8 +1,10 @@
-"""Compares a sandbox's database with an HR database, row by row, with nothing but sqlite3 and the standard library.
+"""Compares a sandbox's database with an HR database, row by row, with nothing but sqlite3 and the
+standard library.
 
     python tests/verify_hr.py .hrsync/sandbox.db .hrsync/hr.db
 
-It shares no code with the flows: what HR must hold is worked out here a second time, in the plainest way.
+It shares no code with the flows: what HR must hold is worked out here a second time, in the
+plainest way.
 """
 
 from __future__ import annotations
@@ -70,7 +72,9 @@ def utc(value: object) -> str | None:
     return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def expected_states(awards: list[dict[str, object]], today: date) -> dict[str, tuple[str, str | None]]:
+def expected_states(
+    awards: list[dict[str, object]], today: date
+) -> dict[str, tuple[str, str | None]]:
     groups: dict[tuple[object, object], list[dict[str, object]]] = defaultdict(list)
     for award in awards:
         groups[award["UserID"], award["AwardID"]].append(award)
@@ -83,11 +87,15 @@ def expected_states(awards: list[dict[str, object]], today: date) -> dict[str, t
         for award in group:
             if str(award["ID"]) in found:
                 continue
-            state = {"Target": "targeted", "In Progress": "in_progress", "On Hold": "on_hold"}.get(str(award["Status"]), "achieved")
+            state = {"Target": "targeted", "In Progress": "in_progress", "On Hold": "on_hold"}.get(
+                str(award["Status"]), "achieved"
+            )
             until = day(award["Expires"])
             if state == "achieved" and until and until < today.isoformat():
                 state = "expired"
-            elif state == "achieved" and until and until <= (today + timedelta(days=90)).isoformat():
+            elif (
+                state == "achieved" and until and until <= (today + timedelta(days=90)).isoformat()
+            ):
                 state = "expiring"
             found[str(award["ID"])] = (state, None)
     return found
@@ -96,7 +104,8 @@ def expected_states(awards: list[dict[str, object]], today: date) -> dict[str, t
 def compare(sandbox: str, hr: str, today: date, *, updated: bool = True) -> list[str]:
     """Every difference, in words; empty if HR holds exactly what it should.
 
-    People who have left the scope since they were loaded stay in HR as they were, and so do their awards' people.
+    People who have left the scope since they were loaded stay in HR as they were, and so do their
+    awards' people.
     """
     problems: list[str] = []
     users = {str(u["ID"]): u for u in rows(sandbox, "User")}
@@ -106,11 +115,16 @@ def compare(sandbox: str, hr: str, today: date, *, updated: bool = True) -> list
     # Somebody who left before accessplanit's ID had come back to HR has none there.
     strange = {k for k in employees.keys() - users.keys() if k != "None"}
     strange |= {
-        str(e["employee_id"]) for e in rows(hr, "employees") if not e["accessplanit_id"] and MEANS.get(str(e["status"])) != "Inactive"
+        str(e["employee_id"])
+        for e in rows(hr, "employees")
+        if not e["accessplanit_id"] and MEANS.get(str(e["status"])) != "Inactive"
     }
     problems += [f"employee of unknown user {k}" for k in sorted(strange)]
     for key in sorted(in_scope & employees.keys()):
-        row = {**employees[key], "status": MEANS.get(str(employees[key]["status"]), employees[key]["status"])}
+        row = {
+            **employees[key],
+            "status": MEANS.get(str(employees[key]["status"]), employees[key]["status"]),
+        }
         for column, source in USER.items():
             if (row[column] or None) != (lines(users[key][source]) or None):
                 problems.append(f"employee of {key}: {column}")
@@ -118,12 +132,17 @@ def compare(sandbox: str, hr: str, today: date, *, updated: bool = True) -> list
             problems.append(f"employee of {key}: source_created_at")
     awards = [a for a in rows(sandbox, "UserAward") if str(a["UserID"]) in employees]
     held = {str(a["award_record_id"]): a for a in rows(hr, "awards")}
-    # A target is loaded elsewhere; one that HR has as an award was something else before, and is followed.
+    # A target is loaded elsewhere; one that HR has as an award was something else before, and is
+    # followed.
     awards = [a for a in awards if a["Status"] != "Target" or str(a["ID"]) in held]
     states = expected_states(awards, today)
     wanted = {str(a["ID"]): a for a in awards}
     problems += [f"award {k} is missing in HR" for k in sorted(wanted.keys() - held.keys())]
-    problems += [f"award {k} is only in HR" for k in sorted(held.keys() - wanted.keys()) if held[k]["state"] != "revoked"]
+    problems += [
+        f"award {k} is only in HR"
+        for k in sorted(held.keys() - wanted.keys())
+        if held[k]["state"] != "revoked"
+    ]
     for key in sorted(wanted.keys() & held.keys()):
         award, row = wanted[key], held[key]
         for column, source in AWARD.items():
@@ -146,32 +165,61 @@ REGISTRATION = {
     "company_id": "CompanyID",
     "company_name": "CompanyName",
 }
-TABLES = ("employees", "awards", "award_targets", "job_roles", "assignments", "registrations", "course_requests", "role_compliance")
+TABLES = (
+    "employees",
+    "awards",
+    "award_targets",
+    "job_roles",
+    "assignments",
+    "registrations",
+    "course_requests",
+    "role_compliance",
+)
 
 
-def _one(kind: str, key: str, row: dict[str, object], source: dict[str, object], fields: dict[str, str]) -> list[str]:
-    return [f"{kind} {key}: {column}" for column, name in fields.items() if (row[column] or None) != (source[name] or None)]
+def _one(
+    kind: str, key: str, row: dict[str, object], source: dict[str, object], fields: dict[str, str]
+) -> list[str]:
+    return [
+        f"{kind} {key}: {column}"
+        for column, name in fields.items()
+        if (row[column] or None) != (source[name] or None)
+    ]
 
 
 def compare_courses(sandbox: str, hr: str, now: datetime) -> list[str]:
     """Differences in registrations and course requests; ``now`` is the sandbox's wall time."""
     problems: list[str] = []
     people = {str(e["accessplanit_id"]): e for e in rows(hr, "employees")}
-    delegates = {str(d["ID"]): d for d in rows(sandbox, "UserCourseDate") if str(d["UserID"]) in people}
+    delegates = {
+        str(d["ID"]): d for d in rows(sandbox, "UserCourseDate") if str(d["UserID"]) in people
+    }
     asked = {str(a["ID"]): a for a in rows(sandbox, "ManagerUserCourseDateAuthorisation")}
     there = {str(r["registration_id"]): r for r in rows(hr, "registrations")}
-    wanted = {k for k, d in delegates.items() if d["Status"] in ("Booked", "Provisional", "In Progress", "Completed")}
+    wanted = {
+        k
+        for k, d in delegates.items()
+        if d["Status"] in ("Booked", "Provisional", "In Progress", "Completed")
+    }
     problems += [f"registration {k} is missing in HR" for k in sorted(wanted - there.keys())]
     for key, row in there.items():
         source = delegates.get(key)
         if source is None:
-            problems += [] if row["status"] == "Cancelled" else [f"registration {key} is only in HR"]
+            problems += (
+                [] if row["status"] == "Cancelled" else [f"registration {key} is only in HR"]
+            )
             continue
         problems += _one("registration", key, row, source, REGISTRATION)
-        if row["status"] != SPELLED.get(str(source["Status"]), source["Status"]) or row["starts_at"] != utc(source["StartDate"]):
+        if row["status"] != SPELLED.get(str(source["Status"]), source["Status"]) or row[
+            "starts_at"
+        ] != utc(source["StartDate"]):
             problems.append(f"registration {key}: status or start")
     requests = {str(r["course_request_id"]): r for r in rows(hr, "course_requests")}
-    open_ = {k for k, d in delegates.items() if d["Status"] == "Provisional" and datetime.fromisoformat(str(d["StartDate"])) > now}
+    open_ = {
+        k
+        for k, d in delegates.items()
+        if d["Status"] == "Provisional" and datetime.fromisoformat(str(d["StartDate"])) > now
+    }
     problems += [f"course request {k} is missing in HR" for k in sorted(open_ - requests.keys())]
     for key in sorted(requests.keys() & delegates.keys()):
         row, source = requests[key], delegates[key]
@@ -184,7 +232,8 @@ def compare_courses(sandbox: str, hr: str, now: datetime) -> list[str]:
 
 
 def compare_roles(sandbox: str, hr: str, today: date) -> list[str]:
-    """Differences in award targets, job roles, assignments and the compliance that follows from them."""
+    """Differences in award targets, job roles, assignments and the compliance that follows from
+    them."""
     problems: list[str] = []
     employees = rows(hr, "employees")
     people = {str(e["accessplanit_id"]): e for e in employees}
@@ -195,29 +244,48 @@ def compare_roles(sandbox: str, hr: str, today: date) -> list[str]:
     held: dict[tuple[str, str], list[str | None]] = defaultdict(list)
     for row in rows(hr, "award_targets"):
         if row["status"] == "Target":
-            held[str(row["accessplanit_user_id"]), str(row["award_id"])].append(day(row["target_date"]))
+            held[str(row["accessplanit_user_id"]), str(row["award_id"])].append(
+                day(row["target_date"])
+            )
     pairs = sorted(targets.keys() | held.keys())
     problems += [
-        f"targets {p}: {held[p]} instead of {targets[p]}" for p in pairs if sorted(map(str, targets[p])) != sorted(map(str, held[p]))
+        f"targets {p}: {held[p]} instead of {targets[p]}"
+        for p in pairs
+        if sorted(map(str, targets[p])) != sorted(map(str, held[p]))
     ]
     roles = {str(r["job_role_id"]): r["label"] for r in rows(hr, "job_roles")}
     if roles != {str(r["ID"]): r["Label"] for r in rows(sandbox, "UserType")}:
         problems.append("job roles")
-    given = {(str(a["UserID"]), str(a["UserTypeID"])): a for a in rows(sandbox, "UserUserType") if str(a["UserID"]) in people}
+    given = {
+        (str(a["UserID"]), str(a["UserTypeID"])): a
+        for a in rows(sandbox, "UserUserType")
+        if str(a["UserID"]) in people
+    }
     assigned: dict[tuple[str, str], dict[str, object]] = {}
     for row in rows(hr, "assignments"):
         assigned[str(row["accessplanit_user_id"]), str(row["job_role_id"])] = row
-    problems += [f"assignment {pair} is missing in HR" for pair in sorted(given.keys() - assigned.keys())]
+    problems += [
+        f"assignment {pair} is missing in HR" for pair in sorted(given.keys() - assigned.keys())
+    ]
     for pair, row in assigned.items():
         source = given.get(pair)
         if source is None:
-            problems += [] if row["valid_to"] and str(row["valid_to"]) <= str(today) else [f"assignment {pair} is only in HR"]
-        elif (day(row["valid_from"]), day(row["valid_to"])) != (day(source["FromDate"]), day(source["ToDate"])):
+            problems += (
+                []
+                if row["valid_to"] and str(row["valid_to"]) <= str(today)
+                else [f"assignment {pair} is only in HR"]
+            )
+        elif (day(row["valid_from"]), day(row["valid_to"])) != (
+            day(source["FromDate"]),
+            day(source["ToDate"]),
+        ):
             problems.append(f"assignment {pair}: from or to")
     return problems + _compliance(sandbox, hr, today, assigned)
 
 
-def _compliance(sandbox: str, hr: str, today: date, assigned: dict[tuple[str, str], dict[str, object]]) -> list[str]:
+def _compliance(
+    sandbox: str, hr: str, today: date, assigned: dict[tuple[str, str], dict[str, object]]
+) -> list[str]:
     """Worked out person by person from what HR holds and accessplanit requires."""
     required = defaultdict(set)
     for need in rows(sandbox, "AwardUserType"):
@@ -227,14 +295,24 @@ def _compliance(sandbox: str, hr: str, today: date, assigned: dict[tuple[str, st
         if award["status"] == "Completed" and award["state"] != "revoked":
             pair = award["employee_id"], award["award_id"]
             until[pair] = max(until.get(pair, ""), day(award["expires_on"]) or "9999-12-31")
-    aimed = {(t["employee_id"], t["award_id"]) for t in rows(hr, "award_targets") if t["status"] == "Target"}
+    aimed = {
+        (t["employee_id"], t["award_id"])
+        for t in rows(hr, "award_targets")
+        if t["status"] == "Target"
+    }
     gone = {"inactive", "left", "leaver", "terminated", "deleted"}
-    active = {e["employee_id"] for e in rows(hr, "employees") if str(e["status"]).lower() not in gone}
+    active = {
+        e["employee_id"] for e in rows(hr, "employees") if str(e["status"]).lower() not in gone
+    }
     wanted: dict[str, str] = {}
     soon = (today + timedelta(days=90)).isoformat()
     for row in assigned.values():
         begun = not row["valid_from"] or str(row["valid_from"]) <= today.isoformat()
-        if row["employee_id"] not in active or not begun or (row["valid_to"] and str(row["valid_to"]) <= today.isoformat()):
+        if (
+            row["employee_id"] not in active
+            or not begun
+            or (row["valid_to"] and str(row["valid_to"]) <= today.isoformat())
+        ):
             continue
         for award in required[str(row["job_role_id"])]:
             pair = row["employee_id"], award
@@ -243,8 +321,15 @@ def _compliance(sandbox: str, hr: str, today: date, assigned: dict[tuple[str, st
             if end and end >= today.isoformat():
                 state = "expiring" if end <= soon else "held"
             wanted[f"{row['employee_id']}~{row['job_role_id']}~{award}"] = state
-    found = {str(r["compliance_id"]): str(r["state"]) for r in rows(hr, "role_compliance") if r["state"] != "not required"}
-    return [f"compliance {key}: {found.get(key)} instead of {wanted.get(key)}" for key in sorted(wanted.keys() ^ found.keys())] + [
+    found = {
+        str(r["compliance_id"]): str(r["state"])
+        for r in rows(hr, "role_compliance")
+        if r["state"] != "not required"
+    }
+    return [
+        f"compliance {key}: {found.get(key)} instead of {wanted.get(key)}"
+        for key in sorted(wanted.keys() ^ found.keys())
+    ] + [
         f"compliance {key}: {found[key]} instead of {wanted[key]}"
         for key in sorted(wanted.keys() & found.keys())
         if wanted[key] != found[key]
@@ -253,7 +338,11 @@ def _compliance(sandbox: str, hr: str, today: date, assigned: dict[tuple[str, st
 
 def compare_everything(sandbox: str, hr: str, now: datetime) -> list[str]:
     """Every difference on every entity; ``now`` is the sandbox's wall time."""
-    return compare(sandbox, hr, now.date()) + compare_courses(sandbox, hr, now) + compare_roles(sandbox, hr, now.date())
+    return (
+        compare(sandbox, hr, now.date())
+        + compare_courses(sandbox, hr, now)
+        + compare_roles(sandbox, hr, now.date())
+    )
 
 
 def main() -> int:

@@ -1,4 +1,5 @@
-"""Small worlds in memory for properties: a feed, an HR system that may misbehave, a real store on SQLite."""
+"""Small worlds in memory for properties: a feed, an HR system that may misbehave, a real store on
+SQLite."""
 
 from __future__ import annotations
 
@@ -36,19 +37,36 @@ Record = dict[str, Any]
 
 def user(key: str, at: int = 0, **more: Any) -> Record:
     """A user that was changed ``at`` minutes after noon of some day."""
-    sound = {"id": key, "forenames": "Jo", "surname": "Lee", "status": "Enabled", "created_at": CREATED}
+    sound = {
+        "id": key,
+        "forenames": "Jo",
+        "surname": "Lee",
+        "status": "Enabled",
+        "created_at": CREATED,
+    }
     return sound | {"updated_at": NOW - timedelta(days=1) + timedelta(minutes=at)} | more
 
 
 def award(key: str, holder: str, at: int = 0, **more: Any) -> Record:
     """A completed award that never expires."""
-    sound = {"id": key, "user_id": holder, "award_id": "first-aid", "status": "Completed", "completed_on": date(2026, 1, 1)}
-    return sound | {"created_at": CREATED, "updated_at": NOW - timedelta(days=1) + timedelta(minutes=at)} | more
+    sound = {
+        "id": key,
+        "user_id": holder,
+        "award_id": "first-aid",
+        "status": "Completed",
+        "completed_on": date(2026, 1, 1),
+    }
+    return (
+        sound
+        | {"created_at": CREATED, "updated_at": NOW - timedelta(days=1) + timedelta(minutes=at)}
+        | more
+    )
 
 
 @dataclass
 class Feed:
-    """Implements the Source port over records. broken: key -> UNREADABLE or KEYLESS. complete: as a read says of itself."""
+    """Implements the Source port over records. broken: key -> UNREADABLE or KEYLESS. complete: as a
+    read says of itself."""
 
     records: dict[str, Record]
     broken: dict[str, str] = field(default_factory=dict)
@@ -64,7 +82,15 @@ class Feed:
     def updated_column(self, feed: str, column: str) -> str | None:
         return column
 
-    def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:
+    def read(
+        self,
+        feed: str,
+        columns: Sequence[str],
+        custom: Sequence[str],
+        ask: Ask,
+        known: Hashes,
+        seed: str,
+    ) -> Snapshot:
         wanted = {name: kinds(FEEDS[feed])[name] for name in columns} | {"hash": "hash"}
         rows, rejected, skipped, read = [], [], 0, 0
         for key, record in self.records.items():
@@ -75,7 +101,9 @@ class Feed:
             text = f"{state}{sorted(record.items(), key=str)}"
             mark = int.from_bytes(xxhash.xxh3_64_digest(text.encode(), int(seed, 16)), signed=True)
             if state:
-                rejected.append((None if state == KEYLESS else key, "status", "is unreadable", "raw", mark))
+                rejected.append(
+                    (None if state == KEYLESS else key, "status", "is unreadable", "raw", mark)
+                )
             elif ask.skip_known and among(np.array([mark]), known)[0]:
                 skipped += 1
             else:
@@ -87,17 +115,29 @@ class Feed:
             return key in ask.keys
         if key in self.hidden:
             return False
-        if any(clause.op == "in" and record.get(clause.column) not in clause.values for clause in ask.clauses):
+        if any(
+            clause.op == "in" and record.get(clause.column) not in clause.values
+            for clause in ask.clauses
+        ):
             return False
-        return all(self._within(record.get(asked.column), asked) for asked in (ask.range, *ask.also) if asked is not None)
+        return all(
+            self._within(record.get(asked.column), asked)
+            for asked in (ask.range, *ask.also)
+            if asked is not None
+        )
 
     @staticmethod
     def _within(value: Any, asked: Range) -> bool:
-        return value is not None and (asked.low is None or value >= asked.low) and (asked.high is None or value < asked.high)
+        return (
+            value is not None
+            and (asked.low is None or value >= asked.low)
+            and (asked.high is None or value < asked.high)
+        )
 
 
 class Hr:
-    """Implements the Target port over frames. Every call that writes is noted in ``calls`` as (entity, key)."""
+    """Implements the Target port over frames. Every call that writes is noted in ``calls`` as
+    (entity, key)."""
 
     name = "memory"
 
@@ -118,7 +158,9 @@ class Hr:
     def population(self, entity: str) -> int:
         return len(self.tables[entity])
 
-    def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
+    ) -> Snapshot:
         rows = self.tables[entity]
         if lookups is not None:
             mask = np.zeros(len(rows), dtype=bool)
@@ -145,7 +187,10 @@ class Hr:
         for row in fresh.to_dict("records"):
             known = before.loc[row[name]].to_dict() if row[name] in before.index else {}
             rows.append({column: row.get(column, known.get(column)) for column in old.columns})
-        kinds_ = {column: next(k for k, a in ARROW.items() if a == arrow(old[column]).type) for column in old.columns}
+        kinds_ = {
+            column: next(k for k, a in ARROW.items() if a == arrow(old[column]).type)
+            for column in old.columns
+        }
         new = of(kinds_, [tuple(None if pd.isna(v) else v for v in row.values()) for row in rows])
         kept = pick(old, ~old[name].isin(keys).to_numpy(dtype=bool))
         self.tables[entity] = concat([kept, new])
@@ -155,7 +200,10 @@ class Hr:
         """Key -> the row's other values."""
         rows = self.tables[entity]
         named = [name for name in rows.columns if name != "written_at"]
-        return {row[0]: row[1:] for row in zip(*(arrow(rows[name]).to_pylist() for name in named), strict=True)}
+        return {
+            row[0]: row[1:]
+            for row in zip(*(arrow(rows[name]).to_pylist() for name in named), strict=True)
+        }
 
 
 class Stores:
@@ -176,9 +224,18 @@ class Stores:
 STORES = Stores()
 
 
-def run(spec: ProcessSpec, feed: Feed, hr: Any, store: Any, order: Order | None = None, now: datetime = NOW) -> RunReport:
+def run(
+    spec: ProcessSpec,
+    feed: Feed,
+    hr: Any,
+    store: Any,
+    order: Order | None = None,
+    now: datetime = NOW,
+) -> RunReport:
     """One run in such a world; its report adds up."""
-    report, _ = run_process(spec, World(feed, hr, store, "Europe/London", lambda: now), order or Order(), call=plainly)
+    report, _ = run_process(
+        spec, World(feed, hr, store, "Europe/London", lambda: now), order or Order(), call=plainly
+    )
     assert report.adds_up(), report
     return report
 
@@ -188,7 +245,8 @@ class Killed(BaseException):
 
 
 class Mortal:
-    """Wraps a port so that the ``place``-th call of all that share ``deaths`` never returns, nor any later one."""
+    """Wraps a port so that the ``place``-th call of all that share ``deaths`` never returns, nor
+    any later one."""
 
     def __init__(self, inner: Any, deaths: Deaths) -> None:
         self._inner, self._deaths = inner, deaths
@@ -229,9 +287,24 @@ class Deaths:
             raise Killed(name)
 
 
-def mortal(spec: ProcessSpec, feed: Feed, hr: Any, store: Any, deaths: Deaths, order: Order | None = None, now: datetime = NOW) -> None:
-    """A run that dies where ``deaths`` says, as if by SIGKILL: not even its ending is written down."""
-    world = World(Mortal(feed, deaths), Mortal(hr, deaths), Mortal(store, deaths), "Europe/London", lambda: now)
+def mortal(
+    spec: ProcessSpec,
+    feed: Feed,
+    hr: Any,
+    store: Any,
+    deaths: Deaths,
+    order: Order | None = None,
+    now: datetime = NOW,
+) -> None:
+    """A run that dies where ``deaths`` says, as if by SIGKILL: not even its ending is written
+    down."""
+    world = World(
+        Mortal(feed, deaths),
+        Mortal(hr, deaths),
+        Mortal(store, deaths),
+        "Europe/London",
+        lambda: now,
+    )
     try:
         run_process(spec, world, order or Order(), call=plainly)
     except Killed:
@@ -242,8 +315,8 @@ def mortal(spec: ProcessSpec, feed: Feed, hr: Any, store: Any, deaths: Deaths, o
 
 def entries(store: SyncStore) -> list[tuple[Any, ...]]:
     """The ledger: entity, key, kind, outcome."""
-    query = sa.select(t.intent.c.entity, t.ledger.c.key, t.ledger.c.kind, t.ledger.c.outcome).join_from(
-        t.ledger, t.intent, t.ledger.c.intent == t.intent.c.id
-    )
+    query = sa.select(
+        t.intent.c.entity, t.ledger.c.key, t.ledger.c.kind, t.ledger.c.outcome
+    ).join_from(t.ledger, t.intent, t.ledger.c.intent == t.intent.c.id)
     with store.engine.connect() as connection:
         return [tuple(row) for row in connection.execute(query)]

@@ -14,7 +14,10 @@ from reconciliation.errors import CredentialsRefused, SourceFailed
 EARLY = 30.0
 """Seconds before its end at which a token is no longer used."""
 RETRIES = 2
-REMEDY = "The accessplanit administrator must check the credentials, that they may use the API and that they have not expired."
+REMEDY = (
+    "The accessplanit administrator must check the credentials, that they may use the API "
+    "and that they have not expired."
+)
 
 
 class ApiKey(httpx.Auth):
@@ -42,7 +45,8 @@ class Granted(BaseModel):
 
 
 class PasswordGrant(httpx.Auth):
-    """Fetches a token when there is none, before it ends, and once more after a 401: by refresh, else by password."""
+    """Fetches a token when there is none, before it ends, and once more after a 401: by refresh,
+    else by password."""
 
     requires_response_body = True
 
@@ -53,33 +57,55 @@ class PasswordGrant(httpx.Auth):
         self._until = 0.0
         self._lock = threading.Lock()
 
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
         token = self._token(refused=None)
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         tries = 0
         while response.status_code == 401 and tries < RETRIES:
-            # One retry with a new token. A second one only because another thread's new token may have ended ours.
+            # One retry with a new token. A second one only because another thread's new token may
+            # have ended ours.
             tries += 1
             token = self._token(refused=token)
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
         if response.status_code == 401:
-            raise CredentialsRefused("accessplanit does not accept the token it has just given (401)", REMEDY)
+            raise CredentialsRefused(
+                "accessplanit does not accept the token it has just given (401)", REMEDY
+            )
 
     def _token(self, refused: str | None) -> str:
         """A token in force that is not ``refused``. One thread fetches, the others wait for it."""
         with self._lock:
             held = self._granted
-            if held and held.access_token.get_secret_value() != refused and time.monotonic() < self._until:
+            if (
+                held
+                and held.access_token.get_secret_value() != refused
+                and time.monotonic() < self._until
+            ):
                 return held.access_token.get_secret_value()
             granted = None
             if held and held.refresh_token:
-                granted = self._ask({"grant_type": "refresh_token", "refresh_token": held.refresh_token.get_secret_value()})
+                granted = self._ask(
+                    {
+                        "grant_type": "refresh_token",
+                        "refresh_token": held.refresh_token.get_secret_value(),
+                    }
+                )
             if granted is None:
-                granted = self._ask({"grant_type": "password", "username": self._username, "password": self._password.get_secret_value()})
+                granted = self._ask(
+                    {
+                        "grant_type": "password",
+                        "username": self._username,
+                        "password": self._password.get_secret_value(),
+                    }
+                )
             if granted is None:
-                raise CredentialsRefused("accessplanit does not accept the user name and password", REMEDY)
+                raise CredentialsRefused(
+                    "accessplanit does not accept the user name and password", REMEDY
+                )
             self._granted = granted
             self._until = time.monotonic() + max(1.0, granted.expires_in - EARLY)
             return granted.access_token.get_secret_value()
@@ -91,11 +117,13 @@ class PasswordGrant(httpx.Auth):
         if not response.is_success:
             raise SourceFailed(
                 f"The token endpoint of accessplanit answered {response.status_code}",
-                "The data engineer must check base_url and token_path; if they are right, the operator runs again later.",
+                "The data engineer must check base_url and token_path; if they are right, the "
+                "operator runs again later.",
             )
         try:
             return Granted.model_validate_json(response.content)
         except ValidationError:
             raise CredentialsRefused(
-                "The token endpoint answered without access_token and expires_in", "The data engineer must check base_url and token_path."
+                "The token endpoint answered without access_token and expires_in",
+                "The data engineer must check base_url and token_path.",
             ) from None

@@ -1,4 +1,5 @@
-"""The accessplanit source: pages fetched side by side, completeness proved, every row accounted for."""
+"""The accessplanit source: pages fetched side by side, completeness proved, every row accounted
+for."""
 
 from __future__ import annotations
 
@@ -36,12 +37,14 @@ PASSES = 3
 BLOCK = 10_000
 """Records that are decoded together."""
 KEYS_PER_REQUEST = 40
-"""Keys in one $filter: keeps a URL below 2 kB, the longest the vendor's own code is seen to send."""
+"""Keys in one $filter: keeps a URL below 2 kB, the longest the vendor's own code is seen to
+send."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The raw records of one page. escapes: somewhere in it stands a JSON escape of a control character."""
+    """The raw records of one page. escapes: somewhere in it stands a JSON escape of a control
+    character."""
 
     raws: list[msgspec.Raw]
     total: int | None
@@ -55,14 +58,17 @@ def _nothing(shape: Shape) -> Snapshot:
 
 
 class _Block:
-    """Raw records of several pages that are decoded together: columns are made once for thousands of rows."""
+    """Raw records of several pages that are decoded together: columns are made once for thousands
+    of rows."""
 
     def __init__(self) -> None:
         self.raws: list[msgspec.Raw] = []
         self.escapes = False
         self._marks: list[Hashes] = []
 
-    def add(self, raws: Sequence[msgspec.Raw], marks: Hashes, wanted: Hashes, escapes: bool) -> None:
+    def add(
+        self, raws: Sequence[msgspec.Raw], marks: Hashes, wanted: Hashes, escapes: bool
+    ) -> None:
         self.raws.extend(raws if len(wanted) == len(raws) else [raws[i] for i in wanted.tolist()])
         self._marks.append(marks[wanted])
         self.escapes |= escapes
@@ -72,13 +78,18 @@ class _Block:
 
 
 class AccessplanitSource:
-    """Implements :class:`reconciliation.ports.Source`. Synchronous; one instance may be used by several threads."""
+    """Implements :class:`reconciliation.ports.Source`. Synchronous; one instance may be used by
+    several threads."""
 
     def __init__(self, settings: AccessplanitSettings, dialect: Dialect, budget: Budget) -> None:
         if not settings.base_url:
-            raise Misconfigured("No accessplanit is configured", "The data engineer must set HRSYNC_ACCESSPLANIT__BASE_URL.")
+            raise Misconfigured(
+                "No accessplanit is configured",
+                "The data engineer must set HRSYNC_ACCESSPLANIT__BASE_URL.",
+            )
         self.root = settings.base_url.rstrip("/")
-        # No tenant of accessplanit is on this machine: whoever reads a run's report must see that these are not its people.
+        # No tenant of accessplanit is on this machine: whoever reads a run's report must see that
+        # these are not its people.
         local = httpx.URL(self.root).host in ("127.0.0.1", "localhost", "::1")
         self.name = f"{self.root} (sandbox: invented people)" if local else self.root
         self.dialect = dialect
@@ -93,7 +104,10 @@ class AccessplanitSource:
             headers={"Accept": "application/json"},
             event_hooks={"response": [self._log]},
         )
-        self._tokens = httpx.Client(transport=retrying(network(), settings.attempts, settings.backoff, post=True), timeout=settings.timeout)
+        self._tokens = httpx.Client(
+            transport=retrying(network(), settings.attempts, settings.backoff, post=True),
+            timeout=settings.timeout,
+        )
         if settings.api_key:
             self.http.auth = ApiKey(settings.api_key)
         elif settings.username and settings.password:
@@ -102,7 +116,8 @@ class AccessplanitSource:
         else:
             raise Misconfigured(
                 "accessplanit is configured without credentials",
-                "The data engineer must set HRSYNC_ACCESSPLANIT__API_KEY, or __USERNAME and __PASSWORD.",
+                "The data engineer must set HRSYNC_ACCESSPLANIT__API_KEY, or __USERNAME and "
+                "__PASSWORD.",
             )
 
     def close(self) -> None:
@@ -123,11 +138,20 @@ class AccessplanitSource:
         """``column`` if this tenant's feed has the date of the last change."""
         return column if self.dialect.date_updated else None
 
-    def read(self, feed: str, columns: Sequence[str], custom: Sequence[str], ask: Ask, known: Hashes, seed: str) -> Snapshot:
+    def read(
+        self,
+        feed: str,
+        columns: Sequence[str],
+        custom: Sequence[str],
+        ask: Ask,
+        known: Hashes,
+        seed: str,
+    ) -> Snapshot:
         """One read of a feed.
 
-        The frame has ``columns`` and ``custom`` (text) and ``hash``; complete means: pages joined without a shift and,
-        where the tenant counts, as many rows as it says. A feed that moved while it was read is read up to three times.
+        The frame has ``columns`` and ``custom`` (text) and ``hash``; complete means: pages joined
+        without a shift and, where the tenant counts, as many rows as it says. A feed that moved
+        while it was read is read up to three times.
 
         Raises:
             CredentialsRefused, SourceFailed: the feed cannot be read at all.
@@ -136,27 +160,45 @@ class AccessplanitSource:
         shape = Shape(feed, columns, custom, self.dialect)
         number = int(seed, 16)
         skip = known if ask.skip_known else known[:0]
-        passes = [p for filter_ in self._filters(shape, ask) for p in self._settled(shape, filter_, skip, number)]
-        return merge(passes or [_nothing(shape)], "id", "updated_at" if "updated_at" in columns else None)
+        passes = [
+            p
+            for filter_ in self._filters(shape, ask)
+            for p in self._settled(shape, filter_, skip, number)
+        ]
+        return merge(
+            passes or [_nothing(shape)], "id", "updated_at" if "updated_at" in columns else None
+        )
 
-    # -- what to ask ---------------------------------------------------------------------------------------------
+    # -- what to ask ------------------------------------------------------------------------------
 
     def _filters(self, shape: Shape, ask: Ask) -> Iterator[str]:
         if ask.keys is not None:
             width = KEYS_PER_REQUEST
             for start in range(0, len(ask.keys), width):
-                keys = tuple(odata.Compare(shape.wire[ask.by or "id"], "eq", key) for key in ask.keys[start : start + width])
-                yield from odata.filters([odata.AnyOf(keys)], self.dialect.date_literals, self.dialect.or_filters)
+                keys = tuple(
+                    odata.Compare(shape.wire[ask.by or "id"], "eq", key)
+                    for key in ask.keys[start : start + width]
+                )
+                yield from odata.filters(
+                    [odata.AnyOf(keys)], self.dialect.date_literals, self.dialect.or_filters
+                )
             return
-        conditions: list[odata.Compare | odata.AnyOf] = [self._clause(shape, clause) for clause in ask.clauses]
+        conditions: list[odata.Compare | odata.AnyOf] = [
+            self._clause(shape, clause) for clause in ask.clauses
+        ]
         for asked in (*([ask.range] if ask.range else []), *ask.also):
             conditions += self._range(shape, asked)
         yield from odata.filters(conditions, self.dialect.date_literals, self.dialect.or_filters)
 
     def _clause(self, shape: Shape, clause: Clause) -> odata.AnyOf:
-        # Whether the wire says "In Progress" or "InProgress" is not known, and the server may compare to the letter.
-        spellings = dict.fromkeys(spelling for value in clause.values for spelling in (value, value.replace(" ", "")))
-        return odata.AnyOf(tuple(odata.Compare(shape.wire[clause.column], "eq", value) for value in spellings))
+        # Whether the wire says "In Progress" or "InProgress" is not known, and the server may
+        # compare to the letter.
+        spellings = dict.fromkeys(
+            spelling for value in clause.values for spelling in (value, value.replace(" ", ""))
+        )
+        return odata.AnyOf(
+            tuple(odata.Compare(shape.wire[clause.column], "eq", value) for value in spellings)
+        )
 
     def _range(self, shape: Shape, asked: Range) -> list[odata.Compare | odata.AnyOf]:
         field = shape.wire[asked.column]
@@ -169,10 +211,11 @@ class AccessplanitSource:
     def _naive(self, value: datetime | date | None) -> datetime | date | None:
         return wall(value, self.dialect.zone) if isinstance(value, datetime) else value
 
-    # -- reading -------------------------------------------------------------------------------------------------
+    # -- reading ----------------------------------------------------------------------------------
 
     def _settled(self, shape: Shape, filter_: str, known: Hashes, seed: int) -> list[Snapshot]:
-        """Reads until a pass was not disturbed; what earlier passes have seen is not taken twice."""
+        """Reads until a pass was not disturbed; what earlier passes have seen is not taken
+        twice."""
         passes: list[Snapshot] = []
         seen: Hashes = np.empty(0, dtype=np.int64)
         for attempt in range(PASSES):
@@ -180,11 +223,15 @@ class AccessplanitSource:
             passes.append(snapshot)
             if snapshot.complete:
                 break
-            log.warning("%s moved while it was read (pass %d of %d)", shape.feed, attempt + 1, PASSES)
+            log.warning(
+                "%s moved while it was read (pass %d of %d)", shape.feed, attempt + 1, PASSES
+            )
             seen = np.unique(np.concatenate([seen, digests]))
         return [replace(p, complete=passes[-1].complete) for p in passes]
 
-    def _pass(self, shape: Shape, filter_: str, known: Hashes, seen: Hashes, seed: int) -> tuple[Snapshot, Hashes]:
+    def _pass(
+        self, shape: Shape, filter_: str, known: Hashes, seen: Hashes, seed: int
+    ) -> tuple[Snapshot, Hashes]:
         frames: list[pd.DataFrame] = []
         rejected: list[pd.DataFrame] = []
         digests: list[Hashes] = []
@@ -226,11 +273,21 @@ class AccessplanitSource:
                 decoded()
         decoded()
         complete = steady and (total is None or total == rows)
-        snapshot = Snapshot(concat(frames), complete, concat(rejected), read, skipped, 0, appeared, tuple(sorted(vanished or ())))
+        snapshot = Snapshot(
+            concat(frames),
+            complete,
+            concat(rejected),
+            read,
+            skipped,
+            0,
+            appeared,
+            tuple(sorted(vanished or ())),
+        )
         return snapshot, np.concatenate(digests)
 
     def _pages(self, shape: Shape, filter_: str) -> Iterator[Page]:
-        """All pages in order. Each begins with the last row of the one before, so that a shift of the rows shows."""
+        """All pages in order. Each begins with the last row of the one before, so that a shift of
+        the rows shows."""
         size = self.dialect.page_size
         first = self._page(shape, filter_, size, 0)
         yield first
@@ -238,7 +295,8 @@ class AccessplanitSource:
         if got == 0 or (first.total is not None and got >= first.total):
             return
         if first.total is None and got < size:
-            # Fewer than asked for and no count: the end, or a smaller largest page. Only the next page can tell.
+            # Fewer than asked for and no count: the end, or a smaller largest page. Only the next
+            # page can tell.
             second = self._page(shape, filter_, got, max(1, got - 1))
             yield second
             if len(second.raws) < got:
@@ -248,12 +306,20 @@ class AccessplanitSource:
             size, start = got, 1
         step = max(1, size - 1)
         known = first.total is not None
-        offsets = (n * step for n in (range(start, -(-(int(first.total or 0) - 1) // step)) if known else naturals(start)))
+        offsets = (
+            n * step
+            for n in (
+                range(start, -(-(int(first.total or 0) - 1) // step)) if known else naturals(start)
+            )
+        )
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="accessplanit") as pool:
             ahead: list[Future[Page]] = []
             try:
                 while True:
-                    while len(ahead) < self.concurrency and (offset := next(offsets, None)) is not None:
+                    while (
+                        len(ahead) < self.concurrency
+                        and (offset := next(offsets, None)) is not None
+                    ):
                         ahead.append(pool.submit(self._page, shape, filter_, size, offset))
                     if not ahead:
                         return
@@ -267,7 +333,9 @@ class AccessplanitSource:
 
     def _page(self, shape: Shape, filter_: str, top: int, skip: int) -> Page:
         select = list(shape.wire.values())
-        query = odata.options(select, filter_, [shape.wire["id"]], top, skip, self.dialect.count_key is not None)
+        query = odata.options(
+            select, filter_, [shape.wire["id"]], top, skip, self.dialect.count_key is not None
+        )
         response = self.get(f"api/v2/{shape.feed}", query)
         raws, total = self._envelope.split(response.content)
         return Page(raws, total, holds_escapes(response.content))
@@ -276,33 +344,39 @@ class AccessplanitSource:
         """A GET below the tenant's root that was answered with 2xx.
 
         Raises:
-            CredentialsRefused, SourceFailed, Misconfigured: with the status and path, never the query.
+            CredentialsRefused, SourceFailed, Misconfigured: with the status and path, never the
+                query.
         """
         try:
             response = self.http.get(f"{self.root}/{path}", params=query)
         except httpx.HTTPError as error:
             raise SourceFailed(
                 f"accessplanit at {self.root} does not answer ({type(error).__name__})",
-                "The operator must check the address and the network, then run again; nothing was lost.",
+                "The operator must check the address and the network, then run again; nothing "
+                "was lost.",
             ) from None
         if response.is_success:
             return response
         status = response.status_code
         if status == 403:
             raise CredentialsRefused(
-                f"accessplanit refuses {path} to this service user (403)", "The accessplanit administrator must give it the right."
+                f"accessplanit refuses {path} to this service user (403)",
+                "The accessplanit administrator must give it the right.",
             )
         if status == 404:
             raise Misconfigured(
-                f"accessplanit at {self.root} has no {path} (404)", "The data engineer must check base_url and the feed's name."
+                f"accessplanit at {self.root} has no {path} (404)",
+                "The data engineer must check base_url and the feed's name.",
             )
         if status == 400:
             raise Misconfigured(
                 f"accessplanit does not understand the query for {path} (400)",
-                "The data engineer must run 'hrsync doctor': it tries each assumption of the dialect and names the setting.",
+                "The data engineer must run 'hrsync doctor': it tries each assumption of the "
+                "dialect and names the setting.",
             )
         raise SourceFailed(
-            f"accessplanit answered {status} for {path} after all retries", "The operator must run again later; nothing was lost."
+            f"accessplanit answered {status} for {path} after all retries",
+            "The operator must run again later; nothing was lost.",
         )
 
     def count(self, feed: str) -> int:
@@ -317,7 +391,9 @@ class AccessplanitSource:
             if total is not None:
                 return total
         shape = Shape(feed, ["id"], (), self.dialect)
-        return sum(len(page.raws) - (number > 0) for number, page in enumerate(self._pages(shape, "")))
+        return sum(
+            len(page.raws) - (number > 0) for number, page in enumerate(self._pages(shape, ""))
+        )
 
     def _endpoint(self, request: httpx.Request) -> str:
         """The module that a request counts against."""
@@ -325,4 +401,9 @@ class AccessplanitSource:
         return parts[1].split("/")[0].lower() if len(parts) > 1 else "metadata"
 
     def _log(self, response: httpx.Response) -> None:
-        log.debug("%s %s %d", response.request.method, response.request.url.path.rsplit("/", 1)[-1], response.status_code)
+        log.debug(
+            "%s %s %d",
+            response.request.method,
+            response.request.url.path.rsplit("/", 1)[-1],
+            response.status_code,
+        )

@@ -1,9 +1,10 @@
 """From the bytes of a page to typed columns.
 
-The pydantic model in :mod:`.feeds` says what a record is. Most records of most tenants are of the plainest form it
-accepts, and for those a decoder is compiled from the model (a msgspec struct). The compiled decoder accepts a subset
-of what the model accepts, with equal values; whatever it does not accept goes to the model, which has the last word.
-``tests/test_decode.py`` holds that as a property.
+The pydantic model in :mod:`.feeds` says what a record is. Most records of most tenants are of the
+plainest form it accepts, and for those a decoder is compiled from the model (a msgspec struct). The
+compiled decoder accepts a subset of what the model accepts, with equal values; whatever it does not
+accept goes to the model, which has the last word. ``tests/test_decode.py`` holds that as a
+property.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ ESCAPES = re.compile(rb"\\(?:u00(?:0[0-8bBcCeEfF]|1)|[bf])")
 
 
 def holds_escapes(page: bytes) -> bool:
-    """Whether a page holds :data:`ESCAPES` at all: nearly none does, and a plain search says so quickly."""
+    """Whether a page holds :data:`ESCAPES` at all: nearly none does, and a plain search says so
+    quickly."""
     return b"\\" in page and ESCAPES.search(page) is not None
 
 
@@ -60,38 +62,69 @@ class Shape:
         Misconfigured: the feed, a field or a custom field is not known.
     """
 
-    def __init__(self, feed: str, columns: Sequence[str], custom: Sequence[str], dialect: Dialect) -> None:
+    def __init__(
+        self, feed: str, columns: Sequence[str], custom: Sequence[str], dialect: Dialect
+    ) -> None:
         model = FEEDS.get(feed)
         if model is None:
-            raise Misconfigured(f"There is no feed '{feed}'", f"The data engineer must use one of {', '.join(FEEDS)}.")
+            raise Misconfigured(
+                f"There is no feed '{feed}'",
+                f"The data engineer must use one of {', '.join(FEEDS)}.",
+            )
         unknown = [name for name in columns if name not in model.model_fields]
         if unknown:
             raise Misconfigured(
                 f"The feed {feed} has no field {', '.join(unknown)}",
-                f"The data engineer must use fields of the model in feeds.py: {', '.join(model.model_fields)}.",
+                "The data engineer must use fields of the model in feeds.py: "
+                f"{', '.join(model.model_fields)}.",
             )
         names = {c: wire_name(feed, c, dialect) for c in columns}
         self.feed, self.zone, self.sparse = feed, dialect.zone, dialect.sparse
         self.custom, self.no_end = frozenset(custom), frozenset(dialect.no_end)
-        self.wire: dict[str, str] = {c: w for c, w in names.items() if w is not None} | {c: c for c in custom}
+        self.wire: dict[str, str] = {c: w for c, w in names.items() if w is not None} | {
+            c: c for c in custom
+        }
         self.absent = [c for c, w in names.items() if w is None]
-        fields = {c: (model.model_fields[c].annotation, model.model_fields[c]) for c in columns if names[c]}
+        fields = {
+            c: (model.model_fields[c].annotation, model.model_fields[c])
+            for c in columns
+            if names[c]
+        }
         self.model = _model(feed, model, [*fields], custom)
-        self.kinds: dict[str, Kind] = {name: kinds(self.model)[name] for name in [*columns, *custom] if name in self.model.model_fields}
+        self.kinds: dict[str, Kind] = {
+            name: kinds(self.model)[name]
+            for name in [*columns, *custom]
+            if name in self.model.model_fields
+        }
         self.absent_kinds = {name: kinds(model)[name] for name in self.absent}
         self._folded = {wire.lower(): name for name, wire in self.wire.items()}
         self._structs: dict[frozenset[str], msgspec.json.Decoder[Any]] = {}
 
     def decoder(self, first: object) -> msgspec.json.Decoder[Any]:
-        """The compiled decoder for records with the keys of ``first``; further keys are passed over."""
+        """The compiled decoder for records with the keys of ``first``; further keys are passed
+        over."""
         keys = frozenset(first) if isinstance(first, dict) else frozenset(self.wire.values())
         if keys not in self._structs:
             extra = sorted(keys - set(self.wire.values()))
-            given = {c: {} if self.model.model_fields[c].is_required() or not self.sparse else {"default": None} for c in self.kinds}
-            known = [(c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **given[c])) for c in self.kinds]
-            passed = [(f"extra_{i}", msgspec.Raw, msgspec.field(name=k, default=msgspec.Raw(b""))) for i, k in enumerate(extra)]
-            # gc=False: a hundred thousand records without a cycle among them are nothing to collect.
-            struct = msgspec.defstruct(self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True, gc=False)
+            given = {
+                c: {}
+                if self.model.model_fields[c].is_required() or not self.sparse
+                else {"default": None}
+                for c in self.kinds
+            }
+            known = [
+                (c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **given[c]))
+                for c in self.kinds
+            ]
+            passed = [
+                (f"extra_{i}", msgspec.Raw, msgspec.field(name=k, default=msgspec.Raw(b"")))
+                for i, k in enumerate(extra)
+            ]
+            # gc=False: a hundred thousand records without a cycle among them are nothing to
+            # collect.
+            struct = msgspec.defstruct(
+                self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True, gc=False
+            )
             self._structs[keys] = msgspec.json.Decoder(struct)
         return self._structs[keys]
 
@@ -104,11 +137,15 @@ class Shape:
         try:
             record = _loads(raw)
         except (ValueError, RecursionError):
-            raise Unreadable("(record)", "is not JSON, or holds too many lists within lists") from None
+            raise Unreadable(
+                "(record)", "is not JSON, or holds too many lists within lists"
+            ) from None
         if not isinstance(record, dict):
             raise Unreadable("(record)", "is not an object")
         found = {self._folded[k.lower()]: v for k, v in record.items() if k.lower() in self._folded}
-        missing = [] if self.sparse else [name for name in self._folded.values() if name not in found]
+        missing = (
+            [] if self.sparse else [name for name in self._folded.values() if name not in found]
+        )
         if missing:
             # A field that is not there is not a field without a value: HR would lose what it has.
             raise Unreadable(missing[0], "is missing from the record")
@@ -123,31 +160,52 @@ class Shape:
         try:
             record = _loads(raw)
             found = {k.lower(): v for k, v in record.items()}[self.wire["id"].lower()]
-            return str(found).strip() or None if isinstance(found, str | int) and not isinstance(found, bool) else None
+            return (
+                str(found).strip() or None
+                if isinstance(found, str | int) and not isinstance(found, bool)
+                else None
+            )
         except (ValueError, KeyError, AttributeError, RecursionError):
             return None
 
     def same(self, one: bytes, other: bytes) -> bool:
-        """Whether two raw records are one: by their keys or, where one has none that can be read, by their bytes."""
+        """Whether two raw records are one: by their keys or, where one has none that can be read,
+        by their bytes."""
         key = self.key(one)
         return one == other if key is None else key == self.key(other)
 
     def appeared(self, first: object) -> tuple[str, ...]:
         """Fields that came unasked, judged by one record."""
-        return tuple(str(k) for k in first if str(k).lower() not in self._folded) if isinstance(first, dict) else ()
+        return (
+            tuple(str(k) for k in first if str(k).lower() not in self._folded)
+            if isinstance(first, dict)
+            else ()
+        )
 
     def absent_from(self, raws: Sequence[msgspec.Raw]) -> set[str]:
-        """The columns that not one of the records has, judged by the first and, for what it lacks, by all."""
+        """The columns that not one of the records has, judged by the first and, for what it lacks,
+        by all."""
         if self.sparse:
             return set()
         first = first_object(raws)
         came = {str(k).lower() for k in first} if isinstance(first, dict) else set()
-        lacking = {column: f'"{wire.lower()}"'.encode() for column, wire in self.wire.items() if wire.lower() not in came}
-        return {column for column, name in lacking.items() if not any(name in bytes(raw).lower() for raw in raws)}
+        lacking = {
+            column: f'"{wire.lower()}"'.encode()
+            for column, wire in self.wire.items()
+            if wire.lower() not in came
+        }
+        return {
+            column
+            for column, name in lacking.items()
+            if not any(name in bytes(raw).lower() for raw in raws)
+        }
 
     def columns_of(self, records: Sequence[Any]) -> dict[str, pa.Array]:
-        """The records' values as Arrow columns: text tidied, moments in UTC, custom fields as ``values.encoded`` writes them."""
-        found = {name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()}
+        """The records' values as Arrow columns: text tidied, moments in UTC, custom fields as
+        ``values.encoded`` writes them."""
+        found = {
+            name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()
+        }
         # Only the model accepts an offset; the compiled decoder does not.
         by_model = [place for place, record in enumerate(records) if isinstance(record, self.model)]
         for name, kind in self.kinds.items():
@@ -156,31 +214,59 @@ class Shape:
                 found[name] = pa.array([encoded(value) for value in column], pa.string())
             elif kind == "text":
                 texts = pa.array(column, pa.string())
-                found[name] = tidy(_as_lines(texts) if MARKUP in self.model.model_fields[name].metadata else texts)
+                found[name] = tidy(
+                    _as_lines(texts) if MARKUP in self.model.model_fields[name].metadata else texts
+                )
             elif kind == "moment":
                 found[name] = self._moments(column, by_model)
             else:
-                found[name] = without_days(pa.array(column, ARROW[kind]), self.no_end) if kind == "day" else pa.array(column, ARROW[kind])
+                found[name] = (
+                    without_days(pa.array(column, ARROW[kind]), self.no_end)
+                    if kind == "day"
+                    else pa.array(column, ARROW[kind])
+                )
         return found
 
     def _moments(self, column: list[datetime | None], by_model: Sequence[int]) -> pa.Array:
         """Moments in UTC: those with an offset as they say, the others in the tenant's zone."""
-        aware = {place: value for place in by_model if (value := column[place]) is not None and value.tzinfo is not None}
-        wall = pa.array([None if place in aware else value for place, value in enumerate(column)] if aware else column, pa.timestamp("us"))
+        aware = {
+            place: value
+            for place in by_model
+            if (value := column[place]) is not None and value.tzinfo is not None
+        }
+        wall = pa.array(
+            [None if place in aware else value for place, value in enumerate(column)]
+            if aware
+            else column,
+            pa.timestamp("us"),
+        )
         moments = utc(without_days(wall, self.no_end), self.zone)
-        return pc.coalesce(moments, pa.array([aware.get(place) for place in range(len(column))], moments.type)) if aware else moments
+        return (
+            pc.coalesce(
+                moments, pa.array([aware.get(place) for place in range(len(column))], moments.type)
+            )
+            if aware
+            else moments
+        )
 
     def doubtful(self, columns: dict[str, pa.Array]) -> np.ndarray[Any, Any]:
-        """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail is none, a year odd."""
+        """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail
+        is none, a year odd."""
         doubt = np.zeros(len(columns["id"]), dtype=bool)
         for name, kind in self.kinds.items():
             if kind in ("moment", "day"):
                 year = pc.year(columns[name])
-                # The year is judged as it is written; the first and the last one may be others in UTC.
-                doubt |= true(pc.or_(pc.less_equal(year, YEARS[0]), pc.greater_equal(year, YEARS[1])))
+                # The year is judged as it is written; the first and the last one may be others in
+                # UTC.
+                doubt |= true(
+                    pc.or_(pc.less_equal(year, YEARS[0]), pc.greater_equal(year, YEARS[1]))
+                )
             if self.model.model_fields[name].is_required():
                 doubt |= np.asarray(pc.is_null(columns[name]))
-            if any(getattr(m, "pattern", None) == EMAIL for m in constraints(self.model.model_fields[name])):
+            if any(
+                getattr(m, "pattern", None) == EMAIL
+                for m in constraints(self.model.model_fields[name])
+            ):
                 doubt |= true(pc.invert(pc.match_substring_regex(columns[name], EMAIL)))
         return doubt
 
@@ -188,15 +274,22 @@ class Shape:
 def wire_name(feed: str, column: str, dialect: Dialect) -> str | None:
     """How the tenant spells a field; ``None`` if it does not have it."""
     spelled = dialect.names.get(f"{feed}.{column}")
-    return spelled or (dialect.date_updated if column == "updated_at" else FEEDS[feed].model_fields[column].alias)
+    return spelled or (
+        dialect.date_updated if column == "updated_at" else FEEDS[feed].model_fields[column].alias
+    )
 
 
-def _model(feed: str, model: type[Record], columns: Sequence[str], custom: Sequence[str]) -> type[Record]:
+def _model(
+    feed: str, model: type[Record], columns: Sequence[str], custom: Sequence[str]
+) -> type[Record]:
     """The feed's model cut to ``columns``, with custom fields as text."""
     fields: dict[str, Any] = {}
     for name in columns:
         info = model.model_fields[name]
-        fields[name] = (Annotated[info.annotation, *info.metadata], ... if info.is_required() else None)
+        fields[name] = (
+            Annotated[info.annotation, *info.metadata],
+            ... if info.is_required() else None,
+        )
     for name in custom:
         fields[name] = (Custom, None)
     made: type[Record] = create_model(feed, **fields)  # type: ignore[assignment,unused-ignore]
@@ -227,7 +320,8 @@ def _compiled(model: type[Record], name: str) -> Any:
 
 
 def _loads(text: bytes) -> Any:
-    """JSON whose text may hold bytes that are no UTF-8: they become half characters, which no model accepts."""
+    """JSON whose text may hold bytes that are no UTF-8: they become half characters, which no model
+    accepts."""
     return json.loads(text.decode("utf-8", errors="surrogateescape"))
 
 
@@ -236,7 +330,9 @@ def _as_lines(texts: pa.Array) -> pa.Array:
     lines = pc.replace_substring_regex(texts, r"(?i)\s*<br\s*/?>\s*", "\n")
     if not pc.any(pc.match_substring(lines, "&")).as_py():
         return lines
-    return pa.array([None if text is None else html.unescape(text) for text in lines.to_pylist()], pa.string())
+    return pa.array(
+        [None if text is None else html.unescape(text) for text in lines.to_pylist()], pa.string()
+    )
 
 
 class Envelope:
@@ -245,8 +341,12 @@ class Envelope:
     def __init__(self, dialect: Dialect) -> None:
         keys: list[Any] = [("rows", list[msgspec.Raw], msgspec.field(name=dialect.results_key))]
         if dialect.count_key:
-            keys.append(("count", int | str | None, msgspec.field(name=dialect.count_key, default=None)))
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Envelope", keys, kw_only=True))
+            keys.append(
+                ("count", int | str | None, msgspec.field(name=dialect.count_key, default=None))
+            )
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            msgspec.defstruct("Envelope", keys, kw_only=True)
+        )
         self._key, self._count = dialect.results_key, dialect.count_key
 
     def split(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
@@ -265,9 +365,11 @@ class Envelope:
         return found.rows, _count(getattr(found, "count", None))
 
     def _split_leniently(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
-        """A page that is no strict JSON because of one record: half a character, or bytes that are no UTF-8.
+        """A page that is no strict JSON because of one record: half a character, or bytes that are
+        no UTF-8.
 
-        What is amiss becomes an escape, which the record's model rejects; the records beside it are read.
+        What is amiss becomes an escape, which the record's model rejects; the records beside it are
+        read.
         """
         try:
             body = _loads(page)
@@ -282,7 +384,8 @@ class Envelope:
     def _no_list(self) -> SourceFailed:
         return SourceFailed(
             f"accessplanit answered without a list under '{self._key}'",
-            "The data engineer must run 'hrsync doctor' and compare the dialect's results_key with the answer.",
+            "The data engineer must run 'hrsync doctor' and compare the dialect's results_key "
+            "with the answer.",
         )
 
 
@@ -295,15 +398,20 @@ def _count(said: Any) -> int | None:
 
 
 def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:
-    """xxh3 of each raw record. 64 bits: among a million known records a changed one is taken for known once in 10^13."""
+    """xxh3 of each raw record. 64 bits: among a million known records a changed one is taken for
+    known once in 10^13."""
     digest = xxhash.xxh3_64_intdigest
     return np.fromiter((digest(raw, seed) for raw in raws), np.uint64, len(raws)).view(np.int64)
 
 
-def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escapes: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows that can be read, with ``hash``, and the rejected ones (``reconciliation.snapshot.REJECTED``).
+def decode(
+    shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escapes: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that can be read, with ``hash``, and the rejected ones
+    (``reconciliation.snapshot.REJECTED``).
 
-    escapes: the page holds JSON escapes of control characters somewhere; only then are records searched for them.
+    escapes: the page holds JSON escapes of control characters somewhere; only then are records
+    searched for them.
     """
     plain = shape.decoder(first_object(raws)).decode
     records: list[Any] = []
@@ -332,7 +440,9 @@ def decode(shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escape
 
     try:
         # Most blocks have no bad record: then this is all.
-        records, places = ([], []) if escapes else ([plain(raw) for raw in raws], list(range(len(raws))))
+        records, places = (
+            ([], []) if escapes else ([plain(raw) for raw in raws], list(range(len(raws))))
+        )
     except (msgspec.DecodeError, UnicodeDecodeError):
         records, places = [], []
     if not records:

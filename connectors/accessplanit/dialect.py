@@ -1,7 +1,9 @@
-"""How this tenant speaks: every assumption about API v2 that its public knowledge leaves open, in one place.
+"""How this tenant speaks: every assumption about API v2 that its public knowledge leaves open, in
+one place.
 
-A setting overrules each (``HRSYNC_DIALECT__<NAME>``), ``hrsync doctor`` asks a live tenant about each, and the
-sandbox has switches of its own for the same questions. No other module may assume any of this.
+A setting overrules each (``HRSYNC_DIALECT__<NAME>``), ``hrsync doctor`` asks a live tenant about
+each, and the sandbox has switches of its own for the same questions. No other module may assume any
+of this.
 """
 
 from __future__ import annotations
@@ -20,46 +22,99 @@ def _assumed(default: object, text: str, evidence: str) -> object:
 class Dialect(BaseModel):
     """One answer to each open question; the defaults are those with the best public evidence.
 
-    The evidence codes are those of the API notes: V vendor documentation, VC vendor code, 3P somebody's working code,
-    V1 documentation of API v1, HELP a help page, INF inferred, none: a guess that a test must confirm.
+    The evidence codes are those of the API notes: V vendor documentation, VC vendor code, 3P
+    somebody's working code, V1 documentation of API v1, HELP a help page, INF inferred, none: a
+    guess that a test must confirm.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    results_key: Annotated[str, _assumed("results", "envelope key of the rows of a list", "VC, 3P")] = "results"
+    results_key: Annotated[
+        str, _assumed("results", "envelope key of the rows of a list", "VC, 3P")
+    ] = "results"
     count_key: Annotated[
-        str | None, _assumed("count", "envelope key of the total that $count=true asks for; null: no total is given", "none")
+        str | None,
+        _assumed(
+            "count",
+            "envelope key of the total that $count=true asks for; null: no total is given",
+            "none",
+        ),
     ] = "count"
-    page_size: Annotated[int, Field(ge=2), _assumed(1000, "rows to ask for in one page; a smaller page is noticed", "none")] = 1000
+    page_size: Annotated[
+        int,
+        Field(ge=2),
+        _assumed(1000, "rows to ask for in one page; a smaller page is noticed", "none"),
+    ] = 1000
     date_literals: Annotated[
-        Literal["bare", "quoted"], _assumed("bare", "whether a date in $filter stands in quotes", "one example in a README, bare")
+        Literal["bare", "quoted"],
+        _assumed(
+            "bare", "whether a date in $filter stands in quotes", "one example in a README, bare"
+        ),
     ] = "bare"
     or_filters: Annotated[
-        bool, _assumed(True, "whether $filter knows 'or' (never with parentheses); if not, several requests", "VC (an enum)")
+        bool,
+        _assumed(
+            True,
+            "whether $filter knows 'or' (never with parentheses); if not, several requests",
+            "VC (an enum)",
+        ),
     ] = True
     date_updated: Annotated[
-        str | None, _assumed("DateUpdated", "the field with the last change; null: only full sweeps", "V for User, INF elsewhere")
+        str | None,
+        _assumed(
+            "DateUpdated",
+            "the field with the last change; null: only full sweeps",
+            "V for User, INF elsewhere",
+        ),
     ] = "DateUpdated"
-    zone: Annotated[str, _assumed("Europe/London", "the zone of times without an offset", "INF from UK labels")] = "Europe/London"
-    no_end: Annotated[tuple[date, ...], _assumed((date(1, 1, 1), date(9999, 12, 31)), "dates that stand for no date", "none")] = (
+    zone: Annotated[
+        str, _assumed("Europe/London", "the zone of times without an offset", "INF from UK labels")
+    ] = "Europe/London"
+    no_end: Annotated[
+        tuple[date, ...],
+        _assumed((date(1, 1, 1), date(9999, 12, 31)), "dates that stand for no date", "none"),
+    ] = (
         date(1, 1, 1),
         date(9999, 12, 31),
     )
     names: Annotated[
         dict[str, str],
-        _assumed({}, "wire names that differ from feeds.py, as {'UserAward.completed_on': 'Passed'}", "HELP: importer columns"),
+        _assumed(
+            {},
+            "wire names that differ from feeds.py, as {'UserAward.completed_on': 'Passed'}",
+            "HELP: importer columns",
+        ),
     ] = {}
-    sparse: Annotated[bool, _assumed(False, "whether records leave out the fields that have no value", "none")] = False
+    sparse: Annotated[
+        bool, _assumed(False, "whether records leave out the fields that have no value", "none")
+    ] = False
     upsert: Annotated[
-        str | None, _assumed(None, "query parameter that makes a POST update the record with the same ExternalID; null: not used", "none")
+        str | None,
+        _assumed(
+            None,
+            "query parameter that makes a POST update the record with the same ExternalID; "
+            "null: not used",
+            "none",
+        ),
     ] = None
-    clear: Annotated[Literal["null", "empty"], _assumed("null", "what a PUT sends to empty a field", "none")] = "null"
+    clear: Annotated[
+        Literal["null", "empty"], _assumed("null", "what a PUT sends to empty a field", "none")
+    ] = "null"
     lists: Annotated[
         dict[str, tuple[str, ...]],
-        _assumed({}, "values that a drop-down takes, as {'User.country': ['United Kingdom']}; what is not named is not checked", "V1"),
+        _assumed(
+            {},
+            "values that a drop-down takes, as {'User.country': ['United Kingdom']}; what is "
+            "not named is not checked",
+            "V1",
+        ),
     ] = {}
-    token_path: Annotated[str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")] = "token"  # noqa: S105
-    metadata_path: Annotated[str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")] = "apihelp/v2/modules"
+    token_path: Annotated[
+        str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")
+    ] = "token"  # noqa: S105
+    metadata_path: Annotated[
+        str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")
+    ] = "apihelp/v2/modules"
 
     @field_validator("count_key", "date_updated", "upsert", mode="before")
     @classmethod
@@ -80,4 +135,7 @@ class Dialect(BaseModel):
     def assumptions(cls) -> dict[str, tuple[str, str]]:
         """Name -> (what is assumed, its evidence)."""
         schema = cls.model_json_schema()["properties"]
-        return {name: (str(schema[name]["description"]), str(schema[name]["evidence"])) for name in cls.model_fields}
+        return {
+            name: (str(schema[name]["description"]), str(schema[name]["evidence"]))
+            for name in cls.model_fields
+        }

@@ -1,8 +1,9 @@
 """The feeds: one wire model each, the single definition of a record.
 
-The alias of a field is the vendor's spelling (found in any case; :attr:`Dialect.names` overrules it); everywhere
-else a field has the name on the left. The validators accept what is known of the vendor's unstable JSON types: a
-value, a number, a one-element list, and ``""``, ``[]``, ``{}`` or ``null`` for no value.
+The alias of a field is the vendor's spelling (found in any case; :attr:`Dialect.names` overrules
+it); everywhere else a field has the name on the left. The validators accept what is known of the
+vendor's unstable JSON types: a value, a number, a one-element list, and ``""``, ``[]``, ``{}`` or
+``null`` for no value.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ MARKUP = "markup"
 """Marks text that the vendor writes as HTML: lines are parted by ``<br />``."""
 _SPACE = "\\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 EMAIL = rf"^[^@{_SPACE}]+@[^@{_SPACE}]+\.[^@{_SPACE}]+$"
-"""With every space spelled out: Arrow takes ``\\s`` for ASCII's alone, pydantic for all of Unicode's."""
+"""With every space spelled out: Arrow takes ``\\s`` for ASCII's alone, pydantic for all of
+Unicode's."""
 
 
 def _one(value: Any) -> Any:
@@ -55,7 +57,11 @@ def _no_end(info: ValidationInfo) -> frozenset[date]:
 
 def _start(value: Any, info: ValidationInfo) -> datetime | None:
     """A moment, or the label of a course date, which begins with it: "31/01/2025 09:00 - 19:55"."""
-    label = re.match(r"\s*(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d)\b", value) if isinstance(value, str) else None
+    label = (
+        re.match(r"\s*(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d)\b", value)
+        if isinstance(value, str)
+        else None
+    )
     return _moment("{2}-{1}-{0}T{3}".format(*label.groups()) if label else value, info)
 
 
@@ -94,7 +100,9 @@ DelegateStatusName = Literal[
     "Unconfirmed",
 ]
 _DELEGATES: dict[str, str] = {fold(name): name for name in get_args(DelegateStatusName)}
-_DELEGATES |= {"0": "Unknown"} | {str(2**n): name for n, name in enumerate(get_args(DelegateStatusName)[1:])}
+_DELEGATES |= {"0": "Unknown"} | {
+    str(2**n): name for n, name in enumerate(get_args(DelegateStatusName)[1:])
+}
 
 
 def _delegate_status(value: Any) -> str | None:
@@ -124,7 +132,9 @@ Flag = Annotated[bool | None, BeforeValidator(_flag)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Start = Annotated[datetime | None, BeforeValidator(_start)]
 Day = Annotated[date | None, BeforeValidator(_day)]
-Email = Annotated[Annotated[str, Field(max_length=80, pattern=EMAIL)] | None, BeforeValidator(_text)]
+Email = Annotated[
+    Annotated[str, Field(max_length=80, pattern=EMAIL)] | None, BeforeValidator(_text)
+]
 Custom = Annotated[Any, BeforeValidator(_custom)]
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
@@ -134,7 +144,11 @@ DelegateStatus = Annotated[DelegateStatusName, BeforeValidator(_delegate_status)
 
 def reason_of(error: ErrorDetails) -> str:
     """Why a value was rejected, in words that say nothing of it."""
-    return "is not a valid e-mail address" if error["type"] == "string_pattern_mismatch" else error["msg"].removeprefix("Value error, ")
+    return (
+        "is not a valid e-mail address"
+        if error["type"] == "string_pattern_mismatch"
+        else error["msg"].removeprefix("Value error, ")
+    )
 
 
 class Record(BaseModel):
@@ -173,7 +187,8 @@ class User(Record):
 
 
 class UserAward(Record):
-    """An award of a person. ``completed_on`` and ``expires_on``: the importer's column names [HELP]."""
+    """An award of a person. ``completed_on`` and ``expires_on``: the importer's column names
+    [HELP]."""
 
     user_id: Required = Field(alias="UserID")
     user_full_name: Text = Field(None, alias="UserFullname")
@@ -187,10 +202,10 @@ class UserAward(Record):
 
 
 class UserCourseDate(Record):
-    """A delegate. The company is the one that the user has booked with. ``starts_at``, ``ends_at``: the vendor's own demo
-    selects them; CourseDateStartDate is, by the guide's example, a label and not a date (``Dialect.names`` can point
-    ``starts_at`` to it: labels are understood). ``course_id`` and
-    ``training_provider_id`` are assumed to be named as on other modules [INF]."""
+    """A delegate. The company is the one that the user has booked with. ``starts_at``, ``ends_at``:
+    the vendor's own demo selects them; CourseDateStartDate is, by the guide's example, a label and
+    not a date (``Dialect.names`` can point ``starts_at`` to it: labels are understood).
+    ``course_id`` and ``training_provider_id`` are assumed to be named as on other modules [INF]."""
 
     user_id: Required = Field(alias="UserID")
     user_full_name: Text = Field(None, alias="UserFullName")
@@ -303,8 +318,16 @@ def kind_of(annotation: Any) -> Kind:
 
 def constraints(info: FieldInfo) -> list[Any]:
     """The length and pattern constraints of a model field, those on its optional text included."""
-    nested = [m for arg in get_args(info.annotation) if get_origin(arg) is Annotated for m in get_args(arg)[1:]]
-    return [*info.metadata, *(c for m in nested for c in (m.metadata if isinstance(m, FieldInfo) else [m]))]
+    nested = [
+        m
+        for arg in get_args(info.annotation)
+        if get_origin(arg) is Annotated
+        for m in get_args(arg)[1:]
+    ]
+    return [
+        *info.metadata,
+        *(c for m in nested for c in (m.metadata if isinstance(m, FieldInfo) else [m])),
+    ]
 
 
 def kinds(model: type[Record]) -> dict[str, Kind]:

@@ -1,6 +1,8 @@
-"""What accessplanit is known to refuse, checked before the call: lengths, mandatory fields, values that must exist there.
+"""What accessplanit is known to refuse, checked before the call: lengths, mandatory fields, values
+that must exist there.
 
-The lengths and patterns are those of the feeds' models; the rest is published for API v1 [V1] and taken for v2.
+The lengths and patterns are those of the feeds' models; the rest is published for API v1 [V1] and
+taken for v2.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ PHONE = r"^\+?[\d\s().\-/]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?$"
 class Module:
     """A module that is written to.
 
-    mandatory: of a new record, and never to be emptied. lookups: column -> the feed that has its value as an ID. phones:
-    columns that hold telephone numbers. natural: columns that tell a record that was just made from the others.
-    alternate: the column by which a record is known that has no ID yet. creates: whether POST is for us.
+    mandatory: of a new record, and never to be emptied. lookups: column -> the feed that has its
+    value as an ID. phones: columns that hold telephone numbers. natural: columns that tell a record
+    that was just made from the others. alternate: the column by which a record is known that has no
+    ID yet. creates: whether POST is for us.
     """
 
     mandatory: tuple[str, ...] = ()
@@ -53,21 +56,29 @@ MODULES: Mapping[str, Module] = {
         alternate="external_id",
     ),
     "UserAward": Module(
-        mandatory=("user_id", "award_id", "status"), lookups={"award_id": "Award"}, natural=("user_id", "award_id", "status", "target_date")
+        mandatory=("user_id", "award_id", "status"),
+        lookups={"award_id": "Award"},
+        natural=("user_id", "award_id", "status", "target_date"),
     ),
     "UserUserType": Module(
-        mandatory=("user_id", "user_type_id"), lookups={"user_type_id": "UserType"}, natural=("user_id", "user_type_id", "valid_from")
+        mandatory=("user_id", "user_type_id"),
+        lookups={"user_type_id": "UserType"},
+        natural=("user_id", "user_type_id", "valid_from"),
     ),
     "UserCourseDate": Module(mandatory=("status",), creates=False),
 }
 
 
 def broken(
-    module: str, changes: pd.DataFrame, lists: Mapping[str, tuple[str, ...]], ids: Callable[[str], pa.Array | None]
+    module: str,
+    changes: pd.DataFrame,
+    lists: Mapping[str, tuple[str, ...]],
+    ids: Callable[[str], pa.Array | None],
 ) -> dict[str, str]:
     """Key -> the first rule that a change breaks, without the value.
 
-    lists: "Module.column" -> the values that a drop-down takes. ids: the IDs of a feed, ``None`` if it cannot be read.
+    lists: "Module.column" -> the values that a drop-down takes. ids: the IDs of a feed, ``None`` if
+    it cannot be read.
     """
     rules, model = MODULES[module], FEEDS[module]
     keys, kinds = changes["key"].tolist(), arrow(changes["kind"])
@@ -83,12 +94,28 @@ def broken(
         marks = constraints(model.model_fields[column]) if column in model.model_fields else []
         longest = min([m.max_length for m in marks if isinstance(m, MaxLen)], default=None)
         if longest is not None:
-            note(there & true(pc.greater(pc.utf8_length(values), longest)), column, f"is longer than {longest} characters")
+            note(
+                there & true(pc.greater(pc.utf8_length(values), longest)),
+                column,
+                f"is longer than {longest} characters",
+            )
         if any(getattr(m, "pattern", None) == EMAIL for m in marks):
-            note(there & ~true(pc.match_substring_regex(values, EMAIL)), column, "is not a valid e-mail address")
+            note(
+                there & ~true(pc.match_substring_regex(values, EMAIL)),
+                column,
+                "is not a valid e-mail address",
+            )
         if column in rules.phones:
-            note(there & ~true(pc.match_substring_regex(values, PHONE)), column, "is not a valid telephone number")
-        allowed = pa.array(lists[f"{module}.{column}"], pa.string()) if f"{module}.{column}" in lists else None
+            note(
+                there & ~true(pc.match_substring_regex(values, PHONE)),
+                column,
+                "is not a valid telephone number",
+            )
+        allowed = (
+            pa.array(lists[f"{module}.{column}"], pa.string())
+            if f"{module}.{column}" in lists
+            else None
+        )
         if column in rules.lookups:
             allowed = ids(rules.lookups[column])
         if allowed is not None:
@@ -118,10 +145,15 @@ def broken(
     return found
 
 
-def _unreadable(model: type[Record], column: str, values: pa.Array, sent: np.ndarray) -> Iterator[tuple[int, str]]:
-    """(place, reason) of the values that the feed's own model would reject when it reads them back."""
+def _unreadable(
+    model: type[Record], column: str, values: pa.Array, sent: np.ndarray
+) -> Iterator[tuple[int, str]]:
+    """(place, reason) of the values that the feed's own model would reject when it reads them
+    back."""
     info = model.model_fields.get(column)
-    kept: TypeAdapter[Any] = TypeAdapter(Annotated[info.annotation, *info.metadata] if info else Custom)  # type: ignore[arg-type]
+    kept: TypeAdapter[Any] = TypeAdapter(
+        Annotated[info.annotation, *info.metadata] if info else Custom
+    )  # type: ignore[arg-type]
     for place in np.flatnonzero(sent):
         value = values[int(place)].as_py()
         try:
@@ -129,6 +161,8 @@ def _unreadable(model: type[Record], column: str, values: pa.Array, sent: np.nda
                 kept.validate_python(decoded(value))
             else:
                 # A moment is written without an offset, a day as its midnight.
-                kept.validate_python(value.replace(tzinfo=None) if isinstance(value, datetime) else value)
+                kept.validate_python(
+                    value.replace(tzinfo=None) if isinstance(value, datetime) else value
+                )
         except ValidationError as error:
             yield int(place), reason_of(error.errors(include_input=False, include_url=False)[0])

@@ -1,4 +1,5 @@
-"""accessplanit as a target: POST for what is new, a partial PUT of the fields that change, several at a time."""
+"""accessplanit as a target: POST for what is new, a partial PUT of the fields that change, several
+at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconciliation.ask import Ask
-from reconciliation.errors import CredentialsRefused, HrsyncError, Misconfigured, SourceFailed, TargetFailed
+from reconciliation.errors import (
+    CredentialsRefused,
+    HrsyncError,
+    Misconfigured,
+    SourceFailed,
+    TargetFailed,
+)
 from reconciliation.frame import arrow, concat, empty, frame, of, pick, true
 from reconciliation.identifiers import spellings
 from reconciliation.match import PROVISIONAL
@@ -40,8 +47,8 @@ Receipt = tuple[str, str, str | None, str | None]
 class AccessplanitTarget:
     """Implements :class:`reconciliation.ports.Target` over the modules of :mod:`.rules`.
 
-    Every change is a request of its own, paid from the budget; with none left it waits for the next hour. A record that
-    accessplanit refuses is a receipt with its reason.
+    Every change is a request of its own, paid from the budget; with none left it waits for the next
+    hour. A record that accessplanit refuses is a receipt with its reason.
     """
 
     batch = 200
@@ -58,16 +65,31 @@ class AccessplanitTarget:
         except SourceFailed as error:
             raise TargetFailed(error.what, error.remedy) from None
 
-    def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
+    ) -> Snapshot:
         """Records of a feed, each once, with ``id`` and ``columns``."""
-        names = list(dict.fromkeys(["id", *(n for n in columns if n in FEEDS[entity].model_fields), *(lookups or {})]))
+        names = list(
+            dict.fromkeys(
+                ["id", *(n for n in columns if n in FEEDS[entity].model_fields), *(lookups or {})]
+            )
+        )
         custom = [n for n in columns if n not in FEEDS[entity].model_fields]
         try:
             if lookups is None:
-                found = [self.source.read(entity, names, custom, Ask(skip_known=False), NOTHING, SEED)]
+                found = [
+                    self.source.read(entity, names, custom, Ask(skip_known=False), NOTHING, SEED)
+                ]
             else:
                 found = [
-                    self.source.read(entity, names, custom, Ask(keys=keys, by=by, skip_known=False), NOTHING, SEED)
+                    self.source.read(
+                        entity,
+                        names,
+                        custom,
+                        Ask(keys=keys, by=by, skip_known=False),
+                        NOTHING,
+                        SEED,
+                    )
                     for by, values in lookups.items()
                     if (keys := _spelled(by, values))
                 ]
@@ -77,7 +99,9 @@ class AccessplanitTarget:
         frames = [_with(s.frame, chosen)[chosen] for s in found]
         rows = concat(frames) if frames else empty({"id": "text", **columns})
         rejected = concat([s.rejected for s in found]) if found else Snapshot(rows).rejected
-        return Snapshot(rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in found), rejected)
+        return Snapshot(
+            rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in found), rejected
+        )
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes that break a field rule."""
@@ -85,11 +109,16 @@ class AccessplanitTarget:
         return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
 
     def _existing(self, feed: str) -> pa.Array | None:
-        """The IDs of a feed; ``None`` where this service user cannot read it, so that its values cannot be checked."""
+        """The IDs of a feed; ``None`` where this service user cannot read it, so that its values
+        cannot be checked."""
         if feed not in self._ids:
             try:
                 read = self.source.read(feed, ["id"], (), Ask(skip_known=False), NOTHING, SEED)
-                self._ids[feed] = arrow(read.frame["id"]) if read.complete and not len(read.rejected) and len(read.frame) else None
+                self._ids[feed] = (
+                    arrow(read.frame["id"])
+                    if read.complete and not len(read.rejected) and len(read.frame)
+                    else None
+                )
             except (CredentialsRefused, Misconfigured):
                 self._ids[feed] = None
         return self._ids[feed]
@@ -98,8 +127,9 @@ class AccessplanitTarget:
         """One request for each change, several at a time; the receipts stand in their order.
 
         Raises:
-            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written to. That is not a row's fault.
-                No further change is sent. The error carries the receipts of the changes that were answered.
+            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written to. That
+                is not a row's fault. No further change is sent. The error carries the receipts of
+                the changes that were answered.
         """
         columns = managed(changes)
         rows = [
@@ -118,14 +148,20 @@ class AccessplanitTarget:
                 return None
 
         with ThreadPoolExecutor(self.source.concurrency, thread_name_prefix="accessplanit") as pool:
-            receipts = of(RECEIPTS, [receipt for receipt in pool.map(sent, rows) if receipt is not None])
+            receipts = of(
+                RECEIPTS, [receipt for receipt in pool.map(sent, rows) if receipt is not None]
+            )
         if faults:
             raise after(receipts, faults[0])
         return receipts
 
     def _one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> Receipt:
         key, kind = str(row["key"]), str(row["kind"])
-        names = [c for c in columns if row[c] is not None] if kind == "create" else str(row["fields"]).split(",")
+        names = (
+            [c for c in columns if row[c] is not None]
+            if kind == "create"
+            else str(row["fields"]).split(",")
+        )
         body = {self._wire(entity, name): self._value(name, row[name]) for name in names}
         response = self._send(entity, None if kind == "create" else key, body)
         reason = refusal(response, entity, body)
@@ -135,7 +171,12 @@ class AccessplanitTarget:
             return key, PAST_TENSE[kind], None, None
         given = _id(response) or self._made(entity, row)
         if given is None:
-            return key, "failed", "was sent, and accessplanit does not show it; the next run looks for it", None
+            return (
+                key,
+                "failed",
+                "was sent, and accessplanit does not show it; the next run looks for it",
+                None,
+            )
         return key, PAST_TENSE[kind], None, given
 
     def _send(self, entity: str, key: str | None, body: Mapping[str, Any]) -> httpx.Response:
@@ -144,10 +185,19 @@ class AccessplanitTarget:
         try:
             if key is not None:
                 return self.source.http.put(f"{url}/{quote(key, safe='~')}", json=body)
-            query = {self.dialect.upsert: "true"} if self.dialect.upsert and MODULES[entity].alternate else None
-            return self.source.http.post(url, params=query, json=body, extensions={"retry": self.source.posting})
+            query = (
+                {self.dialect.upsert: "true"}
+                if self.dialect.upsert and MODULES[entity].alternate
+                else None
+            )
+            return self.source.http.post(
+                url, params=query, json=body, extensions={"retry": self.source.posting}
+            )
         except httpx.HTTPError as error:
-            raise TargetFailed(f"accessplanit does not answer when {entity} is written ({type(error).__name__})", AGAIN) from None
+            raise TargetFailed(
+                f"accessplanit does not answer when {entity} is written ({type(error).__name__})",
+                AGAIN,
+            ) from None
 
     def _made(self, entity: str, row: Mapping[str, Any]) -> str | None:
         """The ID of a record that was just made, where the answer does not tell it."""
@@ -156,21 +206,33 @@ class AccessplanitTarget:
             return None
         try:
             read = self.source.read(
-                entity, ["id", *natural], (), Ask(keys=(str(row[natural[0]]),), by=natural[0], skip_known=False), NOTHING, SEED
+                entity,
+                ["id", *natural],
+                (),
+                Ask(keys=(str(row[natural[0]]),), by=natural[0], skip_known=False),
+                NOTHING,
+                SEED,
             )
         except SourceFailed as error:
             raise TargetFailed(error.what, error.remedy) from None
         mask = np.ones(len(read.frame), dtype=bool)
         for name in natural:
             column = arrow(read.frame[name])
-            mask &= np.asarray(pc.is_null(column)) if row.get(name) is None else true(pc.equal(column, pa.scalar(row[name], column.type)))
+            mask &= (
+                np.asarray(pc.is_null(column))
+                if row.get(name) is None
+                else true(pc.equal(column, pa.scalar(row[name], column.type)))
+            )
         ids = pick(read.frame, mask)["id"].tolist()
         return str(ids[0]) if len(ids) == 1 else None
 
     def _wire(self, entity: str, name: str) -> str:
         wire = wire_name(entity, name, self.dialect) if name in FEEDS[entity].model_fields else name
         if wire is None:
-            raise Misconfigured(f"This tenant's {entity} has no {name}", "The data engineer must take it out of the mapping.")
+            raise Misconfigured(
+                f"This tenant's {entity} has no {name}",
+                "The data engineer must take it out of the mapping.",
+            )
         return wire
 
     def _value(self, name: str, value: Any) -> Any:
@@ -179,25 +241,39 @@ class AccessplanitTarget:
         if name.startswith(CUSTOM):
             return decoded(value)
         if isinstance(value, datetime):
-            return value.astimezone(ZoneInfo(self.dialect.zone)).replace(tzinfo=None).isoformat(timespec="milliseconds")
+            return (
+                value.astimezone(ZoneInfo(self.dialect.zone))
+                .replace(tzinfo=None)
+                .isoformat(timespec="milliseconds")
+            )
         if isinstance(value, date):
             return f"{value.isoformat()}T00:00:00"
         return value
 
 
 def _spelled(column: str, values: Sequence[str]) -> tuple[str, ...]:
-    """What to ask for: of e-mail addresses and numbers every spelling, for a server that compares to the letter; keys as they are."""
+    """What to ask for: of e-mail addresses and numbers every spelling, for a server that compares
+    to the letter; keys as they are."""
     real = [value for value in values if not value.startswith(PROVISIONAL)]
-    return tuple(real) if column == "id" else tuple(dict.fromkeys(way for value in real for way in spellings(value)))
+    return (
+        tuple(real)
+        if column == "id"
+        else tuple(dict.fromkeys(way for value in real for way in spellings(value)))
+    )
 
 
 def _with(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    missing = {name: frame({name: pa.nulls(len(rows), pa.string())})[name] for name in columns if name not in rows}
+    missing = {
+        name: frame({name: pa.nulls(len(rows), pa.string())})[name]
+        for name in columns
+        if name not in rows
+    }
     return rows.assign(**missing) if missing else rows
 
 
 def _id(response: httpx.Response) -> str | None:
-    """The ID in the answer to a POST, whose shape is not known: at its top, or in the first of its results."""
+    """The ID in the answer to a POST, whose shape is not known: at its top, or in the first of its
+    results."""
     try:
         body = response.json()
     except json.JSONDecodeError:

@@ -1,5 +1,5 @@
-"""The HR systems by name. A new one is a folder or file here and a line in :func:`connectors`, or a distribution of its own
-with an entry point in the group ``hrsync.hr``."""
+"""The HR systems by name. A new one is a folder or file here and a line in :func:`connectors`, or a
+distribution of its own with an entry point in the group ``hrsync.hr``."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ GROUP = "hrsync.hr"
 
 @dataclass(frozen=True)
 class Connector:
-    """An HR system that can be chosen. settings: its model, whose fields all have defaults; the environment's variables are
-    ``HRSYNC_<NAME>__<FIELD>``, and it is a Prefect block as well. open: from these and the folder where files of its own may
-    be kept. can: what it can hold with these settings, before it is asked. webhook: who sends its webhooks, if it sends any.
-    watch: how new things of it are noticed, where it cannot tell."""
+    """An HR system that can be chosen. settings: its model, whose fields all have defaults; the
+    environment's variables are ``HRSYNC_<NAME>__<FIELD>``, and it is a Prefect block as well. open:
+    from these and the folder where files of its own may be kept. can: what it can hold with these
+    settings, before it is asked. webhook: who sends its webhooks, if it sends any. watch: how new
+    things of it are noticed, where it cannot tell."""
 
     title: str
     settings: type[BaseModel]
@@ -35,7 +36,8 @@ class Connector:
     webhook: Callable[[Any], Sender | None] = lambda _settings: None
     watch: Callable[[Any, Path], Watch | None] = lambda _settings, _home: None
     keeps: tuple[str, ...] = ()
-    """Names of files below the home folder in which it keeps copies of rows: who is forgotten is forgotten there, too."""
+    """Names of files below the home folder in which it keeps copies of rows: who is forgotten is
+    forgotten there, too."""
 
 
 @cache
@@ -47,5 +49,10 @@ def connectors() -> Mapping[str, Connector]:
     """
     from . import bamboohr, csv_drop, scim, sql
 
-    ours = {"sql": sql.CONNECTOR, "csv_drop": csv_drop.CONNECTOR, "scim": scim.CONNECTOR, "bamboohr": bamboohr.CONNECTOR}
+    ours = {
+        "sql": sql.CONNECTOR,
+        "csv_drop": csv_drop.CONNECTOR,
+        "scim": scim.CONNECTOR,
+        "bamboohr": bamboohr.CONNECTOR,
+    }
     return {**{point.name: point.load() for point in entry_points(group=GROUP)}, **ours}

@@ -17,7 +17,8 @@ from .sql import columns_of
 
 
 class NotHeld:
-    """Implements :class:`reconciliation.ports.Target`: every row is refused as unsupported when the plan is made."""
+    """Implements :class:`reconciliation.ports.Target`: every row is refused as unsupported when the
+    plan is made."""
 
     batch = 1
 
@@ -28,19 +29,30 @@ class NotHeld:
         """None."""
         return 0
 
-    def read(self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
-        """No rows; of an entity that the system does hold, its own, with nothing in columns that it has not."""
+    def read(
+        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
+    ) -> Snapshot:
+        """No rows; of an entity that the system does hold, its own, with nothing in columns that it
+        has not."""
         holds = self.system.capabilities.entities.get(entity)
         if holds is not None:
             kinds = holds.kinds()
-            found = self.system.read(entity, {n: k for n, k in columns.items() if n in kinds}, lookups)
-            lacking = {n: frame({n: pa.nulls(len(found.frame), ARROW[k])})[n] for n, k in columns.items() if n not in kinds}
+            found = self.system.read(
+                entity, {n: k for n, k in columns.items() if n in kinds}, lookups
+            )
+            lacking = {
+                n: frame({n: pa.nulls(len(found.frame), ARROW[k])})[n]
+                for n, k in columns.items()
+                if n not in kinds
+            }
             return replace(found, frame=found.frame.assign(**lacking))
         return Snapshot(empty({next(iter(columns_of(entity))): "text", **columns}))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts: all are unsupported."""
-        return all_of(changes, "unsupported", f"{self.system.capabilities.system} holds no {entity}")
+        return all_of(
+            changes, "unsupported", f"{self.system.capabilities.system} holds no {entity}"
+        )
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Never called: no change is fit."""

@@ -25,16 +25,20 @@ RAW_KEPT = 4000
 """Characters of a rejected row that are kept with it."""
 
 
-def typed(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]], no_end: Collection[date] = NO_END) -> tuple[pd.DataFrame, pd.DataFrame]:
+def typed(
+    kinds: Mapping[str, str], rows: Sequence[Sequence[Any]], no_end: Collection[date] = NO_END
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(the rows that can be read, the rejected ones) of cells as a system gives them.
 
     Args:
-        kinds: column -> kind, the key first, in the order of the cells. Moments without an offset are UTC.
+        kinds: column -> kind, the key first, in the order of the cells. Moments without an offset
+            are UTC.
         rows: cells as the driver or the API gives them.
         no_end: dates that stand for no date.
 
     Returns:
-        Columns ``kinds``; and ``snapshot.REJECTED`` without ``hash``, the key null where it cannot be read either.
+        Columns ``kinds``; and ``snapshot.REJECTED`` without ``hash``, the key null where it cannot
+        be read either.
     """
     columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
     found: dict[str, pa.Array] = {}
@@ -51,18 +55,26 @@ def typed(kinds: Mapping[str, str], rows: Sequence[Sequence[Any]], no_end: Colle
     good = np.ones(len(read), dtype=bool)
     good[list(wrong)] = False
     names = list(kinds)
-    broken = [(_key(rows[place][0]), *wrong[place], raw(dict(zip(names, rows[place], strict=True))), None) for place in sorted(wrong)]
+    broken = [
+        (_key(rows[place][0]), *wrong[place], raw(dict(zip(names, rows[place], strict=True))), None)
+        for place in sorted(wrong)
+    ]
     return pick(read, good), of(REJECTED, broken)
 
 
 def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
-    """Receipts (``receipts.RECEIPTS``) of changes that hold text which no reader accepts: what is written must be readable."""
+    """Receipts (``receipts.RECEIPTS``) of changes that hold text which no reader accepts: what is
+    written must be readable."""
     found: dict[str, str] = {}
     for name in ("key", *managed(changes)):
         column = arrow(changes[name])
         if pa.types.is_string(column.type) and _holds_control(column):
             odd = true(pc.match_substring_regex(column, CONTROL_BYTES))
-            found |= {str(key): f"{name} contains control characters" for key in changes["key"][odd] if str(key) not in found}
+            found |= {
+                str(key): f"{name} contains control characters"
+                for key in changes["key"][odd]
+                if str(key) not in found
+            }
     return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
 
 
@@ -90,7 +102,8 @@ def _key(value: Any) -> str | None:
 
 
 def _plain(cells: Sequence[Any], kind: str) -> pa.Array | None:
-    """The cells in one go where all are of the plainest form, else ``None``: then each is looked at."""
+    """The cells in one go where all are of the plainest form, else ``None``: then each is looked
+    at."""
     types = set(map(type, cells)) - {type(None)}
     if kind == "flag" and types <= {bool}:
         return pa.array(cells, ARROW[kind])
@@ -127,8 +140,11 @@ def _holds_control(column: pa.Array) -> bool:
     return bool(np.isin(odd, [0x09, 0x0A, 0x0D], invert=True).any())
 
 
-def _one_by_one(cells: Sequence[Any], kind: str, no_end: Collection[date]) -> tuple[list[Any], dict[int, str]]:
-    """The value of each cell, ``None`` where it cannot be read, and why that is (place -> reason)."""
+def _one_by_one(
+    cells: Sequence[Any], kind: str, no_end: Collection[date]
+) -> tuple[list[Any], dict[int, str]]:
+    """The value of each cell, ``None`` where it cannot be read, and why that is (place ->
+    reason)."""
     values: list[Any] = []
     wrong: dict[int, str] = {}
     for place, cell in enumerate(cells):

@@ -1,4 +1,5 @@
-"""An HR database through SQLAlchemy: a staging database that an HR suite imports, SQLite by default."""
+"""An HR database through SQLAlchemy: a staging database that an HR suite imports, SQLite by
+default."""
 
 from __future__ import annotations
 
@@ -47,12 +48,18 @@ class SqlSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    url: SecretStr | None = Field(None, description="SQLAlchemy URL of SQLite or PostgreSQL; none: SQLite below HRSYNC_HOME")
+    url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of SQLite or PostgreSQL; none: SQLite below HRSYNC_HOME"
+    )
     updated_column: Literal["written_at"] | None = Field(
-        "written_at", description="column with the moment (UTC) of a row's last change, whoever made it; null: rows are told by content"
+        "written_at",
+        description="column with the moment (UTC) of a row's last change, whoever made it; null: "
+        "rows are told by content",
     )
 
-    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that stand for no date")
+    no_end: tuple[date, ...] = Field(
+        tuple(sorted(NO_END)), description="dates that stand for no date"
+    )
 
     @field_validator("updated_column", mode="before")
     @classmethod
@@ -69,14 +76,24 @@ class SqlHr:
     """
 
     def __init__(
-        self, url: str, batch: int = COMMIT, *, updated_column: str | None = "written_at", no_end: Collection[date] = NO_END
+        self,
+        url: str,
+        batch: int = COMMIT,
+        *,
+        updated_column: str | None = "written_at",
+        no_end: Collection[date] = NO_END,
     ) -> None:
         self.batch, self.no_end = batch, no_end
         self.capabilities = capabilities(updated_column)
         try:
             self.engine = connect(url)
             self.name = shown(self.engine.url)
-            migrate(self.engine, Path(__file__).parent / "migrations", "hrsync_hr_version", known_by="employees")
+            migrate(
+                self.engine,
+                Path(__file__).parent / "migrations",
+                "hrsync_hr_version",
+                known_by="employees",
+            )
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise _unreachable(error) from None
 
@@ -91,15 +108,24 @@ class SqlHr:
     def population(self, entity: str) -> int:
         """How many rows the entity has."""
         with speaking(), self.engine.connect() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(_table(entity))).scalar_one())
+            return int(
+                connection.execute(
+                    sa.select(sa.func.count()).select_from(_table(entity))
+                ).scalar_one()
+            )
 
     def read(
-        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+        self,
+        entity: str,
+        columns: Mapping[str, str],
+        lookups: Mapping[str, Sequence[str]] | None = None,
+        since: datetime | None = None,
     ) -> Snapshot:
-        """Rows of ``entity`` with its key and ``columns`` (name -> kind), each once; ``lookups`` and ``since`` as the port says.
+        """Rows of ``entity`` with its key and ``columns`` (name -> kind), each once; ``lookups``
+        and ``since`` as the port says.
 
-        A row with a cell that is not of its column's kind is rejected: SQLite keeps whatever somebody wrote, and one such row must
-        not hide the others.
+        A row with a cell that is not of its column's kind is rejected: SQLite keeps whatever
+        somebody wrote, and one such row must not hide the others.
         """
         with speaking(), self.engine.connect() as connection:
             return self.select(connection, entity, columns, lookups, since)
@@ -118,7 +144,8 @@ class SqlHr:
         kinds = {str(key.name): "text", **columns}
         statement = sa.select(*(_as_it_is(table.c[n], k) for n, k in kinds.items()))
         if since is not None:
-            # SQLite's own moments are texts of whole seconds, which sort before the same second with a fraction.
+            # SQLite's own moments are texts of whole seconds, which sort before the same second
+            # with a fraction.
             low = since.astimezone(UTC).replace(tzinfo=None) - timedelta(seconds=1)
             statement = statement.where(table.c["written_at"] >= low)
         if lookups is None:
@@ -129,7 +156,9 @@ class SqlHr:
             for name, values in lookups.items()
             for i in range(0, len(values), LOOKUP)
         ]
-        rows = list({row[0]: row for each in statements for row in _rows(connection, each)}.values())
+        rows = list(
+            {row[0]: row for each in statements for row in _rows(connection, each)}.values()
+        )
         return self._typed(kinds, _found(table, list(kinds), lookups, rows))
 
     def _typed(self, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Snapshot:
@@ -137,17 +166,21 @@ class SqlHr:
         return Snapshot(read, rejected=rejected)
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes with text that could not be read back; everything else the database refuses itself."""
+        """Receipts of changes with text that could not be read back; everything else the database
+        refuses itself."""
         return unwritable(changes)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Creates, updates and closes by upsert, in one transaction; of a key that comes twice the last row counts.
+        """Creates, updates and closes by upsert, in one transaction; of a key that comes twice the
+        last row counts.
 
         Raises:
             Refused: the database refuses at least one row; nothing was written.
         """
         with speaking():
-            return transaction(self.engine, lambda connection: self.write(connection, entity, changes))
+            return transaction(
+                self.engine, lambda connection: self.write(connection, entity, changes)
+            )
 
     def write(self, connection: sa.Connection, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """:meth:`apply` within a transaction; raises what the driver raises."""
@@ -160,44 +193,78 @@ class SqlHr:
 
 
 def _upsert(insert: Any, names: Sequence[str], now: sa.ColumnElement[Any]) -> Any:
-    """An INSERT of ``names``, the first of which is the key, with ON CONFLICT DO UPDATE. now: the database's moment, in UTC."""
+    """An INSERT of ``names``, the first of which is the key, with ON CONFLICT DO UPDATE. now: the
+    database's moment, in UTC."""
     changed = {name: insert.excluded[name] for name in names[1:]}
-    return insert.on_conflict_do_update(index_elements=[names[0]], set_={**changed, "written_at": now})
+    return insert.on_conflict_do_update(
+        index_elements=[names[0]], set_={**changed, "written_at": now}
+    )
 
 
-def _by_driver(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
-    """Writes tuples at driver speed, past SQLAlchemy: a third of the time of its own parameter handling.
+def _by_driver(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame
+) -> pa.Array:
+    """Writes tuples at driver speed, past SQLAlchemy: a third of the time of its own parameter
+    handling.
 
     Returns the keys of the creates that the table had already.
     """
     key = _key(table)
     names = [str(key.name), *columns]
     insert = sqlite.insert(table).values({n: sa.bindparam(n) for n in names})
-    compiled = _upsert(insert, names, sa.func.current_timestamp()).compile(dialect=connection.dialect)
-    values = [_plain(changes, name, key).to_numpy(zero_copy_only=False).tolist() for name in compiled.positiontup or names]
-    newest = connection.exec_driver_sql(f"SELECT coalesce(max(rowid), 0) FROM {table.name}").scalar_one()
+    compiled = _upsert(insert, names, sa.func.current_timestamp()).compile(
+        dialect=connection.dialect
+    )
+    values = [
+        _plain(changes, name, key).to_numpy(zero_copy_only=False).tolist()
+        for name in compiled.positiontup or names
+    ]
+    newest = connection.exec_driver_sql(
+        f"SELECT coalesce(max(rowid), 0) FROM {table.name}"
+    ).scalar_one()
     cursor: Any = connection.connection.cursor()
     cursor.executemany(str(compiled), zip(*values, strict=True))
     # A row that is made gets a number above all others.
-    made = connection.exec_driver_sql(f"SELECT count(*) FROM {table.name} WHERE rowid > ?", (newest,)).scalar_one()
+    made = connection.exec_driver_sql(
+        f"SELECT count(*) FROM {table.name} WHERE rowid > ?", (newest,)
+    ).scalar_one()
     if made == len(changes):
         return pa.array([], pa.string())
     creates = strings(arrow(changes["key"]).filter(pc.equal(arrow(changes["kind"]), "create")))
-    older = f"SELECT json_group_array(k.value) FROM json_each(?) AS k JOIN {table.name} AS t ON t.{key.name} = k.value WHERE t.rowid <= ?"
-    there = connection.exec_driver_sql(older, (json.dumps(creates), newest)).scalar_one() if creates else "[]"
+    older = (
+        f"SELECT json_group_array(k.value) FROM json_each(?) AS k JOIN {table.name} AS t ON "
+        f"t.{key.name} = k.value WHERE t.rowid <= ?"
+    )
+    there = (
+        connection.exec_driver_sql(older, (json.dumps(creates), newest)).scalar_one()
+        if creates
+        else "[]"
+    )
     return pa.array(json.loads(there), pa.string())
 
 
-def _by_copy(connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame) -> pa.Array:
-    """COPY into a temporary table, then one INSERT … SELECT … ON CONFLICT. Returns as :func:`_by_driver`."""
+def _by_copy(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame
+) -> pa.Array:
+    """COPY into a temporary table, then one INSERT … SELECT … ON CONFLICT. Returns as
+    :func:`_by_driver`."""
     key = _key(table)
     names = [str(key.name), *columns]
     quoted = ", ".join(f'"{name}"' for name in names)
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {quoted} FROM {table.name} WITH NO DATA")
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {quoted} FROM {table.name} "
+        "WITH NO DATA"
+    )
     rendered = pa.BufferOutputStream()
     # Arrow quotes every text, so that an empty one is told apart from none.
-    write_csv(pa.table({name: _plain(changes, name, key) for name in names}), rendered, WriteOptions(include_header=False))
-    with connection.connection.cursor().copy(f"COPY incoming ({quoted}) FROM STDIN WITH (FORMAT csv)") as copy:
+    write_csv(
+        pa.table({name: _plain(changes, name, key) for name in names}),
+        rendered,
+        WriteOptions(include_header=False),
+    )
+    with connection.connection.cursor().copy(
+        f"COPY incoming ({quoted}) FROM STDIN WITH (FORMAT csv)"
+    ) as copy:
         copy.write(rendered.getvalue())
     incoming = sa.table("incoming", *(sa.column(name, table.c[name].type) for name in names))
     insert = postgresql.insert(table).from_select(names, sa.select(incoming))
@@ -210,7 +277,8 @@ def _by_copy(connection: sa.Connection, table: sa.Table, columns: Sequence[str],
 
 
 def _plain(changes: pd.DataFrame, name: str, key: sa.Column[Any]) -> pa.Array:
-    """A column for the driver; dates are texts, as SQLAlchemy's own SQLite types write them and PostgreSQL reads them."""
+    """A column for the driver; dates are texts, as SQLAlchemy's own SQLite types write them and
+    PostgreSQL reads them."""
     array = arrow(changes["key" if name == key.name else name])
     if pa.types.is_timestamp(array.type):
         array = array.cast(pa.timestamp("us"))
@@ -218,19 +286,28 @@ def _plain(changes: pd.DataFrame, name: str, key: sa.Column[Any]) -> pa.Array:
 
 
 def _as_it_is(column: sa.Column[Any], kind: str) -> sa.ColumnElement[Any]:
-    """A column without the driver's reading of it: for SQLAlchemy any text in a Boolean is true, and an odd date ends the query."""
-    return sa.cast(column, sa.Text) if kind in ("day", "moment") else sa.type_coerce(column, sa.types.NullType())
+    """A column without the driver's reading of it: for SQLAlchemy any text in a Boolean is true,
+    and an odd date ends the query."""
+    return (
+        sa.cast(column, sa.Text)
+        if kind in ("day", "moment")
+        else sa.type_coerce(column, sa.types.NullType())
+    )
 
 
 def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[Any]:
-    """All rows. Where SQLite holds text that is not UTF-8, its bytes become half characters, which no reader accepts."""
+    """All rows. Where SQLite holds text that is not UTF-8, its bytes become half characters, which
+    no reader accepts."""
     try:
         return connection.execute(statement).all()
     except OperationalError as error:
         driver: Any = connection.connection.dbapi_connection
         if connection.dialect.name != "sqlite" or "decode to UTF-8" not in str(error.orig):
             raise
-        usual, driver.text_factory = driver.text_factory, lambda text: text.decode("utf-8", errors="surrogateescape")
+        usual, driver.text_factory = (
+            driver.text_factory,
+            lambda text: text.decode("utf-8", errors="surrogateescape"),
+        )
         try:
             return connection.execute(statement).all()
         finally:
@@ -243,12 +320,21 @@ def columns_of(entity: str) -> dict[str, Kind]:
     Raises:
         Misconfigured: the entity is unknown.
     """
-    kinds: dict[type, Kind] = {sa.Text: "text", sa.Date: "day", sa.DateTime: "moment", sa.Boolean: "flag"}
+    kinds: dict[type, Kind] = {
+        sa.Text: "text",
+        sa.Date: "day",
+        sa.DateTime: "moment",
+        sa.Boolean: "flag",
+    }
     return {str(c.name): kinds[type(c.type)] for c in _table(entity).columns}
 
 
 def _open(settings: SqlSettings, home: Path) -> SqlHr:
-    url = settings.url.get_secret_value() if settings.url else f"sqlite:///{home.absolute() / 'hr.db'}"
+    url = (
+        settings.url.get_secret_value()
+        if settings.url
+        else f"sqlite:///{home.absolute() / 'hr.db'}"
+    )
     return SqlHr(url, updated_column=settings.updated_column, no_end=settings.no_end)
 
 
@@ -258,14 +344,19 @@ def capabilities(updated_column: str | None) -> Capabilities:
     for entity in metadata.tables:
         (key, _), *columns = columns_of(entity).items()
         told = {name: kind for name, kind in columns if name == "written_at" and updated_column}
-        entities[entity] = Holds(key=key, columns={n: k for n, k in columns if n != "written_at"}, told=told)
+        entities[entity] = Holds(
+            key=key, columns={n: k for n, k in columns if n != "written_at"}, told=told
+        )
     return Capabilities(system="the HR database", entities=entities)
 
 
 def _table(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa.Table:
     table = metadata.tables.get(entity)
     if table is None:
-        raise Misconfigured(f"The HR database has no entity '{entity}'", f"The data engineer must use one of {', '.join(metadata.tables)}.")
+        raise Misconfigured(
+            f"The HR database has no entity '{entity}'",
+            f"The data engineer must use one of {', '.join(metadata.tables)}.",
+        )
     unknown = [name for name in columns if name not in table.c]
     if unknown:
         raise Misconfigured(
@@ -279,9 +370,12 @@ def _key(table: sa.Table) -> sa.Column[Any]:
     return next(iter(table.primary_key.columns))
 
 
-def _one_of(table: sa.Table, name: str, values: Sequence[str], dialect: str) -> sa.ColumnElement[bool]:
-    """Rows that may have one of ``values`` in a column: for an identifier also those whose value the database cannot compare
-    itself, because it is not plain ASCII or has space around it (:func:`_found` decides)."""
+def _one_of(
+    table: sa.Table, name: str, values: Sequence[str], dialect: str
+) -> sa.ColumnElement[bool]:
+    """Rows that may have one of ``values`` in a column: for an identifier also those whose value
+    the database cannot compare itself, because it is not plain ASCII or has space around it
+    (:func:`_found` decides)."""
     column = table.c[name]
     if name not in table.info["folded"]:
         return column.in_(values)
@@ -290,23 +384,33 @@ def _one_of(table: sa.Table, name: str, values: Sequence[str], dialect: str) -> 
     return sa.func.lower(column).in_(plain) | odd | (column != sa.func.trim(column))
 
 
-def _found(table: sa.Table, names: Sequence[str], lookups: Mapping[str, Sequence[str]], rows: Sequence[Any]) -> list[Any]:
-    """The rows that have one of the values asked for in one of the columns, by the normalisation that matching uses.
+def _found(
+    table: sa.Table, names: Sequence[str], lookups: Mapping[str, Sequence[str]], rows: Sequence[Any]
+) -> list[Any]:
+    """The rows that have one of the values asked for in one of the columns, by the normalisation
+    that matching uses.
 
     A row ends with the values of the look-up columns.
     """
-    wanted = {n: {identifier(v) if n in table.info["folded"] else v for v in values} for n, values in lookups.items()}
+    wanted = {
+        n: {identifier(v) if n in table.info["folded"] else v for v in values}
+        for n, values in lookups.items()
+    }
     start = len(names)
     found = []
     for row in rows:
         told = zip(lookups, row[start:], strict=True)
-        if any(v is not None and (identifier(str(v)) if n in table.info["folded"] else v) in wanted[n] for n, v in told):
+        if any(
+            v is not None and (identifier(str(v)) if n in table.info["folded"] else v) in wanted[n]
+            for n, v in told
+        ):
             found.append(row[:start])
     return found
 
 
 OF_THE_ROW = ("22", "23")
-"""Classes of SQLSTATE that are about what a row holds: data exceptions and broken constraints. All others are about the database."""
+"""Classes of SQLSTATE that are about what a row holds: data exceptions and broken constraints. All
+others are about the database."""
 
 
 @contextmanager
@@ -354,8 +458,13 @@ def _reason(error: Any) -> str:
     if state is None:
         found = OURS.match(str(error))
         return found[0] if found else "the database refuses the row"
-    where = ".".join(name for name in (getattr(diag, "table_name", None), getattr(diag, "column_name", None)) if name)
-    return f"{STATES.get(state, f'the database refuses the row ({state})')}{f': {where}' if where else ''}"
+    where = ".".join(
+        name
+        for name in (getattr(diag, "table_name", None), getattr(diag, "column_name", None))
+        if name
+    )
+    what = STATES.get(state, f"the database refuses the row ({state})")
+    return f"{what}: {where}" if where else what
 
 
 def _unreachable(error: Exception) -> TargetFailed:
@@ -363,4 +472,9 @@ def _unreachable(error: Exception) -> TargetFailed:
     return TargetFailed(f"The HR database {what}", remedy)
 
 
-CONNECTOR = Connector("SQL staging database", SqlSettings, _open, lambda settings: capabilities(settings.updated_column))
+CONNECTOR = Connector(
+    "SQL staging database",
+    SqlSettings,
+    _open,
+    lambda settings: capabilities(settings.updated_column),
+)

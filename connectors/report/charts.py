@@ -1,4 +1,5 @@
-"""Plots as pictures to be put into a page: once for a wide screen and for print, once for a phone."""
+"""Plots as pictures to be put into a page: once for a wide screen and for print, once for a
+phone."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ WIDE, NARROW = 8.0, 4.0
 """Inches."""
 INK, QUIET, GRID = "#1b2733", "#52606d", "#d9e0e6"
 COLOURS = ("#0b5cad", "#b54708", "#0f766e", "#7a3ea1", "#a11d4f")
-"""Dark enough on white, and told apart without red and green; lines differ in their dashes as well."""
+"""Dark enough on white, and told apart without red and green; lines differ in their dashes as
+well."""
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 HORIZONS = ("#0b5cad", "#6b9bd1", "#c3d8ee")
 BARS, LINES = 12, 5
@@ -76,10 +78,20 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
         left = [0] * len(names)
         for name, colour in zip(columns, HORIZONS, strict=True):
             width = [value - start for value, start in zip(values[name], left, strict=True)]
-            axes.barh(range(len(names)), width, left=left, color=colour, label=f"within {name} days", edgecolor="white", linewidth=0.5)
+            axes.barh(
+                range(len(names)),
+                width,
+                left=left,
+                color=colour,
+                label=f"within {name} days",
+                edgecolor="white",
+                linewidth=0.5,
+            )
             left = values[name]
         for place, value in enumerate(left):
-            axes.annotate(f"{value:,}", (value, place), xytext=(4, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                f"{value:,}", (value, place), xytext=(4, 0), textcoords="offset points", va="center"
+            )
         axes.set_yticks(range(len(names)), _short(names, wide))
         axes.invert_yaxis()
         axes.margins(x=0.12)
@@ -95,31 +107,53 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
             handlelength=1,
         )
 
-    told = "; ".join(f"{n}: {', '.join(f'{values[c][i]:,} within {c} days' for c in columns)}" for i, n in enumerate(names))
+    told = "; ".join(
+        f"{n}: {', '.join(f'{values[c][i]:,} within {c} days' for c in columns)}"
+        for i, n in enumerate(names)
+    )
     return _picture(draw, 1.3 + 0.34 * max(len(names), 2), f"Awards that expire, by {of}. {told}.")
 
 
 def compliance(table: pd.DataFrame, day: date) -> Picture:
-    """The share of required awards that is held, for all job roles together and for the roles with the lowest share."""
+    """The share of required awards that is held, for all job roles together and for the roles with
+    the lowest share."""
     whole = table.groupby("day")[["required", "compliant"]].sum()
     share = 100 * whole["compliant"].astype(float) / whole["required"].astype(float)
-    wide = table.assign(share=100 * table["compliant"].astype(float) / table["required"].astype(float)).pivot(
-        index="day", columns="role", values="share"
-    )
+    wide = table.assign(
+        share=100 * table["compliant"].astype(float) / table["required"].astype(float)
+    ).pivot(index="day", columns="role", values="share")
     worst = list(wide.iloc[-1].sort_values().index[:LINES])
 
     def draw(axes: Axes, wide_: bool) -> None:
         for role, colour, dash in zip(worst, COLOURS, DASHES, strict=False):
             axes.plot(
-                list(wide.index), wide[role].tolist(), color=colour, linestyle=dash, linewidth=1.5, label=_short([str(role)], False)[0]
+                list(wide.index),
+                wide[role].tolist(),
+                color=colour,
+                linestyle=dash,
+                linewidth=1.5,
+                label=_short([str(role)], False)[0],
             )
-        axes.plot(list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles")
+        axes.plot(
+            list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles"
+        )
         axes.axvline(day, color=QUIET, linewidth=1)  # type: ignore[arg-type]
         axes.annotate(
-            "as of", (day, 1.0), xycoords=("data", "axes fraction"), xytext=(-4, -12), textcoords="offset points", ha="right", color=QUIET
+            "as of",
+            (day, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, -12),
+            textcoords="offset points",
+            ha="right",
+            color=QUIET,
         )
         axes.annotate(
-            "if nothing happens", (day, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -12), textcoords="offset points", color=QUIET
+            "if nothing happens",
+            (day, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, -12),
+            textcoords="offset points",
+            color=QUIET,
         )
         axes.set_ylim(0, 112)
         axes.set_yticks([0, 25, 50, 75, 100])
@@ -127,11 +161,23 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
         axes.xaxis.set_major_formatter(
             ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
         )
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3 if wide_ else 1, frameon=False, fontsize=9)
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=3 if wide_ else 1,
+            frameon=False,
+            fontsize=9,
+        )
 
-    last, now = share.iloc[-1], share.loc[day] if day in share.index else share.iloc[len(share) // 2]
+    last, now = (
+        share.iloc[-1],
+        share.loc[day] if day in share.index else share.iloc[len(share) // 2],
+    )
     told = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
-    alt = f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later if nothing happens; then worst off: {told}."
+    alt = (
+        f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later "
+        f"if nothing happens; then worst off: {told}."
+    )
     return _picture(draw, 3.6, alt, "y")
 
 

@@ -1,4 +1,5 @@
-"""A person is taken out of reports, of lists of people, and of what was read for a question that was not answered yet."""
+"""A person is taken out of reports, of lists of people, and of what was read for a question that
+was not answered yet."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ ROW = re.compile(r"<tr\b.*?</tr>\n?", re.DOTALL)
 
 
 def forget(home: Folder, person: Person) -> Erased:
-    """Erases a person below the folder of reconciliations: rows of tables, rows of pages, lines of lists. Questions that are not
-    answered yet are begun anew.
+    """Erases a person below the folder of reconciliations: rows of tables, rows of pages, lines of
+    lists. Questions that are not answered yet are begun anew.
 
     Raises:
         StoreFailed: it cannot be read or written; the same call may be made again.
@@ -68,6 +69,10 @@ def without(page: str, person: Person) -> str:
 
     def kept(row: re.Match[str]) -> str:
         cells = (html.unescape(cell).strip() for cell in re.split(r"<[^>]*>", row[0]))
-        return "" if any(person.mentioned(cell) or person.has(cell) for cell in cells if cell) else row[0]
+        return (
+            ""
+            if any(person.mentioned(cell) or person.has(cell) for cell in cells if cell)
+            else row[0]
+        )
 
     return ROW.sub(kept, page)

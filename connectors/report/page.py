@@ -42,12 +42,17 @@ class Written:
 
 
 def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Written:
-    """Writes ``report.html``, and beside it each table as CSV and as Parquet, into a folder of its own below ``home``.
+    """Writes ``report.html``, and beside it each table as CSV and as Parquet, into a folder of its
+    own below ``home``.
 
     Raises:
         StoreFailed: the folder cannot be written.
     """
-    tables = {"rows": findings.published(), "differences": findings.differences, "causes": findings.causes()}
+    tables = {
+        "rows": findings.published(),
+        "differences": findings.differences,
+        "causes": findings.causes(),
+    }
     if forecast:
         tables |= {
             "expiring-by-company": forecast.by_company,
@@ -61,7 +66,10 @@ def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Writte
         folder.keep(name, table)
         files += [folder.write(f"{name}.csv", csv_of(table)), f"{folder.url}/{name}.parquet"]
     page = folder.write(
-        "report.html", render(findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]).encode()
+        "report.html",
+        render(
+            findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]
+        ).encode(),
     )
     return Written(page, tuple(files))
 
@@ -72,8 +80,9 @@ def name_of(findings: Findings) -> str:
 
 
 def prune_reports(home: Folder, edge: datetime) -> int:
-    """Removes the reports that were made before a moment, the lists of people that were last written before it, and what was read
-    for questions that were never answered; returns how many reports."""
+    """Removes the reports that were made before a moment, the lists of people that were last
+    written before it, and what was read for questions that were never answered; returns how many
+    reports."""
     removed = 0
     for name in home.names():
         stamp = name.rpartition("-")[2]
@@ -99,16 +108,27 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
     odd = findings.odd
     pictures = {}
     if len(causes):
-        chosen = causes[~causes["class"].isin([OUTSIDE]) & ~((causes["class"] == QUARANTINED) & (causes["cause"] == UNLINKED))]
+        chosen = causes[
+            ~causes["class"].isin([OUTSIDE])
+            & ~((causes["class"] == QUARANTINED) & (causes["cause"] == UNLINKED))
+        ]
         # The same cause may belong to several classes.
-        by_cause = chosen.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
+        by_cause = (
+            chosen.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
+        )
         if len(by_cause):
-            pictures["causes"] = charts.causes([str(name) for name in by_cause.index], [int(n) for n in by_cause])
+            pictures["causes"] = charts.causes(
+                [str(name) for name in by_cause.index], [int(n) for n in by_cause]
+            )
     if forecast and len(forecast.compliance):
         pictures["compliance"] = charts.compliance(forecast.compliance, forecast.day)
     expiring = []
     if forecast:
-        for of, table in (("company", forecast.by_company), ("award", forecast.by_award), ("job role", forecast.by_role)):
+        for of, table in (
+            ("company", forecast.by_company),
+            ("award", forecast.by_award),
+            ("job role", forecast.by_role),
+        ):
             expiring.append((of, table, charts.expiring(table, of) if len(table) else None))
     return ENVIRONMENT.get_template("report.html.j2").render(
         f=findings,
@@ -135,7 +155,9 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
 def _values(findings: Findings) -> dict[str, list[dict[str, object]]]:
     """key -> what differs, of the rows that are shown."""
     found: dict[str, list[dict[str, object]]] = {}
-    for row in _records(findings.differences[findings.differences["key"].isin(findings.odd.head(SHOWN)["key"])]):
+    for row in _records(
+        findings.differences[findings.differences["key"].isin(findings.odd.head(SHOWN)["key"])]
+    ):
         found.setdefault(str(row["key"]), []).append(row)
     return found
 
@@ -151,7 +173,13 @@ def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
     for role, group in table.groupby("role"):
         of = {row["day"]: row for row in _records(group)}
         shares = [100 * of[d]["compliant"] / of[d]["required"] if d in of else None for d in edges]  # type: ignore[operator]
-        rows.append({"role": role, "required": of[edges[1]]["required"] if edges[1] in of else 0, "shares": shares})
+        rows.append(
+            {
+                "role": role,
+                "required": of[edges[1]]["required"] if edges[1] in of else 0,
+                "shares": shares,
+            }
+        )
     return rows
 
 
@@ -172,7 +200,9 @@ def _harmless(column: pa.Array) -> pa.Array:
     """A column whose text no spreadsheet takes for a formula."""
     if not pa.types.is_string(column.type):
         return column
-    return pa.array([None if text is None else defused(text) for text in strings(column)], pa.string())
+    return pa.array(
+        [None if text is None else defused(text) for text in strings(column)], pa.string()
+    )
 
 
 def _moment(value: datetime | None) -> str:

@@ -31,12 +31,15 @@ class Part:
     engine: sa.Engine
 
     def salt(self) -> bytes:
-        """What is mixed into digests that leave the store: the same for all who use it, and known to nobody else."""
+        """What is mixed into digests that leave the store: the same for all who use it, and known
+        to nobody else."""
         table = t.salt
         with failing(), self.engine.begin() as connection:
             if connection.execute(sa.select(table.c.value)).first() is None:
                 connection.execute(table.insert().values(value=secrets.token_hex(16)))
-            return bytes.fromhex(connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one())
+            return bytes.fromhex(
+                connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one()
+            )
 
 
 @contextmanager
@@ -57,14 +60,20 @@ def upsert(
     keep: Sequence[str] = (),
     where: Callable[[Any], sa.ColumnElement[bool]] | None = None,
 ) -> Any:
-    """INSERT … ON CONFLICT DO UPDATE. ``names``: the columns written; ``keep``: those that an existing row keeps.
+    """INSERT … ON CONFLICT DO UPDATE. ``names``: the columns written; ``keep``: those that an
+    existing row keeps.
 
-    ``where``: an existing row is changed only if it meets this condition, which may look at the row that was to come.
+    ``where``: an existing row is changed only if it meets this condition, which may look at the row
+    that was to come.
     """
     insert = (sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert)(table)
     insert = insert.values({name: sa.bindparam(name) for name in names})
-    changed = {name: insert.excluded[name] for name in names if name not in keys and name not in keep}
-    return insert.on_conflict_do_update(index_elements=list(keys), set_=changed, where=where(insert.excluded) if where else None)
+    changed = {
+        name: insert.excluded[name] for name in names if name not in keys and name not in keep
+    }
+    return insert.on_conflict_do_update(
+        index_elements=list(keys), set_=changed, where=where(insert.excluded) if where else None
+    )
 
 
 def naive(moment: datetime) -> datetime:
@@ -80,7 +89,9 @@ def aware(moment: datetime) -> datetime:
 def packed(data: pd.DataFrame) -> bytes:
     """A frame as an Arrow IPC file, lz4-compressed."""
     sink = pa.BufferOutputStream()
-    pyarrow.feather.write_feather(pa.table({n: arrow(data[n]) for n in data.columns}), sink, compression="lz4")
+    pyarrow.feather.write_feather(
+        pa.table({n: arrow(data[n]) for n in data.columns}), sink, compression="lz4"
+    )
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 

@@ -28,16 +28,24 @@ class Held:
 
 
 class StoredBudget:
-    """Implements :class:`connectors.transport.Budget`. Draws requests from the store a few at a time, and gives back the rest.
+    """Implements :class:`connectors.transport.Budget`. Draws requests from the store a few at a
+    time, and gives back the rest.
 
-    The first draw is of one request and each further one of twice as many, up to ``SHARE``: a run that is killed before it
-    gives back loses no more than it has used, and never more than one share per endpoint.
+    The first draw is of one request and each further one of twice as many, up to ``SHARE``: a run
+    that is killed before it gives back loses no more than it has used, and never more than one
+    share per endpoint.
     """
 
     SHARE = 20
     """Maximum number of requests drawn at once: one write to the store for all of them."""
 
-    def __init__(self, engine: sa.Engine, limit: int, hour_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        limit: int,
+        hour_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._engine, self._limit, self._hour, self._clock = engine, limit, hour_seconds, clock
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
@@ -60,8 +68,10 @@ class StoredBudget:
             return 0.0
 
     def close(self) -> None:
-        """Gives back what was drawn and not used. A budget that is used again after this draws again."""
-        # A store that is away keeps these few requests until the hour is over: no reason for a finished run to fail.
+        """Gives back what was drawn and not used. A budget that is used again after this draws
+        again."""
+        # A store that is away keeps these few requests until the hour is over: no reason for a
+        # finished run to fail.
         with self._lock, suppress(StoreFailed), failing(), self._engine.begin() as connection:
             for endpoint, held in self._held.items():
                 self._give_back(connection, endpoint, held)
@@ -74,8 +84,14 @@ class StoredBudget:
             self._give_back(connection, endpoint, held)
             # Writing first takes the lock, so that two runs cannot both see the same remainder.
             row = {"endpoint": endpoint, "hour": hour, "used": 0}
-            insert = (sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert)(t.budget).values(row)
-            connection.execute(insert.on_conflict_do_update(index_elements=["endpoint", "hour"], set_={"used": b.used}))
+            insert = (
+                sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+            )(t.budget).values(row)
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["endpoint", "hour"], set_={"used": b.used}
+                )
+            )
             used = connection.execute(sa.select(b.used).where(mine)).scalar_one()
             drawn = max(0, min(held.share, self._limit - used))
             connection.execute(t.budget.update().where(mine).values(used=used + drawn))

@@ -1,4 +1,5 @@
-"""The ledger: intents before the call, receipts after, append-only; and the story that it tells of a key."""
+"""The ledger: intents before the call, receipts after, append-only; and the story that it tells of
+a key."""
 
 from __future__ import annotations
 
@@ -30,39 +31,73 @@ STORY = 1000
 class Ledger(Plans):
     """Intents and receipts."""
 
-    def intend(self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime) -> Intent:
+    def intend(
+        self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime
+    ) -> Intent:
         """Notes changes that are about to be sent."""
-        row = {"process": spec.name, "entity": spec.entity, "run": run, "digest": digest, "start": start, "stop": stop, "at": naive(now)}
+        row = {
+            "process": spec.name,
+            "entity": spec.entity,
+            "run": run,
+            "digest": digest,
+            "start": start,
+            "stop": stop,
+            "at": naive(now),
+        }
         with failing(), self.engine.begin() as connection:
             self.hold_lease(connection, spec, run)
             key = connection.execute(t.intent.insert().values(row)).inserted_primary_key
         return Intent(int(key[0]) if key else 0, digest, start, stop)
 
-    def receive(self, run: str, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True) -> None:
-        """Writes the receipts of an intent and closes it, unless some of its changes have none yet."""
+    def receive(
+        self, run: str, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True
+    ) -> None:
+        """Writes the receipts of an intent and closes it, unless some of its changes have none
+        yet."""
         with failing(), self.engine.begin() as connection:
             self.hold_lease(connection, spec, run)
             self.enter(connection, spec, batch, now, closes=closes)
 
-    def enter(self, connection: sa.Connection, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True) -> None:
-        """:meth:`receive` within a transaction. What was not tried is no entry; what has an entry keeps it."""
-        told = set(connection.execute(sa.select(t.ledger.c.place).where(t.ledger.c.intent == batch.intent.id)).scalars())
+    def enter(
+        self,
+        connection: sa.Connection,
+        spec: ProcessSpec,
+        batch: Batch,
+        now: datetime,
+        *,
+        closes: bool = True,
+    ) -> None:
+        """:meth:`receive` within a transaction. What was not tried is no entry; what has an entry
+        keeps it."""
+        told = set(
+            connection.execute(
+                sa.select(t.ledger.c.place).where(t.ledger.c.intent == batch.intent.id)
+            ).scalars()
+        )
         rows = [row for row in self._entries(spec, batch) if row[1] not in told]
         if rows and self.engine.dialect.name == "sqlite":
             # At driver speed: there is a row for every change.
             names, marks = ", ".join(f'"{name}"' for name in WRITTEN), ", ".join("?" * len(WRITTEN))
             connection.exec_driver_sql(f"INSERT INTO ledger ({names}) VALUES ({marks})", rows)
         elif rows:
-            connection.execute(t.ledger.insert(), [dict(zip(WRITTEN, row, strict=True)) for row in rows])
+            connection.execute(
+                t.ledger.insert(), [dict(zip(WRITTEN, row, strict=True)) for row in rows]
+            )
         if closes:
-            connection.execute(t.intent.update().where(t.intent.c.id == batch.intent.id).values(closed=naive(now)))
+            connection.execute(
+                t.intent.update().where(t.intent.c.id == batch.intent.id).values(closed=naive(now))
+            )
 
     def _entries(self, spec: ProcessSpec, batch: Batch) -> list[tuple[Any, ...]]:
         changes, receipts = batch.changes, batch.receipts
         # Receipts that were found out afterwards may be fewer than the changes.
         at = _positions(strings(changes["key"]), strings(receipts["key"]))
         chosen = {name: strings(_at(changes, name, at)) for name in ("kind", "fields", "reason")}
-        person = strings(_at(changes, spec.person_column, at)) if spec.person_column else [None] * len(at)
+        person = (
+            strings(_at(changes, spec.person_column, at))
+            if spec.person_column
+            else [None] * len(at)
+        )
         _, outcome, note, _ = (strings(receipts[name]) for name in RECEIPTS)
         # A row that the target has named is known by that name from now on.
         given = pc.coalesce(arrow(receipts["given"]), arrow(receipts["key"]))
@@ -71,13 +106,29 @@ class Ledger(Plans):
             person = key
         places = [batch.intent.start + i for i in at]
         intents = [batch.intent.id] * len(at)
-        rows = zip(intents, places, key, person, chosen["kind"], chosen["fields"], chosen["reason"], outcome, note, strict=True)
+        rows = zip(
+            intents,
+            places,
+            key,
+            person,
+            chosen["kind"],
+            chosen["fields"],
+            chosen["reason"],
+            outcome,
+            note,
+            strict=True,
+        )
         return [row for row in rows if row[7] != "untried"]
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
-        """Intents without receipts, each with the part of the plan that it names; a row of somebody who was forgotten is empty."""
+        """Intents without receipts, each with the part of the plan that it names; a row of somebody
+        who was forgotten is empty."""
         i = t.intent.c
-        query = sa.select(i.id, i.digest, i.start, i.stop).where(i.process == process, i.closed.is_(None)).order_by(i.id)
+        query = (
+            sa.select(i.id, i.digest, i.start, i.stop)
+            .where(i.process == process, i.closed.is_(None))
+            .order_by(i.id)
+        )
         with failing(), self.engine.connect() as connection:
             intents = [Intent(*row) for row in connection.execute(query)]
         found = []
@@ -85,21 +136,44 @@ class Ledger(Plans):
             plan = self.plan(intent.digest)
             if plan is not None:
                 changes = plan.changes.iloc[intent.start : intent.stop].reset_index(drop=True)
-                before = plan.before[plan.before["key"].isin(changes["key"].dropna())].reset_index(drop=True)
+                before = plan.before[plan.before["key"].isin(changes["key"].dropna())].reset_index(
+                    drop=True
+                )
                 found.append((intent, replace(plan, changes=changes, before=before)))
         return found
 
     def story(self, key: str) -> list[dict[str, Any]]:
         """What happened to a key (of an HR row, or of an accessplanit user), oldest first.
 
-        Each has seq, ``at`` (UTC), entity, process, run, digest, key, kind, fields, reason, outcome, note; and ``before``
-        and ``after`` of the changed fields while the plan is kept.
+        Each has seq, ``at`` (UTC), entity, process, run, digest, key, kind, fields, reason,
+        outcome, note; and ``before`` and ``after`` of the changed fields while the plan is kept.
         """
         e, i = t.ledger.c, t.intent.c
-        columns = (e.seq, i.at, i.entity, i.process, i.run, i.digest, e.place, e.key, e.kind, e.fields, e.reason, e.outcome, e.note)
-        query = sa.select(*columns).join_from(t.ledger, t.intent, e.intent == i.id).where((e.key == key) | (e.person == key))
+        columns = (
+            e.seq,
+            i.at,
+            i.entity,
+            i.process,
+            i.run,
+            i.digest,
+            e.place,
+            e.key,
+            e.kind,
+            e.fields,
+            e.reason,
+            e.outcome,
+            e.note,
+        )
+        query = (
+            sa.select(*columns)
+            .join_from(t.ledger, t.intent, e.intent == i.id)
+            .where((e.key == key) | (e.person == key))
+        )
         with failing(), self.engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query.order_by(e.seq.desc()).limit(STORY)).mappings()]
+            rows = [
+                dict(row)
+                for row in connection.execute(query.order_by(e.seq.desc()).limit(STORY)).mappings()
+            ]
         plans: dict[str, Plan | None] = {}
         for row in rows:
             digest = row["digest"]
@@ -108,7 +182,17 @@ class Ledger(Plans):
             row.update(_values(plans.get(digest), row))
         return rows[::-1]
 
-    def tell(self, process: str, entity: str, run: str, key: str, person: str, kind: str, reason: str, now: datetime) -> None:
+    def tell(
+        self,
+        process: str,
+        entity: str,
+        run: str,
+        key: str,
+        person: str,
+        kind: str,
+        reason: str,
+        now: datetime,
+    ) -> None:
         """Enters what a person has done to a link."""
         head = {
             "process": process,
@@ -122,7 +206,14 @@ class Ledger(Plans):
         }
         with failing(), self.engine.begin() as connection:
             made = connection.execute(t.intent.insert().values(head)).inserted_primary_key
-            entry = {"intent": made[0] if made else 0, "key": key, "person": person, "kind": kind, "reason": reason, "outcome": "done"}
+            entry = {
+                "intent": made[0] if made else 0,
+                "key": key,
+                "person": person,
+                "kind": kind,
+                "reason": reason,
+                "outcome": "done",
+            }
             connection.execute(t.ledger.insert().values(entry))
 
 
@@ -149,7 +240,12 @@ def _values(plan: Plan | None, row: dict[str, Any]) -> dict[str, dict[str, str |
     old = plan.before[plan.before["key"] == change["key"]]
     after = {name: _text(change[name]) for name in names}
     before = {name: _text(old.iloc[0][name]) for name in names} if len(old) else {}
-    return {"before": before, "after": {name: value for name, value in after.items() if value is not None or name in before}}
+    return {
+        "before": before,
+        "after": {
+            name: value for name, value in after.items() if value is not None or name in before
+        },
+    }
 
 
 def _text(value: Any) -> str | None:

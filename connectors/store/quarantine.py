@@ -22,11 +22,13 @@ from .base import IN, Part, failing, naive
 RETRIES_AT_ONCE = 2000
 """Quarantined records that one run looks at again, the longest waiting first."""
 EAGER_ATTEMPTS = 3
-"""Number of runs that look at a quarantined record again at once; then the pause doubles, from an hour."""
+"""Number of runs that look at a quarantined record again at once; then the pause doubles, from an
+hour."""
 BY_HAND = "by hand"
 """Instead of a run, where a person has entered a record."""
 REFUSALS = 8
-"""Refusals after which a record waits until it changes, somebody asks for it, or a sweep or a full run comes by."""
+"""Refusals after which a record waits until it changes, somebody asks for it, or a sweep or a full
+run comes by."""
 
 
 class Quarantine(Part):
@@ -35,41 +37,71 @@ class Quarantine(Part):
     def retryable(self, process: str, now: datetime) -> list[str]:
         """Keys in quarantine whose next attempt is due, or whose person has arrived."""
         q = t.quarantine.c
-        query = sa.select(q.key).where(q.process == process, q.status == "open", q.key.is_not(None), _due(now))
+        query = sa.select(q.key).where(
+            q.process == process, q.status == "open", q.key.is_not(None), _due(now)
+        )
         with failing(), self.engine.connect() as connection:
-            keys = connection.execute(query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)).scalars()
+            keys = connection.execute(
+                query.order_by(q.last_seen, q.key).limit(RETRIES_AT_ONCE)
+            ).scalars()
             return list(dict.fromkeys(str(key) for key in keys))
 
     def open_keys(self, process: str, *stages: str) -> list[str]:
         """Keys of the open entries of these stages, due or not."""
         q = t.quarantine.c
-        query = sa.select(q.key).where(q.process == process, q.status == "open", q.stage.in_(stages), q.key.is_not(None))
+        query = sa.select(q.key).where(
+            q.process == process, q.status == "open", q.stage.in_(stages), q.key.is_not(None)
+        )
         with failing(), self.engine.connect() as connection:
-            return [str(key) for key in connection.execute(query.distinct().order_by(q.key)).scalars()]
+            return [
+                str(key) for key in connection.execute(query.distinct().order_by(q.key)).scalars()
+            ]
 
     def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
         """Hashes of the records in quarantine that are not to be looked at now.
 
-        ``whole``: the run reads everything, and looks again at records that were refused :data:`REFUSALS` times.
+        ``whole``: the run reads everything, and looks again at records that were refused
+        :data:`REFUSALS` times.
         """
         q = t.quarantine.c
         mine = sa.select(q.hash).where(q.process == process, q.hash.is_not(None))
         with failing(), self.engine.connect() as connection:
             # A record without a key cannot be asked for; it is looked at whenever it comes by.
             rests = mine.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))
-            rests = rests.where(sa.or_(q.stage != "failed", q.next_attempt.is_not(None))) if whole else rests
-            queries = rests.where(q.stage == "held"), rests.where(q.stage != "held"), mine.where(q.status == "discarded")
-            return Marks(*(np.unique(np.fromiter(connection.execute(query).scalars(), np.int64)) for query in queries))
+            rests = (
+                rests.where(sa.or_(q.stage != "failed", q.next_attempt.is_not(None)))
+                if whole
+                else rests
+            )
+            queries = (
+                rests.where(q.stage == "held"),
+                rests.where(q.stage != "held"),
+                mine.where(q.status == "discarded"),
+            )
+            return Marks(
+                *(
+                    np.unique(np.fromiter(connection.execute(query).scalars(), np.int64))
+                    for query in queries
+                )
+            )
 
     def known_bad(self, process: str) -> set[int]:
         """Hashes of the rejected records that are open in quarantine."""
         q = t.quarantine.c
-        query = sa.select(q.hash).where(q.process == process, q.status == "open", q.stage == "rejected")
+        query = sa.select(q.hash).where(
+            q.process == process, q.status == "open", q.stage == "rejected"
+        )
         with failing(), self.engine.connect() as connection:
             return set(connection.execute(query).scalars())
 
     def quarantine(
-        self, connection: sa.Connection, run: str, spec: ProcessSpec, rows: pd.DataFrame, landed: Sequence[str | None], now: datetime
+        self,
+        connection: sa.Connection,
+        run: str,
+        spec: ProcessSpec,
+        rows: pd.DataFrame,
+        landed: Sequence[str | None],
+        now: datetime,
     ) -> None:
         """Enters ``rows`` (``settle.QUARANTINE``) and releases the keys that have ``landed``."""
         q = t.quarantine.c
@@ -79,7 +111,9 @@ class Quarantine(Part):
         mine = (q.process == spec.name) & (q.status == "open")
         self._leave(connection, spec.name, landed, "replayed", moment)
         came = [str(key) for key in strings(rows["key"]) if key is not None]
-        known = sa.select(q.id, q.key, q.hash, q.attempts, q.stage, q.status).where(q.process == spec.name)
+        known = sa.select(q.id, q.key, q.hash, q.attempts, q.stage, q.status).where(
+            q.process == spec.name
+        )
         # What somebody has discarded as gone is not entered again by the next sweep.
         kept = known.where((q.status == "open") | ((q.status == "discarded") & (q.stage == "gone")))
         found = list(connection.execute(known.where(mine, q.key.is_(None)))) if len(rows) else []
@@ -106,52 +140,96 @@ class Quarantine(Part):
             if before is not None:
                 again.append({**values, "row": before.id})
             else:
-                fresh[identity] = {**values, "process": spec.name, "feed": spec.feed, "first_seen": moment, "status": "open"}
+                fresh[identity] = {
+                    **values,
+                    "process": spec.name,
+                    "feed": spec.feed,
+                    "first_seen": moment,
+                    "status": "open",
+                }
         if fresh:
             connection.execute(t.quarantine.insert(), list(fresh.values()))
         if again:
-            changed: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name not in ("row", "key")}
-            connection.execute(t.quarantine.update().where(q.id == sa.bindparam("row")).values(changed), again)
+            changed: dict[str, Any] = {
+                name: sa.bindparam(name) for name in again[0] if name not in ("row", "key")
+            }
+            connection.execute(
+                t.quarantine.update().where(q.id == sa.bindparam("row")).values(changed), again
+            )
 
     def release(
-        self, connection: sa.Connection, run: str, process: str, gone: Sequence[str], now: datetime, *, looked_again: bool, whole: bool
+        self,
+        connection: sa.Connection,
+        run: str,
+        process: str,
+        gone: Sequence[str],
+        now: datetime,
+        *,
+        looked_again: bool,
+        whole: bool,
     ) -> None:
         """Closes what the source does not have any more.
 
-        gone: keys that were asked for and did not answer. looked_again: records without a key that did not come again.
-        whole: after a sweep, rows that it has not found gone have come back.
+        gone: keys that were asked for and did not answer. looked_again: records without a key that
+        did not come again. whole: after a sweep, rows that it has not found gone have come back.
         """
         q, moment = t.quarantine.c, naive(now)
         mine = (q.process == process) & (q.status == "open") & (q.run != run)
         self._leave(connection, process, gone, "vanished", moment)
         if looked_again:
-            connection.execute(t.quarantine.update().where(mine, q.key.is_(None)).values(status="vanished", last_seen=moment))
+            connection.execute(
+                t.quarantine.update()
+                .where(mine, q.key.is_(None))
+                .values(status="vanished", last_seen=moment)
+            )
         if whole:
-            connection.execute(t.quarantine.update().where(mine, q.stage == "gone").values(status="replayed", last_seen=moment))
+            connection.execute(
+                t.quarantine.update()
+                .where(mine, q.stage == "gone")
+                .values(status="replayed", last_seen=moment)
+            )
 
-    def _leave(self, connection: sa.Connection, process: str, keys: Sequence[str | None], status: str, moment: datetime) -> None:
+    def _leave(
+        self,
+        connection: sa.Connection,
+        process: str,
+        keys: Sequence[str | None],
+        status: str,
+        moment: datetime,
+    ) -> None:
         q = t.quarantine.c
         mine = (q.process == process) & (q.status == "open")
         if not keys or connection.execute(sa.select(q.id).where(mine).limit(1)).first() is None:
             return
         for i in range(0, len(keys), IN):
-            connection.execute(t.quarantine.update().where(mine, q.key.in_(keys[i : i + IN])).values(status=status, last_seen=moment))
+            connection.execute(
+                t.quarantine.update()
+                .where(mine, q.key.in_(keys[i : i + IN]))
+                .values(status=status, last_seen=moment)
+            )
 
-    # -- what people ask and do ------------------------------------------------------------------------------------
+    # -- what people ask and do -------------------------------------------------------------------
 
     def retry_now(self, process: str, keys: Sequence[str] | None) -> int:
-        """Lets the next run look at these open entries again (all of the process if none are named); returns how many."""
+        """Lets the next run look at these open entries again (all of the process if none are
+        named); returns how many."""
         q = t.quarantine.c
-        query = t.quarantine.update().where(q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone")
+        query = t.quarantine.update().where(
+            q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone"
+        )
         if keys is not None:
             query = query.where(q.key.in_(keys))
         with failing(), self.engine.begin() as connection:
-            return int(connection.execute(query.values(next_attempt=q.first_seen, waits_for=None)).rowcount)
+            return int(
+                connection.execute(query.values(next_attempt=q.first_seen, waits_for=None)).rowcount
+            )
 
     def to_replay(self, process: str, keys: Sequence[str] | None) -> dict[str | None, list[str]]:
         """Fingerprint -> keys of the open entries, all or those named, that it was read with."""
         q = t.quarantine.c
-        query = sa.select(q.fingerprint, q.key).where(q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone")
+        query = sa.select(q.fingerprint, q.key).where(
+            q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone"
+        )
         query = query if keys is None else query.where(q.key.in_(keys))
         found: dict[str | None, list[str]] = {}
         with failing(), self.engine.connect() as connection:
@@ -170,7 +248,11 @@ class Quarantine(Part):
             return bool(connection.execute(query.values(status="discarded", note=reason)).rowcount)
 
     def quarantined(
-        self, process: str | None = None, limit: int = 200, stage: str | None = None, reason: str | None = None
+        self,
+        process: str | None = None,
+        limit: int = 200,
+        stage: str | None = None,
+        reason: str | None = None,
     ) -> list[dict[str, Any]]:
         """Open entries of the quarantine, oldest first."""
         q = t.quarantine.c
@@ -179,34 +261,52 @@ class Quarantine(Part):
         query = query.where(q.stage == stage) if stage else query
         query = query.where(q.reason == reason) if reason else query
         with failing(), self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query.order_by(q.first_seen, q.id).limit(limit)).mappings()]
+            return [
+                dict(row)
+                for row in connection.execute(
+                    query.order_by(q.first_seen, q.id).limit(limit)
+                ).mappings()
+            ]
 
     def entries_of(self, key: str) -> list[dict[str, Any]]:
         """All entries of a key, or that wait for it, whatever their status."""
         q = t.quarantine.c
         with failing(), self.engine.connect() as connection:
-            rows = connection.execute(sa.select(t.quarantine).where((q.key == key) | (q.waits_for == key)).order_by(q.id)).mappings()
+            rows = connection.execute(
+                sa.select(t.quarantine).where((q.key == key) | (q.waits_for == key)).order_by(q.id)
+            ).mappings()
             return [dict(row) for row in rows]
 
     def open_entries(self, process: str) -> pd.DataFrame:
-        """``view.OPEN``: what is in quarantine, and what a person has discarded (stage ``discarded``), with the hash it had."""
+        """``view.OPEN``: what is in quarantine, and what a person has discarded (stage
+        ``discarded``), with the hash it had."""
         q = t.quarantine.c
         stage = sa.case((q.status == "discarded", "discarded"), else_=q.stage)
         query = sa.select(q.key, q.hash, stage, q.reason)
-        query = query.where(q.process == process, q.key.is_not(None), q.status.in_(("open", "discarded")))
+        query = query.where(
+            q.process == process, q.key.is_not(None), q.status.in_(("open", "discarded"))
+        )
         with failing(), self.engine.connect() as connection:
             return of(OPEN, [tuple(row) for row in connection.execute(query.order_by(q.id))])
 
     def quarantine_entry(self, entry: int) -> dict[str, Any] | None:
         """One entry, whatever its status."""
         with failing(), self.engine.connect() as connection:
-            row = connection.execute(sa.select(t.quarantine).where(t.quarantine.c.id == entry)).mappings().first()
+            row = (
+                connection.execute(sa.select(t.quarantine).where(t.quarantine.c.id == entry))
+                .mappings()
+                .first()
+            )
             return dict(row) if row else None
 
     def quarantine_counts(self) -> dict[tuple[str, str], int]:
         """(process, stage) -> open entries."""
         q = t.quarantine.c
-        query = sa.select(q.process, q.stage, sa.func.count()).where(q.status == "open").group_by(q.process, q.stage)
+        query = (
+            sa.select(q.process, q.stage, sa.func.count())
+            .where(q.status == "open")
+            .group_by(q.process, q.stage)
+        )
         with failing(), self.engine.connect() as connection:
             return {(row[0], row[1]): int(row[2]) for row in connection.execute(query)}
 
@@ -214,13 +314,21 @@ class Quarantine(Part):
 def _due(now: datetime) -> sa.ColumnElement[bool]:
     q, one = t.quarantine.c, t.link.alias()
     # Whichever side the person is known on: one that is looked at too early waits on.
-    arrived = sa.exists().where((one.c.source_key == q.waits_for) | (one.c.target_key == q.waits_for), one.c.entity == "employees")
+    arrived = sa.exists().where(
+        (one.c.source_key == q.waits_for) | (one.c.target_key == q.waits_for),
+        one.c.entity == "employees",
+    )
     timely = q.next_attempt.is_not(None) & (q.next_attempt <= naive(now))
     return sa.case((q.waits_for.is_(None), timely), else_=arrived)
 
 
 def _next(stage: str, attempts: int, moment: datetime) -> datetime | None:
-    """When a record is tried again; ``None``: not before it changes, somebody asks for it or everything is read."""
+    """When a record is tried again; ``None``: not before it changes, somebody asks for it or
+    everything is read."""
     if stage == "gone" or (stage == "failed" and attempts >= REFUSALS):
         return None
-    return moment + (timedelta(hours=2.0 ** min(attempts - EAGER_ATTEMPTS, 8)) if attempts > EAGER_ATTEMPTS else timedelta(0))
+    return moment + (
+        timedelta(hours=2.0 ** min(attempts - EAGER_ATTEMPTS, 8))
+        if attempts > EAGER_ATTEMPTS
+        else timedelta(0)
+    )

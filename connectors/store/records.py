@@ -1,4 +1,5 @@
-"""How far each process has read, and what it has seen: hashes of landed records, watermarks, the fields of its feed."""
+"""How far each process has read, and what it has seen: hashes of landed records, watermarks, the
+fields of its feed."""
 
 from __future__ import annotations
 
@@ -25,16 +26,27 @@ class Records(Part):
     """Landed records, watermarks and drift."""
 
     def known(self, process: str) -> Hashes:
-        """The hashes of all landed records, sorted. Records with an open quarantine entry are left out: one that is put back as it
-        was must be looked at again, so that its entry ends."""
+        """The hashes of all landed records, sorted. Records with an open quarantine entry are left
+        out: one that is put back as it was must be looked at again, so that its entry ends."""
         r, q = t.record.c, t.quarantine.c
-        again = sa.select(r.hash).join_from(t.record, t.quarantine, (r.process == q.process) & (r.key == q.key))
+        again = sa.select(r.hash).join_from(
+            t.record, t.quarantine, (r.process == q.process) & (r.key == q.key)
+        )
         with failing(), self.engine.connect() as connection:
-            entered = connection.execute(again.where(r.process == process, q.status == "open")).scalars().all()
-            result = connection.execute(sa.select(t.record.c.hash).where(t.record.c.process == process))
-            # From the driver's cursor: SQLAlchemy's rows cost three times as much, and there is one per source record.
+            entered = (
+                connection.execute(again.where(r.process == process, q.status == "open"))
+                .scalars()
+                .all()
+            )
+            result = connection.execute(
+                sa.select(t.record.c.hash).where(t.record.c.process == process)
+            )
+            # From the driver's cursor: SQLAlchemy's rows cost three times as much, and there is one
+            # per source record.
             fetch = result.cursor.fetchmany
-            parts = [np.array(rows, dtype=np.int64).ravel() for rows in iter(lambda: fetch(50_000), [])]
+            parts = [
+                np.array(rows, dtype=np.int64).ravel() for rows in iter(lambda: fetch(50_000), [])
+            ]
         found = np.concatenate([np.empty(0, dtype=np.int64), *parts])
         found.sort()
         return found[~np.isin(found, entered)] if entered else found
@@ -47,32 +59,61 @@ class Records(Part):
     def watermark_in(self, connection: sa.Connection, process: str, fingerprint: str) -> Watermark:
         """:meth:`watermark` as seen by a transaction."""
         w = t.watermark.c
-        row = connection.execute(sa.select(w.moment, w.as_of, w.waiting).where(w.process == process, w.fingerprint == fingerprint)).first()
-        return Watermark(aware(row.moment) if row.moment else None, row.as_of, row.waiting) if row else Watermark()
+        row = connection.execute(
+            sa.select(w.moment, w.as_of, w.waiting).where(
+                w.process == process, w.fingerprint == fingerprint
+            )
+        ).first()
+        return (
+            Watermark(aware(row.moment) if row.moment else None, row.as_of, row.waiting)
+            if row
+            else Watermark()
+        )
 
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
-        """Which record (``source_key``) each row of the target (``key``) comes from that this process has linked or loaded."""
+        """Which record (``source_key``) each row of the target (``key``) comes from that this
+        process has linked or loaded."""
         if spec.match:
             sides = (t.link.c.source_key, t.link.c.target_key)
-            query = sa.select(*(sides if spec.direction == "to_hr" else sides[::-1])).where(t.link.c.entity == spec.links)
+            query = sa.select(*(sides if spec.direction == "to_hr" else sides[::-1])).where(
+                t.link.c.entity == spec.links
+            )
         else:
-            query = sa.select(t.record.c.key, t.record.c.key.label("target")).where(t.record.c.process == spec.name)
+            query = sa.select(t.record.c.key, t.record.c.key.label("target")).where(
+                t.record.c.process == spec.name
+            )
         with failing(), self.engine.connect() as connection:
             return of(ORIGIN, [tuple(row) for row in connection.execute(query)])
 
     def gone(self, process: str) -> list[str]:
-        """Keys of the records that the source has no more, as an earlier run has found out, and whose row the target still has."""
+        """Keys of the records that the source has no more, as an earlier run has found out, and
+        whose row the target still has."""
         with failing(), self.engine.connect() as connection:
-            return list(connection.execute(sa.select(t.gone.c.key).where(t.gone.c.process == process)).scalars())
+            return list(
+                connection.execute(
+                    sa.select(t.gone.c.key).where(t.gone.c.process == process)
+                ).scalars()
+            )
 
-    def note_gone(self, connection: sa.Connection, process: str, gone: Sequence[str], back: Sequence[str | None], *, whole: bool) -> None:
-        """Remembers records that are gone, and forgets those that are ``back``. whole: after a sweep no others are gone."""
+    def note_gone(
+        self,
+        connection: sa.Connection,
+        process: str,
+        gone: Sequence[str],
+        back: Sequence[str | None],
+        *,
+        whole: bool,
+    ) -> None:
+        """Remembers records that are gone, and forgets those that are ``back``. whole: after a
+        sweep no others are gone."""
         g = t.gone.c
         known = set(connection.execute(sa.select(g.key).where(g.process == process)).scalars())
         over = known - set(gone) if whole else known & set(back)
         for keys in _some(sorted(over)):
             connection.execute(t.gone.delete().where(g.process == process, g.key.in_(keys)))
-        fresh = [{"process": process, "key": key} for key in dict.fromkeys(gone) if key not in known]
+        fresh = [
+            {"process": process, "key": key} for key in dict.fromkeys(gone) if key not in known
+        ]
         if fresh:
             connection.execute(t.gone.insert(), fresh)
 
@@ -81,10 +122,19 @@ class Records(Part):
         if not spec.match:
             return
         c = t.link.c
-        ours, theirs = (c.source_key, c.target_key) if spec.direction == "to_hr" else (c.target_key, c.source_key)
-        pairs = [{"s": s, "k": k} for s, k in zip(strings(lost["source_key"]), strings(lost["key"]), strict=True)]
+        ours, theirs = (
+            (c.source_key, c.target_key)
+            if spec.direction == "to_hr"
+            else (c.target_key, c.source_key)
+        )
+        pairs = [
+            {"s": s, "k": k}
+            for s, k in zip(strings(lost["source_key"]), strings(lost["key"]), strict=True)
+        ]
         if pairs:
-            mine = t.link.delete().where(c.entity == spec.links, ours == sa.bindparam("s"), theirs == sa.bindparam("k"))
+            mine = t.link.delete().where(
+                c.entity == spec.links, ours == sa.bindparam("s"), theirs == sa.bindparam("k")
+            )
             connection.execute(mine, pairs)
 
     def land(self, connection: sa.Connection, process: str, landed: pd.DataFrame) -> None:
@@ -103,7 +153,11 @@ class Records(Part):
         values = [{"process": process, "key": k, "hash": h} for k, h in zip(*columns, strict=True)]
         if values:
             changed = upsert(
-                self.engine, t.record, ["process", "key", "hash"], ["process", "key"], where=lambda new: t.record.c.hash != new.hash
+                self.engine,
+                t.record,
+                ["process", "key", "hash"],
+                ["process", "key"],
+                where=lambda new: t.record.c.hash != new.hash,
             )
             connection.execute(changed, values)
 
@@ -114,12 +168,19 @@ class Records(Part):
             connection.execute(t.record.delete().where(r.process == process, r.key.in_(some)))
 
     def note_scope(self, connection: sa.Connection, spec: ProcessSpec, now: datetime) -> None:
-        """Keeps what a process is, with its filters, so that what it leaves behind can be read again in the same way."""
-        row = {"process": spec.name, "fingerprint": spec.fingerprint(), "spec": spec.model_dump_json(), "used": naive(now)}
+        """Keeps what a process is, with its filters, so that what it leaves behind can be read
+        again in the same way."""
+        row = {
+            "process": spec.name,
+            "fingerprint": spec.fingerprint(),
+            "spec": spec.model_dump_json(),
+            "used": naive(now),
+        }
         connection.execute(upsert(self.engine, t.scope, list(row), ["process", "fingerprint"]), row)
 
     def scope(self, process: str, fingerprint: str | None) -> ProcessSpec:
-        """A process as it was when it was known by ``fingerprint``; as its latest run had it, if none is given.
+        """A process as it was when it was known by ``fingerprint``; as its latest run had it, if
+        none is given.
 
         Raises:
             Misconfigured: no run has left it.
@@ -136,18 +197,26 @@ class Records(Part):
             )
         return ProcessSpec.model_validate_json(found)
 
-    def show_opposite(self, connection: sa.Connection, spec: ProcessSpec, written: Sequence[str], now: datetime) -> None:
-        """What this process has written is looked at again by the process of the other direction, whatever that one knows of it."""
+    def show_opposite(
+        self, connection: sa.Connection, spec: ProcessSpec, written: Sequence[str], now: datetime
+    ) -> None:
+        """What this process has written is looked at again by the process of the other direction,
+        whatever that one knows of it."""
         if spec.opposite is None or not written:
             return
         q = t.quarantine.c
         self.unland(connection, spec.opposite, written)
         for i in range(0, len(written), IN):
-            rests = t.quarantine.update().where(q.process == spec.opposite, q.status == "open", q.key.in_(written[i : i + IN]))
+            rests = t.quarantine.update().where(
+                q.process == spec.opposite, q.status == "open", q.key.in_(written[i : i + IN])
+            )
             connection.execute(rests.where(q.stage != "gone").values(next_attempt=naive(now)))
 
-    def move(self, connection: sa.Connection, spec: ProcessSpec, before: Watermark, after: Watermark) -> None:
-        """Moves the watermark from ``before`` to ``after``; leaves it where another run has moved it meanwhile."""
+    def move(
+        self, connection: sa.Connection, spec: ProcessSpec, before: Watermark, after: Watermark
+    ) -> None:
+        """Moves the watermark from ``before`` to ``after``; leaves it where another run has moved
+        it meanwhile."""
         fingerprint = spec.fingerprint()
         if after == before or self.watermark_in(connection, spec.name, fingerprint) != before:
             return
@@ -158,21 +227,39 @@ class Records(Part):
             "as_of": after.as_of,
             "waiting": after.waiting,
         }
-        connection.execute(upsert(self.engine, t.watermark, list(row), ["process", "fingerprint"]), row)
+        connection.execute(
+            upsert(self.engine, t.watermark, list(row), ["process", "fingerprint"]), row
+        )
 
-    def news(self, connection: sa.Connection, process: str, drift: tuple[tuple[str, str], ...] | None, now: datetime) -> tuple[str, ...]:
-        """Of what is odd about a feed's fields, what was not reported yet; what is no longer odd is forgotten."""
+    def news(
+        self,
+        connection: sa.Connection,
+        process: str,
+        drift: tuple[tuple[str, str], ...] | None,
+        now: datetime,
+    ) -> tuple[str, ...]:
+        """Of what is odd about a feed's fields, what was not reported yet; what is no longer odd is
+        forgotten."""
         if drift is None:
             return ()
         d = t.drift.c
-        known = dict(connection.execute(sa.select(d.field, d.change).where(d.process == process)).tuples().all())
+        known = dict(
+            connection.execute(sa.select(d.field, d.change).where(d.process == process))
+            .tuples()
+            .all()
+        )
         fresh = [(field, change) for field, change in drift if known.get(field) != change]
         over = [field for field in known if field not in dict(drift)]
         if over:
             connection.execute(t.drift.delete().where(d.process == process, d.field.in_(over)))
-        rows = [{"process": process, "field": field, "change": change, "since": naive(now)} for field, change in fresh]
+        rows = [
+            {"process": process, "field": field, "change": change, "since": naive(now)}
+            for field, change in fresh
+        ]
         if rows:
-            connection.execute(upsert(self.engine, t.drift, list(rows[0]), ["process", "field"]), rows)
+            connection.execute(
+                upsert(self.engine, t.drift, list(rows[0]), ["process", "field"]), rows
+            )
         return tuple(f"{field} {change}" for field, change in fresh)
 
 

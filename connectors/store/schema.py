@@ -1,4 +1,5 @@
-"""The tables of the sync store. Moments are UTC, without offset. It holds personal data: guard it like HR itself."""
+"""The tables of the sync store. Moments are UTC, without offset. It holds personal data: guard it
+like HR itself."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ link = sa.Table(
     sa.Column("origin", sa.Text, nullable=False, server_default="matched"),
     sa.UniqueConstraint("entity", "target_key"),
 )
-"""Which accessplanit record is which HR record. origin: matched (by rule, or created) or set (by a person)."""
+"""Which accessplanit record is which HR record. origin: matched (by rule, or created) or set (by a
+person)."""
 
 agreement = sa.Table(
     "agreement",
@@ -38,8 +40,8 @@ agreement = sa.Table(
     sa.Column("value", sa.Text),
     sqlite_with_rowid=False,
 )
-"""What both sides last agreed on, of the fields that both may change, in accessplanit's terms: of the record ``key`` of
-accessplanit the ``field`` by accessplanit's name."""
+"""What both sides last agreed on, of the fields that both may change, in accessplanit's terms: of
+the record ``key`` of accessplanit the ``field`` by accessplanit's name."""
 
 watermark = sa.Table(
     "watermark",
@@ -76,9 +78,9 @@ quarantine = sa.Table(
 )
 """Records that did not go through, by stage (``settle.QUARANTINE``).
 
-status: open, replayed (went through later), vanished (the source has it no more) or discarded (by a person; ``note``
-says why). An open entry without ``next_attempt`` waits for a person, or for its record to change. fingerprint: the scope
-that it was read with; null if a person has entered it.
+status: open, replayed (went through later), vanished (the source has it no more) or discarded (by a
+person; ``note`` says why). An open entry without ``next_attempt`` waits for a person, or for its
+record to change. fingerprint: the scope that it was read with; null if a person has entered it.
 """
 
 scope = sa.Table(
@@ -89,7 +91,8 @@ scope = sa.Table(
     sa.Column("spec", sa.Text, nullable=False),
     sa.Column("used", sa.DateTime, nullable=False),
 )
-"""What a process was each time that its filters or mapping were others (``ProcessSpec`` as JSON), and when it was last so."""
+"""What a process was each time that its filters or mapping were others (``ProcessSpec`` as JSON),
+and when it was last so."""
 sa.Index("ix_quarantine_open", quarantine.c.process, quarantine.c.status, quarantine.c.key)
 
 plan = sa.Table(
@@ -110,10 +113,11 @@ plan = sa.Table(
 )
 """Whole plans as Arrow IPC files, lz4-compressed.
 
-status: carried (a run has carried it out, or tried), made (by hand, to be applied), waiting (for approval until
-``until`` in the Prefect run ``flow_run``), applied, rejected, stale. draft: what applying it needs beside the frames.
-redacted: rows of somebody who was forgotten are no longer in it, and its digest no longer fits. run: the run that has begun to
-apply it; while that run holds its lease, nobody else decides on the plan.
+status: carried (a run has carried it out, or tried), made (by hand, to be applied), waiting (for
+approval until ``until`` in the Prefect run ``flow_run``), applied, rejected, stale. draft: what
+applying it needs beside the frames. redacted: rows of somebody who was forgotten are no longer in
+it, and its digest no longer fits. run: the run that has begun to apply it; while that run holds its
+lease, nobody else decides on the plan.
 """
 sa.Index("ix_plan_status", plan.c.process, plan.c.status)
 
@@ -140,8 +144,8 @@ intent = sa.Table(
     sa.Column("closed", sa.DateTime),
     sa.Column("segmented", sa.Boolean, nullable=False, server_default=sa.false()),
 )
-"""Changes ``start`` to ``stop`` of a plan, written down before they are sent; ``closed`` when their receipts were. segmented: what
-they say of rows is in ``segment``."""
+"""Changes ``start`` to ``stop`` of a plan, written down before they are sent; ``closed`` when their
+receipts were. segmented: what they say of rows is in ``segment``."""
 sa.Index("ix_intent_process", intent.c.process, intent.c.at)
 sa.Index("ix_intent_segmented", intent.c.process, intent.c.segmented)
 
@@ -159,8 +163,9 @@ ledger = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("note", sa.Text),
 )
-"""Append-only, until it is past its retention: what became of every change. ``intent`` has run, plan and moment; ``place`` is the
-row in the plan, which has before and after until it is pruned. key: of the HR row. person: of the accessplanit user it belongs to."""
+"""Append-only, until it is past its retention: what became of every change. ``intent`` has run,
+plan and moment; ``place`` is the row in the plan, which has before and after until it is pruned.
+key: of the HR row. person: of the accessplanit user it belongs to."""
 sa.Index("ix_ledger_key", ledger.c.key)
 sa.Index("ix_ledger_person", ledger.c.person)
 sa.Index("ix_ledger_intent", ledger.c.intent)
@@ -174,8 +179,9 @@ segment = sa.Table(
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
-"""Versions of rows (``reconciliation/versions.py``) as Arrow IPC files, ``rows`` of them, the last known from ``until`` on: those of
-plans that were pruned, and what was seen in the target though no run had written it."""
+"""Versions of rows (``reconciliation/versions.py``) as Arrow IPC files, ``rows`` of them, the last
+known from ``until`` on: those of plans that were pruned, and what was seen in the target though no
+run had written it."""
 sa.Index("ix_segment_process", segment.c.process)
 
 run = sa.Table(
@@ -192,8 +198,8 @@ run = sa.Table(
     sa.Column("fingerprint", sa.Text),
     sa.Column("flow_run", sa.Text),
 )
-"""Every run and its figures; no personal data. outcome: completed, failed, stopped, skipped; none while it runs or if it was
-killed. flow_run: Prefect's ID of it."""
+"""Every run and its figures; no personal data. outcome: completed, failed, stopped, skipped; none
+while it runs or if it was killed. flow_run: Prefect's ID of it."""
 sa.Index("ix_run_process", run.c.process, run.c.started)
 
 lease = sa.Table(
@@ -204,8 +210,8 @@ lease = sa.Table(
     sa.Column("until", sa.DateTime, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""Which run of a process may write, and until when unless it renews the lease. run: empty after the lease was given back. token:
-a number that grows each time the lease is taken."""
+"""Which run of a process may write, and until when unless it renews the lease. run: empty after the
+lease was given back. token: a number that grows each time the lease is taken."""
 
 sweep_part = sa.Table(
     "sweep_part",
@@ -218,7 +224,8 @@ sweep_part = sa.Table(
     sa.Column("rejected", sa.LargeBinary, nullable=False),
     sa.Column("figures", sa.JSON, nullable=False),
 )
-"""The parts of a sweep that is under way, so that an interrupted one is taken up. began: when the sweep did."""
+"""The parts of a sweep that is under way, so that an interrupted one is taken up. began: when the
+sweep did."""
 
 drift = sa.Table(
     "drift",
@@ -240,7 +247,8 @@ tombstone = sa.Table(
 """That somebody was forgotten, when, and how many rows that took; not who."""
 
 salt = sa.Table("salt", metadata, sa.Column("value", sa.Text, primary_key=True))
-"""One row: what is mixed into digests that leave the store, so that nobody guesses from them whom they are about."""
+"""One row: what is mixed into digests that leave the store, so that nobody guesses from them whom
+they are about."""
 
 gone = sa.Table(
     "gone",
@@ -248,7 +256,8 @@ gone = sa.Table(
     sa.Column("process", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
 )
-"""Records that the source has no more, as a sweep has found out by asking for them, and whose row the target still has."""
+"""Records that the source has no more, as a sweep has found out by asking for them, and whose row
+the target still has."""
 
 budget = sa.Table(
     "budget",
@@ -270,8 +279,8 @@ delivery = sa.Table(
     sa.Column("records", sa.Integer, nullable=False),
     sa.Column("repeats", sa.Integer, nullable=False, server_default="0"),
 )
-"""Deliveries of webhooks that were acknowledged; not their bodies. identity: a digest by which the same one is known again.
-repeats: how often it came again."""
+"""Deliveries of webhooks that were acknowledged; not their bodies. identity: a digest by which the
+same one is known again. repeats: how often it came again."""
 sa.Index("ix_delivery_identity", delivery.c.identity)
 sa.Index("ix_delivery_received", delivery.c.received)
 
@@ -291,9 +300,10 @@ hint = sa.Table(
     sa.Column("run", sa.Text),
     sa.Column("taken", sa.DateTime),
 )
-"""What was said of a record to a process (``reconciliation/hints.py``), and when a ``run`` has ``heard`` it: has read the
-record and loaded what there was to load. taken: when a run began to read the record because of it: what is said of the record
-from then on is news. announced: when Prefect was last told, ``times``: how often."""
+"""What was said of a record to a process (``reconciliation/hints.py``), and when a ``run`` has
+``heard`` it: has read the record and loaded what there was to load. taken: when a run began to read
+the record because of it: what is said of the record from then on is news. announced: when Prefect
+was last told, ``times``: how often."""
 sa.Index("ix_hint_waiting", hint.c.heard, hint.c.process, hint.c.key)
 sa.Index("ix_hint_delivery", hint.c.delivery)
 
@@ -304,4 +314,5 @@ refusal = sa.Table(
     sa.Column("reason", sa.Text, primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
 )
-"""How many deliveries the receiver has refused on a day (UTC), and why; nothing of what they held."""
+"""How many deliveries the receiver has refused on a day (UTC), and why; nothing of what they
+held."""

@@ -1,4 +1,5 @@
-"""The sync store through SQLAlchemy: SQLite by default, PostgreSQL by URL, any number of runs side by side."""
+"""The sync store through SQLAlchemy: SQLite by default, PostgreSQL by URL, any number of runs side
+by side."""
 
 from __future__ import annotations
 
@@ -29,11 +30,13 @@ from .sweeps import Sweeps
 
 
 class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
-    """Implements :class:`reconciliation.ports.Store`, and answers what people ask of it. Each part has a file.
+    """Implements :class:`reconciliation.ports.Store`, and answers what people ask of it. Each part
+    has a file.
 
     Raises:
         StoreFailed: the database cannot be reached or its tables cannot be made.
-        Misconfigured: there is none, and none is to be made (``create``); or a newer release has used it.
+        Misconfigured: there is none, and none is to be made (``create``); or a newer release has
+            used it.
     """
 
     def __init__(self, url: str, lease_seconds: float = 60.0, *, create: bool = True) -> None:
@@ -43,7 +46,12 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
             _must_exist(url)
         with failing():
             self.engine = connect(url)
-            migrate(self.engine, Path(__file__).parent / "migrations", "hrsync_store_version", known_by="watermark")
+            migrate(
+                self.engine,
+                Path(__file__).parent / "migrations",
+                "hrsync_store_version",
+                known_by="watermark",
+            )
 
     def close(self) -> None:
         """Closes the connections."""
@@ -53,10 +61,13 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         """The request budget shared by all runs on this store."""
         return StoredBudget(self.engine, limit, hour_seconds)
 
-    def look_again(self, specs: Sequence[ProcessSpec], person: str, employee: str, reason: str, now: datetime) -> None:
+    def look_again(
+        self, specs: Sequence[ProcessSpec], person: str, employee: str, reason: str, now: datetime
+    ) -> None:
         """Lets the next runs read a person's own record and all records of that person again.
 
-        ``specs``: the processes concerned. person: the user's ID in accessplanit. employee: the key of their row in HR.
+        ``specs``: the processes concerned. person: the user's ID in accessplanit. employee: the key
+        of their row in HR.
         """
         for spec in specs:
             key = person if spec.direction == "to_hr" else employee
@@ -68,7 +79,8 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
     def look_at(self, spec: ProcessSpec, keys: Sequence[str], reason: str, now: datetime) -> None:
         """Lets the next run read these records again.
 
-        They are entered into the quarantine as held for ``reason``: that is what a run asks for by key.
+        They are entered into the quarantine as held for ``reason``: that is what a run asks for by
+        key.
         """
         with failing(), self.engine.begin() as connection:
             self.unland(connection, spec.name, keys)
@@ -76,10 +88,17 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
             self.quarantine(connection, BY_HAND, spec, of(QUARANTINE, held), [], now)
 
     def settle(
-        self, run: str, draft: Draft, settled: Settled, last: Batch | None, now: datetime, failure: str | None = None
+        self,
+        run: str,
+        draft: Draft,
+        settled: Settled,
+        last: Batch | None,
+        now: datetime,
+        failure: str | None = None,
     ) -> tuple[str, ...]:
-        """Writes everything that a run leaves, in one transaction: the receipts of its last batch, records, links,
-        quarantine, watermark, what is new about the feed's fields (returned), and the run itself.
+        """Writes everything that a run leaves, in one transaction: the receipts of its last batch,
+        records, links, quarantine, watermark, what is new about the feed's fields (returned), and
+        the run itself.
 
         ``failure``: the run ends as failed for this reason, and the watermark stays where it was.
         """
@@ -91,24 +110,43 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
             self.land(connection, spec.name, settled.landed)
             self.unland(connection, spec.name, strings(settled.forgotten))
             self.lose(connection, spec, settled.lost)
-            self.note_gone(connection, spec.name, settled.gone, strings(settled.landed["key"]), whole=draft.whole)
+            self.note_gone(
+                connection,
+                spec.name,
+                settled.gone,
+                strings(settled.landed["key"]),
+                whole=draft.whole,
+            )
             relinked = self.relinked(connection, spec, settled.links)
             self.tie(connection, spec, settled.links, now)
             self.agree(connection, spec.pair, settled.agreed)
-            self.quarantine(connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now)
+            self.quarantine(
+                connection, run, spec, settled.quarantine, strings(settled.landed["key"]), now
+            )
             self.note_scope(connection, spec, now)
             self.arrive(connection, spec, settled.links, relinked, now)
             self.show_opposite(connection, spec, settled.written, now)
             report.drift = self.news(connection, spec.name, draft.drift, now)
             if failure is None:
-                self.release(connection, run, spec.name, draft.retried, now, looked_again=draft.looked_again, whole=draft.whole)
+                self.release(
+                    connection,
+                    run,
+                    spec.name,
+                    draft.retried,
+                    now,
+                    looked_again=draft.looked_again,
+                    whole=draft.whole,
+                )
                 self.move(connection, spec, draft.before, draft.after)
                 self.hear(connection, run, spec.name, draft.hints, now)
             if draft.whole:
                 self.drop_parts(connection, spec)
             if failure is None:
-                # A draft that was applied is closed with its receipts; of any other plan this is no draft.
-                self.end_drafts(connection, t.plan.c.digest == draft.compared.plan.digest, "applied")
+                # A draft that was applied is closed with its receipts; of any other plan this is no
+                # draft.
+                self.end_drafts(
+                    connection, t.plan.c.digest == draft.compared.plan.digest, "applied"
+                )
             self.end(connection, run, "failed" if failure else "completed", failure, now, report)
         return report.drift
 
@@ -118,5 +156,6 @@ def _must_exist(url: str) -> None:
     if url.startswith("sqlite") and file and not Path(file).exists():
         raise Misconfigured(
             f"There is no sync store at {file}",
-            "Set HRSYNC_HOME (or HRSYNC_STORE__URL) to where it is. 'hrsync up' and 'hrsync run' make a new one.",
+            "Set HRSYNC_HOME (or HRSYNC_STORE__URL) to where it is. 'hrsync up' and 'hrsync "
+            "run' make a new one.",
         )

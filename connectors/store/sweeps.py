@@ -23,22 +23,37 @@ class Sweeps(Runs):
     """Parts of sweeps."""
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
-        """When the unfinished sweep began that this run can resume; ``None`` if no sweep can be resumed.
+        """When the unfinished sweep began that this run can resume; ``None`` if no sweep can be
+        resumed.
 
-        It cannot if it is too old, if runs have tried too often, or if the process or that of the other direction has written
-        since: what its parts hold may be older than what both sides hold by now.
+        It cannot if it is too old, if runs have tried too often, or if the process or that of the
+        other direction has written since: what its parts hold may be older than what both sides
+        hold by now.
         """
         fingerprint, i, r = spec.fingerprint(), t.intent.c, t.run.c
         with failing(), self.engine.begin() as connection:
-            began = connection.execute(sa.select(sa.func.min(t.sweep_part.c.began)).where(self._mine(spec))).scalar()
+            began = connection.execute(
+                sa.select(sa.func.min(t.sweep_part.c.began)).where(self._mine(spec))
+            ).scalar()
             if began is None:
                 return None
             tries = sa.select(sa.func.count()).where(
-                r.process == spec.name, r.fingerprint == fingerprint, r.mode == "sweep", r.started >= began
+                r.process == spec.name,
+                r.fingerprint == fingerprint,
+                r.mode == "sweep",
+                r.started >= began,
             )
-            wrote = sa.select(i.id).where(i.process.in_([spec.name, spec.opposite or spec.name]), i.at > began).limit(1)
+            wrote = (
+                sa.select(i.id)
+                .where(i.process.in_([spec.name, spec.opposite or spec.name]), i.at > began)
+                .limit(1)
+            )
             old = aware(began) < now - FRESH
-            if old or connection.execute(tries).scalar_one() >= ATTEMPTS or connection.execute(wrote).first():
+            if (
+                old
+                or connection.execute(tries).scalar_one() >= ATTEMPTS
+                or connection.execute(wrote).first()
+            ):
                 self.drop_parts(connection, spec)
                 return None
             return aware(began)
@@ -47,7 +62,11 @@ class Sweeps(Runs):
         """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
         s = t.sweep_part.c
         with failing(), self.engine.connect() as connection:
-            row = connection.execute(sa.select(s.rows, s.rejected, s.figures).where(self._mine(spec), s.part == _name(part))).first()
+            row = connection.execute(
+                sa.select(s.rows, s.rejected, s.figures).where(
+                    self._mine(spec), s.part == _name(part)
+                )
+            ).first()
         if row is None:
             return None
         figures = row.figures
@@ -62,9 +81,22 @@ class Sweeps(Runs):
             tuple(figures["vanished"]),
         )
 
-    def keep_part(self, spec: ProcessSpec, part: Range, read: Snapshot, began: datetime, run: str | None = None) -> None:
-        """Keeps a part that was read to its end. run: the run that keeps it, whose lease is checked."""
-        figures = {"read": read.read, "duplicates": read.duplicates, "appeared": read.appeared, "vanished": read.vanished}
+    def keep_part(
+        self,
+        spec: ProcessSpec,
+        part: Range,
+        read: Snapshot,
+        began: datetime,
+        run: str | None = None,
+    ) -> None:
+        """Keeps a part that was read to its end. run: the run that keeps it, whose lease is
+        checked."""
+        figures = {
+            "read": read.read,
+            "duplicates": read.duplicates,
+            "appeared": read.appeared,
+            "vanished": read.vanished,
+        }
         row = {
             "process": spec.name,
             "fingerprint": spec.fingerprint(),
@@ -77,7 +109,10 @@ class Sweeps(Runs):
         with failing(), self.engine.begin() as connection:
             if run:
                 self.hold_lease(connection, spec, run)
-            connection.execute(upsert(self.engine, t.sweep_part, list(row), ["process", "fingerprint", "part"]), row)
+            connection.execute(
+                upsert(self.engine, t.sweep_part, list(row), ["process", "fingerprint", "part"]),
+                row,
+            )
 
     def drop_parts(self, connection: sa.Connection, spec: ProcessSpec) -> None:
         """Ends a sweep."""
@@ -85,7 +120,9 @@ class Sweeps(Runs):
 
     @staticmethod
     def _mine(spec: ProcessSpec) -> sa.ColumnElement[bool]:
-        return (t.sweep_part.c.process == spec.name) & (t.sweep_part.c.fingerprint == spec.fingerprint())
+        return (t.sweep_part.c.process == spec.name) & (
+            t.sweep_part.c.fingerprint == spec.fingerprint()
+        )
 
 
 def _name(part: Range) -> str:

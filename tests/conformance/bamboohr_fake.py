@@ -1,7 +1,9 @@
-"""A stateful BambooHR on loopback, every request and answer of which is checked against the vendor's OpenAPI document.
+"""A stateful BambooHR on loopback, every request and answer of which is checked against the
+vendor's OpenAPI document.
 
-The document is the contract: a request that it does not allow is a 422 that fails the test, an answer of ours that it does
-not allow an error as well. The document is not part of this project; without it these tests are skipped.
+The document is the contract: a request that it does not allow is a 422 that fails the test, an
+answer of ours that it does not allow an error as well. The document is not part of this project;
+without it these tests are skipped.
 """
 
 from __future__ import annotations
@@ -25,15 +27,24 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 KEY = "bamboo-key"
-PATHS = re.compile(r"/api/v1/employees(/\{id\})?$|/tables/|datasets/\{datasetName\}/data|/training/")
-PLACES = (Path(os.environ.get("BAMBOOHR_OPENAPI", "bamboohr-public.yaml")), Path(__file__).parents[3] / "shared/spec/bamboohr-public.yaml")
+PATHS = re.compile(
+    r"/api/v1/employees(/\{id\})?$|/tables/|datasets/\{datasetName\}/data|/training/"
+)
+PLACES = (
+    Path(os.environ.get("BAMBOOHR_OPENAPI", "bamboohr-public.yaml")),
+    Path(__file__).parents[3] / "shared/spec/bamboohr-public.yaml",
+)
 
 
 def contract() -> OpenAPI:
-    """The vendor's document, cut down to what we use; the whole of it takes ten times as long to load."""
+    """The vendor's document, cut down to what we use; the whole of it takes ten times as long to
+    load."""
     found = next((place for place in PLACES if place.is_file()), None)
     if found is None:
-        pytest.skip("needs BambooHR's OpenAPI document (bamboohr-public.yaml, MIT): name it in BAMBOOHR_OPENAPI")
+        pytest.skip(
+            "needs BambooHR's OpenAPI document (bamboohr-public.yaml, MIT): name it in "
+            "BAMBOOHR_OPENAPI"
+        )
     whole = yaml.load(found.read_text(), Loader=yaml.CSafeLoader)
     whole["paths"] = {path: item for path, item in whole["paths"].items() if PATHS.search(path)}
     whole["servers"] = [{"url": "http://127.0.0.1"}]
@@ -65,7 +76,12 @@ class Bamboo:
     async def checked(self, request: Request) -> Response:
         body = await request.body()
         path = request.url.path
-        if base64.b64decode(request.headers.get("authorization", "Basic ")[6:]).decode().partition(":")[0] != KEY:
+        if (
+            base64.b64decode(request.headers.get("authorization", "Basic ")[6:])
+            .decode()
+            .partition(":")[0]
+            != KEY
+        ):
             return Response(status_code=401)
         asked = MockRequest(
             "http://127.0.0.1",
@@ -81,15 +97,22 @@ class Bamboo:
             if "security" not in type(error).__name__.lower():
                 self.violations.append(f"{request.method} {path}: {error} {error.__cause__ or ''}")
                 return JSONResponse({"error": "the contract does not allow this"}, 422)
-        answer = self.answer(request.method, path.removeprefix("/api/"), json.loads(body) if body else {})
+        answer = self.answer(
+            request.method, path.removeprefix("/api/"), json.loads(body) if body else {}
+        )
         told = MockResponse(
-            bytes(answer.body), status_code=answer.status_code, content_type="application/json", headers=dict(answer.headers)
+            bytes(answer.body),
+            status_code=answer.status_code,
+            content_type="application/json",
+            headers=dict(answer.headers),
         )
         try:
             if answer.body:
                 self.contract.validate_response(asked, told)
         except OpenAPIError as error:
-            self.violations.append(f"the fake's answer to {request.method} {path}: {error} {error.__cause__ or ''}")
+            self.violations.append(
+                f"the fake's answer to {request.method} {path}: {error} {error.__cause__ or ''}"
+            )
         return answer
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> Response:
@@ -103,8 +126,15 @@ class Bamboo:
                 key = self.number()
                 title = body.pop("jobTitle", None)
                 self.people[key] = {"status": "Active", **{n: str(v) for n, v in body.items()}}
-                self.tables[key, "jobInfo"] = [{"id": str(self.number()), "date": today(), "jobTitle": title}] if title else []
-                return Response(status_code=201, headers={"Location": f"https://x.bamboohr.com/api/v1/employees/{key}"})
+                self.tables[key, "jobInfo"] = (
+                    [{"id": str(self.number()), "date": today(), "jobTitle": title}]
+                    if title
+                    else []
+                )
+                return Response(
+                    status_code=201,
+                    headers={"Location": f"https://x.bamboohr.com/api/v1/employees/{key}"},
+                )
             case "POST", ["employees", key] if int(key) in self.people:
                 if body.get("lastName") == "":
                     return Response(status_code=409)
@@ -112,7 +142,9 @@ class Bamboo:
                 return Response(status_code=200)
             case "GET", ["employees", key, "tables", table] if int(key) in self.people:
                 return JSONResponse(self.tables.get((int(key), table), []))
-            case "POST", ["employees", key, "tables", table] if version == "v1_1" and int(key) in self.people:
+            case "POST", ["employees", key, "tables", table] if (
+                version == "v1_1" and int(key) in self.people
+            ):
                 row = {"id": str(self.number()), "employeeId": key, **body}
                 self.tables.setdefault((int(key), table), []).append(row)
                 return Response(status_code=200)
@@ -127,7 +159,9 @@ class Bamboo:
         size, page = body.get("pageSize", 100), body.get("page", 1)
         keys = sorted(self.people)
         some = keys[(page - 1) * size : page * size]
-        data = [{"fields": {name: self.field(key, name) for name in body["fields"]}} for key in some]
+        data = [
+            {"fields": {name: self.field(key, name) for name in body["fields"]}} for key in some
+        ]
         pages = -(-len(keys) // size)
         meta = {"page": page, "pageSize": size, "totalPages": pages, "totalItems": len(keys)}
         return JSONResponse({"data": data, "links": {"next": None, "prev": None}, "meta": meta})
@@ -136,7 +170,9 @@ class Bamboo:
         if name == "id":
             return str(key)
         if name == "jobTitle":
-            rows = sorted(self.tables.get((key, "jobInfo"), []), key=lambda r: (r["date"], int(r["id"])))
+            rows = sorted(
+                self.tables.get((key, "jobInfo"), []), key=lambda r: (r["date"], int(r["id"]))
+            )
             return str(rows[-1].get("jobTitle") or "") if rows else ""
         return self.people[key].get(name, "")
 
@@ -149,7 +185,13 @@ class Bamboo:
                     return Response(status_code=400)
                 key = self.number()
                 category = self.categories.get(body.get("category", {}).get("id"), [])
-                self.types[key] = {"id": key, "renewable": False, "required": None, **body, "category": category}
+                self.types[key] = {
+                    "id": key,
+                    "renewable": False,
+                    "required": None,
+                    **body,
+                    "category": category,
+                }
                 return JSONResponse(self.types[key], 201)
             case "GET", ["category"]:
                 return JSONResponse({str(k): v for k, v in self.categories.items()})
@@ -165,7 +207,12 @@ class Bamboo:
                     return Response(status_code=400)
                 key = self.number()
                 # A string where an integer was sent: so the vendor's own lists have it.
-                self.records[key] = {"id": key, "employeeId": person, **body, "type": str(body["type"])}
+                self.records[key] = {
+                    "id": key,
+                    "employeeId": person,
+                    **body,
+                    "type": str(body["type"]),
+                }
                 return JSONResponse(self.records[key], 201)
             case "PUT", ["record", key] if int(key) in self.records:
                 self.records[int(key)].update(body)

@@ -1,4 +1,5 @@
-"""A proxy between a connector and its server that does what networks and servers do: refuse, tire, hang, swallow an answer."""
+"""A proxy between a connector and its server that does what networks and servers do: refuse, tire,
+hang, swallow an answer."""
 
 from __future__ import annotations
 
@@ -48,7 +49,12 @@ class Between:
         if kind.isdigit():
             return await _answer(send, int(kind), [(b"retry-after", b"0")], STRANGER.encode())
         if kind == "html":
-            return await _answer(send, 200, [(b"content-type", b"text/html")], b"<html><body>Please sign in</body></html>")
+            return await _answer(
+                send,
+                200,
+                [(b"content-type", b"text/html")],
+                b"<html><body>Please sign in</body></html>",
+            )
         if kind == "hang":
             await asyncio.sleep(3)
             return None
@@ -60,9 +66,18 @@ class Between:
             # It was carried out, and the answer never comes.
             await asyncio.sleep(3)
             return None
-        passed = [(k.encode(), v.encode()) for k, v in answer.headers.items() if k in ("content-type", "location", "etag")]
+        passed = [
+            (k.encode(), v.encode())
+            for k, v in answer.headers.items()
+            if k in ("content-type", "location", "etag")
+        ]
         if answer.status_code >= 400:
-            return await _answer(send, answer.status_code, [*passed, (b"x-bamboohr-error-message", STRANGER.encode())], _naming(answer))
+            return await _answer(
+                send,
+                answer.status_code,
+                [*passed, (b"x-bamboohr-error-message", STRANGER.encode())],
+                _naming(answer),
+            )
         return await _answer(send, answer.status_code, passed, answer.content)
 
 
@@ -72,9 +87,19 @@ def _naming(answer: httpx.Response) -> bytes:
         said = answer.json()
     except ValueError:
         return answer.content or STRANGER.encode()
-    return json.dumps({**said, "detail": f"{said.get('detail')}: {STRANGER}"}).encode() if isinstance(said, dict) else answer.content
+    return (
+        json.dumps({**said, "detail": f"{said.get('detail')}: {STRANGER}"}).encode()
+        if isinstance(said, dict)
+        else answer.content
+    )
 
 
 async def _answer(send: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        }
+    )
     await send({"type": "http.response.body", "body": body})

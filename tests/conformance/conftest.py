@@ -10,7 +10,11 @@ import pytest
 from .stands import STANDS, Stand, bamboo, canaille_server, scim_server, sshd
 
 __all__ = ["bamboo", "canaille_server", "scim_server", "sshd", "stand"]
-EVERY = [pytest.param((name, kind), id=f"{name}-{kind}") for name, kinds in STANDS.items() for kind in kinds]
+EVERY = [
+    pytest.param((name, kind), id=f"{name}-{kind}")
+    for name, kinds in STANDS.items()
+    for kind in kinds
+]
 
 
 @pytest.fixture(params=EVERY)

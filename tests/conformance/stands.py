@@ -1,4 +1,5 @@
-"""Where each connector is put to the test: a real server, or what comes closest, and how a person edits rows there.
+"""Where each connector is put to the test: a real server, or what comes closest, and how a person
+edits rows there.
 
 A connector without a line in :data:`STANDS` fails by name.
 """
@@ -38,11 +39,13 @@ from .between import Between
 
 @dataclass
 class Stand:
-    """One connector before one server. settings: what it is opened with; each opening is a new connection to the same rows.
+    """One connector before one server. settings: what it is opened with; each opening is a new
+    connection to the same rows.
 
-    edit: as a person in HR, (key, column, value). spoil: makes a row that cannot be read, and returns a key beside it that can.
-    wrong: settings whose credentials are refused. nowhere: settings that lead to no server. gaps: texts that the
-    server itself may refuse, each for a reason.
+    edit: as a person in HR, (key, column, value). spoil: makes a row that cannot be read, and
+    returns a key beside it that can. wrong: settings whose credentials are refused. nowhere:
+    settings that lead to no server. gaps: texts that the server itself may refuse, each for a
+    reason.
     """
 
     connector: str
@@ -75,19 +78,28 @@ def _settings(connector: str, **values: Any) -> Any:
 
 def _sql(url: str, home: Path) -> Stand:
     stand = Stand("sql", _settings("sql", url=url), home, edit=lambda *_: None)
-    nowhere = "sqlite:////proc/nowhere/hr.db" if url.startswith("sqlite") else "postgresql+psycopg://hr:hush@127.0.0.1:1/hr"
+    nowhere = (
+        "sqlite:////proc/nowhere/hr.db"
+        if url.startswith("sqlite")
+        else "postgresql+psycopg://hr:hush@127.0.0.1:1/hr"
+    )
     stand.nowhere = _settings("sql", url=nowhere)
 
     def statement(text: str, *parameters: Any) -> None:
         engine = stand.open().engine  # type: ignore[attr-defined]
         with engine.begin() as connection:
-            connection.exec_driver_sql(text.replace("?", "%s") if engine.dialect.name == "postgresql" else text, parameters)
+            connection.exec_driver_sql(
+                text.replace("?", "%s") if engine.dialect.name == "postgresql" else text, parameters
+            )
 
     def edit(key: str, column: str, value: str) -> None:
         statement(f"UPDATE employees SET {column} = ? WHERE employee_id = ?", value, key)
 
     def spoil() -> None:
-        statement("INSERT INTO employees (employee_id, surname, source_created_at) VALUES ('SPOILT', 'x', 'the day before')")
+        statement(
+            "INSERT INTO employees (employee_id, surname, source_created_at) VALUES ('SPOILT', "
+            "'x', 'the day before')"
+        )
 
     stand.edit, stand.spoil = edit, spoil if url.startswith("sqlite") else None
     return stand
@@ -105,7 +117,9 @@ def postgresql(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
 
 def _drop(home: Path, where: Path, **values: Any) -> Stand:
     """where: the folder that the drop's paths lead to."""
-    stand = Stand("csv_drop", _settings("csv_drop", quiet_seconds=0, **values), home, edit=lambda *_: None)
+    stand = Stand(
+        "csv_drop", _settings("csv_drop", quiet_seconds=0, **values), home, edit=lambda *_: None
+    )
 
     def answer(name: str, rows: list[list[str]]) -> None:
         text = io.StringIO(newline="")
@@ -118,7 +132,10 @@ def _drop(home: Path, where: Path, **values: Any) -> Stand:
         answer(f"employees-{time.time_ns()}.csv", [["employee_id", column], [key, value]])
 
     def spoil() -> None:
-        answer("employees-spoilt.csv", [["employee_id", "surname", "source_created_at"], ["SPOILT", "x", "the day before"]])
+        answer(
+            "employees-spoilt.csv",
+            [["employee_id", "surname", "source_created_at"], ["SPOILT", "x", "the day before"]],
+        )
 
     stand.edit, stand.spoil = edit, spoil
     return stand
@@ -160,7 +177,9 @@ def sshd() -> Iterator[Sshd]:
     """An OpenSSH server of our own."""
     program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
-        pytest.skip("needs OpenSSH's sshd (Debian: openssh-server), which 'make test' installs where it may")
+        pytest.skip(
+            "needs OpenSSH's sshd (Debian: openssh-server), which 'make test' installs where it may"
+        )
     root = Path(tempfile.mkdtemp())
     host, client = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
     host.write_private_key(str(root / "host"))
@@ -183,8 +202,12 @@ def sshd() -> Iterator[Sshd]:
         Subsystem sftp internal-sftp
         ForceCommand internal-sftp
     """
-    (root / "config").write_text("\n".join(line.strip() for line in lines.strip().splitlines()) + "\n")
-    process = subprocess.Popen([program, "-D", "-e", "-f", str(root / "config")], stderr=subprocess.DEVNULL)
+    (root / "config").write_text(
+        "\n".join(line.strip() for line in lines.strip().splitlines()) + "\n"
+    )
+    process = subprocess.Popen(
+        [program, "-D", "-e", "-f", str(root / "config")], stderr=subprocess.DEVNULL
+    )
     public = host.export_public_key().decode().strip()
     known = f"[127.0.0.1]:{port} {public}"
     import getpass
@@ -215,7 +238,13 @@ TOKEN = "hr-token"
 def scim_server() -> Iterator[str]:
     """scim2-server, which none of us wrote; the URL of its root."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("scim2-server")), "--port", str(port), "--bearer-token", TOKEN]
+    command = [
+        str(Path(sys.executable).with_name("scim2-server")),
+        "--port",
+        str(port),
+        "--bearer-token",
+        TOKEN,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _until_listening(port)
     yield f"http://127.0.0.1:{port}"
@@ -225,20 +254,42 @@ def scim_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def canaille_server() -> Iterator[str]:
-    """Canaille, a SCIM server with quirks, out of an environment of its own (``make hostile``); the URL of its root."""
-    folder, program = Path(tempfile.mkdtemp()), str(Path(os.environ["HRSYNC_CANAILLE"]) / "canaille")
+    """Canaille, a SCIM server with quirks, out of an environment of its own (``make hostile``); the
+    URL of its root."""
+    folder, program = (
+        Path(tempfile.mkdtemp()),
+        str(Path(os.environ["HRSYNC_CANAILLE"]) / "canaille"),
+    )
     database = f"sqlite:///{folder}/canaille.sqlite"
-    lines = ['SECRET_KEY = "of a test"', "[CANAILLE_SQL]", f'DATABASE_URI = "{database}"', "[CANAILLE_SCIM]", "ENABLE_SERVER = true"]
+    lines = [
+        'SECRET_KEY = "of a test"',
+        "[CANAILLE_SQL]",
+        f'DATABASE_URI = "{database}"',
+        "[CANAILLE_SCIM]",
+        "ENABLE_SERVER = true",
+    ]
     (folder / "canaille.toml").write_text("\n".join(lines))
     env = {**os.environ, "CANAILLE_CONFIG": str(folder / "canaille.toml")}
     began = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
-    client = "--client-name hr --client-id hr --client-secret s --grant-types client_credentials --scope openid"
-    token = f"--access-token {TOKEN} --client hr --lifetime 864000 --issue-date {began} --type Bearer --token-id t --scope openid"
+    client = (
+        "--client-name hr --client-id hr --client-secret s --grant-types client_credentials "
+        "--scope openid"
+    )
+    token = (
+        f"--access-token {TOKEN} --client hr --lifetime 864000 --issue-date {began} --type "
+        "Bearer --token-id t --scope openid"
+    )
     for command in ("install", f"create client {client}", f"create token {token}"):
         subprocess.run([program, *command.split()], env=env, check=True, capture_output=True)
     port = free_port()
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen([program, "run", "--bind", f"127.0.0.1:{port}"], env=env, stdout=quiet, stderr=quiet, start_new_session=True)
+    process = subprocess.Popen(
+        [program, "run", "--bind", f"127.0.0.1:{port}"],
+        env=env,
+        stdout=quiet,
+        stderr=quiet,
+        start_new_session=True,
+    )
     _until_listening(port)
     yield f"http://127.0.0.1:{port}"
     os.killpg(process.pid, signal.SIGTERM)
@@ -249,7 +300,9 @@ def canaille_server() -> Iterator[str]:
 @contextmanager
 def canaille(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     # It takes externalId and forgets it.
-    with _scim(request.getfixturevalue("canaille_server"), home, "/scim/v2", without=["accessplanit_id"]) as made:
+    with _scim(
+        request.getfixturevalue("canaille_server"), home, "/scim/v2", without=["accessplanit_id"]
+    ) as made:
         yield made
 
 
@@ -261,18 +314,23 @@ def scim(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
 
 @cache
 def _before(root: str) -> Between:
-    """One proxy for each server: there is one that goes on telling the address at which it was first called."""
+    """One proxy for each server: there is one that goes on telling the address at which it was
+    first called."""
     return Between(root)
 
 
 @contextmanager
 def _scim(root: str, home: Path, version: str, **values: Any) -> Iterator[Stand]:
-    http = httpx.Client(base_url=f"{root}{version}/", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30)
+    http = httpx.Client(
+        base_url=f"{root}{version}/", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=30
+    )
 
     def users() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
-            answer = http.get("Users", params={"startIndex": len(found) + 1} if found else None).json()
+            answer = http.get(
+                "Users", params={"startIndex": len(found) + 1} if found else None
+            ).json()
             found += answer.get("Resources", [])
             if len(found) >= answer["totalResults"]:
                 return found
@@ -281,21 +339,41 @@ def _scim(root: str, home: Path, version: str, **values: Any) -> Iterator[Stand]
         http.delete(f"Users/{user['id']}")
     between = _before(root)
     between.clear()
-    common = {"base_url": f"{between.url}{version}", "backoff": 0.01, "attempts": 2, "timeout": 2.5, **values}
+    common = {
+        "base_url": f"{between.url}{version}",
+        "backoff": 0.01,
+        "attempts": 2,
+        "timeout": 2.5,
+        **values,
+    }
 
     def edit(key: str, column: str, value: str) -> None:
         user = next(u for u in users() if key in json.dumps(u))
         new = {n: v for n, v in with_values(user, {column: value}).items() if n != "meta"}
-        assert http.put(f"Users/{user['id']}", json=new, headers={"Content-Type": "application/scim+json"}).is_success
+        assert http.put(
+            f"Users/{user['id']}", json=new, headers={"Content-Type": "application/scim+json"}
+        ).is_success
 
     def spoil() -> None:
         name = {"formatted": "No Body", "familyName": "Body"}
-        nameless = {"schemas": [CORE], "userName": "nobody@x.example", "name": name, "emails": [{"value": "n@x.example"}], "active": True}
-        assert http.post("Users", json=nameless, headers={"Content-Type": "application/scim+json"}).is_success
+        nameless = {
+            "schemas": [CORE],
+            "userName": "nobody@x.example",
+            "name": name,
+            "emails": [{"value": "n@x.example"}],
+            "active": True,
+        }
+        assert http.post(
+            "Users", json=nameless, headers={"Content-Type": "application/scim+json"}
+        ).is_success
 
-    stand = Stand("scim", _settings("scim", token=TOKEN, **common), home, edit, spoil, between=between)
+    stand = Stand(
+        "scim", _settings("scim", token=TOKEN, **common), home, edit, spoil, between=between
+    )
     stand.wrong = _settings("scim", token="hush", **common)
-    stand.nowhere = _settings("scim", token=TOKEN, **{**common, "base_url": f"http://127.0.0.1:{free_port()}{version}"})
+    stand.nowhere = _settings(
+        "scim", token=TOKEN, **{**common, "base_url": f"http://127.0.0.1:{free_port()}{version}"}
+    )
     yield stand
     http.close()
 
@@ -314,13 +392,29 @@ def bamboohr(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
     account, url = request.getfixturevalue("bamboo")
     account.clear()
     between = Between(url)
-    common = {"base_url": between.url, "backoff": 0.01, "attempts": 2, "timeout": 2.5, "accessplanit_field": "customAccessplanit"}
-    stand = Stand("bamboohr", _settings("bamboohr", api_key=KEY, **common), home, edit=lambda *_: None, between=between)
+    common = {
+        "base_url": between.url,
+        "backoff": 0.01,
+        "attempts": 2,
+        "timeout": 2.5,
+        "accessplanit_field": "customAccessplanit",
+    }
+    stand = Stand(
+        "bamboohr",
+        _settings("bamboohr", api_key=KEY, **common),
+        home,
+        edit=lambda *_: None,
+        between=between,
+    )
 
     def edit(key: str, column: str, value: str) -> None:
-        number, person = next((n, p) for n, p in account.people.items() if p["employeeNumber"] == key)
+        number, person = next(
+            (n, p) for n, p in account.people.items() if p["employeeNumber"] == key
+        )
         if column == "job_title":
-            account.tables[number, "jobInfo"].append({"id": str(account.number()), "date": today(), "jobTitle": value})
+            account.tables[number, "jobInfo"].append(
+                {"id": str(account.number()), "date": today(), "jobTitle": value}
+            )
         else:
             person[stand.settings.names()[column]] = value
 
@@ -329,7 +423,9 @@ def bamboohr(request: pytest.FixtureRequest, home: Path) -> Iterator[Stand]:
 
     stand.edit, stand.spoil = edit, spoil
     stand.wrong = _settings("bamboohr", api_key="hush", **common)
-    stand.nowhere = _settings("bamboohr", api_key=KEY, **{**common, "base_url": f"http://127.0.0.1:{free_port()}"})
+    stand.nowhere = _settings(
+        "bamboohr", api_key=KEY, **{**common, "base_url": f"http://127.0.0.1:{free_port()}"}
+    )
     yield stand
     between.stop()
     violations = account.violations.copy()
@@ -351,7 +447,10 @@ def _until_listening(port: int) -> None:
 STANDS: dict[str, dict[str, Making]] = {
     "sql": {"sqlite": sqlite, "postgresql": postgresql},
     "csv_drop": {"folder": folder, "sftp": sftp},
-    "scim": {"scim2-server": scim, **({"canaille": canaille} if "HRSYNC_CANAILLE" in os.environ else {})},
+    "scim": {
+        "scim2-server": scim,
+        **({"canaille": canaille} if "HRSYNC_CANAILLE" in os.environ else {}),
+    },
     "bamboohr": {"contract": bamboohr},
 }
 """Connector -> stand -> how it is set up."""

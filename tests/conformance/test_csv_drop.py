@@ -57,15 +57,23 @@ def answer(files: Path, name: str, text: str) -> Path:
     return files / "from_hr" / name
 
 
-def test_a_delta_holds_what_has_changed_and_its_manifest_says_so(tmp_path: Path, files: Path) -> None:
+def test_a_delta_holds_what_has_changed_and_its_manifest_says_so(
+    tmp_path: Path, files: Path
+) -> None:
     people = People(drop(tmp_path))
     people.write(somebody("E1"), somebody("E2"))
     people.write(somebody("E1", job_title="Rigger"), somebody("E2"))
     names = sorted(f.name for f in (files / "to_hr").iterdir())
-    assert names == [f"employees-0000000{n}.csv{end}" for n in (1, 2) for end in ("", ".manifest.json")]
+    assert names == [
+        f"employees-0000000{n}.csv{end}" for n in (1, 2) for end in ("", ".manifest.json")
+    ]
     content = (files / "to_hr" / names[2]).read_bytes()
     (row,) = csv.DictReader(io.StringIO(content.decode()))
-    assert (row["employee_id"], row["job_title"], row["phone"]) == ("E1", "Rigger", "+44 1539 555001")
+    assert (row["employee_id"], row["job_title"], row["phone"]) == (
+        "E1",
+        "Rigger",
+        "+44 1539 555001",
+    )
     told = json.loads((files / "to_hr" / names[3]).read_text())
     assert told == {
         "file": names[2],
@@ -88,27 +96,44 @@ def test_a_full_file_holds_everybody_under_one_name(tmp_path: Path, files: Path)
 
 def test_files_are_written_as_it_was_declared(tmp_path: Path, files: Path) -> None:
     columns = {"employees": ["surname", "employee_id", "source_created_at"]}
-    system = drop(tmp_path, columns=columns, delimiter=";", encoding="cp1252", moment_format="%d.%m.%Y %H:%M")
+    system = drop(
+        tmp_path, columns=columns, delimiter=";", encoding="cp1252", moment_format="%d.%m.%Y %H:%M"
+    )
     people = People(system)
-    assert dict(people.write(somebody("E1", surname="Ångström; x"), somebody("E2", surname="李"))) == {"E1": "created", "E2": "failed"}
+    assert dict(
+        people.write(somebody("E1", surname="Ångström; x"), somebody("E2", surname="李"))
+    ) == {"E1": "created", "E2": "failed"}
     assert people.reasons == ["surname has a character that cp1252 cannot hold"]
-    assert (files / "to_hr/employees-00000001.csv").read_bytes() == 'surname;employee_id;source_created_at\r\n"Ångström; x";E1;\r\n'.encode(
+    assert (
+        files / "to_hr/employees-00000001.csv"
+    ).read_bytes() == 'surname;employee_id;source_created_at\r\n"Ångström; x";E1;\r\n'.encode(
         "cp1252"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "written"),
-    [("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("-2+cmd|x", "'-2+cmd|x"), ("+44 (0)1539 555-001", "+44 (0)1539 555-001"), ("-5", "-5")],
+    [
+        ("=1+1", "'=1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+cmd|x", "'-2+cmd|x"),
+        ("+44 (0)1539 555-001", "+44 (0)1539 555-001"),
+        ("-5", "-5"),
+    ],
 )
-def test_what_a_spreadsheet_would_compute_is_defused(tmp_path: Path, files: Path, text: str, written: str) -> None:
+def test_what_a_spreadsheet_would_compute_is_defused(
+    tmp_path: Path, files: Path, text: str, written: str
+) -> None:
     People(drop(tmp_path)).write(somebody(job_title=text))
     (row,) = csv.DictReader(io.StringIO((files / "to_hr/employees-00000001.csv").read_text()))
     assert row["job_title"] == written
 
 
-def test_what_could_not_be_delivered_is_delivered_first(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The transaction is through and the folder is not there: the next run delivers before anything else, and writes nothing twice."""
+def test_what_could_not_be_delivered_is_delivered_first(
+    tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is through and the folder is not there: the next run delivers before anything
+    else, and writes nothing twice."""
     system = drop(tmp_path)
     people = People(system)
     changes = people.plan(somebody("E1")).changes
@@ -123,16 +148,23 @@ def test_what_could_not_be_delivered_is_delivered_first(tmp_path: Path, files: P
     assert not list((files / "to_hr").glob("*"))
     again = People(drop(tmp_path))
     assert not len(again.plan(somebody("E1")).changes), "it was written"
-    assert [f.name for f in sorted((files / "to_hr").iterdir())] == ["employees-00000001.csv", "employees-00000001.csv.manifest.json"]
+    assert [f.name for f in sorted((files / "to_hr").iterdir())] == [
+        "employees-00000001.csv",
+        "employees-00000001.csv.manifest.json",
+    ]
 
 
-def test_what_is_remembered_of_deliveries_is_limited(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_of_deliveries_is_limited(
+    tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("connectors.hr.csv_drop.system.REMEMBERED", 2)
     for number in range(5):
         system = drop(tmp_path)
         People(system).write(somebody("E1", job_title=f"Grade {number}"))
     with system.mirror.engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT sequence FROM delivery ORDER BY sequence").scalars().all() == [4, 5]
+        assert connection.exec_driver_sql(
+            "SELECT sequence FROM delivery ORDER BY sequence"
+        ).scalars().all() == [4, 5]
     assert len(list((files / "to_hr").glob("*.csv"))) == 5
 
 
@@ -162,15 +194,25 @@ def test_killed_anywhere_in_a_delivery_nothing_half_is_taken_for_whole(
             system.apply("employees", people.plan(somebody("E1", job_title="Rigger")).changes)
     manifest = files / "to_hr/employees.csv.manifest.json"
     if manifest.exists():
-        assert json.loads(manifest.read_text())["sha256"] == sha256((files / "to_hr/employees.csv").read_bytes()).hexdigest()
+        assert (
+            json.loads(manifest.read_text())["sha256"]
+            == sha256((files / "to_hr/employees.csv").read_bytes()).hexdigest()
+        )
     People(drop(tmp_path, mode="full", file_name="{entity}.csv")).read()
-    assert json.loads(manifest.read_text())["sha256"] == sha256((files / "to_hr/employees.csv").read_bytes()).hexdigest()
+    assert (
+        json.loads(manifest.read_text())["sha256"]
+        == sha256((files / "to_hr/employees.csv").read_bytes()).hexdigest()
+    )
     assert "Rigger" in (files / "to_hr/employees.csv").read_text()
 
 
 def test_an_answer_is_taken_once_and_archived(tmp_path: Path, files: Path) -> None:
     People(drop(tmp_path)).write(somebody("E1"))
-    answer(files, "employees-monday.csv", "employee_id,job_title,surname\r\nE1,Rigger,Ashdown\r\nN9,Diver,Beck\r\n")
+    answer(
+        files,
+        "employees-monday.csv",
+        "employee_id,job_title,surname\r\nE1,Rigger,Ashdown\r\nN9,Diver,Beck\r\n",
+    )
     people = People(drop(tmp_path))
     read = people.read()
     assert {k: r["job_title"] for k, r in read.items()} == {"E1": "Rigger", "N9": "Diver"}
@@ -180,10 +222,14 @@ def test_an_answer_is_taken_once_and_archived(tmp_path: Path, files: Path) -> No
     assert not list((files / "from_hr").glob("*.csv"))
     archived[0].rename(files / "from_hr/employees-monday.csv")
     people.write(somebody("E1", job_title="Welder"), somebody("N9"))
-    assert People(drop(tmp_path)).read()["E1"]["job_title"] == "Welder", "the same file again says nothing new"
+    assert People(drop(tmp_path)).read()["E1"]["job_title"] == "Welder", (
+        "the same file again says nothing new"
+    )
 
 
-def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(tmp_path: Path, files: Path) -> None:
+def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(
+    tmp_path: Path, files: Path
+) -> None:
     head = "employee_id,surname,source_created_at\r\n"
     text = f'{head}N1,Ashdown,\r\nN2,Beck,soon\r\nN3\r\n,Dale,\r\n"N4","El\nls",\r\nN5,,\r\n'
     mark = sha256(text.encode()).hexdigest()[:12]
@@ -192,7 +238,10 @@ def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(tmp_path: P
     assert sorted(found.frame["employee_id"]) == ["N1", "N4"]
     told = {(r["key"], r["field"]): r["reason"] for r in found.rejected.to_dict("records")}
     assert told == {
-        ("N2", "source_created_at"): f"is not a date that is written as 2026-12-31T00:00:00Z (line 3 of file {mark})",
+        (
+            "N2",
+            "source_created_at",
+        ): f"is not a date that is written as 2026-12-31T00:00:00Z (line 3 of file {mark})",
         ("N3", "(line)"): f"has 1 cells instead of 3 (line 4 of file {mark})",
         (None, "employee_id"): f"has no value (line 5 of file {mark})",
         ("N5", "surname"): f"has no value (line 8 of file {mark})",
@@ -206,35 +255,59 @@ def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("shoe size,employee_id\r\n9,E1\r\n", "has a header whose column 1 is not a column of this entity"),
-        ("employee_id;surname\r\nE1;Lee\r\n", "has a header with semicolons between the columns, not commas"),
+        (
+            "shoe size,employee_id\r\n9,E1\r\n",
+            "has a header whose column 1 is not a column of this entity",
+        ),
+        (
+            "employee_id;surname\r\nE1;Lee\r\n",
+            "has a header with semicolons between the columns, not commas",
+        ),
         ("", "has no usable header"),
         ('employee_id,surname\r\nE1,"x"y\r\n', "is not valid CSV from line 2 on"),
     ],
 )
-def test_a_file_that_is_none_is_said_once_and_archived(tmp_path: Path, files: Path, text: str, reason: str) -> None:
+def test_a_file_that_is_none_is_said_once_and_archived(
+    tmp_path: Path, files: Path, text: str, reason: str
+) -> None:
     answer(files, "employees-1.csv", text)
     found = drop(tmp_path).read("employees", {"surname": "text"})
     (archived,) = (files / "from_hr/archive").iterdir()
     mark = sha256(text.encode()).hexdigest()[:12]
     assert archived.name == f"employees-1-{mark}.csv"
-    assert found.rejected["reason"].tolist() == [f"{reason} (file {mark})"], "its name is HR's, and may be a person's"
+    assert found.rejected["reason"].tolist() == [f"{reason} (file {mark})"], (
+        "its name is HR's, and may be a person's"
+    )
 
 
-def test_a_file_that_is_still_being_written_is_left_alone(tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_still_being_written_is_left_alone(
+    tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = "employee_id,surname\r\nN1,Ashdown\r\n"
     answer(files, ".employees-1.csv", text)
     answer(files, "employees-2.csv.part", text)
     answer(files, "employees-3.csv", text)
-    answer(files, "employees-3.csv.manifest.json", json.dumps({"sha256": sha256(b"more to come").hexdigest()}))
+    answer(
+        files,
+        "employees-3.csv.manifest.json",
+        json.dumps({"sha256": sha256(b"more to come").hexdigest()}),
+    )
     answer(files, "unknown-1.csv", text)
     assert not len(drop(tmp_path).read("employees", {"surname": "text"}).frame)
     fresh = answer(files, "employees-4.csv", text)
     assert not len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame)
-    answer(files, "employees-4.csv.manifest.json", json.dumps({"sha256": sha256(fresh.read_bytes()).hexdigest()}))
-    assert not len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame), "an older one may still be arriving"
+    answer(
+        files,
+        "employees-4.csv.manifest.json",
+        json.dumps({"sha256": sha256(fresh.read_bytes()).hexdigest()}),
+    )
+    assert not len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame), (
+        "an older one may still be arriving"
+    )
     monkeypatch.setattr(inbox, "STUCK", 0)
-    assert len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame) == 1, "but not for ever"
+    assert (
+        len(drop(tmp_path, quiet_seconds=60).read("employees", {"surname": "text"}).frame) == 1
+    ), "but not for ever"
 
 
 HEAD = "employee_id,surname,status\r\n"
@@ -252,7 +325,8 @@ def box(request: pytest.FixtureRequest, tmp_path: Path) -> Box:
 
 @dataclass
 class Box:
-    """An inbox and the settings that lead there; files are put into it as if they were written ``at`` a moment."""
+    """An inbox and the settings that lead there; files are put into it as if they were written
+    ``at`` a moment."""
 
     home: Path
     inbox: Path
@@ -295,14 +369,18 @@ def test_the_same_content_is_a_new_delivery_if_its_manifest_says_so(box: Box) ->
         box.put("employees.csv.manifest.json", json.dumps(told))
         people = People(drop(box.home, **box.settings))
         assert (people.read()["N1"]["status"] == "Left") == left
-        assert not [f for f in box.inbox.iterdir() if f.is_file()], "the manifest goes with its file"
+        assert not [f for f in box.inbox.iterdir() if f.is_file()], (
+            "the manifest goes with its file"
+        )
         people.write(somebody("N1", status="Enabled"))
 
 
 def test_the_letters_of_a_manifests_name_do_not_matter(box: Box) -> None:
     """Windows servers and old FTP clients change them."""
     file = box.say("EMPLOYEES.CSV", "Left")
-    box.put("Employees.csv.MANIFEST.JSON", json.dumps({"sha256": sha256(file.read_bytes()).hexdigest()}))
+    box.put(
+        "Employees.csv.MANIFEST.JSON", json.dumps({"sha256": sha256(file.read_bytes()).hexdigest()})
+    )
     assert box.status(quiet_seconds=60) == "Left", "its manifest says that the file is complete"
     assert not [f for f in box.inbox.iterdir() if f.is_file()]
 
@@ -316,7 +394,9 @@ def test_the_letters_of_a_manifests_name_do_not_matter(box: Box) -> None:
         ("employees-20261124.csv", "EMPLOYEES-20261125.CSV", 0),
     ],
 )
-def test_files_count_by_their_time_then_by_the_numbers_in_their_names(box: Box, older: str, newer: str, apart: int) -> None:
+def test_files_count_by_their_time_then_by_the_numbers_in_their_names(
+    box: Box, older: str, newer: str, apart: int
+) -> None:
     box.say(newer, "Left", at=1_700_000_000 + apart)
     box.say(older, "Active", at=1_700_000_000)
     assert box.status() == "Left"
@@ -325,7 +405,10 @@ def test_files_count_by_their_time_then_by_the_numbers_in_their_names(box: Box, 
 def test_a_newer_file_waits_for_an_older_one_that_is_still_being_written(box: Box) -> None:
     box.say("employees-1.csv", "Active", at=1_700_000_000)
     newer = box.say("employees-2.csv", "Left", at=1_700_000_001)
-    box.put("employees-2.csv.manifest.json", json.dumps({"sha256": sha256(newer.read_bytes()).hexdigest()}))
+    box.put(
+        "employees-2.csv.manifest.json",
+        json.dumps({"sha256": sha256(newer.read_bytes()).hexdigest()}),
+    )
     assert box.status(quiet_seconds=60) is None
     assert box.status() == "Left"
 
@@ -347,7 +430,11 @@ def test_a_file_is_of_the_entity_with_which_its_name_begins(name: str, entity: s
     assert entity_of(name) == entity
 
 
-@pytest.mark.parametrize("name", [os.fsdecode(b"employees-J\xfcrgen\n\x07.csv"), f"employees-{'x' * 240}.csv"], ids=["bytes", "long"])
+@pytest.mark.parametrize(
+    "name",
+    [os.fsdecode(b"employees-J\xfcrgen\n\x07.csv"), f"employees-{'x' * 240}.csv"],
+    ids=["bytes", "long"],
+)
 def test_a_file_with_an_odd_name_is_taken_like_any_other(box: Box, name: str) -> None:
     box.say(name, "Active")
     assert box.status() == "Active"
@@ -357,7 +444,9 @@ def test_a_file_with_an_odd_name_is_taken_like_any_other(box: Box, name: str) ->
 
 
 @pytest.mark.parametrize("ahead", [-3600, 0, 3600, 400 * 366 * 86400])
-def test_a_file_that_stays_as_it_is_is_taken_whatever_the_clock_of_its_place_says(box: Box, ahead: int) -> None:
+def test_a_file_that_stays_as_it_is_is_taken_whatever_the_clock_of_its_place_says(
+    box: Box, ahead: int
+) -> None:
     if box.settings:
         ahead = min(ahead, 3600)  # SFTP's moments end in 2106.
     box.say("employees-1.csv", "Left", at=time.time() + ahead)
@@ -387,7 +476,9 @@ def test_a_file_that_grows_is_never_taken_whatever_the_clock_of_its_place_says(
 
 
 @pytest.mark.parametrize("when", ["get", "take_in"])
-def test_a_file_that_changes_while_it_is_taken_stays_for_the_next_run(box: Box, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_a_file_that_changes_while_it_is_taken_stays_for_the_next_run(
+    box: Box, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     box.say("employees-1.csv", "Active", at=1_700_000_000)
     where: Any = {"get": type(drop(box.home, **box.settings).place), "take_in": inbox}[when]
     real = getattr(where, when)
@@ -403,10 +494,14 @@ def test_a_file_that_changes_while_it_is_taken_stays_for_the_next_run(box: Box, 
     assert box.status() == "Left"
 
 
-def test_what_the_receiver_has_seen_of_a_file_a_run_need_not_wait_for(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_receiver_has_seen_of_a_file_a_run_need_not_wait_for(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
     box.say("employees-1.csv", "Left")
     monkeypatch.setattr("connectors.hr.csv_drop.inbox.PATIENCE", 0)
-    settings = CsvDropSettings.model_validate({"folder": box.inbox.parent, **box.settings, "quiet_seconds": 0.5})
+    settings = CsvDropSettings.model_validate(
+        {"folder": box.inbox.parent, **box.settings, "quiet_seconds": 0.5}
+    )
     watch = connectors()["csv_drop"].watch(settings, box.home)
     assert watch
     assert not watch.look(), "it may still be written to"
@@ -422,7 +517,11 @@ def test_what_the_receiver_has_seen_of_a_file_a_run_need_not_wait_for(box: Box, 
 
 
 def test_a_mended_file_ends_what_was_wrong_with_it(box: Box) -> None:
-    faults = ("employee_id,shoe size\r\nN1,9\r\n", f"{HEAD},Ashdown,Left\r\nN2,,Left\r\nN1x,,Left\r\n", f"{HEAD}N1,Ashdown,Left\r\n")
+    faults = (
+        "employee_id,shoe size\r\nN1,9\r\n",
+        f"{HEAD},Ashdown,Left\r\nN2,,Left\r\nN1x,,Left\r\n",
+        f"{HEAD}N1,Ashdown,Left\r\n",
+    )
     for number, (content, wrong) in enumerate(zip(faults, (1, 3, 0), strict=True)):
         box.put("employees-1.csv", content, at=1_700_000_000 + number)
         assert len(box.read().rejected) == wrong
@@ -455,11 +554,21 @@ def test_a_mended_file_ends_what_was_wrong_with_it(box: Box) -> None:
 def test_a_line_that_cannot_be_read_is_one_entry_and_its_neighbours_load(
     box: Box, line: bytes, key: str | None, field: str, reason: str
 ) -> None:
-    box.put("employees-1.csv", HEAD.encode() + b"N1,Ashdown,Left\r\n" + line + b'\r\nN3,"Cairn\r\n\tof Quay",Left\r\n')
+    box.put(
+        "employees-1.csv",
+        HEAD.encode() + b"N1,Ashdown,Left\r\n" + line + b'\r\nN3,"Cairn\r\n\tof Quay",Left\r\n',
+    )
     found = box.read()
-    assert found.frame.set_index("employee_id")["surname"].to_dict() == {"N1": "Ashdown", "N3": "Cairn\r\n\tof Quay"}
+    assert found.frame.set_index("employee_id")["surname"].to_dict() == {
+        "N1": "Ashdown",
+        "N3": "Cairn\r\n\tof Quay",
+    }
     (entry,) = found.rejected.astype(object).where(found.rejected.notna(), None).to_dict("records")
-    assert (entry["key"], entry["field"], entry["reason"].partition(" (line 3 of file ")[0]) == (key, field, reason)
+    assert (entry["key"], entry["field"], entry["reason"].partition(" (line 3 of file ")[0]) == (
+        key,
+        field,
+        reason,
+    )
     kept = f"{entry['key']}{entry['raw']}"
     assert "\0" not in kept, "PostgreSQL cannot hold it"
     assert kept.encode()
@@ -478,7 +587,9 @@ def test_law_9_of_a_key_that_stands_twice_in_a_file_neither_row_is_taken(box: Bo
     found = box.read()
     assert found.frame["employee_id"].tolist() == ["N1"]
     assert found.rejected["key"].tolist() == ["1.23E+11"] * 2
-    assert [reason.partition(" (")[0] for reason in found.rejected["reason"]] == ["stands on the lines 2, 4 of this file"] * 2
+    assert [reason.partition(" (")[0] for reason in found.rejected["reason"]] == [
+        "stands on the lines 2, 4 of this file"
+    ] * 2
 
 
 def test_what_is_remembered_of_files_is_limited(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,7 +598,9 @@ def test_what_is_remembered_of_files_is_limited(box: Box, monkeypatch: pytest.Mo
         box.say(f"employees-{number}.csv", "Left", at=1_700_000_000 + number)
         box.read()
     with drop(box.home, **box.settings).mirror.engine.connect() as connection:
-        names = connection.exec_driver_sql("SELECT name FROM answer_file ORDER BY name").scalars().all()
+        names = (
+            connection.exec_driver_sql("SELECT name FROM answer_file ORDER BY name").scalars().all()
+        )
         looks = connection.exec_driver_sql("SELECT count(*) FROM answer_look").scalar_one()
     assert names == [f"employees-{number}.csv" for number in (2, 3, 4)]
     assert looks <= 1
@@ -505,9 +618,16 @@ def test_lines_that_an_earlier_version_has_rejected_are_mended_too(box: Box) -> 
         config.attributes |= {"connection": connection, "version_table": "drop_version"}
         command.upgrade(config, "0001")
         for line in lines:
-            connection.exec_driver_sql("INSERT INTO answer_line (entity, field, reason, raw) VALUES ('employees', ?, ?, ?)", line)
+            connection.exec_driver_sql(
+                "INSERT INTO answer_line (entity, field, reason, raw) VALUES ('employees', ?, "
+                "?, ?)",
+                line,
+            )
     mirror.close()
-    assert box.read().rejected["reason"].tolist() == ["has no usable header", "has no value (line 5)"]
+    assert box.read().rejected["reason"].tolist() == [
+        "has no usable header",
+        "has no value (line 5)",
+    ]
     box.say("employees-1.csv", "Left")
     assert not len(box.read().rejected)
 
@@ -545,12 +665,16 @@ def test_a_server_without_an_atomic_rename(sshd: Sshd, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_decisions_of_an_answer_file_reach_accessplanit(make_side: Callable[..., Side], tmp_path: Path, files: Path) -> None:
+def test_decisions_of_an_answer_file_reach_accessplanit(
+    make_side: Callable[..., Side], tmp_path: Path, files: Path
+) -> None:
     side = make_side(size=60)
     side.target = drop(tmp_path)  # type: ignore[assignment]
     for name in ("users_to_hr", "course_requests_to_hr"):
         side.run(PROCESSES[name].scoped())
-    requests = side.target.read("course_requests", {"status": "text"}).frame["course_request_id"].tolist()
+    requests = (
+        side.target.read("course_requests", {"status": "text"}).frame["course_request_id"].tolist()
+    )
     text = f"course_request_id,decision\r\n{requests[0]},Approved\r\nNONE,Approved\r\n"
     mark = sha256(text.encode()).hexdigest()[:12]
     answer(files, "course_requests-1.csv", text)
@@ -558,10 +682,15 @@ def test_decisions_of_an_answer_file_reach_accessplanit(make_side: Callable[...,
     report = side.run(PROCESSES["course_decisions_from_hr"].scoped())
     assert report.outcomes["updated"] == 1
     with side.sandbox.engine.connect() as connection:
-        status = connection.exec_driver_sql('SELECT "Status" FROM "UserCourseDate" WHERE "ID" = ?', (requests[0],)).scalar_one()
+        status = connection.exec_driver_sql(
+            'SELECT "Status" FROM "UserCourseDate" WHERE "ID" = ?', (requests[0],)
+        ).scalar_one()
     assert status == "Booked"
     (entry,) = side.store.quarantined("course_decisions_from_hr")
-    assert (entry["key"], entry["reason"]) == ("NONE", f"is not the key of any row of course_requests (line 3 of file {mark})")
+    assert (entry["key"], entry["reason"]) == (
+        "NONE",
+        f"is not the key of any row of course_requests (line 3 of file {mark})",
+    )
 
 
 @pytest.fixture
@@ -574,25 +703,41 @@ WYN = Person.of(["wynash"], ["E1"], ["UA1"], ["wyn@hr.example"])
 
 def test_a_file_loses_the_lines_of_somebody_who_is_forgotten_and_keeps_the_others() -> None:
     settings = CsvDropSettings(delimiter=";")
-    content = b"award_record_id;employee_id;managers_emails\r\nUA1;;\r\nUA2;E1;\r\nUA3;E2;a@hr.example,WYN@hr.example\r\nUA4;E11;\r\n"
+    content = (
+        b"award_record_id;employee_id;managers_emails\r\nUA1;;\r\nUA2;E1;\r\n"
+        b"UA3;E2;a@hr.example,WYN@hr.example\r\nUA4;E11;\r\n"
+    )
     left = without(content, settings, WYN)
-    assert left == (b"award_record_id;employee_id;managers_emails\r\nUA3;E2;a@hr.example,(forgotten)\r\nUA4;E11;\r\n", 2)
+    assert left == (
+        b"award_record_id;employee_id;managers_emails\r\nUA3;E2;a@hr.example,(forgotten)\r\nUA4;E11;\r\n",
+        2,
+    )
     assert without(left[0], settings, WYN) is None
     torn = b'id;name\r\nE1;"never closed\r\nwynash;x\r\nE2;y\r\n'
-    assert without(torn, settings, WYN) == (b'id;name\r\nE1;"never closed\r\nE2;y\r\n', 2), "what is not CSV is taken line by line"
+    assert without(torn, settings, WYN) == (b'id;name\r\nE1;"never closed\r\nE2;y\r\n', 2), (
+        "what is not CSV is taken line by line"
+    )
 
 
-def test_what_was_not_delivered_is_delivered_without_somebody_who_is_forgotten(tmp_path: Path, files: Path) -> None:
+def test_what_was_not_delivered_is_delivered_without_somebody_who_is_forgotten(
+    tmp_path: Path, files: Path
+) -> None:
     people = People(drop(tmp_path))
     people.write(somebody("E1", email="wyn@hr.example"), somebody("E2"))
     with people.system.mirror.engine.begin() as connection:  # type: ignore[attr-defined]
         content = (files / "to_hr" / "employees-00000001.csv").read_bytes()
-        connection.execute(delivery.insert().values(entity="employees", rows=2, content=content, made=datetime(2026, 1, 1)))
+        connection.execute(
+            delivery.insert().values(
+                entity="employees", rows=2, content=content, made=datetime(2026, 1, 1)
+            )
+        )
     drop_of = drop(tmp_path)
     drop_of._begun = True
     told = drop_of.forget(WYN)
     assert told.rows == 2, "a row of the mirror and a line of the file"
-    assert [line for line in told.left if "employees-00000001.csv " in line and "handed to HR" in line]
+    assert [
+        line for line in told.left if "employees-00000001.csv " in line and "handed to HR" in line
+    ]
     assert list(People(drop_of).read()) == ["E2"]
     drop(tmp_path).population("employees")
     waited = (files / "to_hr" / "employees-00000002.csv").read_text()
@@ -605,17 +750,24 @@ def test_what_was_not_delivered_is_delivered_without_somebody_who_is_forgotten(t
     [
         (b"employee_id;surname\r\nE1;Ashdown\r\nE2;Lee\r\n", b"employee_id;surname\r\nE2;Lee\r\n"),
         (b"Employee ID,Name\r\n7,wyn@hr.example\r\nE2,Lee\r\n", b"Employee ID,Name\r\nE2,Lee\r\n"),
-        (b"employee_id,surname\r\nE1,Ashdown\r\nE2,M\xfc\x81ller\r\n", b"employee_id,surname\r\nE2,M\xfc\x81ller\r\n"),
+        (
+            b"employee_id,surname\r\nE1,Ashdown\r\nE2,M\xfc\x81ller\r\n",
+            b"employee_id,surname\r\nE2,M\xfc\x81ller\r\n",
+        ),
         (b"employee_id,surname\r\nE2,Lee\r\n", None),
     ],
 )
-def test_lines_are_taken_out_of_files_that_could_not_be_taken_in(content: bytes, left: bytes | None) -> None:
+def test_lines_are_taken_out_of_files_that_could_not_be_taken_in(
+    content: bytes, left: bytes | None
+) -> None:
     person = Person.of(["wynash"], ["E1"], values=["wyn@hr.example", "E1"])
     found = without(content, CsvDropSettings(), person)
     assert (found and found[0]) == left
 
 
-def test_files_are_told_and_renamed_by_what_they_are_called_and_by_short_numbers(tmp_path: Path, files: Path) -> None:
+def test_files_are_told_and_renamed_by_what_they_are_called_and_by_short_numbers(
+    tmp_path: Path, files: Path
+) -> None:
     wyn = Person.of(["wynash"], ["417"], values=["Wyn Ashdown"])
     for folder in ("from_hr", "to_hr"):
         (files / folder).mkdir(parents=True)
@@ -625,27 +777,43 @@ def test_files_are_told_and_renamed_by_what_they_are_called_and_by_short_numbers
     (files / "to_hr" / "employees-wynash.csv").write_text("employee_id\r\nN1\r\n")
     (files / "to_hr" / "employees-2.csv").write_text("employee_id,surname\r\nN1,417\r\n")
     told = drop(tmp_path).forget(wyn).left
-    assert [re.findall(r"to_hr/(\S+)", line) for line in told] == [["assignments-1.csv"], ["employees-wynash.csv"]]
+    assert [re.findall(r"to_hr/(\S+)", line) for line in told] == [
+        ["assignments-1.csv"],
+        ["employees-wynash.csv"],
+    ]
     (kept,) = (files / "from_hr" / "archive").iterdir()
     assert kept.name.startswith("forgotten-")
     assert kept.read_text() == f"{HEAD}N1,Lee,Active\n".replace("\r\n", "\n")
 
 
-def test_a_new_starters_line_without_a_number_is_forgotten_with_them(tmp_path: Path, files: Path) -> None:
+def test_a_new_starters_line_without_a_number_is_forgotten_with_them(
+    tmp_path: Path, files: Path
+) -> None:
     (files / "from_hr").mkdir(parents=True)
-    (files / "from_hr" / "employees-1.csv").write_text("employee_id,surname,email\n,Ashdown,wyn@hr.example\n,Lee,x@hr.example\n")
+    (files / "from_hr" / "employees-1.csv").write_text(
+        "employee_id,surname,email\n,Ashdown,wyn@hr.example\n,Lee,x@hr.example\n"
+    )
     drop(tmp_path).read("employees", {"surname": "text"})
     drop(tmp_path).forget(Person.of(["wynash"], values=["wyn@hr.example"]))
-    assert drop(tmp_path).read("employees", {"surname": "text"}).rejected["raw"].tolist() == [",Lee,x@hr.example"]
+    assert drop(tmp_path).read("employees", {"surname": "text"}).rejected["raw"].tolist() == [
+        ",Lee,x@hr.example"
+    ]
 
 
-def test_archived_files_and_lines_without_a_key_do_not_grow_without_limit(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archived_files_and_lines_without_a_key_do_not_grow_without_limit(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("connectors.hr.csv_drop.answers.KEYLESS", 3)
     monkeypatch.setattr("connectors.hr.csv_drop.answers.REMEMBERED", 2)
     day = 86_400
     for number in range(5):
-        # Written long ago, and taken in now: only what is not remembered any more is judged by when it was written.
-        box.put(f"employees-{number}.csv", f"{HEAD}N{number},Lee,Active\r\n,Total {number},\r\n", at=time.time() - (900 - number) * day)
+        # Written long ago, and taken in now: only what is not remembered any more is judged by when
+        # it was written.
+        box.put(
+            f"employees-{number}.csv",
+            f"{HEAD}N{number},Lee,Active\r\n,Total {number},\r\n",
+            at=time.time() - (900 - number) * day,
+        )
         found = box.read()
     assert found.rejected["raw"].tolist() == [",Total 2,", ",Total 3,", ",Total 4,"]
     archive = Path(box.settings["archive"]) if "archive" in box.settings else box.inbox / "archive"
@@ -654,7 +822,10 @@ def test_archived_files_and_lines_without_a_key_do_not_grow_without_limit(box: B
     assert len(box.read(archive_days=1000).frame) == 5
 
 
-@pytest.mark.parametrize(("umask", "mode", "expected"), [(0o022, None, 0o644), (0o007, None, 0o660), (0o077, "0640", 0o640)])
+@pytest.mark.parametrize(
+    ("umask", "mode", "expected"),
+    [(0o022, None, 0o644), (0o007, None, 0o660), (0o077, "0640", 0o640)],
+)
 def test_what_is_delivered_has_the_rights_that_the_umask_or_the_settings_say(
     tmp_path: Path, files: Path, umask: int, mode: str | None, expected: int
 ) -> None:
@@ -670,7 +841,13 @@ def test_rights_over_sftp_and_groups(box: Box, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="file_mode"):
         CsvDropSettings(file_mode="rw-")
     with pytest.raises(ValidationError, match="for a local folder"):
-        CsvDropSettings.model_validate({**box.settings, "file_group": "hr", "sftp": {"host": "h", "username": "u", "known_hosts": "k"}})
+        CsvDropSettings.model_validate(
+            {
+                **box.settings,
+                "file_group": "hr",
+                "sftp": {"host": "h", "username": "u", "known_hosts": "k"},
+            }
+        )
     system = drop(box.home, **box.settings, file_mode="640")
     People(system).write(somebody("E1"))
     place = Path(box.settings.get("outbox", tmp_path / "files" / "to_hr"))

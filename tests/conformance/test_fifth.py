@@ -18,7 +18,9 @@ def install(folder: Path) -> dict[str, str]:
     """What the page says, installed as a distribution; the environment that sees it."""
     for block in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, flags=re.DOTALL):
         (folder / block[0]).write_text(block[1], encoding="utf-8")
-    point = re.search(r'```toml\n\[project.entry-points."hrsync.hr"\]\n(.*?)```', PAGE, flags=re.DOTALL)
+    point = re.search(
+        r'```toml\n\[project.entry-points."hrsync.hr"\]\n(.*?)```', PAGE, flags=re.DOTALL
+    )
     assert point
     info = folder / "acme_hr-1.0.dist-info"
     info.mkdir()
@@ -28,7 +30,16 @@ def install(folder: Path) -> dict[str, str]:
 
 
 def pytest_of(env: dict[str, str], *arguments: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/conformance",
+        *arguments,
+    ]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 

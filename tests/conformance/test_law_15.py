@@ -1,4 +1,5 @@
-"""Law 15: a preview has no means to write, in either direction and on every system; what it shows is what the run would do."""
+"""Law 15: a preview has no means to write, in either direction and on every system; what it shows
+is what the run would do."""
 
 from __future__ import annotations
 
@@ -30,26 +31,43 @@ def dialect_name() -> str:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Everything in the folders of a drop; a database is told by its rows."""
-    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file() and ".db" not in f.name}
+    return {
+        str(f.relative_to(folder)): f.read_bytes()
+        for f in folder.rglob("*")
+        if f.is_file() and ".db" not in f.name
+    }
 
 
 def content(system: HrSystem) -> dict[str, dict[str, Any]]:
     holds = system.capabilities.entities["employees"]
-    return rows(system, "employees", {name: kind for name, kind in holds.columns.items() if name != "written_at"})
+    return rows(
+        system,
+        "employees",
+        {name: kind for name, kind in holds.columns.items() if name != "written_at"},
+    )
 
 
 def run(side: Side, system: HrSystem, name: str, order: Order) -> Any:
     spec = narrowed(PROCESSES[name].scoped(), system.capabilities)
-    return run_process(spec, World(*ways(spec, side.source(), system), side.store, "Europe/London"), order, call=plainly)
+    return run_process(
+        spec,
+        World(*ways(spec, side.source(), system), side.store, "Europe/London"),
+        order,
+        call=plainly,
+    )
 
 
-def test_law_15_a_preview_leaves_everything_as_it_is(stand: Stand, make_side: Callable[..., Side]) -> None:
+def test_law_15_a_preview_leaves_everything_as_it_is(
+    stand: Stand, make_side: Callable[..., Side]
+) -> None:
     side = make_side(size=20)
     run(side, stand.open(), "users_to_hr", Order())
     employee = next(iter(content(stand.open())))
     stand.edit(employee, "town", "Kirkby Lonsdale")
     with side.sandbox.engine.begin() as connection:
-        connection.exec_driver_sql('UPDATE "User" SET "Surname" = \'Renamed\', "DateUpdated" = \'2030-01-01T00:00:00\'')
+        connection.exec_driver_sql(
+            'UPDATE "User" SET "Surname" = \'Renamed\', "DateUpdated" = \'2030-01-01T00:00:00\''
+        )
     # Whoever looks at a drop takes its answers in: there the files tell.
     drop = stand.connector == "csv_drop"
     before, held = files(stand.home), {} if drop else content(stand.open())
@@ -64,9 +82,13 @@ def test_law_15_a_preview_leaves_everything_as_it_is(stand: Stand, make_side: Ca
     assert writes(side) == []
     assert drop or content(stand.open()) == held
     asked = stand.between.seen if stand.between else []
-    assert [path for method, path in asked if method != "GET" and not path.endswith(QUESTIONS)] == []
+    assert [
+        path for method, path in asked if method != "GET" and not path.endswith(QUESTIONS)
+    ] == []
     assert plans["users_to_hr"].get("update", 0) > 0, "the preview sees what there is to do"
-    assert plans["users_from_hr"].get("update", 0) > 0, "and what HR has changed, though nobody has taken it in"
+    assert plans["users_from_hr"].get("update", 0) > 0, (
+        "and what HR has changed, though nobody has taken it in"
+    )
     # The run does what the preview has shown.
     _, plan = run(side, stand.open(), "users_from_hr", Order())
     assert plan.counts() == plans["users_from_hr"]

@@ -1,4 +1,5 @@
-"""The laws. They speak of employees, which every system holds; a plan is made of what is read and what is wanted, as in a run."""
+"""The laws. They speak of employees, which every system holds; a plan is made of what is read and
+what is wanted, as in a run."""
 
 from __future__ import annotations
 
@@ -57,7 +58,16 @@ class People:
         self.columns = {name: held[name] for name in WYN if name in held}
 
     def wanted(self, *people: Mapping[str, Any]) -> pd.DataFrame:
-        rows = [[p[KEY], *({**WYN, "email": f"{p[KEY]}@hr.example".lower(), **p}.get(n) for n in self.columns)] for p in people]
+        rows = [
+            [
+                p[KEY],
+                *(
+                    {**WYN, "email": f"{p[KEY]}@hr.example".lower(), **p}.get(n)
+                    for n in self.columns
+                ),
+            ]
+            for p in people
+        ]
         return of({KEY: "text", **self.columns}, rows)
 
     def read(self, **lookups: list[str]) -> dict[str, dict[str, Any]]:
@@ -65,7 +75,13 @@ class People:
         return {str(r[KEY]): r for r in rows.to_dict("records")}
 
     def plan(self, *people: Mapping[str, Any]) -> Plan:
-        return reconcile(self.wanted(*people), self.system.read("employees", self.columns).frame, KEY, self.columns, list(self.columns))
+        return reconcile(
+            self.wanted(*people),
+            self.system.read("employees", self.columns).frame,
+            KEY,
+            self.columns,
+            list(self.columns),
+        )
 
     def write(self, *people: Mapping[str, Any]) -> list[tuple[str, str]]:
         """(key, outcome) of each change of the plan, loaded as a run loads it."""
@@ -74,7 +90,9 @@ class People:
     def load(self, changes: pd.DataFrame) -> list[tuple[str, str]]:
         unfit = self.system.unfit("employees", changes)
         fit = changes[~changes["key"].isin(unfit["key"])].reset_index(drop=True)
-        loading = Loading(self.system, narrowed(PROCESSES["users_to_hr"].scoped(), self.system.capabilities))
+        loading = Loading(
+            self.system, narrowed(PROCESSES["users_to_hr"].scoped(), self.system.capabilities)
+        )
         receipts = concat([loading.batch(fit), unfit])
         self.reasons = [r for r in receipts["reason"].tolist() if not pd.isna(r)]
         return list(zip(receipts["key"].tolist(), receipts["outcome"].tolist(), strict=True))
@@ -89,12 +107,15 @@ def somebody(key: str = "E1", **values: Any) -> dict[str, Any]:
     return {KEY: key, **values}
 
 
-# -- enrolment ---------------------------------------------------------------------------------------------------------
+# -- enrolment -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", sorted(connectors()))
 def test_every_connector_has_a_stand(name: str) -> None:
-    assert STANDS.get(name), f"the connector {name} has no stand in tests/conformance/stands.py: nothing proves what it supports"
+    assert STANDS.get(name), (
+        f"the connector {name} has no stand in tests/conformance/stands.py: nothing proves what "
+        "it supports"
+    )
 
 
 def test_capabilities_name_what_hr_has(stand: Stand) -> None:
@@ -112,7 +133,9 @@ def test_what_it_can_with_these_settings_is_known_before_it_is_asked(stand: Stan
     now = stand.open().capabilities
     assert set(now.entities) == set(before.entities)
     for entity, holds in now.entities.items():
-        assert set(holds.columns) <= set(before.entities[entity].columns), "a server may hold less, never more"
+        assert set(holds.columns) <= set(before.entities[entity].columns), (
+            "a server may hold less, never more"
+        )
 
 
 def test_every_process_can_be_narrowed_to_it(stand: Stand) -> None:
@@ -137,7 +160,7 @@ def test_what_has_no_place_is_unsupported_and_never_written(stand: Stand) -> Non
     assert receipts["reason"].tolist() == [f"{system.capabilities.system} holds no {absent[0]}"] * 2
 
 
-# -- writing and reading back ------------------------------------------------------------------------------------------
+# -- writing and reading back --------------------------------------------------------------------
 
 
 def test_an_empty_system_is_read_whole(people: People) -> None:
@@ -230,15 +253,24 @@ def test_text_is_kept_to_the_letter(people: People, text: str) -> None:
 
 CONTROLS = ("a\x00b", "a\x1bb", "a\x85b", "a\u2028b", "a\ufeffb", "a\x0bb")
 DRAWN: dict[str, st.SearchStrategy[Any]] = {
-    "text": (st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from([*TEXTS.values(), *CONTROLS])).map(
-        lambda text: text.strip() or None
-    ),
+    "text": (
+        st.text(st.characters(codec="utf-8"), max_size=30)
+        | st.sampled_from([*TEXTS.values(), *CONTROLS])
+    ).map(lambda text: text.strip() or None),
     "flag": st.booleans(),
     "day": st.dates(date(1900, 1, 1), date(2199, 12, 31)),
     "moment": st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC)),
 }
 """Values of each kind that a record may hold, and text that none may."""
-OF_A_FORM = {"email", "phone", "mobile", "status", "custom", "custom_for_accessplanit", "accessplanit_id"}
+OF_A_FORM = {
+    "email",
+    "phone",
+    "mobile",
+    "status",
+    "custom",
+    "custom_for_accessplanit",
+    "accessplanit_id",
+}
 """Columns whose text has a form of its own."""
 
 
@@ -251,13 +283,17 @@ OF_A_FORM = {"email", "phone", "mobile", "status", "custom", "custom_for_accessp
 )
 @given(data=st.data())
 def test_law_5_what_is_written_can_be_read(people: People, data: st.DataObject) -> None:
-    """Through every HR system: a value comes back as it was written, or its row is refused with a reason and stays as it was."""
+    """Through every HR system: a value comes back as it was written, or its row is refused with a
+    reason and stays as it was."""
     held = people.system.capabilities.entities["employees"].columns
     people.columns |= held
     drawn = {name: DRAWN[kind] for name, kind in held.items() if name not in OF_A_FORM}
     for _ in range(2):
         before = people.read()
-        chosen = [somebody(key, **data.draw(st.fixed_dictionaries({}, optional=drawn))) for key in ("E1", "E2", "E3")]
+        chosen = [
+            somebody(key, **data.draw(st.fixed_dictionaries({}, optional=drawn)))
+            for key in ("E1", "E2", "E3")
+        ]
         outcomes = dict(people.write(*chosen))
         read, rejected = people.read(), people.system.read("employees", people.columns).rejected
         assert not len(rejected)
@@ -268,9 +304,18 @@ def test_law_5_what_is_written_can_be_read(people: People, data: st.DataObject) 
 
 def test_every_column_that_is_held_is_kept(people: People) -> None:
     holds = people.system.capabilities.entities["employees"]
-    sample = {"text": lambda n: f"{n} 1", "day": lambda n: date(2026, 3, 31), "flag": lambda n: True}
+    sample = {
+        "text": lambda n: f"{n} 1",
+        "day": lambda n: date(2026, 3, 31),
+        "flag": lambda n: True,
+    }
     sample["moment"] = lambda n: datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
-    special = {"email": "a@hr.example", "status": "Active", "custom": '{"CF_A": "1"}', "custom_for_accessplanit": '{"CF_B": "2"}'}
+    special = {
+        "email": "a@hr.example",
+        "status": "Active",
+        "custom": '{"CF_A": "1"}',
+        "custom_for_accessplanit": '{"CF_B": "2"}',
+    }
     row = {n: special.get(n) or sample[k](n) for n, k in holds.columns.items()}
     wanted = of({KEY: "text", **holds.columns}, [["E1", *row.values()]])
     nobody = people.system.read("employees", holds.columns).frame
@@ -292,7 +337,11 @@ LIKELY = {
 def test_every_entity_that_is_held_is_kept(stand: Stand) -> None:
     system = stand.open()
     People(system).write(somebody())
-    sample = {"text": lambda n: f"{n} 1", "day": lambda n: date(2026, 3, 31), "flag": lambda n: True}
+    sample = {
+        "text": lambda n: f"{n} 1",
+        "day": lambda n: date(2026, 3, 31),
+        "flag": lambda n: True,
+    }
     sample["moment"] = lambda n: datetime(2026, 3, 31, 12, 30, tzinfo=UTC)
     for entity, holds in system.capabilities.entities.items():
         if entity == "employees":
@@ -303,11 +352,17 @@ def test_every_entity_that_is_held_is_kept(stand: Stand) -> None:
         plan = reconcile(wanted, nothing, holds.key, holds.columns, list(holds.columns))
         fit = plan.changes[~plan.changes["key"].isin(system.unfit(entity, plan.changes)["key"])]
         assert system.apply(entity, fit)["outcome"].tolist() == ["created"], entity
-        again = reconcile(wanted, system.read(entity, holds.columns).frame, holds.key, holds.columns, list(holds.columns))
+        again = reconcile(
+            wanted,
+            system.read(entity, holds.columns).frame,
+            holds.key,
+            holds.columns,
+            list(holds.columns),
+        )
         assert not len(again.changes), entity
 
 
-# -- receipts ----------------------------------------------------------------------------------------------------------
+# -- receipts ------------------------------------------------------------------------------------
 
 
 def test_receipts_are_one_for_each_change_in_their_order(people: People) -> None:
@@ -344,7 +399,9 @@ def test_a_create_that_is_sent_again_meets_itself(people: People, stand: Stand) 
     changes = people.plan(somebody()).changes
     people.system.apply("employees", changes)
     again = stand.open()
-    assert again.apply("employees", changes)["outcome"].tolist() == ["updated"], "what is there is not created, and the receipt says so"
+    assert again.apply("employees", changes)["outcome"].tolist() == ["updated"], (
+        "what is there is not created, and the receipt says so"
+    )
     assert again.population("employees") == 1
 
 
@@ -378,7 +435,7 @@ def test_a_mended_row_goes_through(people: People) -> None:
     assert people.write(somebody("E5")) == [("E5", "created")]
 
 
-# -- looking up --------------------------------------------------------------------------------------------------------
+# -- looking up ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -396,7 +453,9 @@ def test_look_up_passes_over_case_where_people_type(three: People) -> None:
 
 
 def test_look_up_by_several_columns_finds_each_row_once(three: People) -> None:
-    rows = three.system.read("employees", three.columns, {KEY: ["E1"], "email": ["e1@hr.example", "e2@hr.example"]}).frame
+    rows = three.system.read(
+        "employees", three.columns, {KEY: ["E1"], "email": ["e1@hr.example", "e2@hr.example"]}
+    ).frame
     assert sorted(rows[KEY]) == ["E1", "E2"]
 
 
@@ -423,10 +482,12 @@ def test_a_read_is_of_arrow_types_even_when_it_is_empty(people: People) -> None:
     told = people.system.capabilities.entities["employees"].told
     read = people.system.read("employees", {**people.columns, **told}).frame
     assert all(isinstance(arrow(read[name]), pa.Array) for name in read.columns)
-    assert [arrow(read[n]).type for n in read.columns] == [ARROW[k] for k in ("text", *people.columns.values(), *told.values())]
+    assert [arrow(read[n]).type for n in read.columns] == [
+        ARROW[k] for k in ("text", *people.columns.values(), *told.values())
+    ]
 
 
-# -- people edit, and rows spoil ---------------------------------------------------------------------------------------
+# -- people edit, and rows spoil -----------------------------------------------------------------
 
 
 def test_what_people_change_there_is_seen(three: People, stand: Stand) -> None:
@@ -445,12 +506,16 @@ def test_what_has_changed_since_is_told(three: People, stand: Stand) -> None:
     assert rows.values.tolist() == [["E2", "Diver"]]
 
 
-def test_a_row_that_cannot_be_read_is_rejected_and_hides_nobody(three: People, stand: Stand) -> None:
+def test_a_row_that_cannot_be_read_is_rejected_and_hides_nobody(
+    three: People, stand: Stand
+) -> None:
     if stand.spoil is None:
         pytest.skip("takes nothing that cannot be read")
     stand.spoil()
     system = stand.open()
-    dated = {n: k for n, k in system.capabilities.entities["employees"].columns.items() if k == "moment"}
+    dated = {
+        n: k for n, k in system.capabilities.entities["employees"].columns.items() if k == "moment"
+    }
     read = system.read("employees", {**three.columns, **dated})
     assert set(read.frame[KEY]) == {"E1", "E2", "E3"}
     assert read.complete
@@ -462,7 +527,9 @@ def test_a_row_that_cannot_be_read_is_rejected_and_hides_nobody(three: People, s
 
 def test_as_a_source_it_tells_what_is_known_already(three: People, stand: Stand) -> None:
     source = HrSource(stand.open())
-    wanted = [KEY, "surname", "job_title"] + [n for n in ["written_at"] if n in source.kinds("employees")]
+    wanted = [KEY, "surname", "job_title"] + [
+        n for n in ["written_at"] if n in source.kinds("employees")
+    ]
     first = source.read("employees", wanted, (), Ask(), np.empty(0, dtype=np.int64), "1")
     known = np.sort(arrow(first.frame["hash"]).to_numpy())
     assert (first.read, first.skipped) == (3, 0)
@@ -477,10 +544,12 @@ def test_as_a_source_it_tells_what_is_known_already(three: People, stand: Stand)
 
 def test_an_unknown_column_is_named_and_what_to_do(people: People) -> None:
     with pytest.raises(Misconfigured, match=r"shoe_size.*docs/hr-systems.md"):
-        HrSource(people.system).read("employees", [KEY, "shoe_size"], (), Ask(), np.empty(0, dtype=np.int64), "0")
+        HrSource(people.system).read(
+            "employees", [KEY, "shoe_size"], (), Ask(), np.empty(0, dtype=np.int64), "0"
+        )
 
 
-# -- what networks and servers do --------------------------------------------------------------------------------------
+# -- what networks and servers do ----------------------------------------------------------------
 
 
 def test_a_server_that_is_not_there_is_said_without_secrets(stand: Stand) -> None:
@@ -499,7 +568,9 @@ def test_refused_credentials_are_said_without_secrets(stand: Stand) -> None:
 
 
 def assert_discreet(error: HrsyncError, stand: Stand) -> None:
-    told = f"{error} {error.__cause__} {error.__context__ if not error.__suppress_context__ else ''}"
+    told = (
+        f"{error} {error.__cause__} {error.__context__ if not error.__suppress_context__ else ''}"
+    )
     for settings_ in (stand.settings, stand.wrong, stand.nowhere):
         for secret in secrets(settings_):
             assert secret not in told
@@ -527,7 +598,9 @@ def between(stand: Stand) -> Any:
 
 
 @pytest.mark.parametrize("status", ["429", "503"])
-def test_a_server_that_has_had_enough_is_asked_again(people: People, between: Any, status: str) -> None:
+def test_a_server_that_has_had_enough_is_asked_again(
+    people: People, between: Any, status: str
+) -> None:
     people.write(somebody())
     between.fault(status, 2)
     assert set(people.read()) == {"E1"}
@@ -536,7 +609,9 @@ def test_a_server_that_has_had_enough_is_asked_again(people: People, between: An
     assert people.read()["E1"]["job_title"] == "Rigger"
 
 
-def test_a_server_that_goes_on_refusing_ends_the_run_and_loses_nothing(people: People, between: Any) -> None:
+def test_a_server_that_goes_on_refusing_ends_the_run_and_loses_nothing(
+    people: People, between: Any
+) -> None:
     people.write(somebody())
     between.fault("503", 9)
     with pytest.raises(TargetFailed, match="lost"):
@@ -546,20 +621,26 @@ def test_a_server_that_goes_on_refusing_ends_the_run_and_loses_nothing(people: P
 
 
 @pytest.mark.parametrize("kind", ["403", "408", "500", "html"])
-def test_law_11_a_fault_of_the_system_is_no_fault_of_a_row(people: People, between: Any, stand: Stand, kind: str) -> None:
+def test_law_11_a_fault_of_the_system_is_no_fault_of_a_row(
+    people: People, between: Any, stand: Stand, kind: str
+) -> None:
     everybody = [somebody(f"E{n}") for n in range(3)]
     changes = people.plan(*everybody).changes
     between.fault(kind, 9, write=True)
     with pytest.raises((TargetFailed, CredentialsRefused)) as stopped:
         people.system.apply("employees", changes)
-    assert stopped.value.answered is None or "failed" not in stopped.value.answered["outcome"].tolist()
+    assert (
+        stopped.value.answered is None or "failed" not in stopped.value.answered["outcome"].tolist()
+    )
     between.clear()
     again = People(stand.open())
     again.write(*everybody)
     assert set(again.read()) == {"E0", "E1", "E2"}
 
 
-def test_law_11_what_was_answered_before_a_fault_is_receipted(people: People, between: Any, stand: Stand) -> None:
+def test_law_11_what_was_answered_before_a_fault_is_receipted(
+    people: People, between: Any, stand: Stand
+) -> None:
     people.write(*[somebody(f"E{n}") for n in range(3)])
     changes = people.plan(*[somebody(f"E{n}", job_title="Rigger") for n in range(3)]).changes
     between.fault("", 1, write=True)
@@ -571,14 +652,20 @@ def test_law_11_what_was_answered_before_a_fault_is_receipted(people: People, be
         answered = stopped.answered
     between.clear()
     titles = [row["job_title"] for row in People(stand.open()).read().values()]
-    assert titles.count("Rigger") == (0 if answered is None else answered["outcome"].tolist().count("updated"))
+    assert titles.count("Rigger") == (
+        0 if answered is None else answered["outcome"].tolist().count("updated")
+    )
 
 
-def test_law_11_a_database_that_is_full_or_read_only_refuses_no_row(people: People, stand: Stand) -> None:
+def test_law_11_a_database_that_is_full_or_read_only_refuses_no_row(
+    people: People, stand: Stand
+) -> None:
     if stand.connector != "sql":
         pytest.skip("is no database")
     engine = people.system.engine  # type: ignore[attr-defined]
-    readonly = "PRAGMA query_only = ON" if engine.dialect.name == "sqlite" else "SET TRANSACTION READ ONLY"
+    readonly = (
+        "PRAGMA query_only = ON" if engine.dialect.name == "sqlite" else "SET TRANSACTION READ ONLY"
+    )
     changes = people.plan(somebody("E1")).changes
 
     def spoil(connection: Any) -> None:
@@ -620,7 +707,9 @@ def test_a_time_out_while_reading_is_asked_again(people: People, between: Any) -
     assert set(people.read()) == {"E1"}
 
 
-def test_its_settings_are_a_form_and_an_environment(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_settings_are_a_form_and_an_environment(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from connectors.settings import load
     from tasks.blocks import block_of
 
@@ -630,7 +719,10 @@ def test_its_settings_are_a_form_and_an_environment(stand: Stand, monkeypatch: p
     assert set(model.model_fields) <= set(kind.model_fields)
     assert kind._block_type_slug == f"hrsync-{stand.connector.replace('_', '-')}"
     name = next(iter(model.model_fields))
-    assert load().of_connector(stand.connector) == model() or getattr(load().of_connector(stand.connector), name) is not None
+    assert (
+        load().of_connector(stand.connector) == model()
+        or getattr(load().of_connector(stand.connector), name) is not None
+    )
     monkeypatch.setenv(f"HRSYNC_{stand.connector.upper()}__NO_SUCH_FIELD", "x")
     with pytest.raises(Misconfigured, match="NO_SUCH_FIELD"):
         load().of_connector(stand.connector)

@@ -1,4 +1,5 @@
-"""Every process, end to end, on every system: what it can hold is as in the SQL database, the rest is unsupported and counted."""
+"""Every process, end to end, on every system: what it can hold is as in the SQL database, the rest
+is unsupported and counted."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def dialect_name() -> str:
 
 
 def everything(side: Side) -> dict[str, RunReport]:
-    return {name: side.run(chosen.scoped(), through=chosen.through) for name, chosen in PROCESSES.items()}
+    return {
+        name: side.run(chosen.scoped(), through=chosen.through)
+        for name, chosen in PROCESSES.items()
+    }
 
 
 def writes(side: Side) -> list[Any]:
@@ -40,13 +44,18 @@ def writes(side: Side) -> list[Any]:
 def rows(system: HrSystem, entity: str, columns: dict[str, str]) -> dict[str, dict[str, Any]]:
     holds = system.capabilities.entities[entity]
     found = system.read(entity, columns).frame.to_dict("records")
-    return {str(row[holds.key]): {n: None if pd.isna(row[n]) else row[n] for n in columns} for row in found}
+    return {
+        str(row[holds.key]): {n: None if pd.isna(row[n]) else row[n] for n in columns}
+        for row in found
+    }
 
 
 ALIKE = {"Enabled": "Active", "New": "Active"}
 
 
-def test_every_process_runs_on_every_system(stand: Stand, make_side: Callable[..., Side], tmp_path: Path) -> None:
+def test_every_process_runs_on_every_system(
+    stand: Stand, make_side: Callable[..., Side], tmp_path: Path
+) -> None:
     reference = make_side(size=40)
     everything(reference)
     assert not writes(reference), "both begin with the same accessplanit"
@@ -56,12 +65,22 @@ def test_every_process_runs_on_every_system(stand: Stand, make_side: Callable[..
     can = system.capabilities
     for name, report in reports.items():
         spec = narrowed(PROCESSES[name].scoped(), can)
-        if spec.direction == "to_hr" and spec.entity not in can.entities and spec.name != "role_compliance":
+        if (
+            spec.direction == "to_hr"
+            and spec.entity not in can.entities
+            and spec.name != "role_compliance"
+        ):
             assert report.outcomes["unsupported"] > 0, name
             assert report.written == report.outcomes["held"] == report.outcomes["failed"] == 0, name
-            assert [reason for _, _, reason, _ in report.reasons] == [f"{can.system} holds no {spec.entity}"]
+            assert [reason for _, _, reason, _ in report.reasons] == [
+                f"{can.system} holds no {spec.entity}"
+            ]
     for entity, holds in can.entities.items():
-        columns = {n: k for n, k in holds.columns.items() if n not in ("custom_for_accessplanit", "source_updated_at")}
+        columns = {
+            n: k
+            for n, k in holds.columns.items()
+            if n not in ("custom_for_accessplanit", "source_updated_at")
+        }
         there, expected = rows(system, entity, columns), rows(reference.target, entity, columns)
         if stand.connector == "bamboohr" and entity == "awards":
             unsupported = reports["awards_to_hr"].outcomes["unsupported"]
@@ -71,7 +90,11 @@ def test_every_process_runs_on_every_system(stand: Stand, make_side: Callable[..
             expected = {key: row for key, row in expected.items() if key in there}
         for side_ in (there, expected):
             for row in side_.values():
-                row["status"] = ALIKE.get(row["status"], row["status"]) if "status" in row and entity == "employees" else row.get("status")
+                row["status"] = (
+                    ALIKE.get(row["status"], row["status"])
+                    if "status" in row and entity == "employees"
+                    else row.get("status")
+                )
         assert there == expected, entity
         assert there or entity == "role_compliance", entity
     # A second time nothing is left to do, on either side.
@@ -82,7 +105,9 @@ def test_every_process_runs_on_every_system(stand: Stand, make_side: Callable[..
     assert writes(side) == before
 
 
-def test_a_change_in_hr_reaches_accessplanit_from_every_system(stand: Stand, make_side: Callable[..., Side]) -> None:
+def test_a_change_in_hr_reaches_accessplanit_from_every_system(
+    stand: Stand, make_side: Callable[..., Side]
+) -> None:
     side = make_side(size=40)
     side.target = system = stand.open()  # type: ignore[assignment]
     for name in ("users_to_hr", "users_from_hr"):
@@ -92,14 +117,26 @@ def test_a_change_in_hr_reaches_accessplanit_from_every_system(stand: Stand, mak
     stand.edit(employee, "town", "Kirkby Lonsdale")
     side.target = stand.open()  # type: ignore[assignment]
     report = side.run(PROCESSES["users_from_hr"].scoped())
-    assert (report.outcomes["updated"], report.outcomes["created"], report.outcomes["closed"]) == (1, 0, 0), report.outcomes
+    assert (report.outcomes["updated"], report.outcomes["created"], report.outcomes["closed"]) == (
+        1,
+        0,
+        0,
+    ), report.outcomes
     (user,) = side.store.links("employees", target_keys=[employee])["source_key"]
     with side.sandbox.engine.connect() as connection:
-        assert connection.exec_driver_sql('SELECT "Town" FROM "User" WHERE "ID" = ?', (user,)).scalar_one() == "Kirkby Lonsdale"
+        assert (
+            connection.exec_driver_sql(
+                'SELECT "Town" FROM "User" WHERE "ID" = ?', (user,)
+            ).scalar_one()
+            == "Kirkby Lonsdale"
+        )
     # accessplanit puts the old value back, and then HR its own: neither is taken for known.
     moment = (side.sandbox.now() + timedelta(seconds=2)).isoformat(timespec="milliseconds")
     with side.sandbox.engine.begin() as connection:
-        connection.exec_driver_sql('UPDATE "User" SET "Town" = \'Kendal\', "DateUpdated" = ? WHERE "ID" = ?', (moment, user))
+        connection.exec_driver_sql(
+            'UPDATE "User" SET "Town" = \'Kendal\', "DateUpdated" = ? WHERE "ID" = ?',
+            (moment, user),
+        )
     assert side.run(PROCESSES["users_to_hr"].scoped()).outcomes["updated"] == 1
     side.target = stand.open()  # type: ignore[assignment]
     towns = side.target.read("employees", {"town": "text"}).frame.set_index("employee_id")["town"]
@@ -111,4 +148,9 @@ def test_a_change_in_hr_reaches_accessplanit_from_every_system(stand: Stand, mak
     side.target = stand.open()  # type: ignore[assignment]
     assert side.run(PROCESSES["users_from_hr"].scoped()).outcomes["closed"] == 1
     with side.sandbox.engine.connect() as connection:
-        assert connection.exec_driver_sql('SELECT "Status" FROM "User" WHERE "ID" = ?', (user,)).scalar_one() == "Inactive"
+        assert (
+            connection.exec_driver_sql(
+                'SELECT "Status" FROM "User" WHERE "ID" = ?', (user,)
+            ).scalar_one()
+            == "Inactive"
+        )

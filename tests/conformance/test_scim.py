@@ -1,4 +1,5 @@
-"""What is SCIM's alone: servers that ignore filters, ETags, servers without PATCH or bulk, and the peer's own tests."""
+"""What is SCIM's alone: servers that ignore filters, ETags, servers without PATCH or bulk, and the
+peer's own tests."""
 
 from __future__ import annotations
 
@@ -37,21 +38,33 @@ def crippled(stand: Stand, **without: bool) -> ScimHr:
 
 
 @pytest.mark.parametrize(
-    "without", [{"patches": False}, {"bulk": 0}, {"patches": False, "bulk": 0, "filters": False, "etags": False}], ids=str
+    "without",
+    [
+        {"patches": False},
+        {"bulk": 0},
+        {"patches": False, "bulk": 0, "filters": False, "etags": False},
+    ],
+    ids=str,
 )
 def test_a_poorer_server_comes_to_the_same(stand: Stand, without: dict[str, Any]) -> None:
     people = People(crippled(stand, **without))
     everybody = [somebody(f"E{n}") for n in range(4)]
     assert {o for _, o in people.write(*everybody)} == {"created"}
-    assert people.write(*everybody[:-1], somebody("E3", job_title=None, town="Hove")) == [("E3", "updated")]
-    assert not len(people.plan(*everybody[:-1], somebody("E3", job_title=None, town="Hove")).changes)
+    assert people.write(*everybody[:-1], somebody("E3", job_title=None, town="Hove")) == [
+        ("E3", "updated")
+    ]
+    assert not len(
+        people.plan(*everybody[:-1], somebody("E3", job_title=None, town="Hove")).changes
+    )
     assert set(people.read(email=["e2@hr.example"])) == {"E2"}
     methods = {method for method, path in stand.between.seen if "Users" in path or "Bulk" in path}  # type: ignore[union-attr]
     assert ("PATCH" in methods) == ("PUT" not in methods) or "POST" in methods
 
 
 @pytest.mark.parametrize("kind", ["302", "403", "408", "500", "html"])
-def test_law_11_a_fault_of_a_server_without_bulk_is_no_fault_of_a_row(stand: Stand, kind: str) -> None:
+def test_law_11_a_fault_of_a_server_without_bulk_is_no_fault_of_a_row(
+    stand: Stand, kind: str
+) -> None:
     people = People(crippled(stand, bulk=0))
     changes = people.plan(somebody("E1"), somebody("E2")).changes
     stand.between.fault(kind, 9, write=True)  # type: ignore[union-attr]
@@ -62,18 +75,30 @@ def test_law_11_a_fault_of_a_server_without_bulk_is_no_fault_of_a_row(stand: Sta
     assert set(people.read()) == {"E1", "E2"}
 
 
-def test_law_11_a_fault_within_a_bulk_answer_is_no_fault_of_a_row(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_law_11_a_fault_within_a_bulk_answer_is_no_fault_of_a_row(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server answers 200 as a whole; of three operations the second met a fault of its own."""
     people = People(stand.open())
-    told = [{"bulkId": str(n), "status": status, "location": f"/Users/{n}"} for n, status in enumerate(["201", "503", "201"])]
+    told = [
+        {"bulkId": str(n), "status": status, "location": f"/Users/{n}"}
+        for n, status in enumerate(["201", "503", "201"])
+    ]
     monkeypatch.setattr("connectors.hr.scim.system._json", lambda _: {"Operations": told})
     with pytest.raises(TargetFailed) as stopped:
-        people.system.apply("employees", people.plan(*(somebody(f"E{n}") for n in range(3))).changes)
+        people.system.apply(
+            "employees", people.plan(*(somebody(f"E{n}") for n in range(3))).changes
+        )
     assert stopped.value.answered is not None
-    assert stopped.value.answered[["key", "outcome"]].to_numpy().tolist() == [["E0", "created"], ["E2", "created"]]
+    assert stopped.value.answered[["key", "outcome"]].to_numpy().tolist() == [
+        ["E0", "created"],
+        ["E2", "created"],
+    ]
 
 
-def test_a_server_that_ignores_filters_does_not_lead_to_the_wrong_person(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_ignores_filters_does_not_lead_to_the_wrong_person(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = People(stand.open())
     people.write(somebody("E1"), somebody("E2"))
     page = ScimHr._page
@@ -100,19 +125,30 @@ def test_what_somebody_changed_in_the_meantime_is_left_to_the_next_run(stand: St
 def test_what_is_no_business_of_ours_stays(stand: Stand) -> None:
     people = People(stand.open())
     people.write(somebody())
-    http = httpx.Client(base_url=f"{stand.settings.base_url}/", headers={"Authorization": f"Bearer {TOKEN}"})
+    http = httpx.Client(
+        base_url=f"{stand.settings.base_url}/", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
     (user,) = http.get("Users").json()["Resources"]
-    more = {"nickName": "Winnie", "emails": [*user["emails"], {"type": "home", "value": "w@home.example"}]}
-    assert http.put(f"Users/{user['id']}", json={**{n: v for n, v in user.items() if n != "meta"}, **more}).is_success
+    more = {
+        "nickName": "Winnie",
+        "emails": [*user["emails"], {"type": "home", "value": "w@home.example"}],
+    }
+    assert http.put(
+        f"Users/{user['id']}", json={**{n: v for n, v in user.items() if n != "meta"}, **more}
+    ).is_success
     again = People(stand.open())
     again.write(somebody(email="new@hr.example", phone=None))
     (user,) = http.get("Users").json()["Resources"]
     assert user["nickName"] == "Winnie"
-    assert {"type": "home", "value": "w@home.example"} in [{n: e[n] for n in ("type", "value")} for e in user["emails"]]
+    assert {"type": "home", "value": "w@home.example"} in [
+        {n: e[n] for n in ("type", "value")} for e in user["emails"]
+    ]
     assert "new@hr.example" in json.dumps(user)
 
 
-def test_a_server_without_employee_numbers_says_what_to_set(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_employee_numbers_says_what_to_set(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ScimHr, "_absent", lambda self: {"employee_number", "company_name"})
     with pytest.raises(Misconfigured, match="HRSYNC_SCIM__KEY=user_name"):
         stand.open()
@@ -131,15 +167,22 @@ def test_the_token_and_the_address_are_asked_for() -> None:
 
 def test_the_peers_own_tests_of_the_server_pass_through_our_client(stand: Stand) -> None:
     """scim2-tester over the engine with which we speak: what it finds is the server's, or ours."""
-    system = stand.open(stand.settings.model_copy(update={"base_url": stand.settings.base_url, "timeout": 10.0}))
+    system = stand.open(
+        stand.settings.model_copy(update={"base_url": stand.settings.base_url, "timeout": 10.0})
+    )
     results = check_server(system._client)  # type: ignore[attr-defined]
-    told = [f"{r.title}: {r.reason}" for r in results if r.status not in (Status.SUCCESS, Status.SKIPPED)]
+    told = [
+        f"{r.title}: {r.reason}"
+        for r in results
+        if r.status not in (Status.SUCCESS, Status.SKIPPED)
+    ]
     assert not told, told[:5]
     assert sum(r.status == Status.SUCCESS for r in results) > 100
 
 
 class Moving:
-    """A list of users in pages of two, of which one leaves while it is read for the first ``times``."""
+    """A list of users in pages of two, of which one leaves while it is read for the first
+    ``times``."""
 
     def __init__(self, times: int) -> None:
         self.people = [{"id": f"i{n}", "userName": f"u{n}"} for n in range(6)]
@@ -150,12 +193,15 @@ class Moving:
             self.reads += 1
         page = (len(self.people), self.people[start - 1 : start + 1])
         if start > 1 and self.reads <= self.times:
-            # Somebody of an earlier page leaves, somebody new comes: the total stays, everybody moves up.
+            # Somebody of an earlier page leaves, somebody new comes: the total stays, everybody
+            # moves up.
             self.people = [*self.people[1:], {"id": f"new{self.reads}{start}", "userName": "new"}]
         return page
 
 
-@pytest.mark.parametrize(("times", "complete", "reads"), [(0, True, 1), (1, True, 2), (2, True, 3), (9, False, 3)])
+@pytest.mark.parametrize(
+    ("times", "complete", "reads"), [(0, True, 1), (1, True, 2), (2, True, 3), (9, False, 3)]
+)
 def test_law_1_pages_of_users_that_move_are_read_again_or_incomplete(
     stand: Stand, monkeypatch: pytest.MonkeyPatch, times: int, complete: bool, reads: int
 ) -> None:
@@ -167,7 +213,9 @@ def test_law_1_pages_of_users_that_move_are_read_again_or_incomplete(
         assert [each["id"] for each in found] == [each["id"] for each in moving.people]
 
 
-def test_a_server_of_one_user_a_page_is_read_to_its_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_one_user_a_page_is_read_to_its_end(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people = [{"id": f"i{n}"} for n in range(4)]
     system = crippled(stand)
     monkeypatch.setattr(system, "_page", lambda _, start: (4, people[start - 1 : start]))
@@ -176,7 +224,13 @@ def test_a_server_of_one_user_a_page_is_read_to_its_end(stand: Stand, monkeypatc
 
 ADDRESSES = [
     {"type": "work", "streetAddress": "Old", "formatted": "Old, Hove"},
-    {"type": "work", "primary": True, "streetAddress": "1 High St", "formatted": "1 High St, Hove", "country": "GB"},
+    {
+        "type": "work",
+        "primary": True,
+        "streetAddress": "1 High St",
+        "formatted": "1 High St, Hove",
+        "country": "GB",
+    },
 ]
 
 
@@ -184,36 +238,65 @@ def test_the_primary_address_counts_and_one_that_is_removed_is_removed() -> None
     user = {"id": "1", "addresses": ADDRESSES}
     assert value_of(user, "address") == "1 High St"
     moved = with_values(user, {"address": "2 High St"})
-    assert moved["addresses"][1] == {"type": "work", "primary": True, "streetAddress": "2 High St", "country": "GB"}
+    assert moved["addresses"][1] == {
+        "type": "work",
+        "primary": True,
+        "streetAddress": "2 High St",
+        "country": "GB",
+    }
     removed = with_values({"id": "1", "addresses": ADDRESSES[1:]}, {"address": None, "town": None})
     assert "addresses" not in removed
-    assert operations({"id": "1", "addresses": ADDRESSES[1:]}, removed) == [{"op": "remove", "path": "addresses"}]
+    assert operations({"id": "1", "addresses": ADDRESSES[1:]}, removed) == [
+        {"op": "remove", "path": "addresses"}
+    ]
 
 
 def test_law_10_the_servers_own_words_are_no_reason(stand: Stand) -> None:
     system = crippled(stand)
-    reasons = [system._receipt({"key": "E1", "kind": "update"}, "PUT", 400, None, kind, {})[2] for kind in ("mutability", "Jo Lee is it")]
-    assert reasons == ["the SCIM server refused it (400, mutability)", "the SCIM server refused it (400)"]
+    reasons = [
+        system._receipt({"key": "E1", "kind": "update"}, "PUT", 400, None, kind, {})[2]
+        for kind in ("mutability", "Jo Lee is it")
+    ]
+    assert reasons == [
+        "the SCIM server refused it (400, mutability)",
+        "the SCIM server refused it (400)",
+    ]
 
 
 def users(monkeypatch: pytest.MonkeyPatch, system: ScimHr, *people: dict[str, Any]) -> None:
     """The server's users, whatever is asked for."""
     schemas = [ENTERPRISE, CORE]
     listed = [
-        {"schemas": schemas, "id": f"i{n}", "userName": f"u{n}", "active": True, ENTERPRISE: {"employeeNumber": f"E{n}"}} | each
+        {
+            "schemas": schemas,
+            "id": f"i{n}",
+            "userName": f"u{n}",
+            "active": True,
+            ENTERPRISE: {"employeeNumber": f"E{n}"},
+        }
+        | each
         for n, each in enumerate(people)
     ]
     monkeypatch.setattr(system, "_page", lambda _, start: (len(listed), listed[start - 1 :]))
 
 
-def test_law_9_a_number_that_several_users_have_is_nobodys(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_law_9_a_number_that_several_users_have_is_nobodys(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     system = crippled(stand, bulk=0)
     users(monkeypatch, system, {}, {ENTERPRISE: {"employeeNumber": "E0"}}, {})
     found = system.read("employees", {"status": "text"})
     assert found.frame["employee_id"].tolist() == ["E2"]
     assert found.rejected[["key", "reason"]].to_numpy().tolist() == [["E0", SEVERAL]] * 2
-    changes = People(system).plan(somebody("E2")).changes.head(1).assign(key="E0", kind="update", fields="town")
-    assert system.apply("employees", changes)[["outcome", "reason"]].to_numpy().tolist() == [["failed", SEVERAL]]
+    changes = (
+        People(system)
+        .plan(somebody("E2"))
+        .changes.head(1)
+        .assign(key="E0", kind="update", fields="town")
+    )
+    assert system.apply("employees", changes)[["outcome", "reason"]].to_numpy().tolist() == [
+        ["failed", SEVERAL]
+    ]
     assert not [path for method, path in stand.between.seen if method in ("PATCH", "PUT")]  # type: ignore[union-attr]
 
 

@@ -1,4 +1,5 @@
-"""BambooHR: people, job information and completed trainings, by its public REST API (OpenAPI document of 2026-04-27)."""
+"""BambooHR: people, job information and completed trainings, by its public REST API (OpenAPI
+document of 2026-04-27)."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ FIELDS: Mapping[str, str] = {
     "postcode": "zipcode",
     "country": "country",
 }
-"""Column -> BambooHR's name of the field, of employees and in the dataset alike: an assumption, which settings overrule."""
+"""Column -> BambooHR's name of the field, of employees and in the dataset alike: an assumption,
+which settings overrule."""
 
 
 class BamboohrSettings(BaseModel):
@@ -43,19 +45,44 @@ class BamboohrSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     base_url: Address | None = Field(None, description="https://{company}.bamboohr.com")
-    api_key: SecretStr | None = Field(None, description="of a user who may read and write employees, job information and training")
+    api_key: SecretStr | None = Field(
+        None, description="of a user who may read and write employees, job information and training"
+    )
     dataset: str = Field("employee", description="the dataset that people are read from")
-    fields: Mapping[str, str] = Field({}, description="column -> BambooHR's field, where it is not the usual one; columns of employees")
-    accessplanit_field: str | None = Field(None, description="a custom field for the user's ID in accessplanit")
-    category: str = Field("accessplanit", description="the training category in which new training types are made")
-    expiry_table: str | None = Field(None, description="a custom employee table for expiry dates that are not the type's renewal period")
-    expiry_record: str = Field("accessplanitRecord", description="its column with the award record's ID")
+    fields: Mapping[str, str] = Field(
+        {},
+        description="column -> BambooHR's field, where it is not the usual one; columns of "
+        "employees",
+    )
+    accessplanit_field: str | None = Field(
+        None, description="a custom field for the user's ID in accessplanit"
+    )
+    category: str = Field(
+        "accessplanit", description="the training category in which new training types are made"
+    )
+    expiry_table: str | None = Field(
+        None,
+        description="a custom employee table for expiry dates that are not the type's renewal "
+        "period",
+    )
+    expiry_record: str = Field(
+        "accessplanitRecord", description="its column with the award record's ID"
+    )
     expiry_date: str = Field("expires", description="its column with the date")
-    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that stand for no date")
-    webhook_key: SecretStr | None = Field(None, description="the private key that BambooHR shows once, when the webhook is made")
+    no_end: tuple[date, ...] = Field(
+        tuple(sorted(NO_END)), description="dates that stand for no date"
+    )
+    webhook_key: SecretStr | None = Field(
+        None, description="the private key that BambooHR shows once, when the webhook is made"
+    )
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
     attempts: int = Field(6, ge=0, description="retries of one request")
-    backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles. Retry-After counts if BambooHR says so")
+    backoff: float = Field(
+        0.5,
+        ge=0,
+        description="seconds before the first retry; doubles. Retry-After counts if BambooHR says "
+        "so",
+    )
 
     def names(self) -> dict[str, str]:
         """Column -> BambooHR's field."""
@@ -65,7 +92,9 @@ class BamboohrSettings(BaseModel):
 
 def capabilities(settings: BamboohrSettings) -> Capabilities:
     """People and completed awards."""
-    columns: dict[str, Kind] = {name: "text" for name in settings.names() if name not in ("id", "employee_id")}
+    columns: dict[str, Kind] = {
+        name: "text" for name in settings.names() if name not in ("id", "employee_id")
+    }
     people = Holds(
         key="employee_id",
         columns=columns,
@@ -85,7 +114,8 @@ def capabilities(settings: BamboohrSettings) -> Capabilities:
             "expires_on": "day",
         },
         by_person=True,
-        lost="only completed awards; an expiry that is not the training type's renewal period needs a custom table;"
+        lost="only completed awards; an expiry that is not the training type's renewal period "
+        "needs a custom table;"
         " no state, target date or renewal",
     )
     return Capabilities(system="BambooHR", entities={"employees": people, "awards": awards})
@@ -97,7 +127,8 @@ def _open(settings: BamboohrSettings, home: Path) -> HrSystem:
     if not settings.base_url or not settings.api_key:
         raise Misconfigured(
             "BambooHR is not configured",
-            "The data engineer must set HRSYNC_BAMBOOHR__BASE_URL and HRSYNC_BAMBOOHR__API_KEY, or use a block.",
+            "The data engineer must set HRSYNC_BAMBOOHR__BASE_URL and "
+            "HRSYNC_BAMBOOHR__API_KEY, or use a block.",
         )
     return BambooHr(settings)
 
@@ -105,7 +136,11 @@ def _open(settings: BamboohrSettings, home: Path) -> HrSystem:
 def _webhook(settings: BamboohrSettings) -> Sender | None:
     from .webhook import BamboohrWebhooks
 
-    return BamboohrWebhooks(settings.webhook_key, settings.names()["employee_id"]) if settings.webhook_key else None
+    return (
+        BamboohrWebhooks(settings.webhook_key, settings.names()["employee_id"])
+        if settings.webhook_key
+        else None
+    )
 
 
 CONNECTOR = Connector("BambooHR", BamboohrSettings, _open, capabilities, _webhook)

@@ -25,7 +25,8 @@ class Rejected(Exception):
 
 
 class Api:
-    """BambooHR over HTTP: 429 with Retry-After is waited out; a POST that may have been carried out is not repeated.
+    """BambooHR over HTTP: 429 with Retry-After is waited out; a POST that may have been carried out
+    is not repeated.
 
     Raises:
         CredentialsRefused, TargetFailed: it cannot be asked. Rejected: it refuses one request.
@@ -51,19 +52,24 @@ class Api:
     def everybody(self, fields: Sequence[str]) -> tuple[list[dict[str, Any]], bool]:
         """(people, whether these are all): field -> what BambooHR says.
 
-        Pages have no overlap that would show a shift: of several pages the IDs are read once more, until they are the same.
+        Pages have no overlap that would show a shift: of several pages the IDs are read once more,
+        until they are the same.
         """
         for _ in range(PASSES):
             rows, total, whole = self.people(fields)
-            if len(rows) <= PAGE or [row.get("id") for row in self.people(["id"])[0]] == [row.get("id") for row in rows]:
+            if len(rows) <= PAGE or [row.get("id") for row in self.people(["id"])[0]] == [
+                row.get("id") for row in rows
+            ]:
                 return rows, whole and len(rows) == total
         return rows, False
 
-    def people(self, fields: Sequence[str], size: int = PAGE, pages: int | None = None) -> tuple[list[dict[str, Any]], int, bool]:
+    def people(
+        self, fields: Sequence[str], size: int = PAGE, pages: int | None = None
+    ) -> tuple[list[dict[str, Any]], int, bool]:
         """(rows, all of them there are, whether these are all) of one pass.
 
-        An answer that does not say how many there are is followed until a page is short. A row that is not an object is one without
-        any field.
+        An answer that does not say how many there are is followed until a page is short. A row that
+        is not an object is one without any field.
         """
         rows: list[dict[str, Any]] = []
         page = 1
@@ -77,16 +83,27 @@ class Api:
             total = _total(answer)
             done = len(some) < size if total is None else not some or len(rows) >= total
             if done or page == pages:
-                return rows, len(rows) if total is None else total, done and len(rows) >= (total or 0)
+                return (
+                    rows,
+                    len(rows) if total is None else total,
+                    done and len(rows) >= (total or 0),
+                )
             page += 1
 
     def keyed(self, path: str) -> list[dict[str, Any]]:
         """An answer that is an object keyed by ID, or an empty list where there is nothing."""
         answer = self.call("GET", path)
-        return [dict(value) for value in answer.values() if isinstance(value, dict)] if isinstance(answer, dict) else []
+        return (
+            [dict(value) for value in answer.values() if isinstance(value, dict)]
+            if isinstance(answer, dict)
+            else []
+        )
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, safe: bool = False) -> Any:
-        """The JSON of an answer, ``None`` where it has none; of a creation with a Location, that."""
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, safe: bool = False
+    ) -> Any:
+        """The JSON of an answer, ``None`` where it has none; of a creation with a Location,
+        that."""
         extensions = {"retry": self._reading if safe else self._writing} if method == "POST" else {}
         with self._speaking():
             answer = self._http.request(method, path, json=body, extensions=extensions)
@@ -94,7 +111,8 @@ class Api:
         if status in (401, 403):
             raise CredentialsRefused(
                 f"BambooHR refuses the API key ({status})",
-                "The data engineer must renew HRSYNC_BAMBOOHR__API_KEY, or give its user the right to read and edit people.",
+                "The data engineer must renew HRSYNC_BAMBOOHR__API_KEY, or give its user the "
+                "right to read and edit people.",
             )
         if status in (408, 425, 429) or 300 <= status < 400 or status >= 500:
             raise TargetFailed(f"BambooHR answered {status} again and again", AGAIN)
@@ -105,14 +123,18 @@ class Api:
         try:
             return answer.json() if answer.content else None
         except ValueError:
-            raise TargetFailed("BambooHR answered something that is not JSON (a login or proxy page?)", AGAIN) from None
+            raise TargetFailed(
+                "BambooHR answered something that is not JSON (a login or proxy page?)", AGAIN
+            ) from None
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         try:
             yield
         except httpx.HTTPError as error:
-            raise TargetFailed(f"BambooHR does not answer ({type(error).__name__})", AGAIN) from None
+            raise TargetFailed(
+                f"BambooHR does not answer ({type(error).__name__})", AGAIN
+            ) from None
 
 
 def _fields(row: object) -> dict[str, Any]:

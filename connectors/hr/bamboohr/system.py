@@ -1,4 +1,5 @@
-"""BambooHR as an HR system. An employee is known by the employee number; BambooHR's own ID is looked up by it."""
+"""BambooHR as an HR system. An employee is known by the employee number; BambooHR's own ID is
+looked up by it."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ class Unreadable(ValueError):
 class BambooHr:
     """Implements :class:`reconciliation.ports.HrSystem` for people and completed awards.
 
-    Every change is a request or two of its own, and each row has a receipt of its own. What a run has read of people and
-    training types it keeps until it ends.
+    Every change is a request or two of its own, and each row has a receipt of its own. What a run
+    has read of people and training types it keeps until it ends.
     """
 
     batch = 100
@@ -65,16 +66,35 @@ class BambooHr:
         return self.api.people([self._names["employee_id"]], size=1, pages=1)[1]
 
     def read(
-        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+        self,
+        entity: str,
+        columns: Mapping[str, str],
+        lookups: Mapping[str, Sequence[str]] | None = None,
+        since: datetime | None = None,
     ) -> Snapshot:
-        """People are read whole, a thousand at a time; awards one person at a time, for the people asked for. ``since`` is not used."""
-        return self._people(columns, lookups) if entity == "employees" else self._awards(columns, lookups)
+        """People are read whole, a thousand at a time; awards one person at a time, for the people
+        asked for. ``since`` is not used."""
+        return (
+            self._people(columns, lookups)
+            if entity == "employees"
+            else self._awards(columns, lookups)
+        )
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of awards that BambooHR has no place for: unsupported."""
         if entity == "employees":
-            lacking = changes["forenames"].isna() | changes["surname"].isna() if "forenames" in changes else changes["key"].isna()
-            nameless = of(RECEIPTS, [(key, "failed", "has no forenames or no surname", None) for key in changes["key"][lacking]])
+            lacking = (
+                changes["forenames"].isna() | changes["surname"].isna()
+                if "forenames" in changes
+                else changes["key"].isna()
+            )
+            nameless = of(
+                RECEIPTS,
+                [
+                    (key, "failed", "has no forenames or no surname", None)
+                    for key in changes["key"][lacking]
+                ],
+            )
             return concat([nameless, unwritable(changes[~lacking])])
         rows = _dicts(changes)
         fresh = self._new_types(rows)
@@ -85,35 +105,53 @@ class BambooHr:
             months = frequency(kind) if kind else fresh.get(str(row["award_label"]).lower(), 0)
             reason = unsupported(row, months, bool(self.settings.expiry_table), today)
             if reason or row["award_label"] is None:
-                found.append((row["key"], "unsupported" if reason else "failed", reason or "has no label to make a training type of", None))
+                found.append(
+                    (
+                        row["key"],
+                        "unsupported" if reason else "failed",
+                        reason or "has no label to make a training type of",
+                        None,
+                    )
+                )
         return of(RECEIPTS, found)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """One change after the other.
 
         Raises:
-            TargetFailed, CredentialsRefused: BambooHR cannot be asked. The error carries the receipts of what it had answered;
-                the next run finds out about the rest.
+            TargetFailed, CredentialsRefused: BambooHR cannot be asked. The error carries the
+                receipts of what it had answered; the next run finds out about the rest.
         """
         rows, names = _dicts(changes), managed(changes)
         fresh = self._new_types(rows) if entity == "awards" else {}
         receipts: list[Receipt] = []
         for row in rows:
             try:
-                made = self._person(names, row) if entity == "employees" else self._award(row, fresh)
+                made = (
+                    self._person(names, row) if entity == "employees" else self._award(row, fresh)
+                )
             except Rejected as refused:
                 receipts.append((str(row["key"]), "failed", str(refused), None))
                 continue
             except HrsyncError as fault:
                 raise after(of(RECEIPTS, receipts), fault) from None
             receipts.append(
-                (str(row["key"]), "created" if made else PAST_TENSE["update" if row["kind"] == "create" else row["kind"]], None, None)
+                (
+                    str(row["key"]),
+                    "created"
+                    if made
+                    else PAST_TENSE["update" if row["kind"] == "create" else row["kind"]],
+                    None,
+                    None,
+                )
             )
         return of(RECEIPTS, receipts)
 
-    # -- people ----------------------------------------------------------------------------------------------------
+    # -- people -----------------------------------------------------------------------------------
 
-    def _people(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+    def _people(
+        self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
+    ) -> Snapshot:
         names = {**self._names, "employee_number": self._names["employee_id"]}
         wanted = list(dict.fromkeys(["id", "employee_id", *columns, *(lookups or {})]))
         rows, complete = self.api.everybody(list(dict.fromkeys(names[n] for n in wanted)))
@@ -121,12 +159,18 @@ class BambooHr:
         rejected: list[tuple[Any, ...]] = []
         self._ids = {}
         plain = {name: {identifier(v) for v in values} for name, values in (lookups or {}).items()}
-        vanished = tuple(n for n in columns if rows and not any(names[n] in record for record in rows))
+        vanished = tuple(
+            n for n in columns if rows and not any(names[n] in record for record in rows)
+        )
         twice = several(str(record.get(names["employee_id"]) or "").strip() for record in rows)
         for record in rows:
             row, wrong = _row(record, {n: names[n] for n in wanted if n not in vanished})
             key = row.get("employee_id")
-            asked = lookups is None or any(identifier(str(row[n])) in values for n, values in plain.items() if row.get(n) is not None)
+            asked = lookups is None or any(
+                identifier(str(row[n])) in values
+                for n, values in plain.items()
+                if row.get(n) is not None
+            )
             if wrong is None and (key is None or row["id"] is None):
                 wrong = ("employeeNumber", "has no value: nobody can be told apart by it")
                 if not asked:
@@ -151,11 +195,21 @@ class BambooHr:
         """Writes a person; true if there was none."""
         key = str(row["key"])
         known = self._id(key)
-        fields = str(row["fields"]).split(",") if row["fields"] else [n for n in names if row[n] is not None]
-        body = {self._names[n]: self._text(n, row[n]) for n in fields if n in self._names and n != "job_title"}
+        fields = (
+            str(row["fields"]).split(",")
+            if row["fields"]
+            else [n for n in names if row[n] is not None]
+        )
+        body = {
+            self._names[n]: self._text(n, row[n])
+            for n in fields
+            if n in self._names and n != "job_title"
+        }
         if known is None:
             title = {self._names["job_title"]: row["job_title"]} if row.get("job_title") else {}
-            made = self.api.call("POST", "v1/employees", {**body, **title, self._names["employee_id"]: key})
+            made = self.api.call(
+                "POST", "v1/employees", {**body, **title, self._names["employee_id"]: key}
+            )
             if self._ids is not None and made:
                 self._ids[key] = str(made)
             return True
@@ -172,21 +226,37 @@ class BambooHr:
 
     def _job(self, employee: str, title: str | None) -> None:
         """Job information is a history: a row more, unless the latest says the same already."""
-        rows = [row for row in self.api.call("GET", f"v1/employees/{employee}/tables/jobInfo") or [] if isinstance(row, dict)]
-        latest = max(rows, key=lambda row: (str(row.get("date") or ""), int(row.get("id") or 0)), default={})
+        rows = [
+            row
+            for row in self.api.call("GET", f"v1/employees/{employee}/tables/jobInfo") or []
+            if isinstance(row, dict)
+        ]
+        latest = max(
+            rows, key=lambda row: (str(row.get("date") or ""), int(row.get("id") or 0)), default={}
+        )
         if (latest.get("jobTitle") or None) != title:
             today = datetime.now(UTC).date().isoformat()
             carried = {name: str(latest[name]) for name in JOB if latest.get(name)}
-            body = {**carried, "date": max(today, str(latest.get("date") or today)), "jobTitle": title or ""}
+            body = {
+                **carried,
+                "date": max(today, str(latest.get("date") or today)),
+                "jobTitle": title or "",
+            }
             self.api.call("POST", f"v1_1/employees/{employee}/tables/jobInfo", body)
 
-    # -- awards ----------------------------------------------------------------------------------------------------
+    # -- awards -----------------------------------------------------------------------------------
 
-    def _awards(self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None) -> Snapshot:
+    def _awards(
+        self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
+    ) -> Snapshot:
         if self._ids is None:
             self._people({}, None)
         ids = self._ids or {}
-        people = list(ids) if lookups is None or "employee_id" not in lookups else [p for p in lookups["employee_id"] if p in ids]
+        people = (
+            list(ids)
+            if lookups is None or "employee_id" not in lookups
+            else [p for p in lookups["employee_id"] if p in ids]
+        )
         types = {int(kind["id"]): kind for kind in self._all_types().values()}
         rows: dict[str, dict[str, Any]] = {}
         rejected: dict[str, tuple[Any, ...]] = {}
@@ -201,7 +271,13 @@ class BambooHr:
                 try:
                     number, kind = int(record["id"]), types.get(int(record["type"]))
                 except (KeyError, TypeError, ValueError):
-                    rejected[key] = (key, "type", "is not the number of a training type", raw(record), None)
+                    rejected[key] = (
+                        key,
+                        "type",
+                        "is not the number of a training type",
+                        raw(record),
+                        None,
+                    )
                     continue
                 if number < self._records.get(key, (number, None))[0]:
                     continue
@@ -211,17 +287,38 @@ class BambooHr:
                 try:
                     dates = self._dates(record, kind, expiries.get(key))
                 except Unreadable as error:
-                    rejected[key] = (key, error.column, str(error), raw({**record, "expires_on": expiries.get(key)}), None)
+                    rejected[key] = (
+                        key,
+                        error.column,
+                        str(error),
+                        raw({**record, "expires_on": expiries.get(key)}),
+                        None,
+                    )
                     continue
-                told = {"employee_id": person, "award_id": award_id, "award_label": self._records[key][1], "status": "Completed"}
+                told = {
+                    "employee_id": person,
+                    "award_id": award_id,
+                    "award_label": self._records[key][1],
+                    "status": "Completed",
+                }
                 rows[key] = {"award_record_id": key, **told, **dates}
         asked = {name: set(values) for name, values in (lookups or {}).items()}
-        chosen = [r for r in rows.values() if lookups is None or any(r.get(n) in values for n, values in asked.items())]
+        chosen = [
+            r
+            for r in rows.values()
+            if lookups is None or any(r.get(n) in values for n, values in asked.items())
+        ]
         names = ["award_record_id", *columns]
         kinds = {"award_record_id": "text", **columns}
-        return Snapshot(of(kinds, [[r[n] for n in names] for r in chosen]), True, of(REJECTED, list(rejected.values())))
+        return Snapshot(
+            of(kinds, [[r[n] for n in names] for r in chosen]),
+            True,
+            of(REJECTED, list(rejected.values())),
+        )
 
-    def _dates(self, record: Mapping[str, Any], kind: Mapping[str, Any] | None, expires: Any) -> dict[str, date | None]:
+    def _dates(
+        self, record: Mapping[str, Any], kind: Mapping[str, Any] | None, expires: Any
+    ) -> dict[str, date | None]:
         """When the award was completed and when it expires.
 
         Raises:
@@ -230,7 +327,11 @@ class BambooHr:
         completed = self._day("completed_on", record.get("completed"))
         if completed is None:
             raise Unreadable("completed_on", "has no date")
-        until = self._day("expires_on", expires) if self.settings.expiry_table else expiry(completed, frequency(kind))
+        until = (
+            self._day("expires_on", expires)
+            if self.settings.expiry_table
+            else expiry(completed, frequency(kind))
+        )
         return {"completed_on": completed, "expires_on": until}
 
     def _day(self, column: str, value: Any) -> date | None:
@@ -246,7 +347,10 @@ class BambooHr:
         if employee is None:
             raise Rejected("BambooHR has no such employee")
         kind = self._type(str(row["award_label"]), fresh)
-        body = {"completed": row["completed_on"].isoformat(), "notes": notes(str(row["key"]), row["award_id"])}
+        body = {
+            "completed": row["completed_on"].isoformat(),
+            "notes": notes(str(row["key"]), row["award_id"]),
+        }
         self._awards({}, {"employee_id": [str(row["employee_id"])]})
         there = self._records.get(str(row["key"]))
         same_type = there is not None and there[1] == kind["name"]
@@ -254,7 +358,9 @@ class BambooHr:
             self.api.call("PUT", f"v1/training/record/{there[0]}", body)
         else:
             # A record keeps its type for good: the new one is made before the old one goes.
-            self.api.call("POST", f"v1/training/record/employee/{employee}", {**body, "type": int(kind["id"])})
+            self.api.call(
+                "POST", f"v1/training/record/employee/{employee}", {**body, "type": int(kind["id"])}
+            )
             if there is not None:
                 self.api.call("DELETE", f"v1/training/record/{there[0]}")
         if self.settings.expiry_table:
@@ -267,30 +373,42 @@ class BambooHr:
             return {}
         s = self.settings
         rows = self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or []
-        ordered = sorted((r for r in rows if isinstance(r, dict)), key=lambda r: int(r.get("id") or 0))
+        ordered = sorted(
+            (r for r in rows if isinstance(r, dict)), key=lambda r: int(r.get("id") or 0)
+        )
         return {str(row.get(s.expiry_record)): row.get(s.expiry_date) for row in ordered}
 
     def _expire(self, employee: str, record: str, until: date | None) -> None:
         s = self.settings
-        rows = [r for r in self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or [] if isinstance(r, dict)]
+        rows = [
+            r
+            for r in self.api.call("GET", f"v1/employees/{employee}/tables/{s.expiry_table}") or []
+            if isinstance(r, dict)
+        ]
         there = next((r for r in rows if str(r.get(s.expiry_record)) == record), None)
         body = {s.expiry_record: record, s.expiry_date: until.isoformat() if until else ""}
         if there is not None or until is not None:
             row = f"/{there['id']}" if there else ""
             self.api.call("POST", f"v1_1/employees/{employee}/tables/{s.expiry_table}{row}", body)
 
-    # -- training types --------------------------------------------------------------------------------------------
+    # -- training types ---------------------------------------------------------------------------
 
     def _all_types(self) -> dict[str, dict[str, Any]]:
         """Name, in small letters -> type."""
         if self._types is None:
-            self._types = {str(kind.get("name")).lower(): kind for kind in self.api.keyed("v1/training/type")}
+            self._types = {
+                str(kind.get("name")).lower(): kind for kind in self.api.keyed("v1/training/type")
+            }
         return self._types
 
     def _new_types(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """Names of types that are to be made -> renewal period in months: that of most of the awards."""
+        """Names of types that are to be made -> renewal period in months: that of most of the
+        awards."""
         labels = {str(row["award_label"]).lower() for row in rows} - set(self._all_types())
-        return {label: usual([r for r in rows if str(r["award_label"]).lower() == label]) for label in labels}
+        return {
+            label: usual([r for r in rows if str(r["award_label"]).lower() == label])
+            for label in labels
+        }
 
     def _type(self, name: str, fresh: Mapping[str, int]) -> dict[str, Any]:
         """The training type of this name, created if it does not exist.
@@ -302,9 +420,15 @@ class BambooHr:
         if there is not None:
             return there
         months = fresh.get(name.lower(), 0)
-        body: dict[str, Any] = {"name": name, "category": {"id": self._category()}, "renewable": bool(months)}
+        body: dict[str, Any] = {
+            "name": name,
+            "category": {"id": self._category()},
+            "renewable": bool(months),
+        }
         try:
-            made = self.api.call("POST", "v1/training/type", {**body, **({"frequency": months} if months else {})})
+            made = self.api.call(
+                "POST", "v1/training/type", {**body, **({"frequency": months} if months else {})}
+            )
         except Rejected:
             raise Misconfigured(
                 "BambooHR does not let us make a training type",
@@ -315,14 +439,25 @@ class BambooHr:
 
     def _category(self) -> int:
         name = self.settings.category
-        there = next((c for c in self.api.keyed("v1/training/category") if str(c.get("name")).lower() == name.lower()), None)
+        there = next(
+            (
+                c
+                for c in self.api.keyed("v1/training/category")
+                if str(c.get("name")).lower() == name.lower()
+            ),
+            None,
+        )
         return int((there or self.api.call("POST", "v1/training/category", {"name": name}))["id"])
 
 
-def _row(record: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[str, str | None], tuple[str, str] | None]:
-    """The columns of a person (column -> BambooHR's field) as far as they can be read, and (field, reason) of what cannot.
+def _row(
+    record: Mapping[str, Any], names: Mapping[str, str]
+) -> tuple[dict[str, str | None], tuple[str, str] | None]:
+    """The columns of a person (column -> BambooHR's field) as far as they can be read, and (field,
+    reason) of what cannot.
 
-    A field that other records have and this one lacks is not a field without a value: it would be emptied in accessplanit.
+    A field that other records have and this one lacks is not a field without a value: it would be
+    emptied in accessplanit.
     """
     found: dict[str, str | None] = {}
     for column, name in names.items():
@@ -334,8 +469,11 @@ def _row(record: Mapping[str, Any], names: Mapping[str, str]) -> tuple[dict[str,
             return found, (name, str(error))
     said = found.get("status")
     if said is not None:
-        # Any other word is an employment status of the tenant's own: the mapping names those that count.
-        found["status"] = "Inactive" if said.lower() in LEFT else "Active" if said.lower() == "active" else said
+        # Any other word is an employment status of the tenant's own: the mapping names those that
+        # count.
+        found["status"] = (
+            "Inactive" if said.lower() in LEFT else "Active" if said.lower() == "active" else said
+        )
     return found, None
 
 

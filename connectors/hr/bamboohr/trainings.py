@@ -1,7 +1,7 @@
 """Completed awards as BambooHR's training records: pure.
 
-A record has no key of ours and no expiry date. Our keys stand in its notes; it expires when its type's renewal period is
-over, or on the date in a custom table.
+A record has no key of ours and no expiry date. Our keys stand in its notes; it expires when its
+type's renewal period is over, or on the date in a custom table.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def months_between(completed: date, expires: date) -> int | None:
 def usual(rows: Iterable[Mapping[str, Any]]) -> int:
     """The renewal period of most of these awards in months; 0: they do not expire."""
     found = Counter(
-        (months_between(r["completed_on"], r["expires_on"]) or 0) if r["expires_on"] else 0 for r in rows if r["completed_on"] is not None
+        (months_between(r["completed_on"], r["expires_on"]) or 0) if r["expires_on"] else 0
+        for r in rows
+        if r["completed_on"] is not None
     )
     return max(found, key=lambda months: (found[months], months)) if found else 0
 
@@ -65,5 +67,7 @@ def unsupported(row: Mapping[str, Any], months: int, table: bool, today: date) -
     if row["completed_on"] > today:
         return "BambooHR holds completed trainings only, and this one lies in the future"
     if not table and row["expires_on"] != expiry(row["completed_on"], months):
-        return "its expiry is not the renewal period of its training type, and no expiry_table is set"
+        return (
+            "its expiry is not the renewal period of its training type, and no expiry_table is set"
+        )
     return None

@@ -1,7 +1,8 @@
 """BambooHR's webhooks: of employees, signed with the private key that is shown when one is made.
 
-The signature is the HMAC-SHA256 of the body and, after it, the time (``X-BambooHR-Timestamp``). Bodies are those of webhooks for
-fields (``employees``, each with ``id``, ``action`` and ``fields``) or for events (``data`` with ``employeeId``): BambooHR's documentation.
+The signature is the HMAC-SHA256 of the body and, after it, the time (``X-BambooHR-Timestamp``).
+Bodies are those of webhooks for fields (``employees``, each with ``id``, ``action`` and ``fields``)
+or for events (``data`` with ``employeeId``): BambooHR's documentation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ TOLERANCE = timedelta(minutes=5)
 
 
 class BamboohrWebhooks:
-    """Implements :class:`connectors.webhooks.Sender`. number: BambooHR's name of the field that we know an employee by."""
+    """Implements :class:`connectors.webhooks.Sender`. number: BambooHR's name of the field that we
+    know an employee by."""
 
     def __init__(self, key: SecretStr, number: str) -> None:
         self._key, self._number = key, number
@@ -41,17 +43,27 @@ class BamboohrWebhooks:
             raise Forged("time")
 
     def read(self, delivery: Delivery) -> Arrival:
-        """The employees. BambooHR's own ID is not what we know them by: where the webhook does not carry the employee number
-        as well, it says only that somebody was changed."""
+        """The employees. BambooHR's own ID is not what we know them by: where the webhook does not
+        carry the employee number as well, it says only that somebody was changed."""
         try:
             body = json.loads(delivery.body)
             said = body.get("employees") or [body["data"]]
             records = tuple(dict.fromkeys(("employees", self._known_by(one)) for one in said))
-            gone = [str(one.get("action") or body.get("type") or "").lower().endswith("deleted") for one in said]
+            gone = [
+                str(one.get("action") or body.get("type") or "").lower().endswith("deleted")
+                for one in said
+            ]
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             raise Unreadable("The body has neither employees nor data.") from None
         stamp = delivery.headers.get("x-bamboohr-timestamp", "")
-        return Arrival(delivery.subscription, delivery.method, records, digest("bamboohr", stamp, delivery.body), True, all(gone))
+        return Arrival(
+            delivery.subscription,
+            delivery.method,
+            records,
+            digest("bamboohr", stamp, delivery.body),
+            True,
+            all(gone),
+        )
 
     def _known_by(self, one: Mapping[str, Any]) -> str | None:
         fields = one.get("fields")

@@ -1,7 +1,8 @@
-"""Files for an HR system that imports them: CSV into a folder or over SFTP, and its answers out of an inbox.
+"""Files for an HR system that imports them: CSV into a folder or over SFTP, and its answers out of
+an inbox.
 
-What was delivered is kept in a mirror, a database with the tables of the SQL connector: it is what a run compares with, and
-what HR's answer files change.
+What was delivered is kept in a mirror, a database with the tables of the SQL connector: it is what
+a run compares with, and what HR's answer files change.
 """
 
 from __future__ import annotations
@@ -34,9 +35,14 @@ class SftpSettings(BaseModel):
     port: int = 22
     username: str
     password: SecretStr | None = None
-    private_key: SecretStr | None = Field(None, description="an OpenSSH or PEM private key, the text itself")
+    private_key: SecretStr | None = Field(
+        None, description="an OpenSSH or PEM private key, the text itself"
+    )
     passphrase: SecretStr | None = None
-    known_hosts: str = Field(description="lines of a known_hosts file, such as ssh-keyscan prints; compare them with the host's own first")
+    known_hosts: str = Field(
+        description="lines of a known_hosts file, such as ssh-keyscan prints; compare them with "
+        "the host's own first"
+    )
     timeout: float = Field(30.0, gt=0, description="seconds for connecting, and for each file")
 
 
@@ -45,37 +51,63 @@ class CsvDropSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    folder: Path | None = Field(None, description="a local folder; without it and sftp: hr-files below HRSYNC_HOME")
+    folder: Path | None = Field(
+        None, description="a local folder; without it and sftp: hr-files below HRSYNC_HOME"
+    )
     sftp: SftpSettings | None = None
     outbox: str = Field(
-        "to_hr", description="folder for our files, below the folder or the SFTP user's home, or an absolute path of the SFTP server"
+        "to_hr",
+        description="folder for our files, below the folder or the SFTP user's home, or an "
+        "absolute path of the SFTP server",
     )
     inbox: str = Field("from_hr", description="folder for HR's answer files")
     archive: str = Field("from_hr/archive", description="folder for answer files that were read")
     archive_days: int | None = Field(400, ge=1, description="days that files stay in the archive")
-    mode: Literal["delta", "full"] = Field("delta", description="a file holds what has changed, or all rows")
-    file_name: str = Field("{entity}-{sequence:08}.csv", description="{entity} and {sequence}; a delta needs the sequence")
+    mode: Literal["delta", "full"] = Field(
+        "delta", description="a file holds what has changed, or all rows"
+    )
+    file_name: str = Field(
+        "{entity}-{sequence:08}.csv",
+        description="{entity} and {sequence}; a delta needs the sequence",
+    )
     file_mode: str | None = Field(
-        None, pattern="^0?[0-7]{3}$", description="rights of our files, such as 0640; none given: as the umask says"
+        None,
+        pattern="^0?[0-7]{3}$",
+        description="rights of our files, such as 0640; none given: as the umask says",
     )
     file_group: str | None = Field(None, description="group of our files in a local folder")
-    columns: Mapping[str, tuple[str, ...]] = Field({}, description="entity -> its columns in order; all of them if it is not named")
+    columns: Mapping[str, tuple[str, ...]] = Field(
+        {}, description="entity -> its columns in order; all of them if it is not named"
+    )
     delimiter: str = Field(",", min_length=1, max_length=1)
     encoding: str = "utf-8"
     date_format: str = Field("%Y-%m-%d", description="of days, as strftime writes them")
     moment_format: str = Field("%Y-%m-%dT%H:%M:%SZ", description="of moments, which are UTC")
-    no_end: tuple[date, ...] = Field(tuple(sorted(NO_END)), description="dates that stand for no date")
-    formulas: Literal["quote", "keep"] = Field("quote", description="text that a spreadsheet would compute gets a quote before it")
-    quiet_seconds: float = Field(10.0, ge=0, description="seconds without a change before an answer file without a manifest is read")
+    no_end: tuple[date, ...] = Field(
+        tuple(sorted(NO_END)), description="dates that stand for no date"
+    )
+    formulas: Literal["quote", "keep"] = Field(
+        "quote", description="text that a spreadsheet would compute gets a quote before it"
+    )
+    quiet_seconds: float = Field(
+        10.0,
+        ge=0,
+        description="seconds without a change before an answer file without a manifest is read",
+    )
 
     @model_validator(mode="after")
     def _usable(self) -> CsvDropSettings:
         if self.folder and self.sftp:
             raise ValueError("files go to a folder or to an SFTP server, not to both")
         if self.mode == "delta" and "{sequence" not in self.file_name:
-            raise ValueError("file_name needs {sequence}: a delta that takes the place of one that HR has not read is lost")
+            raise ValueError(
+                "file_name needs {sequence}: a delta that takes the place of one that HR has "
+                "not read is lost"
+            )
         if self.sftp and self.file_group:
-            raise ValueError("file_group is for a local folder; the SFTP server decides on the group")
+            raise ValueError(
+                "file_group is for a local folder; the SFTP server decides on the group"
+            )
         if "{entity" not in self.file_name:
             raise ValueError("file_name needs {entity}")
         self._paths()
@@ -84,20 +116,32 @@ class CsvDropSettings(BaseModel):
 
     def _paths(self) -> None:
         """Raises:
-        ValueError: files would be put, fetched or archived anywhere but below the place that was named.
+        ValueError: files would be put, fetched or archived anywhere but below the place that was
+        named.
         """
         for setting in ("outbox", "inbox", "archive"):
             path = getattr(self, setting)
             # An SFTP server decides itself what its user may reach.
             if not is_below(path.removeprefix("/") if self.sftp else path):
-                raise ValueError(f"{setting} is not a folder below the drop: use a relative path without '..'")
-        asked = [(name, form or "") for _, name, form, _ in Formatter().parse(self.file_name) if name is not None]
+                raise ValueError(
+                    f"{setting} is not a folder below the drop: use a relative path without '..'"
+                )
+        asked = [
+            (name, form or "")
+            for _, name, form, _ in Formatter().parse(self.file_name)
+            if name is not None
+        ]
         if not {name for name, _ in asked} <= {"entity", "sequence"}:
             raise ValueError("file_name knows {entity} and {sequence} only")
         if not all(re.fullmatch(r"0?\d*", form) for _, form in asked):
-            raise ValueError("file_name may say how many digits {sequence} has, as {sequence:08}, and nothing else")
+            raise ValueError(
+                "file_name may say how many digits {sequence} has, as {sequence:08}, and "
+                "nothing else"
+            )
         if not is_name(self.file_name.format(entity="employees", sequence=1)):
-            raise ValueError("file_name is not a name: leave out separators, '..' and control characters")
+            raise ValueError(
+                "file_name is not a name: leave out separators, '..' and control characters"
+            )
 
 
 def _open(settings: CsvDropSettings, home: Path) -> HrSystem:
@@ -119,4 +163,11 @@ def _watch(settings: CsvDropSettings, home: Path) -> Watch:
     return Inbox(place(settings, home), settings, home)
 
 
-CONNECTOR = Connector("CSV files, to a folder or over SFTP", CsvDropSettings, _open, _can, watch=_watch, keeps=("hr-mirror.db",))
+CONNECTOR = Connector(
+    "CSV files, to a folder or over SFTP",
+    CsvDropSettings,
+    _open,
+    _can,
+    watch=_watch,
+    keeps=("hr-mirror.db",),
+)

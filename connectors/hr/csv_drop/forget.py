@@ -1,4 +1,5 @@
-"""What the drop itself keeps of a person: mirror, outbox, archive. Files that HR was given are HR's."""
+"""What the drop itself keeps of a person: mirror, outbox, archive. Files that HR was given are
+HR's."""
 
 from __future__ import annotations
 
@@ -21,42 +22,69 @@ from .schema import answer_file, answer_line, answer_look, delivery
 
 
 def forget(mirror: SqlHr, place: Place, settings: CsvDropSettings, person: Person) -> Erased:
-    """Erases a person's rows from the mirror, from files that were not delivered yet, from lines that could not be read and from
-    archived answer files. In rows of others it empties what names the person.
+    """Erases a person's rows from the mirror, from files that were not delivered yet, from lines
+    that could not be read and from archived answer files. In rows of others it empties what names
+    the person.
 
-    Files in the outbox were handed to HR, and those in the inbox are not taken in yet: they are told, and stay.
+    Files in the outbox were handed to HR, and those in the inbox are not taken in yet: they are
+    told, and stay.
     """
     with speaking(), mirror.engine.begin() as connection:
         rows = sum(_of_table(connection, table, person) for table in metadata.tables.values())
-        rows += _of_table(connection, answer_line, person) + _undelivered(connection, settings, person)
+        rows += _of_table(connection, answer_line, person) + _undelivered(
+            connection, settings, person
+        )
         for table in (answer_file, answer_look):
             _forget_names(connection, table, person)
     rows += _archived(place, settings, person)
     left = []
-    for folder, why in ((settings.outbox, "handed to HR"), (settings.inbox, "waits to be taken in, and brings the person back")):
+    for folder, why in (
+        (settings.outbox, "handed to HR"),
+        (settings.inbox, "waits to be taken in, and brings the person back"),
+    ):
         for name, _, _ in place.files(folder):
-            if _names(name, person) or without(place.get(f"{folder}/{name}") or b"", settings, person) is not None:
+            if (
+                _names(name, person)
+                or without(place.get(f"{folder}/{name}") or b"", settings, person) is not None
+            ):
                 left.append(f"the file {folder}/{name} in {place.name} ({why}): delete it there")
     with speaking():
         if not scrub(mirror.engine):
-            left.append("old pages of the mirror hr-mirror.db, which another program holds open: stop it, and forget the person again")
+            left.append(
+                "old pages of the mirror hr-mirror.db, which another program holds open: stop "
+                "it, and forget the person again"
+            )
     return Erased(rows, tuple(left))
 
 
 def without(content: bytes, settings: CsvDropSettings, person: Person) -> tuple[bytes, int] | None:
-    """A file without the person's lines, and how many lines are left; ``None`` if it says nothing of the person.
+    """A file without the person's lines, and how many lines are left; ``None`` if it says nothing
+    of the person.
 
-    Bytes that are not of the encoding stay as they are. What cannot be read as CSV is taken line by line.
+    Bytes that are not of the encoding stay as they are. What cannot be read as CSV is taken line by
+    line.
     """
     text = content.decode(_encoding(settings), errors="surrogateescape")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=settings.delimiter, strict=True) if row]
+        rows = [
+            row
+            for row in csv.reader(
+                io.StringIO(text, newline=""), delimiter=settings.delimiter, strict=True
+            )
+            if row
+        ]
     except csv.Error:
         return _by_lines(text, settings, person)
     header, *lines = rows or [[]]
     kept = [line for line in lines if not _is_theirs(header, line, person)]
     keys = {place for place, name in enumerate(header) if name.strip() in KEYS}
-    told = [[cell if n in keys or not person.mentioned(cell) else person.without(cell) for n, cell in enumerate(line)] for line in kept]
+    told = [
+        [
+            cell if n in keys or not person.mentioned(cell) else person.without(cell)
+            for n, cell in enumerate(line)
+        ]
+        for line in kept
+    ]
     if told == lines:
         return None
     out = io.StringIO(newline="")
@@ -73,11 +101,14 @@ def _by_lines(text: str, settings: CsvDropSettings, person: Person) -> tuple[byt
 
 
 def _is_theirs(header: Sequence[str], line: Sequence[str], person: Person) -> bool:
-    """By the columns that name somebody; where there are none that we know, or the line does not fit them, by anything in it."""
+    """By the columns that name somebody; where there are none that we know, or the line does not
+    fit them, by anything in it."""
     named = {name.strip(): cell for name, cell in zip(header, line, strict=False)}
     if len(header) == len(line) and (KEYS | OWN) & named.keys():
         return person.has_row(named)
-    return person.mentioned(" ".join(line)) or any(person.mentioned(cell) or person.has_record(cell) for cell in line)
+    return person.mentioned(" ".join(line)) or any(
+        person.mentioned(cell) or person.has_record(cell) for cell in line
+    )
 
 
 def _encoding(settings: CsvDropSettings) -> str:
@@ -86,7 +117,10 @@ def _encoding(settings: CsvDropSettings) -> str:
 
 def _names(name: str, person: Person) -> bool:
     """Whether the name of a file names the person."""
-    return any(person.mentioned(said) for said in (name, re.sub(r"[._-]+", " ", name), re.sub(r"[._]+", " ", name)))
+    return any(
+        person.mentioned(said)
+        for said in (name, re.sub(r"[._-]+", " ", name), re.sub(r"[._]+", " ", name))
+    )
 
 
 def _of_table(connection: sa.Connection, table: sa.Table, person: Person) -> int:
@@ -96,13 +130,23 @@ def _of_table(connection: sa.Connection, table: sa.Table, person: Person) -> int
     theirs: list[object] = []
     for row in connection.execute(sa.select(key.label("row_key"), *texts)).mappings().all():
         told = {column.name: row[column.name] for column in texts if row[column.name]}
-        named = told if isinstance(row["row_key"], int) else {**told, str(key.name): str(row["row_key"])}
+        named = (
+            told
+            if isinstance(row["row_key"], int)
+            else {**told, str(key.name): str(row["row_key"])}
+        )
         # A line without a key is theirs if it names them.
-        unread = person.has_record(told.get("raw")) or ("key" not in told and person.mentioned(told.get("raw")))
+        unread = person.has_record(told.get("raw")) or (
+            "key" not in told and person.mentioned(told.get("raw"))
+        )
         if person.has_row(named) or (table is answer_line and unread):
             theirs.append(row["row_key"])
             continue
-        changed = {name: person.without(text) for name, text in told.items() if name not in KEYS and person.mentioned(text)}
+        changed = {
+            name: person.without(text)
+            for name, text in told.items()
+            if name not in KEYS and person.mentioned(text)
+        }
         if changed:
             connection.execute(table.update().where(key == row["row_key"]).values(changed))
     for start in range(0, len(theirs), LOOKUP):
@@ -119,17 +163,23 @@ def _forget_names(connection: sa.Connection, table: sa.Table, person: Person) ->
 
 def _undelivered(connection: sa.Connection, settings: CsvDropSettings, person: Person) -> int:
     d, rows = delivery.c, 0
-    for sequence, content, before in connection.execute(sa.select(d.sequence, d.content, d.rows).where(d.content.is_not(None))).all():
+    for sequence, content, before in connection.execute(
+        sa.select(d.sequence, d.content, d.rows).where(d.content.is_not(None))
+    ).all():
         found = without(content, settings, person)
         if found is not None:
             rows += (before or 0) - found[1]
-            connection.execute(delivery.update().where(d.sequence == sequence).values(content=found[0], rows=found[1]))
+            connection.execute(
+                delivery.update()
+                .where(d.sequence == sequence)
+                .values(content=found[0], rows=found[1])
+            )
     return rows
 
 
 def _archived(place: Place, settings: CsvDropSettings, person: Person) -> int:
-    """Answer files that were read: the person's lines are taken out; a file without any other line goes. One whose name names the
-    person gets another."""
+    """Answer files that were read: the person's lines are taken out; a file without any other line
+    goes. One whose name names the person gets another."""
     files = 0
     for name, _, _ in place.files(settings.archive):
         path = f"{settings.archive}/{name}"
@@ -143,6 +193,8 @@ def _archived(place: Place, settings: CsvDropSettings, person: Person) -> int:
             continue
         if named:
             place.remove(path)
-            path = f"{settings.archive}/{FORGOTTEN.strip('()')}-{sha256(content).hexdigest()[:12]}.csv"
+            path = (
+                f"{settings.archive}/{FORGOTTEN.strip('()')}-{sha256(content).hexdigest()[:12]}.csv"
+            )
         place.put(path, found[0] if found is not None else content)
     return files

@@ -1,4 +1,5 @@
-"""HR's answer files: decisions on course requests, new starters and other rows that people in HR write."""
+"""HR's answer files: decisions on course requests, new starters and other rows that people in HR
+write."""
 
 from __future__ import annotations
 
@@ -24,11 +25,14 @@ from .schema import answer_file
 
 MANIFEST = ".manifest.json"
 PATIENCE = 15.0
-"""Seconds that a run waits for files to come to rest. Files that need longer are left to a later run."""
+"""Seconds that a run waits for files to come to rest. Files that need longer are left to a later
+run."""
 STUCK = 300.0
-"""Seconds after which a file that has not changed, and does not fit its manifest, is taken for one that will not."""
+"""Seconds after which a file that has not changed, and does not fit its manifest, is taken for one
+that will not."""
 STEM = 50
-"""Characters of a file's name that its name in the archive begins with: with the mark it must not become too long."""
+"""Characters of a file's name that its name in the archive begins with: with the mark it must not
+become too long."""
 ENTITIES = sorted(metadata.tables, key=len, reverse=True)
 log = logging.getLogger("hrsync.csv_drop")
 
@@ -56,11 +60,13 @@ class Look:
 
 
 def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
-    """Takes in the answer files that are complete, the oldest first, each in one transaction; then archives it.
+    """Takes in the answer files that are complete, the oldest first, each in one transaction; then
+    archives it.
 
-    A file's name begins with the entity it is about (``employees_2026-11-24.csv``), its first line names the entity's columns,
-    the key among them; an empty cell is no value. A file is complete if its manifest fits, or else if it has stayed as it is
-    for ``quiet_seconds``. A newer file waits for an older one of its entity that is still being written.
+    A file's name begins with the entity it is about (``employees_2026-11-24.csv``), its first line
+    names the entity's columns, the key among them; an empty cell is no value. A file is complete if
+    its manifest fits, or else if it has stayed as it is for ``quiet_seconds``. A newer file waits
+    for an older one of its entity that is still being written.
 
     Raises:
         TargetFailed, CredentialsRefused: the inbox cannot be read.
@@ -71,7 +77,11 @@ def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
         time.sleep(pause)
         seen = _look(mirror, place, settings)
     if seen.strays:
-        log.warning("%d CSV files in the inbox are not read: begin their names with an entity, or remove them", seen.strays)
+        log.warning(
+            "%d CSV files in the inbox are not read: begin their names with an entity, or "
+            "remove them",
+            seen.strays,
+        )
     unfinished: set[str] = set()
     for file in seen.files:
         if file.entity not in unfinished and not _take(mirror, place, file, settings, seen):
@@ -80,15 +90,25 @@ def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
 
 
 def _pause(file: Waiting, seen: Look, settings: CsvDropSettings) -> float:
-    """Seconds for which a file must still be left alone; 0: it has come to rest, or has a manifest that tells."""
+    """Seconds for which a file must still be left alone; 0: it has come to rest, or has a manifest
+    that tells."""
     return 0.0 if file.manifest else max(settings.quiet_seconds - seen.rest[file.entry.name], 0.0)
 
 
 def _look(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> Look:
-    entries = [entry for entry in place.files(settings.inbox) if entry.name.lower().endswith((".csv", MANIFEST))]
-    manifests = {entry.name.lower(): entry.name for entry in entries if entry.name.lower().endswith(MANIFEST)}
+    entries = [
+        entry
+        for entry in place.files(settings.inbox)
+        if entry.name.lower().endswith((".csv", MANIFEST))
+    ]
+    manifests = {
+        entry.name.lower(): entry.name for entry in entries if entry.name.lower().endswith(MANIFEST)
+    }
     tables = [entry for entry in entries if not entry.name.lower().endswith(MANIFEST)]
-    found = [(entry, entity_of(entry.name), manifests.get(entry.name.lower() + MANIFEST)) for entry in tables]
+    found = [
+        (entry, entity_of(entry.name), manifests.get(entry.name.lower() + MANIFEST))
+        for entry in tables
+    ]
     files = [Waiting(entry, entity, manifest) for entry, entity, manifest in found if entity]
     rest = rested(mirror.engine, f"{place.name}/{settings.inbox}", [file.entry for file in files])
     return Look(sorted(files, key=_order), rest, len(tables) - len(files))
@@ -99,19 +119,30 @@ def _order(file: Waiting) -> tuple[int, list[tuple[int, str]], str]:
 
 
 def entity_of(name: str) -> str | None:
-    """The entity with which a file's name begins, whatever the case and what follows after it, unless that is a letter."""
-    return next((entity for entity in ENTITIES if re.match(rf"{entity}(?![a-z])", name, re.IGNORECASE)), None)
+    """The entity with which a file's name begins, whatever the case and what follows after it,
+    unless that is a letter."""
+    return next(
+        (entity for entity in ENTITIES if re.match(rf"{entity}(?![a-z])", name, re.IGNORECASE)),
+        None,
+    )
 
 
 def natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts the numbers in names as numbers."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name.lower())]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part)
+        for part in re.split(r"([0-9]+)", name.lower())
+    ]
 
 
-def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings, seen: Look) -> bool:
-    """Takes in one file if it is whole, and archives it; false if it is still being written, so that newer ones must wait.
+def _take(
+    mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings, seen: Look
+) -> bool:
+    """Takes in one file if it is whole, and archives it; false if it is still being written, so
+    that newer ones must wait.
 
-    A file that does not fit its manifest is not taken. When it has not changed for :data:`STUCK` seconds, it holds up no other.
+    A file that does not fit its manifest is not taken. When it has not changed for :data:`STUCK`
+    seconds, it holds up no other.
     """
     path = f"{settings.inbox}/{file.entry.name}"
     if _pause(file, seen, settings):
@@ -121,7 +152,10 @@ def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings,
     if content is not None and file.manifest and not _fits(content, manifest):
         stuck = seen.rest[file.entry.name] > STUCK
         if stuck:
-            log.warning("A file in the inbox does not fit its manifest and is not read: send both again, or remove the manifest")
+            log.warning(
+                "A file in the inbox does not fit its manifest and is not read: send both "
+                "again, or remove the manifest"
+            )
         return stuck
     if content is None or (not file.manifest and place.entry(path) != file.entry):
         return False
@@ -129,7 +163,8 @@ def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings,
     take_in(mirror, answer, settings)
     if place.entry(path) != file.entry:
         return False  # It was delivered anew meanwhile: the next run reads it.
-    # The manifest first: without its file, it would be taken for that of the next file of this name.
+    # The manifest first: without its file, it would be taken for that of the next file of this
+    # name.
     if file.manifest:
         place.remove(f"{settings.inbox}/{file.manifest}")
     kept = PurePosixPath(file.entry.name)
@@ -138,13 +173,19 @@ def _take(mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings,
 
 
 def _prune(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
-    """Removes archived files that were taken in, or of which that is not known any more written, longer ago than they are kept."""
+    """Removes archived files that were taken in, or of which that is not known any more written,
+    longer ago than they are kept."""
     if settings.archive_days is None:
         return
     edge = datetime.now(UTC) - timedelta(days=settings.archive_days)
     f = answer_file.c
     with speaking(), mirror.engine.connect() as connection:
-        recent = {sha[:12] for sha in connection.execute(sa.select(f.sha256).where(f.taken >= edge.replace(tzinfo=None))).scalars()}
+        recent = {
+            sha[:12]
+            for sha in connection.execute(
+                sa.select(f.sha256).where(f.taken >= edge.replace(tzinfo=None))
+            ).scalars()
+        }
     for entry in place.files(settings.archive):
         mark = PurePosixPath(entry.name).stem.rpartition("-")[2]
         if mark not in recent and 0 < entry.written < edge.timestamp() * 1e9:

@@ -1,4 +1,5 @@
-"""Where files lie: a local folder or an SFTP server. A file comes into sight whole or not at all."""
+"""Where files lie: a local folder or an SFTP server. A file comes into sight whole or not at
+all."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from . import CsvDropSettings, SftpSettings
 PART = ".part"
 """The end of the name of a file that is being written."""
 LAST = 2**63 - 1
-"""The latest moment, in nanoseconds, that a database can keep: the clock of a place may say anything."""
+"""The latest moment, in nanoseconds, that a database can keep: the clock of a place may say
+anything."""
 
 
 class Entry(NamedTuple):
@@ -32,16 +34,19 @@ class Entry(NamedTuple):
     size: int
     """In bytes."""
     written: int
-    """When it was last written, by the clock of the place: nanoseconds since 1970. SFTP gives whole seconds; 0: not told."""
+    """When it was last written, by the clock of the place: nanoseconds since 1970. SFTP gives whole
+    seconds; 0: not told."""
 
     @property
     def label(self) -> str:
-        """The name as text that every database can keep: names come from outside, and some are not UTF-8."""
+        """The name as text that every database can keep: names come from outside, and some are not
+        UTF-8."""
         return self.name.encode("utf-8", "backslashreplace").decode()
 
 
 class Place(Protocol):
-    """Folders with files; paths are relative, with ``/``. Raises TargetFailed, CredentialsRefused."""
+    """Folders with files; paths are relative, with ``/``. Raises TargetFailed,
+    CredentialsRefused."""
 
     name: str
 
@@ -71,7 +76,10 @@ class Looking:
     """A place that is looked at only: what is put, moved or removed there stays as it is."""
 
     def __init__(self, place: Place) -> None:
-        self._place, self.name = Folder(place.root, creates=False) if isinstance(place, Folder) else place, place.name
+        self._place, self.name = (
+            Folder(place.root, creates=False) if isinstance(place, Folder) else place,
+            place.name,
+        )
 
     def files(self, folder: str) -> list[Entry]:
         return self._place.files(folder)
@@ -98,7 +106,9 @@ class Looking:
 class Folder:
     """A local folder."""
 
-    def __init__(self, root: Path, creates: bool = True, mode: int | None = None, group: str | None = None) -> None:
+    def __init__(
+        self, root: Path, creates: bool = True, mode: int | None = None, group: str | None = None
+    ) -> None:
         self.root, self.name, self._creates = root.absolute(), str(root.absolute()), creates
         self._mode, self._group = mode, group
 
@@ -108,7 +118,8 @@ class Folder:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PART}")
             try:
-                # What the importer may do with it the umask says, the folder's default rights, or the settings.
+                # What the importer may do with it the umask says, the folder's default rights, or
+                # the settings.
                 with temporary.open("xb") as file:
                     file.write(content)
                     file.flush()
@@ -157,7 +168,11 @@ class Folder:
     def _entry(self, file: Path) -> Entry | None:
         with contextlib.suppress(FileNotFoundError):
             found = file.stat()
-            return Entry(file.name, found.st_size, min(found.st_mtime_ns, LAST)) if stat.S_ISREG(found.st_mode) else None
+            return (
+                Entry(file.name, found.st_size, min(found.st_mtime_ns, LAST))
+                if stat.S_ISREG(found.st_mode)
+                else None
+            )
         return None
 
     @contextlib.contextmanager
@@ -165,11 +180,14 @@ class Folder:
         try:
             yield
         except LookupError:
-            raise Misconfigured(f"There is no group {self._group}", "Correct HRSYNC_CSV_DROP__FILE_GROUP.") from None
+            raise Misconfigured(
+                f"There is no group {self._group}", "Correct HRSYNC_CSV_DROP__FILE_GROUP."
+            ) from None
         except OSError as error:
             raise TargetFailed(
                 f"The folder {self.name} cannot be used ({type(error).__name__})",
-                "The operator must look at the folder and its rights, then run again; nothing was lost.",
+                "The operator must look at the folder and its rights, then run again; nothing "
+                "was lost.",
             ) from None
 
 
@@ -224,7 +242,8 @@ class Sftp:
             return
         except asyncssh.SFTPOpUnsupported:
             pass
-        # Without a rename that replaces: whoever sees no file for a moment sees no half of one either.
+        # Without a rename that replaces: whoever sees no file for a moment sees no half of one
+        # either.
         if await self._client.exists(to):
             await self._client.remove(to)
         await self._client.rename(path, to)
@@ -232,7 +251,11 @@ class Sftp:
     async def _files(self, folder: str) -> list[Entry]:
         if not await self._client.isdir(folder):
             return []
-        listed = [_listed(e.filename, e.attrs) async for e in self._client.scandir(folder) if _visible(e.filename)]
+        listed = [
+            _listed(e.filename, e.attrs)
+            async for e in self._client.scandir(folder)
+            if _visible(e.filename)
+        ]
         return sorted(entry for entry in listed if entry)
 
     async def _entry(self, path: str) -> Entry | None:
@@ -288,28 +311,38 @@ class Sftp:
             return self._portal.call(within)
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
             raise Misconfigured(
-                f"The private key or known_hosts for {self.name} cannot be read ({type(error).__name__})",
-                "The data engineer must correct HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY, __PASSPHRASE or __KNOWN_HOSTS.",
+                f"The private key or known_hosts for {self.name} cannot be read "
+                f"({type(error).__name__})",
+                "The data engineer must correct HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY, "
+                "__PASSPHRASE or __KNOWN_HOSTS.",
             ) from None
         except asyncssh.HostKeyNotVerifiable:
             raise Misconfigured(
                 f"The host key of {self.name} is not the one in known_hosts",
-                "The data engineer must ask whoever runs the server for its key; if it has changed for a reason, correct known_hosts.",
+                "The data engineer must ask whoever runs the server for its key; if it has "
+                "changed for a reason, correct known_hosts.",
             ) from None
         except asyncssh.PermissionDenied:
-            raise CredentialsRefused(f"{self.name} refuses the credentials", "The data engineer must renew them.") from None
+            raise CredentialsRefused(
+                f"{self.name} refuses the credentials", "The data engineer must renew them."
+            ) from None
         except (OSError, asyncssh.Error, TimeoutError) as error:
             self.close()
             raise TargetFailed(
                 f"{self.name} cannot be used ({type(error).__name__})",
-                "The operator must look at the server and our rights there, then run again; nothing was lost.",
+                "The operator must look at the server and our rights there, then run again; "
+                "nothing was lost.",
             ) from None
 
 
 def _listed(name: str, attributes: asyncssh.SFTPAttrs) -> Entry | None:
     if attributes.type != asyncssh.FILEXFER_TYPE_REGULAR:
         return None
-    return Entry(name, attributes.size or 0, min((attributes.mtime or 0) * 10**9 + (attributes.mtime_ns or 0), LAST))
+    return Entry(
+        name,
+        attributes.size or 0,
+        min((attributes.mtime or 0) * 10**9 + (attributes.mtime_ns or 0), LAST),
+    )
 
 
 def _visible(name: str) -> bool:

@@ -1,4 +1,5 @@
-"""The drop's own tables, beside the mirror's: what is to be delivered, and which answers were read. Moments are UTC."""
+"""The drop's own tables, beside the mirror's: what is to be delivered, and which answers were read.
+Moments are UTC."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ answer_file = sa.Table(
     sa.Column("good", sa.Integer, nullable=False),
     sa.Column("bad", sa.Integer, nullable=False),
 )
-"""The latest file of each name that was taken in. sha256, manifest: of its content and of its manifest, if there was one.
-written: as :class:`.places.Entry` has it."""
+"""The latest file of each name that was taken in. sha256, manifest: of its content and of its
+manifest, if there was one. written: as :class:`.places.Entry` has it."""
 answer_look = sa.Table(
     "answer_look",
     metadata,
@@ -41,7 +42,8 @@ answer_look = sa.Table(
     sa.Column("written", sa.BigInteger, nullable=False),
     sa.Column("since", sa.DateTime, nullable=False),
 )
-"""Files of an inbox as they were last seen. since: when a file was first seen like this, by our clock."""
+"""Files of an inbox as they were last seen. since: when a file was first seen like this, by our
+clock."""
 answer_line = sa.Table(
     "answer_line",
     metadata,
@@ -53,4 +55,5 @@ answer_line = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("raw", sa.Text, nullable=False),
 )
-"""Lines that could not be read, until a later one with their key could, or their file (``file``: its name) came again."""
+"""Lines that could not be read, until a later one with their key could, or their file (``file``:
+its name) came again."""

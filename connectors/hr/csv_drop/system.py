@@ -28,15 +28,17 @@ from .places import Looking, Place, place
 from .schema import answer_line, delivery
 
 REMEMBERED = 1_000
-"""Deliveries that are remembered after they were made. The last one must be: its sequence is followed by the next."""
+"""Deliveries that are remembered after they were made. The last one must be: its sequence is
+followed by the next."""
 
 
 class CsvDrop:
-    """Implements :class:`reconciliation.ports.HrSystem` over files and a mirror of what was delivered.
+    """Implements :class:`reconciliation.ports.HrSystem` over files and a mirror of what was
+    delivered.
 
-    A change is written to the mirror and to the outbox (table ``delivery``) in one transaction; then the file is put there,
-    and its manifest last. What could not be put is put by the next run before anything else, under the same name: HR may
-    see a file twice, never not at all.
+    A change is written to the mirror and to the outbox (table ``delivery``) in one transaction;
+    then the file is put there, and its manifest last. What could not be put is put by the next run
+    before anything else, under the same name: HR may see a file twice, never not at all.
     """
 
     batch = 1_000_000
@@ -59,8 +61,8 @@ class CsvDrop:
 
     @contextmanager
     def untouched(self) -> Iterator[CsvDrop]:
-        """The drop with a copy of its mirror in memory, for a preview: answer files that wait are seen and stay where they are,
-        and nothing is delivered."""
+        """The drop with a copy of its mirror in memory, for a preview: answer files that wait are
+        seen and stay where they are, and nothing is delivered."""
         copy = SqlHr("sqlite://")
         with speaking(), self.mirror.engine.connect() as here, copy.engine.connect() as there:
             here.connection.driver_connection.backup(there.connection.driver_connection)  # type: ignore[union-attr]
@@ -70,8 +72,8 @@ class CsvDrop:
             copy.close()
 
     def forget(self, person: Person) -> Erased:
-        """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are told. Takes nothing in and
-        delivers nothing."""
+        """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are
+        told. Takes nothing in and delivers nothing."""
         return forget.forget(self.mirror, self.place, self.settings, person)
 
     def population(self, entity: str) -> int:
@@ -80,30 +82,49 @@ class CsvDrop:
         return self.mirror.population(entity)
 
     def read(
-        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+        self,
+        entity: str,
+        columns: Mapping[str, str],
+        lookups: Mapping[str, Sequence[str]] | None = None,
+        since: datetime | None = None,
     ) -> Snapshot:
-        """What HR has, as far as it was delivered or answered; answer lines that could not be read are rejected."""
+        """What HR has, as far as it was delivered or answered; answer lines that could not be read
+        are rejected."""
         self._begin()
         found = self.mirror.read(entity, columns, lookups, since)
         a = answer_line.c
-        query = sa.select(a.key, a.field, a.reason, a.raw, sa.null()).where(a.entity == entity).order_by(a.id)
+        query = (
+            sa.select(a.key, a.field, a.reason, a.raw, sa.null())
+            .where(a.entity == entity)
+            .order_by(a.id)
+        )
         with speaking(), self.mirror.engine.connect() as connection:
             lines = of(REJECTED, [tuple(row) for row in connection.execute(query)])
         if lookups is not None:
             asked = pa.array([v for values in lookups.values() for v in values], pa.string())
             lines = lines[true(pc.is_in(arrow(lines["key"]), value_set=asked))]
-        return Snapshot(found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)]))
+        return Snapshot(
+            found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)])
+        )
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes that no reader accepts, or that the encoding of the files cannot hold."""
+        """Receipts of changes that no reader accepts, or that the encoding of the files cannot
+        hold."""
         found: dict[str, str] = {}
         for name in (n for n in changes.columns if pa.types.is_string(arrow(changes[n]).type)):
             for key, value in zip(changes["key"], strings(changes[name]), strict=True):
                 try:
                     (value or "").encode(self.settings.encoding)
                 except UnicodeEncodeError:
-                    found.setdefault(key, f"{name} has a character that {self.settings.encoding} cannot hold")
-        receipts = concat([unwritable(changes), of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])])
+                    found.setdefault(
+                        key, f"{name} has a character that {self.settings.encoding} cannot hold"
+                    )
+        receipts = concat(
+            [
+                unwritable(changes),
+                of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()]),
+            ]
+        )
         return receipts.drop_duplicates("key", ignore_index=True)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
@@ -119,14 +140,17 @@ class CsvDrop:
             row: dict[str, object] = {"entity": entity, "made": _now()}
             if self.settings.mode == "delta":
                 key = self.capabilities.entities[entity].key
-                rows = self.mirror.select(connection, entity, self._kinds(entity), {key: changes["key"].tolist()}).frame
+                rows = self.mirror.select(
+                    connection, entity, self._kinds(entity), {key: changes["key"].tolist()}
+                ).frame
                 row |= {"rows": len(rows), "content": self._content(entity, rows)}
             connection.execute(delivery.insert().values(row))
         self._deliver()
         return receipts
 
     def _begin(self) -> None:
-        """What lies about from earlier: files that were not delivered, then answers that have come."""
+        """What lies about from earlier: files that were not delivered, then answers that have
+        come."""
         if not self._begun:
             self._deliver()
             inbox.take(self.mirror, self.place, self.settings)
@@ -136,20 +160,34 @@ class CsvDrop:
         """Puts what is in the outbox where HR finds it, oldest first."""
         d = delivery.c
         with speaking(), self.mirror.engine.connect() as connection:
-            waiting = connection.execute(sa.select(d.sequence, d.entity, d.rows).where(d.delivered.is_(None)).order_by(d.sequence)).all()
+            waiting = connection.execute(
+                sa.select(d.sequence, d.entity, d.rows)
+                .where(d.delivered.is_(None))
+                .order_by(d.sequence)
+            ).all()
         newest = {entity: sequence for sequence, entity, _ in waiting}
         for sequence, entity, rows in waiting:
             if self.settings.mode == "delta" or newest[entity] == sequence:
                 with speaking(), self.mirror.engine.connect() as connection:
-                    content = connection.execute(sa.select(d.content).where(d.sequence == sequence)).scalar_one()
+                    content = connection.execute(
+                        sa.select(d.content).where(d.sequence == sequence)
+                    ).scalar_one()
                 if content is None:
                     whole = self.mirror.read(entity, self._kinds(entity)).frame
                     self._put(entity, sequence, self._content(entity, whole), len(whole))
                 else:
                     self._put(entity, sequence, content, rows)
             with speaking(), self.mirror.engine.begin() as connection:
-                connection.execute(delivery.update().where(d.sequence == sequence).values(delivered=_now(), content=None))
-                connection.execute(delivery.delete().where(d.delivered.is_not(None), d.sequence <= sequence - REMEMBERED))
+                connection.execute(
+                    delivery.update()
+                    .where(d.sequence == sequence)
+                    .values(delivered=_now(), content=None)
+                )
+                connection.execute(
+                    delivery.delete().where(
+                        d.delivered.is_not(None), d.sequence <= sequence - REMEMBERED
+                    )
+                )
 
     def _put(self, entity: str, sequence: int, content: bytes, rows: int) -> None:
         name = self.settings.file_name.format(entity=entity, sequence=sequence)
@@ -162,7 +200,8 @@ class CsvDrop:
             "rows": rows,
             "sha256": sha256(content).hexdigest(),
         }
-        # The old manifest goes first: a reader that waits for a manifest never reads the new file by the old one's checksum.
+        # The old manifest goes first: a reader that waits for a manifest never reads the new file
+        # by the old one's checksum.
         self.place.remove(path + inbox.MANIFEST)
         self.place.put(path, content)
         self.place.put(path + inbox.MANIFEST, json.dumps(told, indent=2).encode())

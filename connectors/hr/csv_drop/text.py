@@ -26,8 +26,11 @@ VISIBLE = {
     **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)},
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
-"""Unreadable character -> a visible one in its place: its control picture, or the replacement character."""
-csv.field_size_limit(2**31 - 1)  # A longer cell would end the file; here it is one line that cannot be read.
+"""Unreadable character -> a visible one in its place: its control picture, or the replacement
+character."""
+csv.field_size_limit(
+    2**31 - 1
+)  # A longer cell would end the file; here it is one line that cannot be read.
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Line:
     number: int
     """As an editor counts it."""
     values: Mapping[str, Any]
-    """Column -> value, typed; ``None`` where the cell is empty. Of a line that is wrong: what could be read."""
+    """Column -> value, typed; ``None`` where the cell is empty. Of a line that is wrong: what could
+    be read."""
     wrong: tuple[str, str] | None
     """Column and reason, where the line cannot be read."""
     cells: Sequence[str]
@@ -45,7 +49,8 @@ class Line:
 
 
 def visible(text: str) -> str:
-    """``text`` that every database can keep: what is unreadable has a visible character in its place."""
+    """``text`` that every database can keep: what is unreadable has a visible character in its
+    place."""
     return text.translate(VISIBLE)
 
 
@@ -83,15 +88,31 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
     Raises:
         ValueError: it is not a CSV file; the message says what is wrong, without any content.
     """
-    reader = csv.reader(io.StringIO(_decoded(content, settings.encoding), newline=""), delimiter=settings.delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(_decoded(content, settings.encoding), newline=""),
+        delimiter=settings.delimiter,
+        strict=True,
+    )
     try:
         header = [name.strip() for name in next(reader, [])]
         unknown = [place for place, name in enumerate(header, 1) if name not in kinds]
         if unknown:
-            other = next((mark for mark in ";,\t|" if mark != settings.delimiter and len(header) == 1 and mark in header[0]), None)
+            other = next(
+                (
+                    mark
+                    for mark in ";,\t|"
+                    if mark != settings.delimiter and len(header) == 1 and mark in header[0]
+                ),
+                None,
+            )
             if other:
-                raise ValueError(f"has a header with {NAMES[other]} between the columns, not {NAMES.get(settings.delimiter, 'DELIMITER')}")
-            raise ValueError(f"has a header whose column {unknown[0]} is not a column of this entity")
+                raise ValueError(
+                    f"has a header with {NAMES[other]} between the columns, not "
+                    f"{NAMES.get(settings.delimiter, 'DELIMITER')}"
+                )
+            raise ValueError(
+                f"has a header whose column {unknown[0]} is not a column of this entity"
+            )
         if not header or len(set(header)) < len(header):
             raise ValueError("has no usable header")
         number = reader.line_num + 1
@@ -104,19 +125,32 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
 
 
 def _decoded(content: bytes, encoding: str) -> str:
-    """The text; a byte that cannot be read is a lone surrogate, so that only its own line is wrong."""
+    """The text; a byte that cannot be read is a lone surrogate, so that only its own line is
+    wrong."""
     try:
-        return content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "surrogateescape")
+        return content.decode(
+            "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "surrogateescape"
+        )
     except UnicodeDecodeError as error:
         raise ValueError(f"is not valid {encoding}: byte {error.start} cannot be read") from None
 
 
-def _line(number: int, header: Sequence[str], row: Sequence[str], kinds: Mapping[str, str], settings: CsvDropSettings) -> Line:
+def _line(
+    number: int,
+    header: Sequence[str],
+    row: Sequence[str],
+    kinds: Mapping[str, str],
+    settings: CsvDropSettings,
+) -> Line:
     # Files that were joined have a byte order mark there as well.
     if header[0] in row[0] and [cell.strip("\ufeff \t") for cell in row] == list(header):
         return Line(number, {}, ("(line)", "repeats the header"), row)
     values: dict[str, Any] = {}
-    wrong = None if len(row) == len(header) else ("(line)", f"has {len(row)} cells instead of {len(header)}")
+    wrong = (
+        None
+        if len(row) == len(header)
+        else ("(line)", f"has {len(row)} cells instead of {len(header)}")
+    )
     for name, cell in zip(header, row, strict=False):
         try:
             values[name] = _value(_legible(cell, settings).strip(), kinds[name], settings)
@@ -127,7 +161,8 @@ def _line(number: int, header: Sequence[str], row: Sequence[str], kinds: Mapping
 
 
 def kept(row: Sequence[str], settings: CsvDropSettings) -> str:
-    """The cells as a line of CSV that every database can keep, shortened to :data:`KEPT` characters."""
+    """The cells as a line of CSV that every database can keep, shortened to :data:`KEPT`
+    characters."""
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=settings.delimiter).writerow(row)
     text = visible(out.getvalue().rstrip("\r\n"))
@@ -145,7 +180,9 @@ def _legible(cell: str, settings: CsvDropSettings) -> str:
     found = CONTROL.search(cell)
     if found:
         raise ValueError(
-            "has a control character" if found[0] < "\ud800" else f"is not {settings.encoding}: save the file in this encoding"
+            "has a control character"
+            if found[0] < "\ud800"
+            else f"is not {settings.encoding}: save the file in this encoding"
         )
     return cell
 
@@ -156,7 +193,10 @@ def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
     if kind == "flag":
         return flag(text)
     if kind in ("day", "moment"):
-        found = moment(_written(text, settings.date_format if kind == "day" else settings.moment_format), settings.no_end)
+        found = moment(
+            _written(text, settings.date_format if kind == "day" else settings.moment_format),
+            settings.no_end,
+        )
         if found is None or kind == "day":
             return found and found.date()
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
@@ -164,10 +204,13 @@ def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
 
 
 def _written(text: str, form: str) -> datetime | str:
-    """A date in the form of the settings, else the text itself if it is in ISO's, such as one with an offset."""
+    """A date in the form of the settings, else the text itself if it is in ISO's, such as one with
+    an offset."""
     try:
         return datetime.strptime(text, form)
     except ValueError:
         if ISO.match(text):
             return text
-        raise ValueError(f"is not a date that is written as {date(2026, 12, 31).strftime(form)}") from None
+        raise ValueError(
+            f"is not a date that is written as {date(2026, 12, 31).strftime(form)}"
+        ) from None

@@ -1,4 +1,5 @@
-"""A SCIM server as an HR system: the protocol is scim2-client's, the requests go through our retrying transport."""
+"""A SCIM server as an HR system: the protocol is scim2-client's, the requests go through our
+retrying transport."""
 
 from __future__ import annotations
 
@@ -24,27 +25,51 @@ from reconciliation.snapshot import REJECTED, Snapshot
 from ...transport import network, posting, retrying
 from ..cells import SEVERAL, raw, several, unwritable
 from . import ScimSettings, capabilities
-from .user import CORE, ENTERPRISE, Resource, attributes, fitted, key_of, operations, value_of, with_values
+from .user import (
+    CORE,
+    ENTERPRISE,
+    Resource,
+    attributes,
+    fitted,
+    key_of,
+    operations,
+    value_of,
+    with_values,
+)
 
 PASSES = 3
 """Times that everybody is read while the users move."""
 FEW = 40
 """Maximum number of people to look up by filters; for more, all are read."""
-KINDS = frozenset({"invalidFilter", "tooMany", "uniqueness", "mutability", "invalidSyntax", "invalidPath", "noTarget", "invalidValue"})
+KINDS = frozenset(
+    {
+        "invalidFilter",
+        "tooMany",
+        "uniqueness",
+        "mutability",
+        "invalidSyntax",
+        "invalidPath",
+        "noTarget",
+        "invalidValue",
+    }
+)
 """Kinds of errors (RFC 7644, 3.12). Anything else in their place is the server's own text."""
 IN_ONE = 10
 """Values in one filter: it travels in the URL."""
 
 
 class _Client(BaseSyncSCIMClient):
-    """scim2-client over httpx: its own engines know httpx2 only, and the retrying transport is httpx's."""
+    """scim2-client over httpx: its own engines know httpx2 only, and the retrying transport is
+    httpx's."""
 
     def __init__(self, http: httpx.Client) -> None:
         super().__init__(check_response_content_type=False)
         self._http = http
 
     def _stays_under_base_url(self, endpoint: str) -> bool:
-        return str(self._http.build_request("GET", endpoint).url).startswith(str(self._http.base_url))
+        return str(self._http.build_request("GET", endpoint).url).startswith(
+            str(self._http.base_url)
+        )
 
     def _parse_json(self, response: Any) -> Any:
         return response.json()
@@ -59,11 +84,13 @@ class _Client(BaseSyncSCIMClient):
 class ScimHr:
     """Implements :class:`reconciliation.ports.HrSystem` for people.
 
-    What the server supports (filter, PATCH, bulk, ETag) it is asked once. What it answers to a filter is looked at again: a
-    server that ignores filters must not make us write to the wrong person.
+    What the server supports (filter, PATCH, bulk, ETag) it is asked once. What it answers to a
+    filter is looked at again: a server that ignores filters must not make us write to the wrong
+    person.
 
     Raises:
-        CredentialsRefused, TargetFailed: it cannot be asked. Misconfigured: it has no place for the key.
+        CredentialsRefused, TargetFailed: it cannot be asked. Misconfigured: it has no place for the
+            key.
     """
 
     batch = 100
@@ -75,7 +102,10 @@ class ScimHr:
         self._posting = posting(settings.attempts, settings.backoff, safe=False)
         self._http = httpx.Client(
             base_url=self.name + "/",
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/scim+json, application/json"},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/scim+json, application/json",
+            },
             timeout=settings.timeout,
             transport=retrying(network(), settings.attempts, settings.backoff),
         )
@@ -86,14 +116,17 @@ class ScimHr:
             self._client = _Client(self._http)
             self._client.discover()
         config = self._client.provider.config
-        self._filters, self._patches, self._etags = (bool(part and part.supported) for part in (config.filter, config.patch, config.etag))  # type: ignore[union-attr]
+        self._filters, self._patches, self._etags = (
+            bool(part and part.supported) for part in (config.filter, config.patch, config.etag)
+        )  # type: ignore[union-attr]
         bulk = config.bulk  # type: ignore[union-attr]
         self._bulk = int(bulk.max_operations or 0) if bulk and bulk.supported else 0
         absent = self._absent()
         if settings.key == "employee_number" and "employee_number" in absent:
             raise Misconfigured(
                 "The SCIM server has no employeeNumber, by which people are known",
-                "The data engineer must set HRSYNC_SCIM__KEY=user_name, or have the server offer the enterprise extension.",
+                "The data engineer must set HRSYNC_SCIM__KEY=user_name, or have the server "
+                "offer the enterprise extension.",
             )
         self.capabilities = capabilities(settings, frozenset(absent))
 
@@ -111,11 +144,24 @@ class ScimHr:
             return int(self._page(None, 1)[0])
 
     def read(
-        self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None = None, since: datetime | None = None
+        self,
+        entity: str,
+        columns: Mapping[str, str],
+        lookups: Mapping[str, Sequence[str]] | None = None,
+        since: datetime | None = None,
     ) -> Snapshot:
-        """Users with ``columns``; one without the key, or that is none by its shape, is rejected."""
+        """Users with ``columns``; one without the key, or that is none by its shape, is
+        rejected."""
         chosen = [name for name in columns if name != "employee_id"]
-        needed = list(dict.fromkeys([*chosen, *(n for n in lookups or {} if n != "employee_id"), *(["written_at"] if since else [])]))
+        needed = list(
+            dict.fromkeys(
+                [
+                    *chosen,
+                    *(n for n in lookups or {} if n != "employee_id"),
+                    *(["written_at"] if since else []),
+                ]
+            )
+        )
         with self._speaking():
             resources, complete = self._asked(lookups, since)
         rows: list[tuple[Any, ...]] = []
@@ -133,17 +179,35 @@ class ScimHr:
                 continue
             if found["employee_id"] is None:
                 if lookups is None or _meets(found, lookups):
-                    rejected.append((None, field, "has no value: nobody can be told apart by it", raw(resource), None))
+                    rejected.append(
+                        (
+                            None,
+                            field,
+                            "has no value: nobody can be told apart by it",
+                            raw(resource),
+                            None,
+                        )
+                    )
                 continue
-            old = since is not None and found["written_at"] is not None and found["written_at"] < since
+            old = (
+                since is not None
+                and found["written_at"] is not None
+                and found["written_at"] < since
+            )
             if not old and (lookups is None or _meets(found, lookups)):
                 self._seen[found["employee_id"]] = resource
                 rows.append((found["employee_id"], *(found[name] for name in chosen)))
         values = of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows)
-        return Snapshot(values, complete, of(REJECTED, rejected), silent=self._silent(values, whole=lookups is None and since is None))
+        return Snapshot(
+            values,
+            complete,
+            of(REJECTED, rejected),
+            silent=self._silent(values, whole=lookups is None and since is None),
+        )
 
     def _silent(self, values: pd.DataFrame, *, whole: bool) -> tuple[str, ...]:
-        """Columns of which nobody has a value: neither those who were read nor, if these are not all, the first page of users.
+        """Columns of which nobody has a value: neither those who were read nor, if these are not
+        all, the first page of users.
 
         A SCIM server leaves out what has no value (RFC 7643, 2.5), and what it shows no more.
         """
@@ -151,19 +215,23 @@ class ScimHr:
         if not silent or whole:
             return tuple(silent)
         with self._speaking():
-            first = [_row(resource, silent, self.settings.key)[0] for resource in self._page(None, 1)[1]]
+            first = [
+                _row(resource, silent, self.settings.key)[0] for resource in self._page(None, 1)[1]
+            ]
         return tuple(name for name in silent if all(found.get(name) is None for found in first))
 
     def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes with text that could not be read back; everything else the server refuses itself."""
+        """Receipts of changes with text that could not be read back; everything else the server
+        refuses itself."""
         return unwritable(changes)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """One operation for each change, in bulk where the server offers it; each row has a receipt of its own.
+        """One operation for each change, in bulk where the server offers it; each row has a receipt
+        of its own.
 
         Raises:
-            TargetFailed, CredentialsRefused: the server cannot be asked. The error carries the receipts of what it had answered;
-                the next run finds out about the rest.
+            TargetFailed, CredentialsRefused: the server cannot be asked. The error carries the
+                receipts of what it had answered; the next run finds out about the rest.
         """
         names = managed(changes)
         values = zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
@@ -181,7 +249,10 @@ class ScimHr:
             # A key that comes again is sent when the one before has its answer.
             rounds: list[list[dict[str, Any]]] = []
             for r in some:
-                free = next((group for group in rounds if all(r["key"] != other["key"] for other in group)), None)
+                free = next(
+                    (group for group in rounds if all(r["key"] != other["key"] for other in group)),
+                    None,
+                )
                 if free is None or rounds[-1] is not free:
                     rounds.append(free := [])
                 free.append(r)
@@ -196,7 +267,7 @@ class ScimHr:
                     raise after(of(RECEIPTS, receipts), fault) from None
         return of(RECEIPTS, receipts)
 
-    # -- asking ----------------------------------------------------------------------------------------------------
+    # -- asking -----------------------------------------------------------------------------------
 
     def _absent(self) -> set[str]:
         """Columns for whose attribute the server's schemas have no place."""
@@ -206,12 +277,17 @@ class ScimHr:
             return set()
         core = next(s for s in schemas if str(s.id) == CORE)
         self._parts = {
-            str(a.name): frozenset(str(p.name) for p in a.sub_attributes or []) for a in core.attributes or [] if a.sub_attributes
+            str(a.name): frozenset(str(p.name) for p in a.sub_attributes or [])
+            for a in core.attributes or []
+            if a.sub_attributes
         }
         extension = described.get(ENTERPRISE, set())
         # Without a type there is one telephone number, not two.
         absent = {"mobile"} if "type" not in self._parts.get("phoneNumbers", {"type"}) else set()
-        for column in (*capabilities(self.settings).entities["employees"].columns, "employee_number"):
+        for column in (
+            *capabilities(self.settings).entities["employees"].columns,
+            "employee_number",
+        ):
             attribute = attributes(column)
             if attribute.startswith(ENTERPRISE):
                 absent |= {column} if attribute.rpartition(".")[2] not in extension else set()
@@ -225,7 +301,9 @@ class ScimHr:
             return []
         return list(ListResponse[Schema].model_validate(answer.json()).resources or [])
 
-    def _asked(self, lookups: Mapping[str, Sequence[str]] | None, since: datetime | None) -> tuple[list[Resource], bool]:
+    def _asked(
+        self, lookups: Mapping[str, Sequence[str]] | None, since: datetime | None
+    ) -> tuple[list[Resource], bool]:
         filters = self._filter(lookups, since)
         if filters is None:
             return self._all(None)
@@ -237,32 +315,49 @@ class ScimHr:
             found.update((str(resource.get("id")), resource) for resource in some)
         return list(found.values()), complete
 
-    def _filter(self, lookups: Mapping[str, Sequence[str]] | None, since: datetime | None) -> list[str] | None:
+    def _filter(
+        self, lookups: Mapping[str, Sequence[str]] | None, since: datetime | None
+    ) -> list[str] | None:
         """Filters that together find what is asked for; ``None`` where everything must be read."""
         if not self._filters:
             return None
         if lookups is None:
-            return [f'meta.lastModified ge "{since.astimezone(UTC).isoformat(timespec="milliseconds")}"'] if since else None
-        # externalId is compared to the letter (RFC 7643, 3.1): no filter finds it in another spelling.
+            return (
+                [
+                    "meta.lastModified ge "
+                    f'"{since.astimezone(UTC).isoformat(timespec="milliseconds")}"'
+                ]
+                if since
+                else None
+            )
+        # externalId is compared to the letter (RFC 7643, 3.1): no filter finds it in another
+        # spelling.
         if sum(map(len, lookups.values())) > FEW or lookups.get("accessplanit_id"):
             return None
         found = []
         for column, values in lookups.items():
             path = self._path(column)
-            tests = [f"{path} eq {json.dumps(spelling)}" for value in values for spelling in spellings(value)]
+            tests = [
+                f"{path} eq {json.dumps(spelling)}"
+                for value in values
+                for spelling in spellings(value)
+            ]
             found += [" or ".join(tests[i : i + IN_ONE]) for i in range(0, len(tests), IN_ONE)]
         return found
 
     def _path(self, column: str) -> str:
         if column == "employee_id":
-            return "userName" if self.settings.key == "user_name" else f"{ENTERPRISE}:employeeNumber"
+            return (
+                "userName" if self.settings.key == "user_name" else f"{ENTERPRISE}:employeeNumber"
+            )
         attribute = attributes(column)
         if attribute.startswith(ENTERPRISE):
             return f"{ENTERPRISE}:{attribute.rpartition('.')[2]}"
         return f"{attribute}.value" if attribute in ("emails", "phoneNumbers") else attribute
 
     def _all(self, text: str | None) -> tuple[list[Resource], bool]:
-        """Every user that the server answers with, page by page, and whether these are all it says it has.
+        """Every user that the server answers with, page by page, and whether these are all it says
+        it has.
 
         The size of a page is left to the server, for there is one that fails when it is asked for.
         """
@@ -273,7 +368,8 @@ class ScimHr:
         return resources, steady
 
     def _once(self, text: str | None) -> tuple[list[Resource], bool]:
-        """One pass, and whether it was not disturbed: each page begins with the last user of the one before, and the total stays."""
+        """One pass, and whether it was not disturbed: each page begins with the last user of the
+        one before, and the total stays."""
         total, page = self._page(text, 1)
         found = list(page)
         while page and len(found) < total:
@@ -291,38 +387,62 @@ class ScimHr:
 
     def _page(self, text: str | None, start: int) -> tuple[int, list[Resource]]:
         parameters = {"filter": text, "startIndex": start if start > 1 else None}
-        wanted: SearchRequest[Any] = SearchRequest.model_validate({name: value for name, value in parameters.items() if value is not None})
-        answer: Any = self._client.query(User, query_parameters=wanted, check_response_payload=False, expected_status_codes=None)
+        wanted: SearchRequest[Any] = SearchRequest.model_validate(
+            {name: value for name, value in parameters.items() if value is not None}
+        )
+        answer: Any = self._client.query(
+            User, query_parameters=wanted, check_response_payload=False, expected_status_codes=None
+        )
         if not isinstance(answer, dict) or not isinstance(answer.get("totalResults"), int):
-            raise TargetFailed("The SCIM server answers with no list", "The operator must check HRSYNC_SCIM__BASE_URL, then run again.")
+            raise TargetFailed(
+                "The SCIM server answers with no list",
+                "The operator must check HRSYNC_SCIM__BASE_URL, then run again.",
+            )
         return answer["totalResults"], list(answer.get("Resources") or [])
 
-    # -- writing ---------------------------------------------------------------------------------------------------
+    # -- writing ----------------------------------------------------------------------------------
 
-    def _request(self, names: Sequence[str], change: Mapping[str, Any]) -> tuple[str, str, Resource, Resource, str | None]:
+    def _request(
+        self, names: Sequence[str], change: Mapping[str, Any]
+    ) -> tuple[str, str, Resource, Resource, str | None]:
         """(method, path, body, the user as it is to be, its version) of a change."""
         key = str(change["key"])
         old = self._seen.get(key)
         if old is None:
-            values = {n: change[n] for n in names if change[n] is not None and n in self.capabilities.entities["employees"].columns}
+            values = {
+                n: change[n]
+                for n in names
+                if change[n] is not None and n in self.capabilities.entities["employees"].columns
+            }
             new = with_values({"active": True}, values)
             if self.settings.key == "user_name":
                 new["userName"] = key
             else:
                 new = with_values(new, {"employee_number": key})
-                new["userName"] = (change.get("email") if self.settings.user_name == "email" else None) or key
+                new["userName"] = (
+                    change.get("email") if self.settings.user_name == "email" else None
+                ) or key
             new = fitted(new, self._parts)
             return "POST", "/Users", new, new, None
-        fields = str(change["fields"]).split(",") if change["fields"] else [n for n in names if change[n] is not None]
+        fields = (
+            str(change["fields"]).split(",")
+            if change["fields"]
+            else [n for n in names if change[n] is not None]
+        )
         new = fitted(with_values(old, {n: change[n] for n in fields}), self._parts)
         path = f"/Users/{old['id']}"
         version = (old.get("meta") or {}).get("version") if self._etags else None
         if self._patches:
-            body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations(old, new)}
+            body = {
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": operations(old, new),
+            }
             return "PATCH", path, body, new, version
         return "PUT", path, {n: v for n, v in new.items() if n != "meta"}, new, version
 
-    def _alone(self, names: Sequence[str], change: Mapping[str, Any]) -> tuple[str, str, str | None, None]:
+    def _alone(
+        self, names: Sequence[str], change: Mapping[str, Any]
+    ) -> tuple[str, str, str | None, None]:
         method, path, body, new, version = self._request(names, change)
         if not body.get("Operations", True):
             return str(change["key"]), "updated", None, None
@@ -337,10 +457,21 @@ class ScimHr:
         self._fatal(answer.status_code)
         made = _json(answer)
         if answer.is_success and answer.content and not made:
-            raise TargetFailed("The SCIM server gave an answer that is not SCIM (a login or proxy page?)", _AGAIN)
-        return self._receipt(change, method, answer.status_code, made if made.get("id") else None, made.get("scimType"), new)
+            raise TargetFailed(
+                "The SCIM server gave an answer that is not SCIM (a login or proxy page?)", _AGAIN
+            )
+        return self._receipt(
+            change,
+            method,
+            answer.status_code,
+            made if made.get("id") else None,
+            made.get("scimType"),
+            new,
+        )
 
-    def _together(self, names: Sequence[str], changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str | None, None]]:
+    def _together(
+        self, names: Sequence[str], changes: Sequence[Mapping[str, Any]]
+    ) -> list[tuple[str, str, str | None, None]]:
         operations_: list[dict[str, Any]] = []
         wanted: list[tuple[str, Resource]] = []
         told: dict[str, Mapping[str, Any]] = {}
@@ -354,15 +485,26 @@ class ScimHr:
             operation = {"method": method, "path": path, "data": body, "bulkId": str(place)}
             operations_.append(operation | ({"version": version} if version else {}))
         if operations_:
-            body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations_}
+            body = {
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+                "Operations": operations_,
+            }
             headers = {"Content-Type": "application/scim+json"}
-            answer = self._client.request("POST", "Bulk", json=body, headers=headers, extensions={"retry": self._posting})
+            answer = self._client.request(
+                "POST", "Bulk", json=body, headers=headers, extensions={"retry": self._posting}
+            )
             self._fatal(answer.status_code)
             results = _json(answer).get("Operations")
             if not answer.is_success or not isinstance(results, list):
-                raise TargetFailed(f"The SCIM server answered {answer.status_code} to a bulk request", _AGAIN)
+                raise TargetFailed(
+                    f"The SCIM server answered {answer.status_code} to a bulk request", _AGAIN
+                )
             sent = [str(operation["bulkId"]) for operation in operations_]
-            told |= {str(r.get("bulkId") or sent[place]): r for place, r in enumerate(results) if isinstance(r, dict)}
+            told |= {
+                str(r.get("bulkId") or sent[place]): r
+                for place, r in enumerate(results)
+                if isinstance(r, dict)
+            }
         receipts = []
         fault: HrsyncError | None = None
         for place, (change, (method, new)) in enumerate(zip(changes, wanted, strict=True)):
@@ -377,13 +519,28 @@ class ScimHr:
             made = None
             if method == "POST" and "location" in result:
                 made = {**new, "id": str(result["location"]).rstrip("/").rpartition("/")[2]}
-            receipts.append(self._receipt(change, method, status, made, inner.get("scimType") if isinstance(inner, dict) else None, new))
+            receipts.append(
+                self._receipt(
+                    change,
+                    method,
+                    status,
+                    made,
+                    inner.get("scimType") if isinstance(inner, dict) else None,
+                    new,
+                )
+            )
         if fault is not None:
             raise after(of(RECEIPTS, receipts), fault)
         return receipts
 
     def _receipt(
-        self, change: Mapping[str, Any], method: str, status: int, made: Resource | None, kind: Any, new: Resource
+        self,
+        change: Mapping[str, Any],
+        method: str,
+        status: int,
+        made: Resource | None,
+        kind: Any,
+        new: Resource,
     ) -> tuple[str, str, str | None, None]:
         key = str(change["key"])
         # What it looks like now is the server's to say.
@@ -391,14 +548,35 @@ class ScimHr:
         if 200 <= status < 300:
             if made:
                 self._seen[key] = made
-            return key, PAST_TENSE["create" if method == "POST" else "update" if change["kind"] == "create" else change["kind"]], None, None
+            return (
+                key,
+                PAST_TENSE[
+                    "create"
+                    if method == "POST"
+                    else "update"
+                    if change["kind"] == "create"
+                    else change["kind"]
+                ],
+                None,
+                None,
+            )
         if status == 409 or kind == "uniqueness":
             return key, "failed", "the SCIM server has another user with this userName", None
         if status == 412:
-            return key, "failed", "was changed on the SCIM server in the meantime; the next run looks at it again", None
+            return (
+                key,
+                "failed",
+                "was changed on the SCIM server in the meantime; the next run looks at it again",
+                None,
+            )
         if status == 404:
             return key, "failed", "is no longer on the SCIM server", None
-        return key, "failed", f"the SCIM server refused it ({status}{f', {kind}' if kind in KINDS else ''})", None
+        return (
+            key,
+            "failed",
+            f"the SCIM server refused it ({status}{f', {kind}' if kind in KINDS else ''})",
+            None,
+        )
 
     def _fatal(self, status: int) -> None:
         """Raises what is a fault of the server, not of a row.
@@ -407,27 +585,40 @@ class ScimHr:
             CredentialsRefused, TargetFailed: the message says who has to do what.
         """
         if status in (401, 403):
-            raise CredentialsRefused(f"The SCIM server refuses the token ({status})", "The data engineer must renew HRSYNC_SCIM__TOKEN.")
+            raise CredentialsRefused(
+                f"The SCIM server refuses the token ({status})",
+                "The data engineer must renew HRSYNC_SCIM__TOKEN.",
+            )
         if status in (0, 408, 425, 429) or 300 <= status < 400 or status >= 500:
-            raise TargetFailed(f"The SCIM server answered {status or 'nothing'} again and again", _AGAIN)
+            raise TargetFailed(
+                f"The SCIM server answered {status or 'nothing'} again and again", _AGAIN
+            )
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
         try:
             yield
         except (httpx.HTTPError, RequestNetworkException) as error:
-            raise TargetFailed(f"The SCIM server does not answer ({type(error).__name__})", _AGAIN) from None
+            raise TargetFailed(
+                f"The SCIM server does not answer ({type(error).__name__})", _AGAIN
+            ) from None
         except SCIMException as error:
             status = int(getattr(error, "status", 0) or 0)
             if status:
                 self._fatal(status)
-            raise TargetFailed(f"The SCIM server refuses to be read ({status or type(error).__name__})", _AGAIN) from None
+            raise TargetFailed(
+                f"The SCIM server refuses to be read ({status or type(error).__name__})", _AGAIN
+            ) from None
         except SCIMClientException as error:
             answer = getattr(error, "response", None) or getattr(error, "source", None)
             status = int(getattr(answer, "status_code", 0) or 0)
             if status:
                 self._fatal(status)
-            raise TargetFailed(f"The SCIM server gives an answer that is not SCIM ({status or type(error).__name__})", _AGAIN) from None
+            raise TargetFailed(
+                "The SCIM server gives an answer that is not SCIM "
+                f"({status or type(error).__name__})",
+                _AGAIN,
+            ) from None
 
 
 _AGAIN = "The operator must look at the server, then run again; nothing was lost."
@@ -445,8 +636,11 @@ def _id_of(resource: Any) -> str:
     return str(resource.get("id")) if isinstance(resource, dict) else json.dumps(resource)
 
 
-def _row(resource: Any, columns: Sequence[str], key: str) -> tuple[dict[str, Any], tuple[str, str] | None]:
-    """``employee_id`` and ``columns`` of a user as far as they can be read, and (field, reason) of what cannot."""
+def _row(
+    resource: Any, columns: Sequence[str], key: str
+) -> tuple[dict[str, Any], tuple[str, str] | None]:
+    """``employee_id`` and ``columns`` of a user as far as they can be read, and (field, reason) of
+    what cannot."""
     found: dict[str, Any] = {}
     name = "employee_id"
     try:
@@ -461,5 +655,7 @@ def _row(resource: Any, columns: Sequence[str], key: str) -> tuple[dict[str, Any
 
 
 def _meets(found: Mapping[str, Any], lookups: Mapping[str, Sequence[str]]) -> bool:
-    wanted = ((found.get(name), {identifier(v) for v in values}) for name, values in lookups.items())
+    wanted = (
+        (found.get(name), {identifier(v) for v in values}) for name, values in lookups.items()
+    )
     return any(value is not None and identifier(str(value)) in values for value, values in wanted)

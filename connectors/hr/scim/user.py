@@ -74,7 +74,11 @@ def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resou
             entries = new.setdefault(attribute, [])
             entry = _entry(entries, kind)
             if entry is None and value is not None:
-                entry = {"type": kind, "primary": True} if attribute == "emails" and not entries else {"type": kind}
+                entry = (
+                    {"type": kind, "primary": True}
+                    if attribute == "emails" and not entries
+                    else {"type": kind}
+                )
                 entries.append(entry)
             if entry is not None:
                 _put(entry, (part,), value)
@@ -90,14 +94,17 @@ def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resou
             _put(new, PLACES[column], value)
     name = new.get("name")
     if {"forenames", "surname"} & set(values) and isinstance(name, dict):
-        name["formatted"] = " ".join(str(name[part]) for part in ("givenName", "familyName") if name.get(part))
+        name["formatted"] = " ".join(
+            str(name[part]) for part in ("givenName", "familyName") if name.get(part)
+        )
     schemas = [CORE] + ([ENTERPRISE] if ENTERPRISE in new else [])
     new["schemas"] = list(dict.fromkeys([*new.get("schemas", []), *schemas]))
     return new
 
 
 def operations(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The PATCH operations (RFC 7644, 3.5.2) that make ``new`` of ``old``, an attribute at a time and a list as a whole."""
+    """The PATCH operations (RFC 7644, 3.5.2) that make ``new`` of ``old``, an attribute at a time
+    and a list as a whole."""
     found: list[dict[str, Any]] = []
     for name in dict.fromkeys([*old, *new]):
         if name in ("schemas", "meta", "id") or old.get(name) == new.get(name):
@@ -115,7 +122,11 @@ def operations(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str,
 def _operation(path: str, old: Any, new: Any) -> list[dict[str, Any]]:
     if old == new:
         return []
-    return [{"op": "remove", "path": path}] if new is None else [{"op": "replace", "path": path, "value": new}]
+    return (
+        [{"op": "remove", "path": path}]
+        if new is None
+        else [{"op": "replace", "path": path, "value": new}]
+    )
 
 
 def _at(resource: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -138,7 +149,8 @@ def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -
 
 
 def _entry(entries: Sequence[Any], kind: str) -> Any:
-    """The value of a type, the primary one of several. Of values without a type, as some servers have them, the one for work is meant."""
+    """The value of a type, the primary one of several. Of values without a type, as some servers
+    have them, the one for work is meant."""
     some = [e for e in entries if _kind(e) == kind]
     if not some and kind == "work" and not any(map(_kind, entries)):
         some = list(entries)
@@ -146,10 +158,13 @@ def _entry(entries: Sequence[Any], kind: str) -> Any:
 
 
 def fitted(resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]) -> Resource:
-    """``resource`` with only those parts of its lists that the server's schemas name (attribute -> parts)."""
+    """``resource`` with only those parts of its lists that the server's schemas name (attribute ->
+    parts)."""
     new: Resource = _copy(resource)
     for attribute in {attribute for attribute, _, _ in LISTED.values()} & set(new) & set(parts):
-        new[attribute] = [{n: v for n, v in entry.items() if n in parts[attribute]} for entry in new[attribute]]
+        new[attribute] = [
+            {n: v for n, v in entry.items() if n in parts[attribute]} for entry in new[attribute]
+        ]
     return new
 
 

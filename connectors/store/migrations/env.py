@@ -4,7 +4,9 @@ from alembic import context
 
 attributes = context.config.attributes
 context.configure(
-    connection=attributes["connection"], version_table=attributes.get("version_table", "alembic_version"), render_as_batch=True
+    connection=attributes["connection"],
+    version_table=attributes.get("version_table", "alembic_version"),
+    render_as_batch=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -17,7 +17,9 @@ def upgrade() -> None:
         sa.Column("valid_to", sa.Date(), nullable=True),
         sa.Column("source_updated_at", sa.DateTime(), nullable=True),
         sa.Column("custom", sa.Text(), nullable=True),
-        sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+        sa.Column(
+            "written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("assignment_id"),
         info={"folded": frozenset()},
     )
@@ -40,7 +42,9 @@ def upgrade() -> None:
         sa.Column("source_created_at", sa.DateTime(), nullable=True),
         sa.Column("source_updated_at", sa.DateTime(), nullable=True),
         sa.Column("custom", sa.Text(), nullable=True),
-        sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+        sa.Column(
+            "written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("award_record_id"),
         info={"folded": frozenset()},
     )
@@ -59,11 +63,15 @@ def upgrade() -> None:
         sa.Column("source_created_at", sa.DateTime(), nullable=True),
         sa.Column("source_updated_at", sa.DateTime(), nullable=True),
         sa.Column("custom", sa.Text(), nullable=True),
-        sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+        sa.Column(
+            "written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("course_request_id"),
         info={"folded": frozenset()},
     )
-    op.create_index("ix_course_requests_employee_id", "course_requests", ["employee_id"], unique=False)
+    op.create_index(
+        "ix_course_requests_employee_id", "course_requests", ["employee_id"], unique=False
+    )
     op.create_table(
         "employees",
         sa.Column("employee_id", sa.Text(), nullable=False),
@@ -85,7 +93,9 @@ def upgrade() -> None:
         sa.Column("source_created_at", sa.DateTime(), nullable=True),
         sa.Column("source_updated_at", sa.DateTime(), nullable=True),
         sa.Column("custom", sa.Text(), nullable=True),
-        sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+        sa.Column(
+            "written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("employee_id"),
         info={"folded": frozenset({"accessplanit_id", "email", "employee_number"})},
     )
@@ -96,7 +106,9 @@ def upgrade() -> None:
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("source_updated_at", sa.DateTime(), nullable=True),
         sa.Column("custom", sa.Text(), nullable=True),
-        sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+        sa.Column(
+            "written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("job_role_id"),
         info={"folded": frozenset()},
     )
@@ -115,7 +127,9 @@ def upgrade() -> None:
         sa.Column("source_created_at", sa.DateTime(), nullable=True),
         sa.Column("source_updated_at", sa.DateTime(), nullable=True),
         sa.Column("custom", sa.Text(), nullable=True),
-        sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+        sa.Column(
+            "written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("registration_id"),
         info={"folded": frozenset()},
     )

@@ -32,7 +32,12 @@ TYPES = {"": sa.Text, "day": sa.Date, "moment": sa.DateTime}
 
 def column(text: str, key: bool = False, default: str | None = None) -> sa.Column[object]:
     name, _, kind = text.partition(":")
-    return sa.Column(name.rstrip("!"), TYPES[kind](), nullable=not (key or name.endswith("!")), server_default=default)
+    return sa.Column(
+        name.rstrip("!"),
+        TYPES[kind](),
+        nullable=not (key or name.endswith("!")),
+        server_default=default,
+    )
 
 
 def upgrade() -> None:
@@ -45,9 +50,19 @@ def upgrade() -> None:
         op.create_table(
             table,
             column(key, key=True),
-            *(column(text, default="Target" if (table, text) == ("award_targets", "status") else None) for text in others),
+            *(
+                column(
+                    text, default="Target" if (table, text) == ("award_targets", "status") else None
+                )
+                for text in others
+            ),
             sa.Column("custom", sa.Text(), nullable=True),
-            sa.Column("written_at", sa.DateTime(), server_default=sa.text("CURRENT_TIMESTAMP"), nullable=False),
+            sa.Column(
+                "written_at",
+                sa.DateTime(),
+                server_default=sa.text("CURRENT_TIMESTAMP"),
+                nullable=False,
+            ),
             sa.PrimaryKeyConstraint(key),
         )
         op.create_index(f"ix_{table}_employee_id", table, ["employee_id"])

@@ -10,4 +10,6 @@ TABLES = "employees awards award_targets assignments course_requests job_roles r
 def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         for table in TABLES:
-            op.execute(f"ALTER TABLE {table} ALTER COLUMN written_at SET DEFAULT (now() AT TIME ZONE 'UTC')")
+            op.execute(
+                f"ALTER TABLE {table} ALTER COLUMN written_at SET DEFAULT (now() AT TIME ZONE 'UTC')"
+            )

@@ -20,7 +20,9 @@ def upgrade() -> None:
         table.add_column(sa.Column("flow_run", sa.Text(), nullable=True))
         table.add_column(sa.Column("until", sa.DateTime(), nullable=True))
         table.add_column(sa.Column("draft", sa.JSON(), nullable=True))
-        table.add_column(sa.Column("redacted", sa.Boolean(), nullable=False, server_default=sa.false()))
+        table.add_column(
+            sa.Column("redacted", sa.Boolean(), nullable=False, server_default=sa.false())
+        )
     op.create_index("ix_plan_status", "plan", ["process", "status"])
     with op.batch_alter_table("run") as table:
         table.add_column(sa.Column("fingerprint", sa.Text(), nullable=True))

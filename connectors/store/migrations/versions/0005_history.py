@@ -19,6 +19,8 @@ def upgrade() -> None:
         sa.Column("data", sa.LargeBinary(), nullable=False),
     )
     op.create_index("ix_segment_process", "segment", ["process"])
-    op.add_column("intent", sa.Column("segmented", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column(
+        "intent", sa.Column("segmented", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
     op.create_index("ix_intent_segmented", "intent", ["process", "segmented"])
     op.create_index("ix_ledger_intent", "ledger", ["intent"])

@@ -9,7 +9,13 @@ down_revision = "0007"
 
 def upgrade() -> None:
     op.create_table("salt", sa.Column("value", sa.Text(), primary_key=True))
-    op.create_table("gone", sa.Column("process", sa.Text(), primary_key=True), sa.Column("key", sa.Text(), primary_key=True))
+    op.create_table(
+        "gone",
+        sa.Column("process", sa.Text(), primary_key=True),
+        sa.Column("key", sa.Text(), primary_key=True),
+    )
     # Plans that wait were named without the salt: nobody could tell them from altered ones.
-    op.execute("DELETE FROM plan_part WHERE digest IN (SELECT digest FROM plan WHERE status IN ('made', 'waiting'))")
+    op.execute(
+        "DELETE FROM plan_part WHERE digest IN (SELECT digest FROM plan WHERE status IN ('made', 'waiting'))"
+    )
     op.execute("UPDATE plan SET status = 'stale', draft = NULL WHERE status IN ('made', 'waiting')")

@@ -39,13 +39,18 @@ def upgrade() -> None:
 
 def _name_files(connection: sa.Connection) -> None:
     """Moves the file's name out of the reason."""
-    line = sa.table("answer_line", *(sa.column(name) for name in ("id", "field", "reason", "raw", "file")))
+    line = sa.table(
+        "answer_line", *(sa.column(name) for name in ("id", "field", "reason", "raw", "file"))
+    )
     for row in connection.execute(sa.select(line)).all():
         named = NAMED.search(row.reason)
         if row.field == "(file)":
             values = {"file": row.raw, "reason": row.reason.removeprefix(f"{row.raw} ")}
         elif named:
-            values = {"file": named[2], "reason": f"{row.reason[: named.start()]} (line {named[1]})"}
+            values = {
+                "file": named[2],
+                "reason": f"{row.reason[: named.start()]} (line {named[1]})",
+            }
         else:
             continue
         connection.execute(line.update().where(line.c.id == row.id).values(values))
