@@ -116,8 +116,8 @@ def _tables(folder: Path) -> list[pa.Table]:
 
 def ours(folder: Path) -> dict[str, Any]:
     """classify(): the class of each key."""
-    from reconciliation.classes import classify
     from reconciliation.frame import frame
+    from reconciliation.history.classes import classify
 
     before = _memory(peak=False)
     truth, there = (
@@ -174,8 +174,8 @@ def dask(folder: Path) -> dict[str, Any]:
     from connectors.settings import HistorySettings
     from flows.reconcile_history import compare_partitions, runner
     from reconciliation.frame import empty, frame
-    from reconciliation.match import LINKS
-    from reconciliation.view import View
+    from reconciliation.history.causes import EXPLAINED
+    from reconciliation.history.comparison import Comparison
     from tasks.history import classes, compare_partition, partition
 
     truth, there = (
@@ -183,11 +183,11 @@ def dask(folder: Path) -> dict[str, Any]:
         for table in _tables(folder)
     )
     truth["source_key"] = truth[KEY]
-    view = View(truth, there, empty(LINKS), pa.array([], pa.string()))
+    compared = Comparison(truth, there, empty(EXPLAINED), truth[KEY][:0])
     found = {}
     for name in ("threads", "dask", "one"):
         work = Folder(str(folder / name))
-        number = partition(work, SPEC, view, 250_000 if name != "one" else 10**9)
+        number = partition(work, SPEC, compared, 250_000 if name != "one" else 10**9)
         began = time.perf_counter()
         if name == "one":
             compare_partition.fn(work.url, 0)

@@ -102,7 +102,8 @@ class Site:
         return [
             r
             for r in found
-            if r["parameters"].get("hinted") and datetime.fromisoformat(r["created"]) >= moment
+            if r["parameters"].get("run", {}).get("hinted")
+            and datetime.fromisoformat(r["created"]) >= moment
         ]
 
     def waiting(self) -> int:

@@ -39,7 +39,7 @@ class Folder:
         except (ImportError, ValueError) as error:
             raise Misconfigured(
                 f"The folder of reconciliations cannot be opened ({type(error).__name__})",
-                "The data engineer must correct HRSYNC_HISTORY__FOLDER, or install what opens "
+                "Correct HRSYNC_HISTORY__FOLDER, or install what opens "
                 "such an address (s3fs, gcsfs, adlfs).",
             ) from None
 
@@ -131,6 +131,6 @@ class Folder:
 def _failed(error: OSError) -> StoreFailed:
     return StoreFailed(
         f"The folder of reconciliations cannot be used ({type(error).__name__})",
-        "The operator must check HRSYNC_HISTORY__FOLDER, its rights and its free space, then "
+        "Check HRSYNC_HISTORY__FOLDER, its rights and its free space, then "
         "run again; finished parts are kept.",
     )

@@ -29,16 +29,16 @@ where none is given."""
 
 OPEN_HTTP = (
     "is an http:// address of another host: credentials and personal data can be read on the way",
-    "The data engineer must use https://.",
+    "Use https://.",
 )
 IN_ADDRESS = (
     "holds a user name and password: addresses end up in logs of proxies and in shell histories",
-    "The data engineer must move them to HRSYNC_ACCESSPLANIT__USERNAME and __PASSWORD.",
+    "Move them to HRSYNC_ACCESSPLANIT__USERNAME and __PASSWORD.",
 )
 OPEN_DATABASE = (
     "is a PostgreSQL server on another host, and the URL does not require TLS: personal data "
     "can be read on the way",
-    "The data engineer must add ?sslmode=verify-full (or require) to the URL.",
+    "Add ?sslmode=verify-full (or require) to the URL.",
 )
 
 
@@ -70,7 +70,7 @@ def exposures(settings: Settings, systems: Mapping[str, BaseModel]) -> list[Find
     exposed = sorted({path.absolute() for path in kept if open_to_others(path)})
     told = "other accounts of this machine have rights to it"
     return found + [
-        Finding(str(path), "warning", told, f"The operator must take them away: chmod go= {path}")
+        Finding(str(path), "warning", told, f"Take the rights away: chmod go= {path}")
         for path in exposed
     ]
 

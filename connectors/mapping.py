@@ -14,7 +14,7 @@ from reconciliation.names import named
 from .accessplanit.feeds import FEEDS, kinds
 from .hr.sql import columns_of
 
-REMEDY = "The data engineer must mend the mapping; nothing runs with a wrong one."
+REMEDY = "Correct the mapping; nothing runs with a wrong one."
 
 
 def load_mapping(name: str, folders: list[Path]) -> Mapping:

@@ -25,6 +25,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
+from reconciliation.processes import NAMES
 
 from .accessplanit.dialect import Dialect
 from .address import Address, credentials_apart, without_password
@@ -105,6 +106,7 @@ class WebhookSettings(Account):
     """
 
     secret: SecretStr | None = Field(None, description="what the secret header must hold")
+    # The name of a header.
     secret_header: str = "X-Webhook-Secret"  # noqa: S105
     signing_key: SecretStr | None = Field(
         None, description="a gateway signs deliveries with it: docs/webhooks.md says what"
@@ -169,6 +171,17 @@ class HistorySettings(BaseModel):
     partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
 
 
+def _of_processes(chosen: dict[str, str]) -> dict[str, str]:
+    """HR systems by process: a misspelt process would quietly go to the usual system."""
+    if unknown := sorted(set(chosen) - set(NAMES)):
+        raise PydanticCustomError(
+            "process",
+            "names no process: {unknown}. Use one of {names}",
+            {"unknown": ", ".join(unknown), "names": ", ".join(NAMES)},
+        )
+    return chosen
+
+
 ENV_FILE = ".env"
 ENVIRONMENT = SettingsConfigDict(
     env_prefix=PREFIX,
@@ -186,6 +199,7 @@ class Settings(BaseSettings):
     model_config = ENVIRONMENT
 
     home: Path = Field(Path(".hrsync"), description="where databases and logs are kept")
+    # The environment gives what is not given here.
     accessplanit: AccessplanitSettings = AccessplanitSettings()  # type: ignore[call-arg]
     accessplanit_block: str | None = Field(
         None, description="name of a Prefect block that holds the accessplanit settings"
@@ -196,7 +210,7 @@ class Settings(BaseSettings):
         description="the HR system: the name of a connector, with settings of its own, or "
         "connector/block",
     )
-    hr_of: dict[str, str] = Field(
+    hr_of: Annotated[dict[str, str], AfterValidator(_of_processes)] = Field(
         {}, description="process -> its HR system, where that is another one"
     )
     mappings: Path | None = Field(
@@ -208,7 +222,9 @@ class Settings(BaseSettings):
     approval_hours: float = Field(
         24.0, gt=0, description="so long a plan past its guard waits for an approval"
     )
+    # The environment gives what is not given here.
     webhooks: WebhookSettings = WebhookSettings()  # type: ignore[call-arg]
+    # The environment gives what is not given here.
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     lease_seconds: float = Field(
         60.0,
@@ -227,7 +243,7 @@ class Settings(BaseSettings):
         if name not in connectors():
             raise Misconfigured(
                 f"There is no HR system '{name}'",
-                f"The data engineer must set HRSYNC_HR to one of {', '.join(connectors())}.",
+                f"Set HRSYNC_HR to one of {', '.join(connectors())}.",
             )
         return name, block
 
@@ -240,7 +256,10 @@ class Settings(BaseSettings):
         model = connectors()[name].settings
         fields: dict[str, Any] = {name: (model, Field(default_factory=model))}
         with _named():
-            return getattr(create_model("Chosen", __base__=_Environment, **fields)(), name)  # type: ignore[no-any-return]
+            chosen: BaseModel = getattr(
+                create_model("Chosen", __base__=_Environment, **fields)(), name
+            )
+            return chosen
 
     @property
     def store_url(self) -> str:
@@ -305,7 +324,7 @@ def _named() -> Iterator[None]:
     except ValidationError as error:
         raise Misconfigured(
             f"Settings are wrong: {problems(error, PREFIX)}",
-            "The data engineer must mend them in the environment or in .env.",
+            "Correct them in the environment or in .env.",
         ) from None
 
 
@@ -320,4 +339,5 @@ def load() -> Settings:
     Misconfigured: a setting has no usable value; names each, without the value.
     """
     with _named():
+        # The environment gives what is not given here.
         return Settings()  # type: ignore[call-arg]

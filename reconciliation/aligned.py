@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .frame import arrow, take, true
+from .frame import arrow, column, take, true
 
-Alike = Mapping[str, Callable[[pa.Array], pa.Array]]
+Alike = Mapping[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]
 """Column -> what makes values that say the same one."""
 MANY = 50_000
 """Rows from which on the columns are compared side by side: Arrow computes without the
@@ -68,7 +68,7 @@ def align(
             return
         left, right = take(left, old), take(right, there)
         if name in alike:
-            left, right = alike[name](left), alike[name](right)
+            left, right = (arrow(alike[name](column(side))) for side in (left, right))
         differs[number] = true(pc.not_equal(left, right))
         if left.null_count or right.null_count:
             differs[number] |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))

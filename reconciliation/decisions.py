@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from .frame import ARROW, arrow, concat, empty, fold, folded, frame
+from .frame import concat, empty, fold
 from .match import HELD, held
+from .tables import TEXT, folded, looked_up
 
 OPEN, BOOKED, CANCELLED = "Provisional", "Booked", "Cancelled"
 COURSE_DATES: Mapping[str, str] = {
@@ -75,7 +76,7 @@ def judged(
                 _text(cases, "is for a course that is not held any more"),
             ),
             (
-                (cases["starts_at"] <= now).fillna(False).astype(bool),
+                (cases["starts_at"] <= now).fillna(False),
                 _text(cases, "is for a course that has started"),
             ),
         ]
@@ -83,8 +84,8 @@ def judged(
     asks = problem.isna() & ~done & _among(cases["status"], (BOOKED,))
     turn = asks.astype("int64").groupby(cases["course"]).cumsum()
     kept = _kept(delegates[delegates["id"].isin(unread)], cases["course"])
-    full = asks & (turn > cases["spaces_left"]).fillna(False).astype(bool)
-    unsure = asks & (turn > cases["spaces_left"] - kept).fillna(False).astype(bool)
+    full = asks & (turn > cases["spaces_left"]).fillna(False)
+    unsure = asks & (turn > cases["spaces_left"] - kept).fillna(False)
     problem = problem.mask(
         unsure, "waits for a decision on this course that cannot be read; correct it in HR"
     )
@@ -95,9 +96,7 @@ def judged(
 def undecidable(cases: pd.DataFrame) -> pd.DataFrame:
     """The cases of :func:`judged` with a problem, as rows of :data:`reconciliation.match.HELD`."""
     with_problem = cases[cases["problem"].notna()].groupby("problem", sort=False)["source_key"]
-    return concat(
-        [empty(HELD), *(held(arrow(keys), "decision", str(why)) for why, keys in with_problem)]
-    )
+    return concat([empty(HELD), *(held(keys, "decision", str(why)) for why, keys in with_problem)])
 
 
 def _with_course(
@@ -120,29 +119,22 @@ def _with_course(
 
 def _kept(delegates: pd.DataFrame, courses: pd.Series[Any]) -> pd.Series[Any]:
     """For each of ``courses`` how many of ``delegates`` have not been decided on."""
-    waiting = delegates["course_date_id"][
-        _among(delegates["status"], (OPEN,)).to_numpy(dtype=bool)
-    ].value_counts()
-    return courses.map(waiting).fillna(0).astype("int64")
+    waiting = delegates[_among(delegates["status"], (OPEN,))]
+    number = waiting["course_date_id"].value_counts().rename_axis("course").reset_index()
+    return looked_up(courses, number, "course")["count"].fillna(0).astype("int64")
 
 
 def _follows(wish: pd.Series[Any], is_now: pd.Series[Any]) -> pd.Series[Any]:
     """Whether a delegate has the status that was wished for, or one that follows from it."""
     booking = _among(wish, (BOOKED,))
-    same = _plain(wish).eq(_plain(is_now)).fillna(False).astype(bool)
-    return (
-        same | (booking & _among(is_now, AFTER_BOOKING)) | (~booking & _among(is_now, (CANCELLED,)))
-    )
+    same = (folded(wish) == folded(is_now)).fillna(False)
+    followed = _among(is_now, AFTER_BOOKING).where(booking, _among(is_now, (CANCELLED,)))
+    return same | followed
 
 
 def _among(values: pd.Series[Any], names: tuple[str, ...]) -> pd.Series[Any]:
-    return _plain(values).isin([fold(name) for name in names])
-
-
-def _plain(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Text without case and spaces."""
-    return frame({"text": folded(arrow(values))})["text"]
+    return folded(values).isin([fold(name) for name in names])
 
 
 def _text(cases: pd.DataFrame, value: str | None) -> pd.Series[Any]:
-    return pd.Series([value] * len(cases), cases.index, dtype=pd.ArrowDtype(ARROW["text"]))
+    return pd.Series(value, cases.index, TEXT)

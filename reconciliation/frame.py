@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -36,16 +36,16 @@ def arrow(column: pd.Series[Any]) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
+def column(array: pa.Array) -> pd.Series[Any]:
+    """An Arrow array as a pandas column; the way back of :func:`arrow`."""
+    return pd.Series(pd.arrays.ArrowExtensionArray(array))
+
+
 def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
     """A DataFrame over Arrow arrays of one length."""
     return pd.DataFrame(
         {name: pd.arrays.ArrowExtensionArray(array) for name, array in columns.items()}, copy=False
     )
-
-
-def with_columns(data: pd.DataFrame, columns: Mapping[str, pa.Array]) -> pd.DataFrame:
-    """``data`` with further columns, or others in the place of those by the same name."""
-    return frame({name: arrow(data[name]) for name in data.columns} | dict(columns))
 
 
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:
@@ -64,16 +64,13 @@ def of(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> pd.DataFram
     )
 
 
-def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+Rows = TypeVar("Rows", pd.DataFrame, "pd.Series[Any]")
+
+
+def concat(frames: Sequence[Rows]) -> Rows:
     """The rows of all frames, which have the same columns, in order and with a fresh index."""
     full = [f for f in frames if len(f)] or list(frames[:1])
-    return full[0] if len(full) == 1 else pd.concat(full, ignore_index=True)
-
-
-def pick(data: pd.DataFrame, mask: np.ndarray[Any, Any] | pa.Array) -> pd.DataFrame:
-    """The rows where ``mask`` is true, with a fresh index."""
-    mask = np.asarray(mask)
-    return data if mask.all() else data.loc[mask].reset_index(drop=True)
+    return full[0].reset_index(drop=True) if len(full) == 1 else pd.concat(full, ignore_index=True)
 
 
 def take(array: pa.Array, places: np.ndarray[Any, Any]) -> pa.Array:
@@ -89,18 +86,11 @@ def true(condition: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def is_among(
-    values: pd.Series[Any] | pa.Array, of: pd.Series[Any] | pa.Array
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Where a value is there and is one of others; a null never is."""
-    left, right = (arrow(each) if isinstance(each, pd.Series) else each for each in (values, of))
-    return true(pc.is_in(left, value_set=right.drop_null()))
-
-
 def strings(column: pd.Series[Any] | pa.Array) -> list[str | None]:
     """A text column as Python values."""
     array = arrow(column) if isinstance(column, pd.Series) else column
-    return array.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
+    values: list[str | None] = array.to_numpy(zero_copy_only=False).tolist()
+    return values
 
 
 def tidy(text: pa.Array) -> pa.Array:
@@ -118,14 +108,9 @@ def without_days(dates: pa.Array, days: Collection[date]) -> pa.Array:
     )
 
 
-def folded(text: pa.Array) -> pa.Array:
-    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is
-    "InProgress")."""
-    return pc.replace_substring(pc.utf8_lower(text), " ", "")
-
-
 def fold(text: str) -> str:
-    """:func:`folded` for one value."""
+    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is
+    "InProgress"). ``tables.folded`` does the same with a column."""
     return text.lower().replace(" ", "")
 
 

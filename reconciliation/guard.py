@@ -50,26 +50,26 @@ def breaches(
         if limit is None or not rows:
             continue
         if kind == "close" and rows >= FEW and rows * 2 >= whole:
-            found.append(f"{rows} of {whole} rows to close in {side}: half or more of them")
+            found.append(f"{rows:,} of {whole:,} rows to close in {side}: half or more of them")
         elif rows > limit.absolute and _too_large(
             kind, rows, whole, limit.percent, guard.population
         ):
             share = f"more than {limit.percent:g} % and " if whole >= guard.population else ""
             found.append(
-                f"{rows} of {whole} rows to {kind} in {side}: {share}more than {limit.absolute}"
+                f"{rows:,} of {whole:,} rows to {kind} in {side}: {share}more than {limit.absolute}"
             )
     if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
         found.append(
-            f"{vanished} of the {loaded} records that were loaded are missing from the source"
+            f"{vanished:,} of the {loaded:,} records that were loaded are missing from the source"
         )
     for column, (rows, left) in (emptied or {}).items():
         if column in silent:
             found.append(
-                f"{column} would be emptied in {rows} of {ours} rows in {side}: the source has "
+                f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}: the source has "
                 "no value of anybody any more"
             )
         elif (rows >= SOME and rows * 2 >= ours) or (rows >= ALL and not left):
-            found.append(f"{column} would be emptied in {rows} of {ours} rows in {side}")
+            found.append(f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}")
     return found
 
 

@@ -11,9 +11,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from .frame import arrow, column
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
@@ -29,22 +33,22 @@ def identifier(text: str) -> str:
     return folded.strip()
 
 
-def identifiers(values: pa.Array) -> pa.Array:
-    """:func:`identifier` of each value; null stays null, and what has nothing visible in it is
-    null."""
-    if pc.all(pc.string_is_ascii(values)).as_py() is not False:
-        plain = pc.utf8_trim_whitespace(pc.utf8_lower(values))
+def identifiers(values: pd.Series[Any]) -> pd.Series[Any]:
+    """:func:`identifier` of each value; null where there is no value or nothing visible in it.
+
+    A run normalises every key of both sides, so this is computed on Arrow arrays.
+    """
+    array = arrow(values)
+    if pc.all(pc.string_is_ascii(array)).as_py() is not False:
+        plain = pc.utf8_trim_whitespace(pc.utf8_lower(array))
     else:
-        spellings = values.dictionary_encode()
-        names = pa.array(
-            [
-                None if name is None else identifier(name)
-                for name in spellings.dictionary.to_pylist()
-            ],
-            pa.string(),
-        )
-        plain = names.take(spellings.indices)
-    return pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
+        spelt = array.dictionary_encode()
+        names = [
+            None if name is None else identifier(name) for name in spelt.dictionary.to_pylist()
+        ]
+        plain = pa.array(names, pa.string()).take(spelt.indices)
+    known = pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
+    return column(known).set_axis(values.index)
 
 
 def mentioned(raws: Sequence[str]) -> Callable[[str], bool]:

@@ -1,11 +1,14 @@
 """Who lacks what of the awards that their job roles require, as of a day.
 
-=============  =====================================================================================
-held           the latest completion is valid on the day (the expiry date itself is the last valid
-day) expiring       held, and expires within the next days (90 by default) expired        the latest
-completion has expired before the day targeted       not held, but to be achieved missing
-none of these not required   the role, the requirement or the person has gone since it was published
-=============  =====================================================================================
+============  ====================================================================================
+held          the latest completion is valid on the day; the expiry date itself is the last valid
+              day
+expiring      held, and expires within the next days (90 by default)
+expired       the latest completion has expired before the day
+targeted      not held, but to be achieved
+missing       none of these
+not required  the role, the requirement or the person has ended since it was published
+============  ====================================================================================
 """
 
 from __future__ import annotations
@@ -15,11 +18,10 @@ from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from .awards import current
-from .frame import arrow, concat, folded, frame, pick, true
+from .awards import GROUP, current
+from .frame import concat
+from .tables import folded, typed
 
 REQUIREMENTS: Mapping[str, str] = {
     "award_id": "text",
@@ -65,6 +67,8 @@ COMPLIANCE: Mapping[str, str] = {
 accessplanit's."""
 COMPLIANT = ("held", "expiring")
 NOT_REQUIRED, UNKNOWN = "not required", "unknown"
+IN_ORDER = ("held", "expiring", "targeted", "expired", "missing", UNKNOWN)
+"""The states in the order in which they are counted."""
 DOUBTED: Mapping[str, str] = {"employee_id": "text", "doubt": "text"}
 """A person whose compliance cannot be told, and why."""
 WHY_DOUBTED: Mapping[str, str] = {
@@ -79,9 +83,9 @@ WHY_DOUBTED: Mapping[str, str] = {
 def assigned(assignments: pd.DataFrame, day: date) -> pd.DataFrame:
     """The assignments (:data:`ASSIGNMENTS`) that hold on a day: from ``valid_from`` on, and before
     ``valid_to``."""
-    begun = ~true(pc.greater(arrow(assignments["valid_from"]), pa.scalar(day)))
-    ended = true(pc.less_equal(arrow(assignments["valid_to"]), pa.scalar(day)))
-    return pick(assignments, begun & ~ended)
+    not_begun = (assignments["valid_from"] > day).fillna(False)
+    ended = (assignments["valid_to"] <= day).fillna(False)
+    return assignments[~not_begun & ~ended].reset_index(drop=True)
 
 
 def compliance(
@@ -96,51 +100,28 @@ def compliance(
     days)."""
     needed = requirements.drop_duplicates(["user_type_id", "award_id"])
     who = assigned(assignments, day).drop_duplicates(["employee_id", "job_role_id"])
-    rows = who.merge(needed, left_on="job_role_id", right_on="user_type_id")
-    # No expiry date is the latest of all.
-    never = pa.scalar(date.max, pa.date32())
-    held = current(awards, day)[["employee_id", "award_id", "expires_on"]]
-    latest = held.assign(
-        until=frame({"until": pc.coalesce(arrow(held["expires_on"]), never)})["until"]
-    ).drop(columns="expires_on")
-    open_ = pick(targets, true(pc.equal(folded(arrow(targets["status"])), "target")))
-    aimed = (
-        open_.assign(aimed=True)
-        .groupby(["employee_id", "award_id"], as_index=False)
-        .agg({"target_date": "min", "aimed": "first"})
+    held = current(awards, day)[[*GROUP, "expires_on"]].assign(held=True)
+    open_ = targets[folded(targets["status"]).isin(["target"])]
+    aims = open_.groupby(GROUP, as_index=False)["target_date"].min().assign(aimed=True)
+    rows = (
+        who.merge(needed, left_on="job_role_id", right_on="user_type_id")
+        .merge(held, on=GROUP, how="left")
+        .merge(aims, on=GROUP, how="left")
     )
-    rows = rows.merge(latest, on=["employee_id", "award_id"], how="left").merge(
-        aimed, on=["employee_id", "award_id"], how="left"
+    has, aimed = rows["held"].notna(), rows["aimed"].notna()
+    over = (rows["expires_on"] < day).fillna(False)
+    soon = (rows["expires_on"] <= day + timedelta(days=expiring_within_days)).fillna(False)
+    state = np.select(
+        [has & ~over & soon, has & ~over, aimed, has],
+        ["expiring", "held", "targeted", "expired"],
+        "missing",
     )
-    until, is_aimed = pa.array(rows["until"].array), np.asarray(rows["aimed"].notna())
-    until = until.combine_chunks() if isinstance(until, pa.ChunkedArray) else until
-    until = until.cast(pa.date32())
-    has = np.asarray(pc.is_valid(until))
-    state = np.full(len(rows), "missing", dtype=object)
-    state[is_aimed] = "targeted"
-    state[has & true(pc.less(until, pa.scalar(day)))] = "expired"
-    state[has & true(pc.less(until, pa.scalar(day))) & is_aimed] = "targeted"
-    state[has & true(pc.greater_equal(until, pa.scalar(day)))] = "held"
-    state[
-        has
-        & true(pc.greater_equal(until, pa.scalar(day)))
-        & true(pc.less_equal(until, pa.scalar(_soon(day, expiring_within_days))))
-    ] = "expiring"
-    names = [arrow(rows[c]) for c in ("employee_id", "job_role_id", "award_id")]
-    found = {
-        "id": pc.binary_join_element_wise(*names, "~"),
-        "employee_id": names[0],
-        "user_id": arrow(rows["accessplanit_user_id"]),
-        "job_role_id": names[1],
-        "job_role_label": arrow(rows["user_type_label"]),
-        "award_id": names[2],
-        "award_label": arrow(rows["award_label"]),
-        "state": pa.array(state, pa.string()),
-        "expires_on": pc.if_else(pc.equal(until, never), pa.scalar(None, pa.date32()), until),
-        "target_date": arrow(rows["target_date"]).cast(pa.date32()),
-        "as_of": pa.array([day] * len(rows), pa.date32()),
-    }
-    return frame(found)
+    found = rows.assign(
+        id=rows["employee_id"] + "~" + rows["job_role_id"] + "~" + rows["award_id"],
+        state=state,
+        as_of=day,
+    ).rename(columns={"accessplanit_user_id": "user_id", "user_type_label": "job_role_label"})
+    return typed(found, COMPLIANCE)
 
 
 def as_published(
@@ -152,18 +133,14 @@ def as_published(
     What was not published of them yet is in state "unknown"; ``doubt`` is null for everybody else.
     """
     why = doubted.drop_duplicates("employee_id")
-    certain = found[~found["employee_id"].isin(why["employee_id"])]
-    new = found[
-        found["employee_id"].isin(why["employee_id"]) & ~found["id"].isin(published["id"])
-    ].assign(state=UNKNOWN)
-    open_ = published["id"].isin(found["id"]) | published["state"].ne(NOT_REQUIRED).fillna(True)
-    kept = published[published["employee_id"].isin(why["employee_id"]) & open_]
-    rows = concat([each[list(COMPLIANCE)] for each in (certain, new.astype(found.dtypes), kept)])
+    in_doubt = found["employee_id"].isin(why["employee_id"])
+    certain = found[~in_doubt]
+    new = found[in_doubt & ~found["id"].isin(published["id"])].assign(state=UNKNOWN)
+    # A row that is no longer required stays so, unless it is required again.
+    stands = published["id"].isin(found["id"]) | (published["state"] != NOT_REQUIRED).fillna(True)
+    kept = published[published["employee_id"].isin(why["employee_id"]) & stands]
+    rows = concat([typed(each, COMPLIANCE) for each in (certain, new, kept)])
     return rows.merge(why, on="employee_id", how="left")
-
-
-def _soon(day: date, days: int) -> date:
-    return day + timedelta(days=days)
 
 
 def role_names(found: pd.DataFrame) -> pd.Series[str]:
@@ -174,19 +151,8 @@ def role_names(found: pd.DataFrame) -> pd.Series[str]:
 def counted(found: pd.DataFrame) -> list[dict[str, object]]:
     """Job role -> how many stand in which state; no personal data."""
     table = found.groupby([role_names(found), "state"]).size().unstack(fill_value=0)
-    states = [
-        s
-        for s in ("held", "expiring", "targeted", "expired", "missing", UNKNOWN)
-        if s in table.columns
-    ]
-    rows: list[dict[str, object]] = []
-    for role, row in table.iterrows():
-        total, good = int(row.sum()), int(sum(row[s] for s in COMPLIANT if s in table.columns))
-        rows.append(
-            {
-                "job role": role,
-                **{s: int(row[s]) for s in states},
-                "compliant": f"{100 * good / total:.0f} %",
-            }
-        )
-    return rows
+    shown = [state for state in IN_ORDER if state in table]
+    good = table[[state for state in COMPLIANT if state in table]].sum(axis="columns")
+    share = (100 * good / table.sum(axis="columns")).map("{:.0f} %".format)
+    rows = table[shown].assign(compliant=share).reset_index().to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

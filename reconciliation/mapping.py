@@ -60,14 +60,19 @@ class Mapping(Frozen):
 
     def to_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
         """The fields on their way to HR; ``kinds``: of accessplanit's columns."""
-        owner = {"accessplanit": "source", "hr": "target", "newest": "newest", None: "source"}
+        owner: dict[Any, Any] = {
+            "accessplanit": "source",
+            "hr": "target",
+            "newest": "newest",
+            None: "source",
+        }
         return tuple(
             FieldMap(
                 source=name,
                 target=f.hr,
                 kind=kinds[name],
                 compare=not f.carried,
-                owner=owner[f.owner],  # type: ignore[arg-type]
+                owner=owner[f.owner],
                 erases=f.owner is None or (f.owner == "newest" and f.erases),
                 values=tuple(f.to_hr.items()),
                 alike=tuple(f.alike_hr.items()),
@@ -77,13 +82,13 @@ class Mapping(Frozen):
 
     def from_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
         """The fields on their way back, those that have an owner."""
-        owner = {"accessplanit": "target", "hr": "source", "newest": "newest"}
+        owner: dict[Any, Any] = {"accessplanit": "target", "hr": "source", "newest": "newest"}
         fields = [
             FieldMap(
                 source=f.hr,
                 target=name,
                 kind=kinds[name],
-                owner=owner[f.owner],  # type: ignore[arg-type]
+                owner=owner[f.owner],
                 erases=f.owner == "newest" and f.erases,
                 values=tuple(f.from_hr.items()),
                 strict=f.strict,
@@ -99,7 +104,7 @@ class Mapping(Frozen):
         ]
         return tuple(fields)
 
-    def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, str]:
+    def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, Any]:
         """``conflict`` and ``first`` of a spec in this direction."""
         source = "accessplanit" if direction == "to_hr" else "hr"
         side = {source: "source"} if self.first == source else {}

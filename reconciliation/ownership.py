@@ -4,51 +4,48 @@ The two directions of a pair share what both sides last agreed on: for each reco
 fields that both may change, in accessplanit's terms. A value that differs from it was changed
 since; our own write coming back does not.
 
-=========  =========================================================================================
-owner      what the process that reads side S and writes side T does with a field that differs
-=========  =========================================================================================
-source     S owns it: written, whatever T has; but no value erases nothing
-target     T owns it: left alone unless T has no value; the other direction carries it back
-newest     only S has changed since the agreement: written; only T: left alone; both: a conflict
-=========  =========================================================================================
-
-Where nothing was agreed yet, a value fills the place where the other side has none, and of two
-values that of the side counts that ``first`` names; but whether somebody has left is HR's to say. A
-conflict is decided by the later change (``conflict="newest"``) or held with both values for a
-person, as it is where one of the moments is not known.
+======  =========================================================================================
+owner   what the process that reads side S and writes side T does with a field that differs
+======  =========================================================================================
+source  S owns it: written, whatever T has; an empty value does not clear it unless ``erases``
+target  T owns it: left alone unless T has no value; the other direction carries it back
+newest  both own it: :mod:`.verdicts` decides row by row
+======  =========================================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from .frame import arrow, concat, empty, fold, folded, frame, pick, strings, true
+from .frame import concat, empty, fold
 from .match import HELD, held
 from .spec import FieldMap, ProcessSpec
-from .values import CUSTOM, shown
+from .tables import folded, looked_up, same
+from .translate import as_text, canonical, translated
+from .verdicts import Policy, verdicts
 
 AGREED = {"key": "text", "field": "text", "value": "text"}
-"""What both sides last agreed on: of an accessplanit record (``key``) a ``field`` by accessplanit's
-name."""
+"""What both sides last agreed on: of an accessplanit record (``key``) a ``field`` by
+accessplanit's name."""
+NEWLY_AGREED = {**AGREED, "row": "text"}
+"""What is agreed once the rows are written; ``row`` is the key of the target's row."""
 CONFLICT = "was changed on both sides"
 
 
 @dataclass(frozen=True)
 class Decided:
-    """wanted: the rows as they are to be, a value of the target kept where it counts. held:
-    conflicts that a person must settle. agreed: columns of :data:`AGREED` and ``row`` (key of the
-    target row), what is agreed once the rows are so; only what is new.
-    """
+    """What the target should hold, once it is decided whose values count."""
 
     wanted: pd.DataFrame
+    """The rows to be written, with the target's value wherever that counts."""
     held: pd.DataFrame
+    """:data:`reconciliation.match.HELD`: conflicts that a person must settle."""
     agreed: pd.DataFrame
+    """:data:`NEWLY_AGREED`: only what is new."""
 
 
 def name_of(spec: ProcessSpec, field: FieldMap) -> str:
@@ -61,11 +58,6 @@ def shared(spec: ProcessSpec) -> list[FieldMap]:
     return [f for f in spec.fields if f.compare and f.owner == "newest"]
 
 
-def text(values: pa.Array) -> pa.Array:
-    """Values of any kind as text, to be kept and compared."""
-    return values if pa.types.is_string(values.type) else values.cast(pa.string())
-
-
 def decide(
     spec: ProcessSpec,
     data: pd.DataFrame,
@@ -73,215 +65,166 @@ def decide(
     target: pd.DataFrame,
     agreed: pd.DataFrame,
 ) -> Decided:
-    """``wanted`` with the target's value wherever that counts.
+    """``wanted`` with the target's value wherever that counts. The order of rows does not matter.
 
-    data: the source's records, with ``spec.updated`` if the feed has it. wanted: one row per record
-    (``source_key``, the entity's key, its columns). target: the entity's rows, with
-    ``spec.target_updated`` if that is known. agreed: of :data:`AGREED`. Pure; the order of rows
-    does not matter.
+    Args:
+        spec: the process.
+        data: the source's records, with ``spec.updated`` if the feed has it.
+        wanted: one row per record: ``source_key``, the entity's key and its columns.
+        target: the entity's rows, with ``spec.target_updated`` if that is known.
+        agreed: :data:`AGREED` of these records.
     """
-    none = empty({**AGREED, "row": "text"})
-    if not len(wanted) or all(f.owner == "source" and f.erases for f in spec.fields):
-        return Decided(wanted, empty(HELD), none)
-    keys = arrow(wanted[spec.entity_key])
-    place = pc.index_in(keys, value_set=arrow(target[spec.entity_key]))
-    there = np.asarray(pc.is_valid(place))
-    records = arrow(wanted["source_key"]) if spec.direction == "to_hr" else keys
-    ours_newer, told = _newer(spec, data, wanted, target, place)
-    problems: list[pd.DataFrame] = []
-    fresh: list[pd.DataFrame] = []
-    undecided = np.zeros(len(wanted), dtype=bool)
-    columns: dict[str, pa.Array] = {}
-    for f in spec.fields:
-        if not f.compare or (f.owner == "source" and f.erases):
+    owned = [f for f in spec.fields if f.compare and (f.owner != "source" or not f.erases)]
+    if not len(wanted) or not owned:
+        return Decided(wanted, empty(HELD), empty(NEWLY_AGREED))
+    wanted = wanted.reset_index(drop=True)
+    sides = _Sides.of(spec, data, wanted, target)
+    fresh, problems = [empty(NEWLY_AGREED)], [empty(HELD)]
+    undecided = pd.Series(False, index=wanted.index)
+    columns: dict[str, pd.Series[Any]] = {}
+    for field in owned:
+        ours, theirs = wanted[field.target], sides.theirs[field.target]
+        if field.owner != "newest":
+            # Whoever owns it: no value says nothing.
+            keeps = theirs.notna() if field.owner == "target" else ours.isna()
+            columns[field.target] = ours.mask(sides.there & keeps, theirs)
             continue
-        ours, theirs = arrow(wanted[f.target]), arrow(target[f.target]).take(place)
-        if f.owner != "newest":
-            # Whoever owns it: no value is no statement.
-            less = np.asarray(pc.is_valid(theirs) if f.owner == "target" else pc.is_null(ours))
-            columns[f.target] = pc.if_else(pa.array(there & less), theirs, ours)
-            continue
-        known, before = _known(agreed, name_of(spec, f), records)
-        before = _in_target_terms(spec, f, before)
-        differ = there & ~_same(f, ours, theirs)
-        we_moved = ~_same(f, ours, before)
-        they_moved = ~_same(f, theirs, before)
-        empty_here, empty_there = np.asarray(pc.is_null(ours)), np.asarray(pc.is_null(theirs))
-        first = differ & ~known & ~empty_here & ~empty_there
-        both = (differ & known & we_moved & they_moved) | (
-            first & (spec.first in ("newest", "hold"))
-        )
-        settled = both & told & np.where(known, spec.conflict == "newest", spec.first == "newest")
-        keep = (
-            (differ & np.where(known, ~we_moved, empty_here))
-            | (settled & ~ours_newer)
-            | (first & (spec.first == "target"))
-        )
-        if not f.erases:
-            keep |= there & empty_here
-        first_closed = first & _ended(spec, f, ours, theirs)
-        both, keep = (
-            both & ~first_closed,
-            (keep & ~first_closed) | (first_closed & (spec.direction == "to_hr")),
-        )
-        open_ = both & ~settled & ~keep
-        if open_.any():
-            of_these = open_ & ~undecided
-            problems.append(
-                held(
-                    arrow(wanted["source_key"]).filter(pa.array(of_these)),
-                    name_of(spec, f),
-                    CONFLICT,
-                )
-            )
-            undecided |= open_
+        before = looked_up(sides.records, agreed[agreed["field"] == name_of(spec, field)], "key")
+        known = sides.records.isin(agreed.loc[agreed["field"] == name_of(spec, field), "key"])
+        facts = sides.facts(field, _in_target_terms(spec, field, before["value"]), known)
+        verdict = verdicts(facts, _policy(spec, field))
         # What says the same is left as the target writes it.
-        columns[f.target] = pc.if_else(pa.array(keep | open_ | (there & ~differ)), theirs, ours)
-        # What is kept for the other direction to carry is not agreed yet; what both have, or we
-        # write, is.
-        will_agree = ~keep & ~open_
-        value = _in_our_terms(spec, f, data, wanted)
-        new = will_agree & ~(known & _equal(value, _known(agreed, name_of(spec, f), records)[1]))
-        fresh.append(_rows(records, keys, name_of(spec, f), value, new))
-    wanted = wanted.assign(
-        **{name: frame({"value": values})["value"] for name, values in columns.items()}
+        columns[field.target] = ours.mask(verdict != "write", theirs)
+        conflict = verdict == "hold"
+        which = wanted.loc[conflict & ~undecided, "source_key"]
+        problems.append(held(which, name_of(spec, field), CONFLICT))
+        undecided |= conflict
+        # A value that is kept is for the other direction to carry: it is not agreed yet.
+        value = sides.in_our_terms(field)
+        new = verdict.isin(["write", "same"]) & ~(known & same(value, before["value"]))
+        fresh.append(_agreements(sides.records, sides.keys, name_of(spec, field), value)[new])
+    wanted = wanted.assign(**columns)
+    news = concat(fresh)
+    news = news[~news["row"].isin(sides.keys[undecided])]
+    return Decided(
+        wanted[~undecided].reset_index(drop=True), concat(problems), news.reset_index(drop=True)
     )
-    free = ~undecided
-    agreed_rows = concat(fresh) if fresh else none
-    if undecided.any():
-        agreed_rows = pick(
-            agreed_rows,
-            ~true(pc.is_in(arrow(agreed_rows["row"]), value_set=keys.filter(pa.array(undecided)))),
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Both sides of the rows of a comparison, row by row."""
+
+    spec: ProcessSpec
+    wanted: pd.DataFrame
+    source: pd.DataFrame
+    """The source's record of each row."""
+    theirs: pd.DataFrame
+    """The target's row of each row; nulls where it has none."""
+    there: pd.Series[Any]
+    """Where the target has a row."""
+    dated: pd.Series[Any]
+    """Where the moment of the last change is known on both sides."""
+    ours_newer: pd.Series[Any]
+    """Where the source's record was changed after the target's row."""
+
+    @classmethod
+    def of(
+        cls, spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame, target: pd.DataFrame
+    ) -> _Sides:
+        source = looked_up(wanted["source_key"], data, spec.key)
+        theirs = looked_up(wanted[spec.entity_key], target, spec.entity_key)
+        there = wanted[spec.entity_key].isin(target[spec.entity_key])
+        nowhere = pd.Series(False, index=wanted.index)
+        dated, newer = nowhere, nowhere
+        if spec.updated in data and spec.target_updated in target:
+            ours, other = source[spec.updated], theirs[spec.target_updated]
+            dated = ours.notna() & other.notna()
+            newer = (ours > other).fillna(False).astype(bool)
+        return cls(spec, wanted, source, theirs, there, dated, newer)
+
+    @property
+    def keys(self) -> pd.Series[Any]:
+        """The key of the target's row."""
+        return self.wanted[self.spec.entity_key]
+
+    @property
+    def records(self) -> pd.Series[Any]:
+        """The key of the accessplanit record."""
+        return self.wanted["source_key"] if self.spec.direction == "to_hr" else self.keys
+
+    def facts(self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]) -> pd.DataFrame:
+        """``verdicts.FACTS`` of a field. before: what was agreed, as the target writes it."""
+        ours, theirs = self.wanted[field.target], self.theirs[field.target]
+        return pd.DataFrame(
+            {
+                "there": self.there,
+                "same": _says_the_same(field, ours, theirs),
+                "agreed": known,
+                "we_changed": ~_says_the_same(field, ours, before),
+                "they_changed": ~_says_the_same(field, theirs, before),
+                "empty_here": ours.isna(),
+                "empty_there": theirs.isna(),
+                "left_differs": _left_differs(self.spec, field, ours, theirs),
+                "dated": self.dated,
+                "ours_newer": self.ours_newer,
+            }
         )
-    return Decided(pick(wanted, free), concat(problems) if problems else empty(HELD), agreed_rows)
+
+    def in_our_terms(self, field: FieldMap) -> pd.Series[Any]:
+        """The source's value in accessplanit's terms, as text."""
+        if self.spec.direction == "from_hr":
+            return as_text(self.wanted[field.target])
+        return as_text(self.source[field.source])
 
 
-def _ended(spec: ProcessSpec, field: FieldMap, ours: pa.Array, theirs: pa.Array) -> np.ndarray:
-    """Where a field says on one side only that somebody has left. Whether a person is employed is
-    HR's to say at first contact: an account that is still enabled brings no leaver back, and a
-    disabled one keeps nobody out who has come back."""
+def _policy(spec: ProcessSpec, field: FieldMap) -> Policy:
+    return Policy(field.erases, spec.conflict, spec.first, spec.direction == "from_hr")
+
+
+def _left_differs(
+    spec: ProcessSpec, field: FieldMap, ours: pd.Series[Any], theirs: pd.Series[Any]
+) -> pd.Series[Any]:
+    """Where the field says on one side only that the person has left."""
     closed = dict(spec.scope.closed).get(field.target)
-    if closed is None or not pa.types.is_string(ours.type):
-        return np.zeros(len(ours), dtype=bool)
-    value = canonical(field, pa.array([closed], pa.string()))[0]
-    here, there = (
-        true(pc.equal(folded(canonical(field, side)), fold(value.as_py())))
-        for side in (ours, theirs)
-    )
-    return np.asarray(here != there)
+    if closed is None or field.kind != "text":
+        return pd.Series(False, index=ours.index)
+    (value,) = canonical(field, pd.Series([closed], dtype=ours.dtype))
+    here, there = (folded(canonical(field, side)) == fold(value) for side in (ours, theirs))
+    return here.fillna(False).astype(bool) != there.fillna(False).astype(bool)
 
 
-def _newer(
-    spec: ProcessSpec,
-    data: pd.DataFrame,
-    wanted: pd.DataFrame,
-    target: pd.DataFrame,
-    place: pa.Array,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the source's record was changed after the target's row, and where both moments are
-    known."""
-    nothing = np.zeros(len(wanted), dtype=bool)
-    if spec.updated not in data or spec.target_updated is None or spec.target_updated not in target:
-        return nothing, nothing
-    ours = arrow(data[spec.updated]).take(
-        pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[spec.key]))
-    )
-    theirs = arrow(target[spec.target_updated]).take(place)
-    told = np.asarray(pc.and_(pc.is_valid(ours), pc.is_valid(theirs)))
-    return true(pc.greater(ours, theirs)), told
-
-
-def _known(agreed: pd.DataFrame, name: str, records: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """Where something was agreed on a field, and what."""
-    rows = pick(agreed, true(pc.equal(arrow(agreed["field"]), name)))
-    place = pc.index_in(records, value_set=arrow(rows["key"]))
-    return np.asarray(pc.is_valid(place)), arrow(rows["value"]).take(place)
-
-
-def _equal(one: pa.Array, other: pa.Array) -> np.ndarray:
-    nulls = np.asarray(pc.and_(pc.is_null(one), pc.is_null(other)))
-    return np.asarray(true(pc.equal(text(one), text(other))) | nulls)
-
-
-def _same(field: FieldMap, one: pa.Array, other: pa.Array) -> np.ndarray:
+def _says_the_same(field: FieldMap, one: pd.Series[Any], other: pd.Series[Any]) -> pd.Series[Any]:
     """Where two values of the target say the same."""
-    return _equal(canonical(field, one), canonical(field, other))
+    return same(as_text(canonical(field, one)), as_text(canonical(field, other)))
 
 
-def canonical(field: FieldMap, values: pa.Array) -> pa.Array:
-    """Values of the target with those that say the same made one (``FieldMap.alike``): of a custom
-    field the number 12 is the text 12."""
-    if field.target.startswith(CUSTOM):
-        return pa.array([shown(value) for value in strings(values)], pa.string())
-    if not field.alike or not pa.types.is_string(values.type):
-        return values
-    place = pc.index_in(
-        folded(values), value_set=pa.array([fold(value) for value, _ in field.alike], pa.string())
-    )
-    return pc.coalesce(
-        pa.array([meant for _, meant in field.alike], pa.string()).take(place), values
-    )
-
-
-def _in_target_terms(spec: ProcessSpec, field: FieldMap, agreed: pa.Array) -> pa.Array:
+def _in_target_terms(spec: ProcessSpec, field: FieldMap, agreed: pd.Series[Any]) -> pd.Series[Any]:
     """An agreed value, which is in accessplanit's terms, as the target would write it."""
     if spec.direction == "from_hr" or not field.values:
         return agreed
-    place = pc.index_in(
-        folded(agreed), value_set=pa.array([fold(value) for value, _ in field.values], pa.string())
-    )
-    return pc.coalesce(
-        pa.array([value for _, value in field.values], pa.string()).take(place), agreed
-    )
+    return translated(agreed, field.values).fillna(agreed)
 
 
-def _in_our_terms(
-    spec: ProcessSpec, field: FieldMap, data: pd.DataFrame, wanted: pd.DataFrame
-) -> pa.Array:
-    """The source's value in accessplanit's terms."""
-    if spec.direction == "from_hr":
-        return text(arrow(wanted[field.target]))
-    place = pc.index_in(arrow(wanted["source_key"]), value_set=arrow(data[spec.key]))
-    return text(arrow(data[field.source]).take(place))
-
-
-def _rows(
-    records: pa.Array, keys: pa.Array, name: str, value: pa.Array, mask: np.ndarray
+def _agreements(
+    records: pd.Series[Any], keys: pd.Series[Any], name: str, value: pd.Series[Any]
 ) -> pd.DataFrame:
-    chosen = pa.array(mask)
-    key = records.filter(chosen)
-    return frame(
-        {
-            "key": key,
-            "field": pa.array([name] * len(key), pa.string()),
-            "value": value.filter(chosen),
-            "row": keys.filter(chosen),
-        }
-    )
+    rows = pd.DataFrame({"key": records, "field": name, "value": value, "row": keys})
+    return rows.astype(dict.fromkeys(NEWLY_AGREED, value.dtype))
 
 
 def closed_as(
     spec: ProcessSpec, outside: pd.DataFrame, links: pd.DataFrame, closed: Mapping[str, object]
 ) -> pd.DataFrame:
-    """What is agreed (rows as ``Decided.agreed``) once the rows of ``links`` are closed because
-    their records have left."""
-    place = pc.index_in(arrow(links["source_key"]), value_set=arrow(outside[spec.key]))
-    records = arrow(links["source_key" if spec.direction == "to_hr" else "target_key"])
-    rows = [empty({**AGREED, "row": "text"})]
-    for f in shared(spec):
-        if f.target in closed:
-            value = (
-                text(arrow(outside[f.source]).take(place))
-                if spec.direction == "to_hr"
-                else pa.array([str(closed[f.target])] * len(links))
-            )
-            rows.append(
-                _rows(
-                    records,
-                    arrow(links["target_key"]),
-                    name_of(spec, f),
-                    value,
-                    np.ones(len(links), dtype=bool),
-                )
-            )
-    return concat(rows)
+    """:data:`NEWLY_AGREED` once the rows of ``links`` are closed because their records have left
+    the scope (``outside``)."""
+    leavers = looked_up(links["source_key"], outside, spec.key)
+    records = links["source_key" if spec.direction == "to_hr" else "target_key"]
+    found = [empty(NEWLY_AGREED)]
+    for field in (f for f in shared(spec) if f.target in closed):
+        if spec.direction == "to_hr":
+            value = as_text(leavers[field.source])
+        else:
+            value = pd.Series(str(closed[field.target]), index=links.index, dtype=records.dtype)
+        found.append(_agreements(records, links["target_key"], name_of(spec, field), value))
+    return concat(found)

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from .frame import arrow, frame, true
 from .identifiers import identifier, identifiers
 from .match import PROVISIONAL
+from .tables import TEXT
 
 FORGOTTEN = "(forgotten)"
 """What stands in the place of a value of somebody who was forgotten, in what is somebody else's."""
@@ -49,11 +46,11 @@ something else."""
 
 @dataclass(frozen=True)
 class Erased:
-    """What a connector or a folder has forgotten: rows, and what it could not erase, in words for
-    the user."""
+    """What a connector or a folder has forgotten."""
 
     rows: int = 0
     left: tuple[str, ...] = ()
+    """What it could not erase, in words for the user."""
 
 
 @dataclass(frozen=True)
@@ -147,32 +144,22 @@ class Person:
         """Whether a value, such as an e-mail address, is the person's alone."""
         return identifier(value or "") in self.own
 
-    def theirs(self, data: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def theirs(self, data: pd.DataFrame) -> pd.Series[bool]:
         """Which rows of a frame are the person's, as :meth:`has_row` has it."""
-        found, others = np.zeros(len(data), dtype=bool), np.zeros(len(data), dtype=bool)
+        found, others = pd.Series(False, data.index), pd.Series(False, data.index)
         texts = _texts(data, KEYS)
         for name in sorted(texts, key=lambda name: name not in WHOSE):
-            plain = pc.replace_substring_regex(
-                identifiers(arrow(data[name])), f"^{PROVISIONAL}", ""
-            )
+            plain = identifiers(data[name]).str.removeprefix(PROVISIONAL)
             if name in WHOSE:
-                found |= self._one_of(plain, WHOSE[name])
-                others |= np.asarray(pc.is_valid(plain))
+                found |= plain.isin(self.plain[WHOSE[name]])
+                others |= plain.notna()
             else:
-                found |= np.where(others, self._one_of(plain, "keys"), self._one_of(plain, "any"))
-            for head in self.heads:
-                found |= true(pc.starts_with(plain, head))
+                anyones = plain.isin(self.plain["any"])
+                found |= plain.isin(self.plain["keys"]).where(others, anyones)
+            found |= plain.str.startswith(self.heads).fillna(False)
         for name in _texts(data, OWN):
-            found |= true(
-                pc.is_in(
-                    identifiers(arrow(data[name])),
-                    value_set=pa.array(sorted(self.own), pa.string()),
-                )
-            )
+            found |= identifiers(data[name]).isin(self.own)
         return found
-
-    def _one_of(self, keys: pa.Array, kind: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        return true(pc.is_in(keys, value_set=pa.array(sorted(self.plain[kind]), pa.string())))
 
     def has_record(self, raw: str | None) -> bool:
         """Whether a record as it was received says that it is the person's: a JSON object by
@@ -208,24 +195,16 @@ class Person:
     def redacted(self, data: pd.DataFrame) -> pd.DataFrame:
         """A frame without what it says of the person in rows that are not theirs, as in a list of
         e-mail addresses."""
-        changed: dict[str, pa.Array] = {}
+        changed: dict[str, pd.Series[Any]] = {}
         for name in _texts(data, set(data.columns) - KEYS - {"kind", "fields"}):
-            column = arrow(data[name])
+            column = data[name]
             # Most say nothing of the person: only the others are looked at one by one. JSON may
             # hide a letter.
-            hits = true(pc.match_substring_regex(column, self._pattern, ignore_case=True)) | true(
-                pc.match_substring(column, "\\u")
-            )
+            named = column.str.contains(self._pattern, case=False)
+            hits = (named | column.str.contains("\\u", regex=False)).fillna(False)
             if hits.any():
-                told = [self.without(text) for text in column.filter(pa.array(hits)).to_pylist()]
-                changed[name] = pc.replace_with_mask(
-                    column, pa.array(hits), pa.array(told, pa.string())
-                )
-        return (
-            data.assign(**{name: frame({name: column})[name] for name, column in changed.items()})
-            if changed
-            else data
-        )
+                changed[name] = column.mask(hits, column[hits].map(self.without).astype(TEXT))
+        return data.assign(**changed) if changed else data
 
     def _is(self, text: str) -> bool:
         return identifier(text) in self.own or (len(text) >= SHORTEST and self.has(text))
@@ -240,13 +219,9 @@ class Person:
             }
         if isinstance(value, list):
             return [self._emptied(inner) for inner in value]
-        return (
-            self.without(value)
-            if isinstance(value, str)
-            else FORGOTTEN
-            if value is not None and self._is(str(value))
-            else value
-        )
+        if isinstance(value, str):
+            return self.without(value)
+        return FORGOTTEN if value is not None and self._is(str(value)) else value
 
     def _is_anothers(self, name: str, value: Any) -> bool:
         """Whether a field of a record names somebody else, who may have the same key on the other
@@ -276,11 +251,7 @@ class Person:
 
 def _texts(data: pd.DataFrame, names: Iterable[str]) -> list[str]:
     chosen = set(names)
-    return [
-        name
-        for name in data.columns
-        if name in chosen and pa.types.is_string(arrow(data[name]).type)
-    ]
+    return [name for name in data.columns if name in chosen and data[name].dtype == TEXT]
 
 
 def _values(raw: str) -> Iterator[str]:
@@ -297,7 +268,7 @@ def _values(raw: str) -> Iterator[str]:
 
 
 def _json(text: str) -> dict[str, Any] | list[Any] | None:
-    """A JSON object or list; ``None`` if it is none."""
+    """A JSON object or list; ``None`` if the text is neither."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:

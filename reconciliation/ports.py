@@ -26,6 +26,9 @@ Outcome = Literal["completed", "failed", "stopped", "skipped"]
 """How a run ends. stopped: its plan was past the guard, or is no longer right. skipped: there was
 nothing for it to do."""
 Hashes = np.ndarray[Any, np.dtype[np.int64]]
+"""Hashes of records, sorted."""
+NO_HASHES: Hashes = np.empty(0, dtype=np.int64)
+"""No record is known."""
 
 
 class Source(Protocol):
@@ -41,7 +44,7 @@ class Source(Protocol):
     def kinds(self, feed: str) -> Mapping[str, str]:
         """The feed's columns, name -> kind."""
 
-    def updated_column(self, feed: str, column: str) -> str | None:
+    def updated_column(self, feed: str, column: str | None) -> str | None:
         """``column`` if this tenant's feed has it, else ``None``."""
 
     def read(
@@ -57,12 +60,10 @@ class Source(Protocol):
         ``seed``."""
 
 
-class Target(Protocol):
-    """What is written: an HR system, or accessplanit on the way back. Raises TargetFailed."""
+class TargetReader(Protocol):
+    """A target that can be looked at, and not written. Raises TargetFailed."""
 
     name: str
-    batch: int
-    """Changes that one :meth:`apply` takes: what an interruption leaves in doubt."""
 
     def population(self, entity: str) -> int:
         """How many rows the entity has."""
@@ -80,6 +81,13 @@ class Target(Protocol):
         """Receipts of those among ``changes`` (of a Plan) that are not to be sent, with the reason:
         ``failed``, which the target's own rules are known to refuse, and ``unsupported``, which it
         has no place for."""
+
+
+class Target(TargetReader, Protocol):
+    """What is written: an HR system, or accessplanit on the way back. Raises TargetFailed."""
+
+    batch: int
+    """Changes that one :meth:`apply` takes: what an interruption leaves in doubt."""
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Carries out ``changes`` (of a Plan); a frame of ``receipts.RECEIPTS``, one row per
@@ -257,6 +265,17 @@ class Store(Protocol):
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
         """When the sweep began that is under way and can be taken up; ``None`` if there is none."""
+
+    def versions(self, spec: ProcessSpec, until: datetime | None = None) -> pd.DataFrame:
+        """``versions.VERSIONS``: what is known of the rows of a process's target, ``until`` a
+        moment, in the order in which it was learnt."""
+
+    def observe(self, spec: ProcessSpec, rows: pd.DataFrame, run: str, now: datetime) -> int:
+        """Notes what all rows of the target look like (``key`` and the managed columns); returns
+        how many were not known to be so."""
+
+    def open_entries(self, process: str) -> pd.DataFrame:
+        """``history.context.OPEN``: what is in quarantine, and what a person has discarded."""
 
     def salt(self) -> bytes:
         """What is mixed into digests that leave the store: the same for all who use it, and known

@@ -3,16 +3,14 @@ afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from .errors import HrsyncError
-from .frame import arrow, concat, frame, of, pick, true
+from .frame import concat, of
 from .plan import Plan, already, reconcile
+from .tables import DTYPES, looked_up
 
 RECEIPTS = {"key": "text", "outcome": "text", "reason": "text", "given": "text"}
 """What became of one change: ``created``, ``updated``, ``closed``, ``failed`` or ``unsupported``
@@ -23,26 +21,17 @@ PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
 
 def done(changes: pd.DataFrame) -> pd.DataFrame:
     """Receipts (:data:`RECEIPTS`) as if every one of ``changes`` (of a plan) had succeeded."""
-    kinds = arrow(changes["kind"]).dictionary_encode()
-    outcome = pa.array(
-        [PAST_TENSE[kind] for kind in kinds.dictionary.to_pylist()], pa.string()
-    ).take(kinds.indices)
-    none = pa.nulls(len(outcome), pa.string())
-    return frame({"key": arrow(changes["key"]), "outcome": outcome, "reason": none, "given": none})
+    receipts = pd.DataFrame({"key": changes["key"], "outcome": changes["kind"].replace(PAST_TENSE)})
+    return receipts.assign(reason=None, given=None).astype(DTYPES["text"]).reset_index(drop=True)
 
 
-def as_found(changes: pd.DataFrame, there: pa.Array) -> pd.DataFrame:
+def as_found(changes: pd.DataFrame, there: Collection[str]) -> pd.DataFrame:
     """:func:`done`, but that what was to be created and was ``there`` (keys) was updated; so is a
     key that comes again."""
     receipts = done(changes)
-    if not len(there) and not changes["key"].duplicated().any():
-        return receipts
-    again = true(pc.is_in(arrow(changes["key"]), value_set=there)) | changes[
-        "key"
-    ].duplicated().to_numpy(dtype=bool)
-    updated = again & true(pc.equal(arrow(changes["kind"]), "create"))
-    outcome = pc.if_else(pa.array(updated), "updated", arrow(receipts["outcome"]))
-    return receipts.assign(outcome=frame({"outcome": outcome})["outcome"])
+    again = receipts["key"].isin(there) | receipts["key"].duplicated()
+    outcome = receipts["outcome"].mask(again & (receipts["outcome"] == "created"), "updated")
+    return receipts.assign(outcome=outcome)
 
 
 def all_of(changes: pd.DataFrame, outcome: str, reason: str) -> pd.DataFrame:
@@ -63,8 +52,8 @@ def of_landed(
     """Receipts of those changes of ``plan`` that ``current``, the target's rows with their keys,
     shows as carried out."""
     receipts = found_out(plan, current, key, columns)
-    landed = pick(receipts, ~true(pc.equal(arrow(receipts["outcome"]), "unknown")))
-    return landed.assign(reason=frame({"reason": pa.nulls(len(landed), pa.string())})["reason"])
+    landed = receipts[receipts["outcome"] != "unknown"].reset_index(drop=True)
+    return landed.assign(reason=None).astype(DTYPES["text"])
 
 
 def found_out(
@@ -78,33 +67,21 @@ def found_out(
     nor the new is ``unknown``. A target that gives keys shows a row that was asked for by a
     provisional key under that key, with the real one as ``given``.
     """
-    keys = arrow(plan.changes["key"])
-    landed = true(pc.is_in(keys, value_set=already(plan, current, key, columns)))
-    was = reconcile(
-        plan.before.rename(columns={"key": key}), current, key, columns, list(columns)
-    ).unchanged
-    creates = true(pc.equal(arrow(plan.changes["kind"]), "create"))
-    there = true(pc.is_in(keys, value_set=arrow(current[key])))
+    keys = plan.changes["key"]
+    landed = keys.isin(already(plan, current, key, columns))
+    before = plan.before.rename(columns={"key": key})
+    as_before = keys.isin(reconcile(before, current, key, columns, list(columns)).unchanged)
+    creates = (plan.changes["kind"] == "create").astype(bool)
+    receipts = done(plan.changes).assign(reason="found after an interrupted run")
     if "given" in current:
+        receipts["given"] = looked_up(keys, current, key)["given"].array
         # What the target made has values of its own beside ours; that it stands for the key that we
         # gave it is enough.
-        landed |= creates & true(
-            pc.is_in(
-                keys, value_set=arrow(current[key]).filter(pc.is_valid(arrow(current["given"])))
-            )
-        )
-    untouched = np.where(creates, ~there, true(pc.is_in(keys, value_set=was))) & ~landed
-    receipts = done(plan.changes)
-    outcome = pc.if_else(pa.array(landed), arrow(receipts["outcome"]), "unknown")
-    reason = pa.array(["found after an interrupted run"] * len(keys), pa.string())
-    given = (
-        arrow(current["given"]).take(pc.index_in(keys, value_set=arrow(current[key])))
-        if "given" in current
-        else arrow(receipts["given"])
-    )
-    return pick(
-        frame({"key": keys, "outcome": outcome, "reason": reason, "given": given}), ~untouched
-    )
+        landed |= creates & receipts["given"].notna()
+    not_done = as_before.where(~creates, ~keys.isin(current[key])) & ~landed
+    outcome = receipts["outcome"].where(landed, "unknown")
+    found = receipts.assign(outcome=outcome).astype(DTYPES["text"])
+    return found[~not_done].reset_index(drop=True)
 
 
 def failures_at_the_end(outcomes: Sequence[str], before: int) -> int:

@@ -30,12 +30,17 @@ changes. discarded: somebody has decided that this very record is not to be load
 """
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 row, 2 rows."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def sentence(read: int, outcomes: Mapping[str, int]) -> str:
     """What a run did, in one line."""
     written = (
         ", ".join(f"{rows:,} {name}" for name, rows in outcomes.items() if rows) or "nothing to do"
     )
-    return f"{read:,} rows read: {written}"
+    return f"{counted(read, 'row')} read: {written}"
 
 
 @dataclass

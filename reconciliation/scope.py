@@ -5,47 +5,41 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from .frame import arrow, fold, folded, strings, true
+from .frame import fold
 from .spec import Clause, Scope
-from .values import CUSTOM, shown
+from .tables import DTYPES, folded
+from .translate import plain_custom
+from .values import CUSTOM
 
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-
-def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> Mask:
+def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> pd.Series[Any]:
     """True for the rows that meet one clause."""
-    column = arrow(data[clause.column])
+    column = data[clause.column]
     if clause.op in ("in", "not_in"):
-        if clause.column.startswith(CUSTOM):
-            column = pa.array([shown(text) for text in strings(column)], pa.string())
-        met = true(
-            pc.is_in(folded(column), pa.array([fold(v) for v in clause.values], pa.string()))
-        )
+        text = plain_custom(column) if clause.column.startswith(CUSTOM) else column
+        met = folded(text).isin([fold(value) for value in clause.values])
         met = met if clause.op == "in" else ~met
     elif clause.op == "present":
-        met = np.asarray(pc.is_valid(column))
+        met = column.notna()
     elif clause.op == "future":
-        met = true(pc.greater(column, pa.scalar(now, column.type)))
+        met = (column > now).fillna(False).astype(bool)
     else:
-        met = true(pc.greater(column.cast(pa.date32()), pa.scalar(today)))
+        met = (column.astype(DTYPES["day"]) > today).fillna(False).astype(bool)
     return met if clause.when is None else met | ~meets(data, clause.when, today, now)
 
 
-def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> Mask:
+def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> pd.Series[Any]:
     """True for the rows that meet every clause; a row without a value meets no clause on it but
     ``not_in``.
 
     today: the tenant's day. now: the moment of the run, with an offset.
     """
-    mask: Mask = np.ones(len(data), dtype=bool)
+    met = pd.Series(True, index=data.index)
     for clause in scope.clauses:
-        mask &= meets(data, clause, today, now)
-    return mask
+        met &= meets(data, clause, today, now)
+    return met
 
 
 def pushdown(scope: Scope, first: bool) -> tuple[Clause, ...]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from .frame import arrow, concat, empty, pick
+from .frame import concat, empty
 
 REJECTED = {"key": "text", "field": "text", "reason": "text", "raw": "text", "hash": "hash"}
 """A rejected row: its key if it could be read, the field at fault, why, the record itself, its
@@ -58,30 +57,21 @@ def without(read: Snapshot, marks: np.ndarray[Any, Any]) -> tuple[Snapshot, int]
     many these are."""
     if not len(marks):
         return read, 0
-    rests = among(arrow(read.frame["hash"]).to_numpy(), marks)
-    rejected = among(arrow(read.rejected["hash"]).fill_null(0).to_numpy(), marks)
-    left = replace(read, frame=pick(read.frame, ~rests), rejected=pick(read.rejected, ~rejected))
-    return left, int(rests.sum() + rejected.sum())
+    rests, bad = (
+        among(part["hash"].fillna(0).to_numpy(), marks) for part in (read.frame, read.rejected)
+    )
+    frame = read.frame[~rests].reset_index(drop=True)
+    rejected = read.rejected[~bad].reset_index(drop=True)
+    return replace(read, frame=frame, rejected=rejected), int(rests.sum() + bad.sum())
 
 
 def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
     """One row per key: the one updated last, of equals the one read last."""
-    if len(data) < 2:
+    if data[key].is_unique:
         return data
-    keys = arrow(data[key]).dictionary_encode().indices.to_numpy()
-    if len(np.unique(keys)) == len(keys):
-        return data
-    moments = (
-        arrow(data[updated]).cast(pa.int64()).fill_null(-1).to_numpy()
-        if updated
-        else np.zeros(len(keys))
-    )
-    order = np.lexsort((np.arange(len(keys)), moments, keys))
-    last = np.ones(len(order), dtype=bool)
-    last[:-1] = keys[order][1:] != keys[order][:-1]
-    keep = np.zeros(len(order), dtype=bool)
-    keep[order[last]] = True
-    return pick(data, keep)
+    ordered = data.sort_values(updated, kind="stable", na_position="first") if updated else data
+    last = ordered.drop_duplicates(key, keep="last")
+    return last.sort_index().reset_index(drop=True)
 
 
 def renewed(
@@ -89,14 +79,11 @@ def renewed(
 ) -> Snapshot:
     """``read`` with what it says of the records ``keys`` replaced by what ``fresh`` says of them,
     even if that is nothing."""
-    kept, sound = ~read.frame[key].isin(keys), ~read.rejected["key"].isin(keys)
-    dropped = int((~kept).sum()) + int((~sound).sum())
-    rest = replace(
-        read,
-        frame=pick(read.frame, kept.to_numpy(dtype=bool)),
-        rejected=pick(read.rejected, sound.to_numpy(dtype=bool)),
-    )
-    return merge([replace(rest, read=read.read - dropped), fresh], key, updated)
+    frame = read.frame[~read.frame[key].isin(keys)].reset_index(drop=True)
+    rejected = read.rejected[~read.rejected["key"].isin(keys)].reset_index(drop=True)
+    dropped = len(read.frame) - len(frame) + len(read.rejected) - len(rejected)
+    rest = replace(read, frame=frame, rejected=rejected, read=read.read - dropped)
+    return merge([rest, fresh], key, updated)
 
 
 def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snapshot:
@@ -112,9 +99,10 @@ def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snaps
     kept = newest(rows, key, updated)
     rejected = concat([s.rejected for s in snapshots])
     if len(rejected):
-        again = rejected.duplicated(["key", "hash"]).to_numpy() & rejected["key"].notna().to_numpy()
+        again = rejected.duplicated(["key", "hash"]) & rejected["key"].notna()
         repeated += int(again.sum())
-        rejected = pick(rejected, ~again & ~rejected["key"].isin(kept[key]).to_numpy(dtype=bool))
+        rejected = rejected[~again & ~rejected["key"].isin(kept[key].dropna())]
+        rejected = rejected.reset_index(drop=True)
     read = sum(s.read for s in snapshots) - repeated
     skipped = sum(s.skipped for s in snapshots)
     full = [set(s.vanished) for s in snapshots if s.read]

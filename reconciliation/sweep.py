@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from .ask import Range
-from .frame import arrow, empty, frame, pick, true
 from .identifiers import identifiers
 from .snapshot import Snapshot
+from .tables import texts
 
 ORIGIN = {"source_key": "text", "key": "text"}
 """Which record (``source_key``) an HR row (``key``) comes from."""
@@ -51,72 +49,57 @@ def _moment(day: date) -> datetime:
 
 @dataclass(frozen=True)
 class Ended:
-    """Records of which the rows of the target have ended: source keys."""
+    """Source keys of the records whose rows in the target have ended."""
 
-    gone: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    """That the source has no more, each verified by asking for it."""
-    away: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
-    """That belong now to a person whom the target does not have."""
+    gone: pd.Series[Any] = field(default_factory=texts)
+    """The source no longer has them; each was verified by asking for it."""
+    away: pd.Series[Any] = field(default_factory=texts)
+    """They belong now to a person whom the target does not have."""
 
     def __len__(self) -> int:
         return len(self.gone) + len(self.away)
 
-    def keys(self) -> pa.Array:
+    def keys(self) -> pd.Series[Any]:
         """All of them."""
-        return pa.concat_arrays([self.gone, self.away])
+        return pd.concat([self.gone, self.away], ignore_index=True)
 
 
-@dataclass(frozen=True)
-class Swept:
-    """A whole feed."""
-
-    read: Snapshot
-    ended: Ended = field(default_factory=Ended)
-    parts: int = 0
-    resumed: int = 0
-    """How many of the parts were taken up from an interrupted sweep."""
+def seen(read: Snapshot, key: str) -> pd.Series[Any]:
+    """The keys of all records that were read. A rejected record is there, though unreadable."""
+    return pd.concat([read.frame[key], read.rejected["key"].dropna()], ignore_index=True)
 
 
-def seen(read: Snapshot, key: str) -> pa.Array:
-    """The keys of all records that were read, rejected ones too: a record that is unreadable is
-    there."""
-    return pa.concat_arrays([arrow(read.frame[key]), arrow(read.rejected["key"]).drop_null()])
+def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pd.Series[Any]:
+    """Source keys of ``origin`` (:data:`ORIGIN`) that a whole read did not bring.
 
-
-def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pa.Array:
-    """Source keys of ``origin`` (:data:`ORIGIN`) that were not seen in a whole read: to be verified
-    before they count."""
-    keys = arrow(origin["source_key"])
-    return keys.filter(
-        pa.array(~true(pc.is_in(identifiers(keys), value_set=identifiers(seen(read, key)))))
-    )
-
-
-def verified(suspects: pa.Array, answer: Snapshot, whole: Snapshot, key: str) -> pa.Array:
-    """The suspects that are gone: asked for by key, they did not answer, and nothing about either
-    read is in doubt.
-
-    A rejected record without a readable key may be any of them: then none is gone.
+    They count as gone only once they are verified.
     """
-    keyless = any(bool(s.rejected["key"].isna().any()) for s in (answer, whole))
+    keys = origin["source_key"]
+    return keys[~identifiers(keys).isin(identifiers(seen(read, key)))]
+
+
+def verified(
+    suspects: pd.Series[Any], answer: Snapshot, whole: Snapshot, key: str
+) -> pd.Series[Any]:
+    """The suspects that are gone: asked for by key, they did not answer.
+
+    Nothing about either read may be in doubt. A rejected record without a readable key may be any
+    of the suspects: then none is gone.
+    """
+    keyless = any(bool(read.rejected["key"].isna().any()) for read in (answer, whole))
     if not (answer.complete and whole.complete) or keyless:
         return suspects[:0]
-    return suspects.filter(
-        pa.array(~true(pc.is_in(identifiers(suspects), value_set=identifiers(seen(answer, key)))))
-    )
+    return suspects[~identifiers(suspects).isin(identifiers(seen(answer, key)))]
 
 
-def rows_of(gone: pa.Array, origin: pd.DataFrame, target: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The HR rows (:data:`ORIGIN`) of records that are gone, as far as HR still has them."""
-    if not len(gone):
-        return empty(ORIGIN)
-    known = true(pc.is_in(arrow(origin["source_key"]), value_set=gone))
-    there = true(pc.is_in(arrow(origin["key"]), value_set=arrow(target[key])))
-    return pick(origin, known & there)
+def rows_of(
+    gone: pd.Series[Any], origin: pd.DataFrame, target: pd.DataFrame, key: str
+) -> pd.DataFrame:
+    """The target's rows (:data:`ORIGIN`) of records that are gone, as far as it still has them."""
+    known = origin["source_key"].isin(gone) & origin["key"].isin(target[key])
+    return origin[known].reset_index(drop=True)
 
 
 def revoked(target: pd.DataFrame, key: str, gone: pd.DataFrame) -> pd.DataFrame:
     """Award rows with those of ``gone`` revoked, as their siblings must see them."""
-    mask = true(pc.is_in(arrow(target[key]), value_set=arrow(gone["key"])))
-    state = pc.if_else(pa.array(mask), "revoked", arrow(target["state"]))
-    return target.assign(state=frame({"state": state})["state"]) if np.any(mask) else target
+    return target.assign(state=target["state"].mask(target[key].isin(gone["key"]), "revoked"))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-import pyarrow.compute as pc
-
-from .frame import arrow
 from .snapshot import Snapshot
 
 
@@ -68,10 +65,7 @@ def advance(
         return replace(mark, waiting=True)
     if asked.since is not None and (mark.moment is None or asked.since > mark.moment):
         return replace(mark, waiting=False)
-    latest = (
-        pc.max(arrow(read.frame[updated])).as_py()
-        if updated and updated in read.frame and len(read.frame)
-        else None
-    )
-    moments = [m for m in (mark.moment, min(latest, now) if latest else None) if m is not None]
-    return Watermark(max(moments) if moments else None, max(today, mark.as_of or today), False)
+    moments = [] if mark.moment is None else [mark.moment]
+    if updated and updated in read.frame and read.frame[updated].notna().any():
+        moments.append(min(read.frame[updated].max().to_pydatetime(), now))
+    return Watermark(max(moments, default=None), max(today, mark.as_of or today), False)

@@ -42,7 +42,8 @@ class Names:
 
 class _Filter(AstToSqlAlchemyCoreVisitor):
     def __init__(self, tenant: Tenant, names: Names) -> None:
-        super().__init__(names.table)  # type: ignore[arg-type]
+        table: Any = names.table
+        super().__init__(table)
         self.tenant, self.names = tenant, names
 
     def visit_Identifier(self, node: ast.Identifier) -> Any:

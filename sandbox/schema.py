@@ -6,6 +6,8 @@ sorts and compares as the dates do, and nothing is rounded on the way.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
@@ -38,13 +40,13 @@ BLANK_AS_TEXT = frozenset({"Phone", "Email", "CF_Payroll_Number", "County", "Cos
 
 def _module(name: str, columns: str, *indexes: str) -> sa.Table:
     def column(label: str) -> sa.Column[object]:
-        kind: sa.types.TypeEngine[object]
+        kind: Any
         if label in FLAGS:
-            kind = sa.Boolean()  # type: ignore[assignment]
+            kind = sa.Boolean()
         elif label in NUMBERS:
-            kind = sa.Integer()  # type: ignore[assignment]
+            kind = sa.Integer()
         else:
-            kind = sa.Text()  # type: ignore[assignment]
+            kind = sa.Text()
         return sa.Column(label, kind, primary_key=label == "ID")
 
     table = sa.Table(name, metadata, *(column(label) for label in columns.split()))
@@ -155,7 +157,7 @@ def open_database(path: str) -> sa.Engine:
     )
 
     @sa.event.listens_for(engine, "connect")
-    def _pragmas(connection, _record):  # type: ignore[no-untyped-def]
+    def _pragmas(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=OFF")
 

@@ -14,9 +14,10 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx
@@ -26,9 +27,19 @@ import sqlalchemy as sa
 from .people import stamp
 from .query import Names
 from .schema import metadata
+from .tenant import Tenant
 
-if TYPE_CHECKING:
-    from .app import Sandbox
+
+class Host(Protocol):
+    """The sandbox, as far as its webhooks need it."""
+
+    tenant: Tenant
+    lock: AbstractContextManager[bool]
+    engine: sa.Engine
+
+    def now(self) -> datetime:
+        """The sandbox's time."""
+
 
 METHODS = {"created": "POST", "updated": "PUT", "deleted": "DELETE"}
 WATCHED = (
@@ -97,7 +108,7 @@ def triggered(
 class Webhooks:
     """The webhooks of a sandbox, and the thread that sends what they trigger."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Host) -> None:
         self.sandbox = sandbox
         self.moods = Moods()
         self.done: Counter[str] = Counter()

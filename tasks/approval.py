@@ -15,7 +15,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from reconciliation.errors import StalePlan
-from reconciliation.report import RunReport
+from reconciliation.report import RunReport, counted
 
 Decision = Literal["approve", "reject"]
 
@@ -64,6 +64,7 @@ def question(
     the rows that it has."""
     rows = "\n".join(f"| {kind} | {number:,} |" for kind, number in counts.items())
     why = "\n".join(f"- {line}" for line in found)
+    read = f"{counted(report.read, 'record')} of {report.source}"
     return f"""**{report.process}** was stopped by its guard:
 
 {why}
@@ -73,8 +74,8 @@ def question(
 {rows}
 | {whole[0]} | {whole[1]:,} |
 
-Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {report.read:,} records of
-{report.source}.
+Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {read}.
+
 `hrsync show {digest}` shows it field by field, `hrsync why KEY` what happened to a row before."""
 
 

@@ -54,7 +54,8 @@ def block_of(name: str) -> type[Block]:
 
 def register() -> None:
     """Makes all block types known to Prefect's UI."""
-    for kind in (Accessplanit, *(block_of(name) for name in connectors())):
+    kinds: tuple[type[Block], ...] = (Accessplanit, *(block_of(name) for name in connectors()))
+    for kind in kinds:
         kind.register_type_and_schema()
 
 
@@ -81,7 +82,7 @@ def _usable(block: str) -> Iterator[None]:
     except ValidationError as error:
         raise Misconfigured(
             f"The Prefect block {block} is wrong: {problems(error)}",
-            "The data engineer must correct it in the Prefect UI.",
+            "Correct it in the Prefect UI.",
         ) from None
 
 
@@ -98,7 +99,7 @@ def _loaded(kind: type[Block], name: str, setting: str) -> Any:
         )
         raise Misconfigured(
             f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({wrong})",
-            f"The data engineer must create it in the Prefect UI, or change {setting}.",
+            f"Create it in the Prefect UI, or change {setting}.",
         ) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -20,6 +21,7 @@ from connectors.store.sql import SyncStore
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured
 from reconciliation.ports import HrSystem, LeavesTraces, Source, Target
+from reconciliation.run.context import World
 from reconciliation.spec import ProcessSpec
 
 from .blocks import accessplanit_settings, hr_settings
@@ -89,9 +91,10 @@ class Connections:
         """A process with only what its HR system can hold."""
         return narrowed(spec, self.system(spec.name).capabilities)
 
-    def ways(self, spec: ProcessSpec) -> tuple[Source, Target]:
-        """What a process reads and what it writes."""
-        return ways(spec, self.source, self.system(spec.name))
+    def world(self, spec: ProcessSpec) -> World:
+        """The two sides of a process and the store, for a run."""
+        source, target = ways(spec, self.source, self.system(spec.name))
+        return World(source, target, self.store, self._settings.dialect.zone)
 
     def close(self) -> None:
         """Closes all."""
@@ -120,26 +123,24 @@ class ReadOnly:
 
 
 @contextmanager
-def previewed(source: Source, target: Target) -> Iterator[tuple[Source, Target]]:
-    """The two ends of a process for a preview: whatever it does leaves both as they are."""
+def previewed(world: World) -> Iterator[World]:
+    """A world for a preview: whatever it does leaves both sides as they are."""
     with ExitStack() as opened:
 
         def untouched(system: HrSystem) -> HrSystem:
-            return (
-                opened.enter_context(system.untouched())
-                if isinstance(system, LeavesTraces)
-                else system
-            )
+            if isinstance(system, LeavesTraces):
+                return opened.enter_context(system.untouched())
+            return system
 
+        source, target = world.source, world.target
         if isinstance(source, HrSource):
             source = HrSource(untouched(source.system))
-        target = (
-            NotHeld(untouched(target.system))
-            if isinstance(target, NotHeld)
-            else untouched(cast(HrSystem, target))
-        )
+        if isinstance(target, NotHeld):
+            target = NotHeld(untouched(target.system))
+        else:
+            target = untouched(cast(HrSystem, target))
         # On purpose less than a Target: a preview that tried to write would fail.
-        yield source, cast(Target, ReadOnly(target))
+        yield replace(world, source=source, target=cast(Target, ReadOnly(target)))
 
 
 @contextmanager

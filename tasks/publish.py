@@ -7,7 +7,7 @@ import re
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from connectors.store.hints import Figures
-from reconciliation.findings import Findings
+from reconciliation.history.findings import Findings
 from reconciliation.report import RunReport
 
 from .steps import step

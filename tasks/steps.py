@@ -1,48 +1,26 @@
-"""What every step has in common: no caching, no stored results, no data in Prefect's database or
-log."""
+"""The steps of a run as Prefect tasks: no caching, no stored results, no data in Prefect's database
+or log."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
 
-from reconciliation.errors import Defect, HrsyncError
+from reconciliation.discreet import discreet
+from reconciliation.run.approved import approved
+from reconciliation.run.extract import extract
+from reconciliation.run.guard import guard
+from reconciliation.run.interrupted import settle_interrupted
+from reconciliation.run.load import load
+from reconciliation.run.reconcile import reconcile
+from reconciliation.run.record import preview, record
+from reconciliation.run.whole_feed import sweep_part, verify
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def discreet(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, with an unforeseen exception replaced by one that holds no data.
-
-    Our own errors hold no personal data; the message of a KeyError or of a database driver may.
-    """
-
-    @wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except HrsyncError:
-            raise
-        except Exception as error:
-            places = [
-                f
-                for f in traceback.extract_tb(error.__traceback__)
-                if "site-packages" not in f.filename
-            ]
-            where = f"{places[-1].filename.rsplit('/', 1)[-1]}:{places[-1].lineno}"
-            raise Defect(
-                f"An unforeseen {type(error).__name__} at {where}",
-                "The data engineer must look into it; nothing was lost, and the next run "
-                "begins where this one did.",
-            ) from None
-
-    return called
 
 
 def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
@@ -50,7 +28,7 @@ def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], T
     one run of it, a template over the arguments; these must hold no data then."""
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        return task(
+        return Task(
             discreet(function),
             name=name,
             task_run_name=run_name,
@@ -59,3 +37,31 @@ def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], T
         )
 
     return decorate
+
+
+STEPS: dict[Callable[..., Any], Task[..., Any]] = {
+    function: step(function.__name__.replace("_", " "))(function)
+    for function in (
+        settle_interrupted,
+        extract,
+        sweep_part,
+        verify,
+        reconcile,
+        guard,
+        approved,
+        load,
+        record,
+        preview,
+    )
+}
+"""The steps of a run (``flows/_run.py``), each with its task."""
+
+
+def in_prefect(step: Callable[..., Any], *args: Any) -> Any:
+    """Calls a step as a Prefect task."""
+    return STEPS.get(step, step)(*args)
+
+
+def plainly(step: Callable[..., Any], *args: Any) -> Any:
+    """Calls a step as the function that it is."""
+    return step.fn(*args) if isinstance(step, Task) else step(*args)

@@ -117,13 +117,12 @@ class PasswordGrant(httpx.Auth):
         if not response.is_success:
             raise SourceFailed(
                 f"The token endpoint of accessplanit answered {response.status_code}",
-                "The data engineer must check base_url and token_path; if they are right, the "
-                "operator runs again later.",
+                "Check base_url and token_path; if they are right, the operator runs again later.",
             )
         try:
             return Granted.model_validate_json(response.content)
         except ValidationError:
             raise CredentialsRefused(
                 "The token endpoint answered without access_token and expires_in",
-                "The data engineer must check base_url and token_path.",
+                "Check base_url and token_path.",
             ) from None

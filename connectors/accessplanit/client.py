@@ -85,7 +85,7 @@ class AccessplanitSource:
         if not settings.base_url:
             raise Misconfigured(
                 "No accessplanit is configured",
-                "The data engineer must set HRSYNC_ACCESSPLANIT__BASE_URL.",
+                "Set HRSYNC_ACCESSPLANIT__BASE_URL.",
             )
         self.root = settings.base_url.rstrip("/")
         # No tenant of accessplanit is on this machine: whoever reads a run's report must see that
@@ -116,8 +116,7 @@ class AccessplanitSource:
         else:
             raise Misconfigured(
                 "accessplanit is configured without credentials",
-                "The data engineer must set HRSYNC_ACCESSPLANIT__API_KEY, or __USERNAME and "
-                "__PASSWORD.",
+                "Set HRSYNC_ACCESSPLANIT__API_KEY, or __USERNAME and __PASSWORD.",
             )
 
     def close(self) -> None:
@@ -134,7 +133,7 @@ class AccessplanitSource:
         """The feed's columns, name -> kind."""
         return kinds(FEEDS[feed])
 
-    def updated_column(self, feed: str, column: str) -> str | None:
+    def updated_column(self, feed: str, column: str | None) -> str | None:
         """``column`` if this tenant's feed has the date of the last change."""
         return column if self.dialect.date_updated else None
 
@@ -352,8 +351,7 @@ class AccessplanitSource:
         except httpx.HTTPError as error:
             raise SourceFailed(
                 f"accessplanit at {self.root} does not answer ({type(error).__name__})",
-                "The operator must check the address and the network, then run again; nothing "
-                "was lost.",
+                "Check the address and the network, then run again; nothing was lost.",
             ) from None
         if response.is_success:
             return response
@@ -366,17 +364,17 @@ class AccessplanitSource:
         if status == 404:
             raise Misconfigured(
                 f"accessplanit at {self.root} has no {path} (404)",
-                "The data engineer must check base_url and the feed's name.",
+                "Check base_url and the feed's name.",
             )
         if status == 400:
             raise Misconfigured(
                 f"accessplanit does not understand the query for {path} (400)",
-                "The data engineer must run 'hrsync doctor': it tries each assumption of the "
+                "Run 'hrsync doctor': it tries each assumption of the "
                 "dialect and names the setting.",
             )
         raise SourceFailed(
             f"accessplanit answered {status} for {path} after all retries",
-            "The operator must run again later; nothing was lost.",
+            "Run again later; nothing was lost.",
         )
 
     def count(self, feed: str) -> int:

@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import msgspec
 import numpy as np
@@ -69,14 +69,13 @@ class Shape:
         if model is None:
             raise Misconfigured(
                 f"There is no feed '{feed}'",
-                f"The data engineer must use one of {', '.join(FEEDS)}.",
+                f"Use one of {', '.join(FEEDS)}.",
             )
         unknown = [name for name in columns if name not in model.model_fields]
         if unknown:
             raise Misconfigured(
                 f"The feed {feed} has no field {', '.join(unknown)}",
-                "The data engineer must use fields of the model in feeds.py: "
-                f"{', '.join(model.model_fields)}.",
+                f"Use fields of the model in feeds.py: {', '.join(model.model_fields)}.",
             )
         names = {c: wire_name(feed, c, dialect) for c in columns}
         self.feed, self.zone, self.sparse = feed, dialect.zone, dialect.sparse
@@ -292,8 +291,8 @@ def _model(
         )
     for name in custom:
         fields[name] = (Custom, None)
-    made: type[Record] = create_model(feed, **fields)  # type: ignore[assignment,unused-ignore]
-    return made
+    made: Any = create_model(feed, **fields)
+    return cast("type[Record]", made)
 
 
 def _compiled(model: type[Record], name: str) -> Any:
@@ -384,8 +383,7 @@ class Envelope:
     def _no_list(self) -> SourceFailed:
         return SourceFailed(
             f"accessplanit answered without a list under '{self._key}'",
-            "The data engineer must run 'hrsync doctor' and compare the dialect's results_key "
-            "with the answer.",
+            "Run 'hrsync doctor' and compare the dialect's results_key with the answer.",
         )
 
 

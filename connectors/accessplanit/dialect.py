@@ -111,6 +111,7 @@ class Dialect(BaseModel):
     ] = {}
     token_path: Annotated[
         str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")
+        # A path, and no secret.
     ] = "token"  # noqa: S105
     metadata_path: Annotated[
         str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")

@@ -48,7 +48,7 @@ def probe(source: AccessplanitSource) -> list[Finding]:
     except HrsyncError as error:
         return [Finding("credentials", "refuted", error.what, error.remedy)]
     except httpx.HTTPError as error:
-        remedy = "The operator must check HRSYNC_ACCESSPLANIT__BASE_URL and the network."
+        remedy = "Check HRSYNC_ACCESSPLANIT__BASE_URL and the network."
         return [
             Finding(
                 "connection",
@@ -89,7 +89,7 @@ def probe(source: AccessplanitSource) -> list[Finding]:
 
 def _setting(name: str, value: object) -> str:
     text = "null" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return f"The data engineer must set HRSYNC_DIALECT__{name.upper()}={text}"
+    return f"Set HRSYNC_DIALECT__{name.upper()}={text}"
 
 
 class _Asker:
@@ -157,7 +157,7 @@ class _Asker:
                 "clock",
                 "refuted",
                 f"{apart:.0f} s apart",
-                "The operator must set this machine's clock (NTP).",
+                "Set this machine's clock (NTP).",
             )
         ]
 
@@ -176,9 +176,7 @@ class _Asker:
                 "results_key",
                 "refuted",
                 says,
-                _setting("results_key", lists[0])
-                if lists
-                else "The data engineer must check base_url.",
+                _setting("results_key", lists[0]) if lists else "Check base_url.",
             )
         ]
 
@@ -244,7 +242,7 @@ class _Asker:
         remedy = (
             _setting("date_literals", works[0])
             if works
-            else "The data engineer must ask the vendor how a date is written in $filter."
+            else "Ask the vendor how a date is written in $filter."
         )
         return [
             Finding(
@@ -279,7 +277,7 @@ class _Asker:
                 "metadata_path",
                 "refuted",
                 "no metadata there",
-                "The data engineer must set HRSYNC_DIALECT__METADATA_PATH.",
+                "Set HRSYNC_DIALECT__METADATA_PATH.",
             )
         ]
 
@@ -339,7 +337,7 @@ class _Asker:
         remedy = (
             _setting("names", {**self.dialect.names, **wrong})
             if wrong
-            else "The data engineer must find their names in the metadata."
+            else "Find their names in the metadata."
         )
         return [Finding("names", "refuted", says, remedy)]
 
@@ -382,7 +380,7 @@ class _Asker:
                 "token_path",
                 "refuted",
                 "there is no token endpoint",
-                "The data engineer must set HRSYNC_DIALECT__TOKEN_PATH.",
+                "Set HRSYNC_DIALECT__TOKEN_PATH.",
             )
         ]
 

@@ -61,7 +61,7 @@ def refusal(response: httpx.Response, entity: str, body: Mapping[str, Any]) -> s
     if status in (404, 405) and (status == 405 or response.request.method == "POST"):
         raise Misconfigured(
             f"accessplanit takes no {response.request.method} for {entity} ({status})",
-            "The data engineer must check base_url and that the module can be written.",
+            "Check base_url and that the module can be written.",
         )
     if status in LATER or status >= 500:
         raise TargetFailed(f"accessplanit answered {status} when {entity} was written", AGAIN)

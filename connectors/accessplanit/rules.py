@@ -12,39 +12,40 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from annotated_types import MaxLen
 from pydantic import TypeAdapter, ValidationError
 
-from reconciliation.frame import arrow, true
+from reconciliation.frame import arrow
 from reconciliation.plan import managed
+from reconciliation.tables import TEXT
 from reconciliation.values import decoded
 
 from .feeds import EMAIL, FEEDS, Custom, Record, constraints, reason_of
 
 PHONE = r"^\+?[\d\s().\-/]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?$"
 """A telephone number; extensions are accepted [V1]."""
+Refusal = tuple["pd.Index[Any]", str, str]
+"""The rows that are refused, the column, and why."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module that is written to.
-
-    mandatory: of a new record, and never to be emptied. lookups: column -> the feed that has its
-    value as an ID. phones: columns that hold telephone numbers. natural: columns that tell a record
-    that was just made from the others. alternate: the column by which a record is known that has no
-    ID yet. creates: whether POST is for us.
-    """
+    """A module that is written to."""
 
     mandatory: tuple[str, ...] = ()
+    """Columns that a new record must have, and that are never emptied."""
     lookups: Mapping[str, str] = field(default_factory=dict)
+    """Column -> the feed that has its value as an ID."""
     phones: tuple[str, ...] = ()
+    """Columns that hold telephone numbers."""
     natural: tuple[str, ...] = ()
+    """Columns that tell a record that was just made from the others."""
     alternate: str | None = None
+    """The column by which a record is known that has no ID yet."""
     creates: bool = True
+    """Whether hrsync makes records of it (POST)."""
 
 
 MODULES: Mapping[str, Module] = {
@@ -80,82 +81,71 @@ def broken(
     lists: "Module.column" -> the values that a drop-down takes. ids: the IDs of a feed, ``None`` if
     it cannot be read.
     """
-    rules, model = MODULES[module], FEEDS[module]
-    keys, kinds = changes["key"].tolist(), arrow(changes["kind"])
-    create = true(pc.equal(kinds, "create"))
-    fields = [set(text.split(",")) for text in changes["fields"].tolist()]
     found: dict[str, str] = {}
-
-    def note(mask: np.ndarray, column: str, reason: str) -> None:
-        for place in np.flatnonzero(mask):
-            found.setdefault(keys[place], f"{column} {reason}")
-
-    def of_text(values: pa.Array, column: str, there: np.ndarray) -> None:
-        marks = constraints(model.model_fields[column]) if column in model.model_fields else []
-        longest = min([m.max_length for m in marks if isinstance(m, MaxLen)], default=None)
-        if longest is not None:
-            note(
-                there & true(pc.greater(pc.utf8_length(values), longest)),
-                column,
-                f"is longer than {longest} characters",
-            )
-        if any(getattr(m, "pattern", None) == EMAIL for m in marks):
-            note(
-                there & ~true(pc.match_substring_regex(values, EMAIL)),
-                column,
-                "is not a valid e-mail address",
-            )
-        if column in rules.phones:
-            note(
-                there & ~true(pc.match_substring_regex(values, PHONE)),
-                column,
-                "is not a valid telephone number",
-            )
-        allowed = (
-            pa.array(lists[f"{module}.{column}"], pa.string())
-            if f"{module}.{column}" in lists
-            else None
-        )
-        if column in rules.lookups:
-            allowed = ids(rules.lookups[column])
-        if allowed is not None:
-            what = rules.lookups.get(column)
-            note(
-                there & ~true(pc.is_in(values, value_set=allowed)),
-                column,
-                f"is not in accessplanit's {what}" if what else "is not in the list",
-            )
-
-    if not rules.creates:
-        note(create, "(record)", f"is not in accessplanit, and a {module} is not made from HR")
-    for column in managed(changes):
-        sent = create | np.array([column in names for names in fields], dtype=bool)
-        if not sent.any():
-            continue
-        values = arrow(changes[column])
-        none = np.asarray(pc.is_null(values))
-        if column in rules.mandatory:
-            note(sent & none, column, "is mandatory in accessplanit")
-        there = sent & ~none
-        if there.any() and pa.types.is_string(values.type):
-            of_text(values, column, there)
-        # What has no rule of its own must at least be readable for us when it comes back.
-        for place, reason in _unreadable(model, column, values, there):
-            found.setdefault(keys[place], f"{column} {reason}")
+    for rows, column, reason in _refusals(module, changes, lists, ids):
+        for key in changes.loc[rows, "key"]:
+            found.setdefault(key, f"{column} {reason}")
     return found
 
 
-def _unreadable(
-    model: type[Record], column: str, values: pa.Array, sent: np.ndarray
-) -> Iterator[tuple[int, str]]:
-    """(place, reason) of the values that the feed's own model would reject when it reads them
-    back."""
-    info = model.model_fields.get(column)
-    kept: TypeAdapter[Any] = TypeAdapter(
-        Annotated[info.annotation, *info.metadata] if info else Custom
-    )  # type: ignore[arg-type]
-    for place in np.flatnonzero(sent):
-        value = values[int(place)].as_py()
+def _refusals(
+    module: str,
+    changes: pd.DataFrame,
+    lists: Mapping[str, tuple[str, ...]],
+    ids: Callable[[str], pa.Array | None],
+) -> Iterator[Refusal]:
+    """What each rule refuses, in the order in which the rules are looked at."""
+    rules, model = MODULES[module], FEEDS[module]
+    creates = changes["kind"] == "create"
+    fields = [text.split(",") for text in changes["fields"]]
+    if not rules.creates:
+        reason = f"is not in accessplanit, and a {module} is not made from HR"
+        yield changes[creates].index, "(record)", reason
+    for column in managed(changes):
+        sent = creates | pd.Series([column in names for names in fields], changes.index, bool)
+        if column in rules.mandatory:
+            missing = changes[sent & changes[column].isna()]
+            yield missing.index, column, "is mandatory in accessplanit"
+        values = changes.loc[sent, column].dropna()
+        if len(values) and values.dtype == TEXT:
+            yield from _of_text(module, values, lists, ids)
+        # What has no rule of its own must at least be readable for us when it comes back.
+        yield from _unreadable(model, values)
+
+
+def _of_text(
+    module: str,
+    values: pd.Series[Any],
+    lists: Mapping[str, tuple[str, ...]],
+    ids: Callable[[str], pa.Array | None],
+) -> Iterator[Refusal]:
+    """What the rules for text refuse of the ``values`` of a column, which is their name."""
+    rules, column, info = MODULES[module], str(values.name), FEEDS[module].model_fields
+    marks = constraints(info[column]) if column in info else []
+    longest = min([m.max_length for m in marks if isinstance(m, MaxLen)], default=None)
+    if longest is not None:
+        long = values.str.len() > longest
+        yield values[long].index, column, f"is longer than {longest} characters"
+    if any(getattr(m, "pattern", None) == EMAIL for m in marks):
+        odd = ~values.str.contains(EMAIL)
+        yield values[odd].index, column, "is not a valid e-mail address"
+    if column in rules.phones:
+        odd = ~values.str.contains(PHONE)
+        yield values[odd].index, column, "is not a valid telephone number"
+    feed = rules.lookups.get(column)
+    allowed = ids(feed) if feed else lists.get(f"{module}.{column}")
+    if allowed is not None:
+        odd = ~values.isin(pd.Series(allowed, dtype=TEXT))
+        what = f"is not in accessplanit's {feed}" if feed else "is not in the list"
+        yield values[odd].index, column, what
+
+
+def _unreadable(model: type[Record], values: pd.Series[Any]) -> Iterator[Refusal]:
+    """The values that the feed's own model would reject when it reads them back."""
+    info = model.model_fields.get(str(values.name))
+    declared: Any = Annotated[info.annotation, *info.metadata] if info else Custom
+    kept: TypeAdapter[Any] = TypeAdapter(declared)
+    for row, value in zip(values.index, arrow(values).to_pylist(), strict=True):
         try:
             if info is None:
                 kept.validate_python(decoded(value))
@@ -165,4 +155,5 @@ def _unreadable(
                     value.replace(tzinfo=None) if isinstance(value, datetime) else value
                 )
         except ValidationError as error:
-            yield int(place), reason_of(error.errors(include_input=False, include_url=False)[0])
+            reason = reason_of(error.errors(include_input=False, include_url=False)[0])
+            yield pd.Index([row]), str(values.name), reason

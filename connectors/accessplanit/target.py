@@ -12,10 +12,8 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import httpx
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from reconciliation.ask import Ask
 from reconciliation.errors import (
@@ -25,10 +23,11 @@ from reconciliation.errors import (
     SourceFailed,
     TargetFailed,
 )
-from reconciliation.frame import arrow, concat, empty, frame, of, pick, true
+from reconciliation.frame import arrow, concat, empty, frame, of
 from reconciliation.identifiers import spellings
 from reconciliation.match import PROVISIONAL
 from reconciliation.plan import managed
+from reconciliation.ports import NO_HASHES
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import Snapshot
 from reconciliation.values import CUSTOM, decoded
@@ -39,7 +38,6 @@ from .feeds import FEEDS
 from .refusals import AGAIN, refusal
 from .rules import MODULES, broken
 
-NOTHING = np.empty(0, dtype=np.int64)
 SEED = "0"
 Receipt = tuple[str, str, str | None, str | None]
 
@@ -78,7 +76,7 @@ class AccessplanitTarget:
         try:
             if lookups is None:
                 found = [
-                    self.source.read(entity, names, custom, Ask(skip_known=False), NOTHING, SEED)
+                    self.source.read(entity, names, custom, Ask(skip_known=False), NO_HASHES, SEED)
                 ]
             else:
                 found = [
@@ -87,7 +85,7 @@ class AccessplanitTarget:
                         names,
                         custom,
                         Ask(keys=keys, by=by, skip_known=False),
-                        NOTHING,
+                        NO_HASHES,
                         SEED,
                     )
                     for by, values in lookups.items()
@@ -113,7 +111,7 @@ class AccessplanitTarget:
         cannot be checked."""
         if feed not in self._ids:
             try:
-                read = self.source.read(feed, ["id"], (), Ask(skip_known=False), NOTHING, SEED)
+                read = self.source.read(feed, ["id"], (), Ask(skip_known=False), NO_HASHES, SEED)
                 self._ids[feed] = (
                     arrow(read.frame["id"])
                     if read.complete and not len(read.rejected) and len(read.frame)
@@ -210,28 +208,23 @@ class AccessplanitTarget:
                 ["id", *natural],
                 (),
                 Ask(keys=(str(row[natural[0]]),), by=natural[0], skip_known=False),
-                NOTHING,
+                NO_HASHES,
                 SEED,
             )
         except SourceFailed as error:
             raise TargetFailed(error.what, error.remedy) from None
-        mask = np.ones(len(read.frame), dtype=bool)
+        found = read.frame
         for name in natural:
-            column = arrow(read.frame[name])
-            mask &= (
-                np.asarray(pc.is_null(column))
-                if row.get(name) is None
-                else true(pc.equal(column, pa.scalar(row[name], column.type)))
-            )
-        ids = pick(read.frame, mask)["id"].tolist()
-        return str(ids[0]) if len(ids) == 1 else None
+            value = row.get(name)
+            found = found[found[name].isna() if value is None else found[name].isin([value])]
+        return str(found["id"].iloc[0]) if len(found) == 1 else None
 
     def _wire(self, entity: str, name: str) -> str:
         wire = wire_name(entity, name, self.dialect) if name in FEEDS[entity].model_fields else name
         if wire is None:
             raise Misconfigured(
                 f"This tenant's {entity} has no {name}",
-                "The data engineer must take it out of the mapping.",
+                "Take it out of the mapping.",
             )
         return wire
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from reconciliation.frame import ARROW, arrow, frame, of, pick, true, without_days
+from reconciliation.frame import ARROW, arrow, frame, of, without_days
 from reconciliation.plan import managed
 from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED
+from reconciliation.tables import TEXT
 from reconciliation.values import CONTROL, NO_END, READERS, YEARS, day, moment
 
 CONTROL_BYTES = "[\x00-\x08\x0b\x0c\x0e-\x1f]"
-"""``values.CONTROL`` for Arrow, which holds no half characters."""
+"""``values.CONTROL`` for columns, which hold no half characters."""
 RAW_KEPT = 4000
 """Characters of a rejected row that are kept with it."""
 
@@ -59,7 +59,7 @@ def typed(
         (_key(rows[place][0]), *wrong[place], raw(dict(zip(names, rows[place], strict=True))), None)
         for place in sorted(wrong)
     ]
-    return pick(read, good), of(REJECTED, broken)
+    return read[good].reset_index(drop=True), of(REJECTED, broken)
 
 
 def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
@@ -67,14 +67,11 @@ def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
     written must be readable."""
     found: dict[str, str] = {}
     for name in ("key", *managed(changes)):
-        column = arrow(changes[name])
-        if pa.types.is_string(column.type) and _holds_control(column):
-            odd = true(pc.match_substring_regex(column, CONTROL_BYTES))
-            found |= {
-                str(key): f"{name} contains control characters"
-                for key in changes["key"][odd]
-                if str(key) not in found
-            }
+        column = changes[name]
+        if column.dtype == TEXT and _holds_control(arrow(column)):
+            odd = column.str.contains(CONTROL_BYTES).fillna(False)
+            for key in changes.loc[odd, "key"]:
+                found.setdefault(key, f"{name} contains control characters")
     return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
 
 
@@ -124,10 +121,9 @@ def _plain_dates(cells: Sequence[str | None], kind: str) -> pa.Array | None:
         moments = pa.array(cells, pa.string()).cast(pa.timestamp("us"))
     except (pa.ArrowInvalid, UnicodeEncodeError):
         return None
-    years = pc.min_max(pc.year(moments)).as_py()
-    if years["min"] is not None and not YEARS[0] <= years["min"] <= years["max"] <= YEARS[1]:
-        return None
-    return moments.cast(pa.date32()) if kind == "day" else pc.assume_timezone(moments, "UTC")
+    years = pd.Series(moments, dtype=pd.ArrowDtype(moments.type)).dt.year.dropna()
+    # Without an offset it is UTC.
+    return moments.cast(ARROW[kind]) if years.between(*YEARS).all() else None
 
 
 def _holds_control(column: pa.Array) -> bool:

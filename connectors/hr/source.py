@@ -6,20 +6,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import xxhash
 
 from reconciliation.ask import Ask, Range
 from reconciliation.capabilities import CUSTOM
 from reconciliation.errors import Misconfigured
-from reconciliation.frame import arrow, concat, empty, frame, of, pick, strings, tidy
+from reconciliation.frame import concat, empty, of
 from reconciliation.ports import Hashes, HrSystem
 from reconciliation.snapshot import REJECTED, Snapshot, among
+from reconciliation.tables import NUMBER, TEXT, row_hashes, typed
 from reconciliation.values import encoded
 
 WRITTEN = "written_at"
@@ -43,7 +41,7 @@ class HrSource:
         holds = self.system.capabilities.entities.get(feed)
         return holds.kinds() if holds else {}
 
-    def updated_column(self, feed: str, column: str) -> str | None:
+    def updated_column(self, feed: str, column: str | None) -> str | None:
         """The column of the last change, if this system tells it."""
         return column if column in self.kinds(feed) else None
 
@@ -73,48 +71,48 @@ class HrSource:
         if unknown:
             raise Misconfigured(
                 f"{self.system.capabilities.system} has no {feed}.{', '.join(unknown)}",
-                "The data engineer must take it out of the mapping; docs/hr-systems.md says "
-                "what each system holds.",
+                "Take it out of the mapping; docs/hr-systems.md says what each system holds.",
             )
         key = next(iter(kinds))
         wanted = {name: kinds[name] for name in columns if name != key} | (
             {CUSTOM: "text"} if custom and CUSTOM in kinds else {}
         )
         lookups = {ask.by or key: ask.keys} if ask.keys is not None else None
-        since = (
-            ask.range.low
-            if isinstance(ask.range, Range) and isinstance(ask.range.low, datetime)
-            else None
-        )
         self.requests += 1
-        found = self.system.read(feed, wanted, lookups, since)
-        rows = found.frame
-        rows = frame(
-            {
-                name: tidy(arrow(rows[name])) if kinds[name] == "text" else arrow(rows[name])
-                for name in rows.columns
-            }
-        )
+        found = self.system.read(feed, wanted, lookups, _since(ask))
+        texts = [name for name in found.frame.columns if kinds[name] == "text"]
+        rows = found.frame.assign(**{name: _tidy(found.frame[name]) for name in texts})
         rows, odd = _with_custom(rows, key, custom)
-        keyless = np.asarray(pc.is_null(arrow(rows[key])))
+        keyless = rows[key].isna()
         nameless = of(REJECTED, [(None, key, "has no value", None, None)] * int(keyless.sum()))
-        rejected, rows = (
-            _hashed(concat([found.rejected, odd, nameless]), seed),
-            pick(rows, ~keyless),
-        )
-        marks = _marks([arrow(rows[n]) for n in rows.columns if n != WRITTEN], len(rows), seed)
-        old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
-        read = len(rows) + len(rejected)
-        rows = rows.assign(hash=frame({"hash": pa.array(marks)})["hash"])
+        rejected = concat([found.rejected, odd, nameless])
+        rejected = _hashed(rejected, [name for name in REJECTED if name != "hash"], seed)
+        rows = rows[~keyless].reset_index(drop=True)
+        rows = _hashed(rows, [name for name in rows.columns if name != WRITTEN], seed)
+        old = np.zeros(len(rows), dtype=bool)
+        if ask.skip_known:
+            old = among(rows["hash"].to_numpy(), known)
         return Snapshot(
-            pick(rows, ~old),
+            rows[~old].reset_index(drop=True),
             found.complete,
             rejected,
-            read,
+            len(rows) + len(rejected),
             int(old.sum()),
             vanished=found.vanished,
             silent=found.silent,
         )
+
+
+def _since(ask: Ask) -> datetime | None:
+    """The moment of change from which on rows are asked for, if it is one."""
+    low = ask.range.low if isinstance(ask.range, Range) else None
+    return low if isinstance(low, datetime) else None
+
+
+def _tidy(text: pd.Series[Any]) -> pd.Series[Any]:
+    """Text without surrounding white space; what is blank then is null."""
+    trimmed = text.str.strip()
+    return trimmed.mask(trimmed == "")
 
 
 def _with_custom(
@@ -124,25 +122,17 @@ def _with_custom(
     it; and the rows that are rejected because that column is not a JSON object."""
     if not custom:
         return rows, of(REJECTED, [])
-    fields = (
-        [_custom_fields(text) for text in strings(rows[CUSTOM])]
-        if CUSTOM in rows
-        else [{}] * len(rows)
-    )
+    texts = rows[CUSTOM] if CUSTOM in rows else pd.Series(pd.NA, rows.index, TEXT)
+    fields = [_custom_fields(text) for text in texts.fillna("")]
     read = np.array([each is not None for each in fields], dtype=bool)
-    broken = rows.loc[~read, [key, CUSTOM]] if not read.all() else rows.iloc[:0, :0]
-    rejected = [
-        (name, CUSTOM, "is not a JSON object of custom fields", text, None)
-        for name, text in broken.itertuples(index=False)
-    ]
-    kept = pick(rows, read).drop(columns=CUSTOM, errors="ignore")
-    columns = {
-        name: pa.array([each.get(name) for each in fields if each is not None], pa.string())
+    broken = typed(pd.DataFrame({"key": rows[key], "raw": texts})[~read], REJECTED)
+    rejected = broken.assign(field=CUSTOM, reason="is not a JSON object of custom fields")
+    kept = rows[read].drop(columns=CUSTOM, errors="ignore").reset_index(drop=True)
+    values = {
+        name: pd.Series([each.get(name) for each in fields if each is not None], dtype=TEXT)
         for name in custom
     }
-    return kept.assign(
-        **{name: frame({name: values})[name] for name, values in columns.items()}
-    ), of(REJECTED, rejected)
+    return kept.assign(**values), typed(rejected, REJECTED)
 
 
 def _custom_fields(text: str | None) -> dict[str, str | None] | None:
@@ -158,25 +148,6 @@ def _custom_fields(text: str | None) -> dict[str, str | None] | None:
         return None
 
 
-def _marks(columns: Sequence[pa.Array], rows: int, seed: str) -> Hashes:
-    """The hash of each row's content."""
-    number = int(seed, 16)
-    texts = (
-        zip(
-            *(strings(v if pa.types.is_string(v.type) else v.cast(pa.string())) for v in columns),
-            strict=True,
-        )
-        if rows
-        else ()
-    )
-    encode = msgspec.json.Encoder().encode
-    return np.array(
-        [int.from_bytes(xxhash.xxh3_64_digest(encode(row), number), signed=True) for row in texts],
-        dtype=np.int64,
-    )
-
-
-def _hashed(rejected: pd.DataFrame, seed: str) -> pd.DataFrame:
-    names = [name for name in REJECTED if name != "hash"]
-    marks = _marks([arrow(rejected[name]) for name in names], len(rejected), seed)
-    return rejected.assign(hash=frame({"hash": pa.array(marks)})["hash"])
+def _hashed(rows: pd.DataFrame, names: Sequence[str], seed: str) -> pd.DataFrame:
+    """``rows`` with the ``hash`` of the columns ``names``."""
+    return rows.assign(hash=pd.Series(row_hashes(rows[names], seed), rows.index, NUMBER))

@@ -137,6 +137,7 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
         axes.plot(
             list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles"
         )
+        # matplotlib takes days, its declarations numbers only.
         axes.axvline(day, color=QUIET, linewidth=1)  # type: ignore[arg-type]
         axes.annotate(
             "as of",
@@ -158,9 +159,8 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
         axes.set_ylim(0, 112)
         axes.set_yticks([0, 25, 50, 75, 100])
         axes.yaxis.set_major_formatter(PercentFormatter(decimals=0))
-        axes.xaxis.set_major_formatter(
-            ConciseDateFormatter(axes.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
-        )
+        dates: Any = ConciseDateFormatter
+        axes.xaxis.set_major_formatter(dates(axes.xaxis.get_major_locator()))
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.12),

@@ -6,7 +6,6 @@ from __future__ import annotations
 import html
 import re
 
-from reconciliation.frame import pick
 from reconciliation.person import Erased, Person
 
 from ..checkpoints import Folder
@@ -50,7 +49,7 @@ def _of_report(report: Folder, person: Person) -> int:
         if kind == "parquet":
             table = report.frame(name)
             theirs = person.theirs(table)
-            kept = pick(table, ~theirs)
+            kept = table[~theirs].reset_index(drop=True)
             left = person.redacted(kept)
             if theirs.any() or left is not kept:
                 rows += int(theirs.sum())

@@ -6,16 +6,18 @@ import io
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from pyarrow.csv import write_csv
 
-from reconciliation.classes import OUTSIDE, QUARANTINED, UNLINKED
-from reconciliation.findings import Findings
-from reconciliation.forecast import Forecast
 from reconciliation.frame import arrow, strings
+from reconciliation.history.causes import UNLINKED
+from reconciliation.history.classes import OUTSIDE, QUARANTINED
+from reconciliation.history.findings import Findings
+from reconciliation.history.forecast import Forecast
 
 from ..checkpoints import Folder
 from ..spreadsheet import defused
@@ -171,8 +173,8 @@ def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
     edges = (days[0], forecast.day, days[-1])
     rows = []
     for role, group in table.groupby("role"):
-        of = {row["day"]: row for row in _records(group)}
-        shares = [100 * of[d]["compliant"] / of[d]["required"] if d in of else None for d in edges]  # type: ignore[operator]
+        of: dict[Any, Any] = {row["day"]: row for row in _records(group)}
+        shares = [100 * of[d]["compliant"] / of[d]["required"] if d in of else None for d in edges]
         rows.append(
             {
                 "role": role,

@@ -92,7 +92,8 @@ def packed(data: pd.DataFrame) -> bytes:
     pyarrow.feather.write_feather(
         pa.table({n: arrow(data[n]) for n in data.columns}), sink, compression="lz4"
     )
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def unpacked(data: bytes) -> pd.DataFrame:

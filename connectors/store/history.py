@@ -3,25 +3,33 @@ from what was seen."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import sqlalchemy as sa
 
-from reconciliation.frame import ARROW, arrow, empty, frame, is_among, pick, strings, take
+from reconciliation.frame import empty, of
+from reconciliation.history.versions import VERSIONS, known, news, surviving, valid_from
 from reconciliation.person import Person
 from reconciliation.spec import ProcessSpec
-from reconciliation.versions import VERSIONS, known, news, surviving, valid_from
+from reconciliation.tables import typed
 
 from . import schema as t
 from .base import IN, Part, aware, failing, naive, packed, unpacked
 
 SHOWN = {"created": "written", "updated": "written", "closed": "closed"}
 """Outcomes of changes that the target shows, and how their versions came about."""
+ENTRIES = {
+    "intent": "number",
+    "place": "number",
+    "key": "text",
+    "person": "text",
+    "outcome": "text",
+}
+"""What the ledger says of the changes of an intent."""
 
 
 class History(Part):
@@ -44,20 +52,17 @@ class History(Part):
         columns = [name for name in spec.columns() if name in rows]
         with failing(), self.engine.begin() as connection:
             seen = news(self._versions(connection, spec.name, None), rows, columns)
-            if len(seen):
-                person = spec.person_column
-                whose = arrow(seen[person]) if person in seen else pa.nulls(len(seen), pa.string())
-                head = {"person": whose} | _since(seen, spec.entity, naive(now), spec.name, run)
-                self.append(connection, spec.name, _ordered(seen, head))
+            person = spec.person_column
+            rows = seen.assign(person=seen.get(person), known_from=aware(naive(now)), run=run)
+            self.append(connection, spec.name, _as_versions(rows, spec.entity, spec.name))
         return len(seen)
 
     def append(self, connection: sa.Connection, process: str, versions: pd.DataFrame) -> None:
         """Adds versions as a segment."""
         if len(versions):
-            known = arrow(versions["known_from"])
             row = {
                 "process": process,
-                "until": naive(known[len(known) - 1].as_py()),
+                "until": naive(versions["known_from"].iloc[-1].to_pydatetime()),
                 "rows": len(versions),
                 "data": packed(versions),
             }
@@ -96,7 +101,7 @@ class History(Part):
         for number, data in connection.execute(sa.select(s.id, s.data)).tuples().all():
             versions = unpacked(data)
             theirs = person.theirs(versions)
-            kept = pick(versions, ~theirs)
+            kept = versions[~theirs].reset_index(drop=True)
             left = person.redacted(kept)
             if theirs.any() or left is not kept:
                 found += int(theirs.sum())
@@ -141,12 +146,13 @@ class History(Part):
         entries = sa.select(e.intent, e.place, e.key, e.person, e.outcome).join_from(
             t.ledger, t.intent, e.intent == i.id
         )
-        told: dict[int, list[Any]] = defaultdict(list)
-        for number, *entry in connection.execute(
-            entries.where(mine, e.key.is_not(None)).order_by(e.seq)
-        ).tuples():
-            told[number].append(entry)
-        found: list[pd.DataFrame] = []
+        told = of(
+            ENTRIES,
+            connection.execute(entries.where(mine, e.key.is_not(None)).order_by(e.seq)).tuples(),
+        )
+        shown = dict(list(told[told["outcome"].isin(SHOWN)].groupby("intent")))
+        seen: list[pd.DataFrame] = []
+        done: list[pd.DataFrame] = []
         plans: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
         for row in intents:
             if row.digest not in plans:
@@ -157,85 +163,55 @@ class History(Part):
                 plans = {row.digest: (unpacked(kept.changes), unpacked(kept.before))}
             changes, before = plans[row.digest]
             # Whoever was forgotten has no key any more.
-            old = is_among(before["key"], changes["key"].iloc[row.start : row.stop])
-            if old.any():
-                rows = pick(before, old)
-                people = {key: person for _, key, person, _ in told[row.id]}
-                head = {
-                    "person": pa.array([people.get(k) for k in strings(rows["key"])], pa.string()),
-                    "how": _texts("seen", len(rows)),
-                }
-                found.append(
-                    _ordered(rows, head | _since(rows, row.entity, row.made, process, row.run))
-                )
-            done = [
-                (place, key, person, SHOWN[outcome])
-                for place, key, person, outcome in told[row.id]
-                if outcome in SHOWN
-            ]
-            if done:
-                places, keys, persons, how = (list(column) for column in zip(*done, strict=True))
-                rows = frame(
-                    {
-                        name: take(arrow(changes[name]), np.array(places, dtype=np.int64))
-                        for name in before.columns
-                    }
-                )
-                head = {
-                    "key": pa.array(keys, pa.string()),
-                    "person": pa.array(persons, pa.string()),
-                    "how": pa.array(how, pa.string()),
-                }
-                found.append(
-                    _ordered(rows, head | _since(rows, row.entity, row.closed, process, row.run))
-                )
+            sent = changes["key"].iloc[row.start : row.stop].dropna()
+            seen.append(before[before["key"].isin(sent)].assign(intent=row.id))
+            told_of = shown.get(row.id, told[:0])
+            rows = changes[before.columns].iloc[told_of["place"].to_numpy(dtype=np.int64)]
+            named = {name: told_of[name].array for name in ("key", "person", "outcome")}
+            done.append(rows.assign(intent=row.id, **named))
+        found = [_of_intents(seen, done, intents, told, process)] if intents else []
         return found, [row.id for row in intents]
 
 
-def _since(
-    rows: pd.DataFrame, entity: str, moment: datetime, process: str, run: str
-) -> dict[str, pa.Array]:
-    count = len(rows)
-    times = {"known_from": _constant(aware(moment), count), "valid_from": valid_from(entity, rows)}
-    return times | {"process": _texts(process, count), "run": _texts(run, count)}
+def _of_intents(
+    seen: list[pd.DataFrame],
+    done: list[pd.DataFrame],
+    intents: Sequence[Any],
+    told: pd.DataFrame,
+    process: str,
+) -> pd.DataFrame:
+    """Rows of plans as versions: what was ``seen`` when the plans of the ``intents`` were made, and
+    what was ``done`` (with ``person`` and ``outcome``), intent by intent."""
+    rows = [(n, i.id, i.run, aware(i.made), aware(i.closed)) for n, i in enumerate(intents)]
+    facts = pd.DataFrame(rows, columns=["turn", "intent", "run", "made", "closed"])
+    people = told[["intent", "key", "person"]].drop_duplicates(["intent", "key"], keep="last")
+    before = _stacked(seen).merge(people, on=["intent", "key"], how="left")
+    before = before.merge(facts, on="intent")
+    after = _stacked(done).merge(facts, on="intent")
+    before = before.assign(how="seen", known_from=before["made"])
+    after = after.assign(how=after["outcome"].replace(SHOWN), known_from=after["closed"])
+    both = pd.concat([before, after.drop(columns="outcome")], ignore_index=True)
+    both = both.sort_values("turn", kind="stable", ignore_index=True)
+    both = both.drop(columns=["turn", "intent", "made", "closed"])
+    return _as_versions(both, intents[-1].entity, process)
 
 
-def _ordered(rows: pd.DataFrame, head: dict[str, pa.Array]) -> pd.DataFrame:
-    """``rows`` as versions: the columns of VERSIONS first, then those of the entity."""
-    columns: dict[str, Any] = {
-        name: head[name] if name in head else arrow(rows[name]) for name in VERSIONS
-    }
-    return frame(
-        columns | {name: arrow(rows[name]) for name in rows.columns if name not in VERSIONS}
-    )
+def _as_versions(rows: pd.DataFrame, entity: str, process: str) -> pd.DataFrame:
+    """``rows`` (with ``person``, ``how``, ``known_from`` and ``run``) as versions: the columns of
+    VERSIONS first, then those of the entity."""
+    head = typed(rows.assign(valid_from=valid_from(entity, rows), process=process), VERSIONS)
+    return head.join(rows.drop(columns=[*VERSIONS], errors="ignore").reset_index(drop=True))
+
+
+def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all parts; a column that an older mapping did not have is null there."""
+    dtypes = {name: dtype for part in reversed(parts) for name, dtype in part.dtypes.items()}
+    return pd.concat(parts, ignore_index=True).astype(dtypes)
 
 
 def _sorted(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Versions in the order in which they were learnt; a column that an older mapping did not have
-    is null there."""
+    """Versions in the order in which they were learnt."""
     full = [part for part in parts if len(part)]
     if not full:
         return empty(VERSIONS)
-    names = list(dict.fromkeys(name for part in full for name in part.columns))
-    kinds = {name: arrow(part[name]).type for part in reversed(full) for name in part.columns}
-    columns = {
-        name: pa.chunked_array(
-            [_column(part, name, kinds[name]) for part in full], kinds[name]
-        ).combine_chunks()
-        for name in names
-    }
-    whole = frame(columns)
-    order = np.argsort(arrow(whole["known_from"]).cast(pa.int64()).to_numpy(), kind="stable")
-    return whole if bool((np.diff(order) == 1).all()) else whole.iloc[order].reset_index(drop=True)
-
-
-def _column(part: pd.DataFrame, name: str, kind: pa.DataType) -> pa.Array:
-    return arrow(part[name]).cast(kind) if name in part else pa.nulls(len(part), kind)
-
-
-def _texts(text: str, count: int) -> pa.Array:
-    return pa.array([text] * count, pa.string())
-
-
-def _constant(moment: datetime, count: int) -> pa.Array:
-    return pa.array([moment] * count, ARROW["moment"])
+    return _stacked(full).sort_values("known_from", kind="stable", ignore_index=True)

@@ -7,13 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from reconciliation.frame import arrow, strings, take
+from reconciliation.frame import strings
 from reconciliation.plan import Plan
 from reconciliation.ports import Batch, Intent
 from reconciliation.receipts import RECEIPTS
@@ -100,8 +97,7 @@ class Ledger(Plans):
         )
         _, outcome, note, _ = (strings(receipts[name]) for name in RECEIPTS)
         # A row that the target has named is known by that name from now on.
-        given = pc.coalesce(arrow(receipts["given"]), arrow(receipts["key"]))
-        key = strings(given)
+        key = strings(receipts["given"].fillna(receipts["key"]))
         if spec.person_column == "key":
             person = key
         places = [batch.intent.start + i for i in at]
@@ -217,8 +213,8 @@ class Ledger(Plans):
             connection.execute(t.ledger.insert().values(entry))
 
 
-def _at(changes: pd.DataFrame, name: str, places: list[int]) -> pa.Array:
-    return take(arrow(changes[name]), np.array(places, dtype=np.int64))
+def _at(changes: pd.DataFrame, name: str, places: list[int]) -> pd.Series[Any]:
+    return changes[name].take(places)
 
 
 def _positions(keys: list[str | None], wanted: list[str | None]) -> list[int]:

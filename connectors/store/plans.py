@@ -13,11 +13,11 @@ from pydantic import TypeAdapter
 
 from reconciliation.draft import Draft
 from reconciliation.errors import StalePlan
-from reconciliation.frame import arrow, frame
 from reconciliation.plan import Plan
 from reconciliation.report import RunReport
 from reconciliation.settle import Compared
 from reconciliation.spec import ProcessSpec
+from reconciliation.tables import texts
 from reconciliation.watermark import Watermark
 
 from . import schema as t
@@ -106,7 +106,7 @@ class Plans(Runs):
             ).first()
         if row is None:
             return None
-        nothing = pa.array([], pa.string())
+        nothing = texts()
         return Plan(unpacked(row.changes), unpacked(row.before), nothing, nothing, self.salt())
 
     def keep_draft(
@@ -138,7 +138,7 @@ class Plans(Runs):
             draft.drift,
         )
         frames = {name: getattr(compared, name) for name in FRAMES} | {
-            "withheld": frame({"key": compared.plan.withheld})
+            "withheld": compared.plan.withheld.to_frame("key")
         }
         more = {
             "status": status,
@@ -231,10 +231,10 @@ class Plans(Runs):
         if not _fits(plan, digest_):
             raise StalePlan(
                 f"The plan kept as {digest_} has been altered: it does not have this digest",
-                f"The operator must find out who has access to the sync store. {remedy}",
+                f"Find out who has access to the sync store. {remedy}",
             )
         rest = REST.validate_python(row["draft"])
-        plan = replace(plan, withheld=arrow(frames["withheld"]["key"]))
+        plan = replace(plan, withheld=frames["withheld"]["key"])
         # A draft of an older version may lack one.
         kept = {name: frames[name] for name in FRAMES if name in frames}
         compared = Compared(**kept, plan=plan, population=rest.population, figures=rest.figures)

@@ -11,10 +11,10 @@ import pandas as pd
 import sqlalchemy as sa
 
 from reconciliation.frame import arrow, of, strings
+from reconciliation.history.context import OPEN
 from reconciliation.ports import Marks
 from reconciliation.settle import QUARANTINE
 from reconciliation.spec import ProcessSpec
-from reconciliation.view import OPEN
 
 from . import schema as t
 from .base import IN, Part, failing, naive
@@ -278,7 +278,7 @@ class Quarantine(Part):
             return [dict(row) for row in rows]
 
     def open_entries(self, process: str) -> pd.DataFrame:
-        """``view.OPEN``: what is in quarantine, and what a person has discarded (stage
+        """``context.OPEN``: what is in quarantine, and what a person has discarded (stage
         ``discarded``), with the hash it had."""
         q = t.quarantine.c
         stage = sa.case((q.status == "discarded", "discarded"), else_=q.stage)

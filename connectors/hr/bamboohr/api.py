@@ -11,13 +11,13 @@ import httpx
 from reconciliation.errors import CredentialsRefused, TargetFailed
 
 from ...transport import network, posting, retrying
-from . import BamboohrSettings
+from .settings import BamboohrSettings
 
 PAGE = 1000
 """Rows of a dataset in one answer, the most there are."""
 PASSES = 3
 """Times that everybody is read while people come and go."""
-AGAIN = "The operator must look at the account, then run again; nothing was lost."
+AGAIN = "Look at the account, then run again; nothing was lost."
 
 
 class Rejected(Exception):
@@ -111,7 +111,7 @@ class Api:
         if status in (401, 403):
             raise CredentialsRefused(
                 f"BambooHR refuses the API key ({status})",
-                "The data engineer must renew HRSYNC_BAMBOOHR__API_KEY, or give its user the "
+                "Renew HRSYNC_BAMBOOHR__API_KEY, or give its user the "
                 "right to read and edit people.",
             )
         if status in (408, 425, 429) or 300 <= status < 400 or status >= 500:

@@ -19,8 +19,8 @@ from reconciliation.snapshot import REJECTED, Snapshot
 from reconciliation.values import day, text
 
 from ..cells import SEVERAL, raw, several, unwritable
-from . import BamboohrSettings, capabilities
 from .api import Api, Rejected
+from .settings import BamboohrSettings, capabilities
 from .trainings import expiry, frequency, keys, notes, unsupported, usual
 
 LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
@@ -432,7 +432,7 @@ class BambooHr:
         except Rejected:
             raise Misconfigured(
                 "BambooHR does not let us make a training type",
-                "The data engineer must give the API key's user the right, or make the types.",
+                "Give the API key's user the right, or make the types.",
             ) from None
         self._all_types()[name.lower()] = made
         return dict(made)

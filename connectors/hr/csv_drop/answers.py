@@ -14,9 +14,10 @@ import sqlalchemy as sa
 
 from ..schema import metadata
 from ..sql import LOOKUP, SqlHr, columns_of, speaking
-from . import CsvDropSettings, text
+from . import text
 from .places import Entry
 from .schema import answer_file, answer_line
+from .settings import CsvDropSettings
 
 NEW = frozenset({"employees", "award_targets", "assignments"})
 """Entities of which HR may make rows of its own; of the others it answers to ours."""

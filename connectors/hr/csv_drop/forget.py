@@ -16,9 +16,9 @@ from reconciliation.person import FORGOTTEN, KEYS, OWN, Erased, Person
 from ...database import scrub
 from ..schema import metadata
 from ..sql import LOOKUP, SqlHr, speaking
-from . import CsvDropSettings
 from .places import Place
 from .schema import answer_file, answer_line, answer_look, delivery
+from .settings import CsvDropSettings
 
 
 def forget(mirror: SqlHr, place: Place, settings: CsvDropSettings, person: Person) -> Erased:

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 
 from ..schema import metadata
 from ..sql import SqlHr, speaking
-from . import CsvDropSettings
 from .answers import Answer, take_in
 from .looks import rested
 from .mirror import opened
 from .places import Entry, Place
 from .schema import answer_file
+from .settings import CsvDropSettings
 
 MANIFEST = ".manifest.json"
 PATIENCE = 15.0

@@ -18,7 +18,7 @@ from anyio.from_thread import start_blocking_portal
 
 from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 
-from . import CsvDropSettings, SftpSettings
+from .settings import CsvDropSettings, SftpSettings
 
 PART = ".part"
 """The end of the name of a file that is being written."""
@@ -186,8 +186,7 @@ class Folder:
         except OSError as error:
             raise TargetFailed(
                 f"The folder {self.name} cannot be used ({type(error).__name__})",
-                "The operator must look at the folder and its rights, then run again; nothing "
-                "was lost.",
+                "Look at the folder and its rights, then run again; nothing was lost.",
             ) from None
 
 
@@ -313,25 +312,23 @@ class Sftp:
             raise Misconfigured(
                 f"The private key or known_hosts for {self.name} cannot be read "
                 f"({type(error).__name__})",
-                "The data engineer must correct HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY, "
-                "__PASSPHRASE or __KNOWN_HOSTS.",
+                "Correct HRSYNC_CSV_DROP__SFTP__PRIVATE_KEY, __PASSPHRASE or __KNOWN_HOSTS.",
             ) from None
         except asyncssh.HostKeyNotVerifiable:
             raise Misconfigured(
                 f"The host key of {self.name} is not the one in known_hosts",
-                "The data engineer must ask whoever runs the server for its key; if it has "
+                "Ask the server's administrator for its key; if it has "
                 "changed for a reason, correct known_hosts.",
             ) from None
         except asyncssh.PermissionDenied:
             raise CredentialsRefused(
-                f"{self.name} refuses the credentials", "The data engineer must renew them."
+                f"{self.name} refuses the credentials", "Renew them."
             ) from None
         except (OSError, asyncssh.Error, TimeoutError) as error:
             self.close()
             raise TargetFailed(
                 f"{self.name} cannot be used ({type(error).__name__})",
-                "The operator must look at the server and our rights there, then run again; "
-                "nothing was lost.",
+                "Look at the server and our rights there, then run again; nothing was lost.",
             ) from None
 
 

@@ -8,24 +8,25 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from reconciliation.errors import Refused
-from reconciliation.frame import arrow, concat, of, strings, true
+from reconciliation.frame import arrow, concat, of, strings
 from reconciliation.person import Erased, Person
 from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from ..cells import unwritable
 from ..sql import SqlHr, speaking
-from . import CsvDropSettings, _can, forget, inbox, text
+from . import forget, inbox, text
 from .mirror import opened
 from .places import Looking, Place, place
 from .schema import answer_line, delivery
+from .settings import CsvDropSettings, capabilities_of
 
 REMEMBERED = 1_000
 """Deliveries that are remembered after they were made. The last one must be: its sequence is
@@ -46,7 +47,7 @@ class CsvDrop:
 
     def __init__(self, mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
         self.mirror, self.place, self.settings = mirror, place, settings
-        self.name, self.capabilities = place.name, _can(settings)
+        self.name, self.capabilities = place.name, capabilities_of(settings)
         self._begun = False
 
     @classmethod
@@ -65,7 +66,8 @@ class CsvDrop:
         seen and stay where they are, and nothing is delivered."""
         copy = SqlHr("sqlite://")
         with speaking(), self.mirror.engine.connect() as here, copy.engine.connect() as there:
-            here.connection.driver_connection.backup(there.connection.driver_connection)  # type: ignore[union-attr]
+            source: Any = here.connection.driver_connection
+            source.backup(there.connection.driver_connection)
         try:
             yield CsvDrop(copy, Looking(self.place), self.settings)
         finally:
@@ -101,8 +103,8 @@ class CsvDrop:
         with speaking(), self.mirror.engine.connect() as connection:
             lines = of(REJECTED, [tuple(row) for row in connection.execute(query)])
         if lookups is not None:
-            asked = pa.array([v for values in lookups.values() for v in values], pa.string())
-            lines = lines[true(pc.is_in(arrow(lines["key"]), value_set=asked))]
+            asked = [value for values in lookups.values() for value in values]
+            lines = lines[lines["key"].isin(asked)]
         return Snapshot(
             found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)])
         )

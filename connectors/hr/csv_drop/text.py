@@ -15,7 +15,7 @@ from reconciliation.frame import arrow
 from reconciliation.values import CONTROL, ISO, flag, moment
 
 from ...spreadsheet import defused, restored
-from . import CsvDropSettings
+from .settings import CsvDropSettings
 
 NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
 LONGEST = 131_072

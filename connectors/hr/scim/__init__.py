@@ -4,71 +4,12 @@ knows no training."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-
-from reconciliation.capabilities import Capabilities, Holds
 from reconciliation.errors import Misconfigured
-from reconciliation.frame import Kind
 from reconciliation.ports import HrSystem
 
-from ...address import Address
-from .. import Connector
-
-LOST = (
-    "country (SCIM wants a code), access role, marketing opt-in, company ID and custom fields "
-    "have no place in SCIM's user"
-)
-
-
-class ScimSettings(BaseModel):
-    """A SCIM 2.0 server and how it knows people."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    base_url: Address | None = Field(
-        None, description="up to and with the version, such as https://hr.example/scim/v2"
-    )
-    token: SecretStr | None = Field(None, description="bearer token")
-    key: Literal["employee_number", "user_name"] = Field(
-        "employee_number",
-        description="what is the employee's ID: the enterprise extension's employeeNumber, or "
-        "userName",
-    )
-    user_name: Literal["email", "employee_id"] = Field(
-        "email", description="a new person's userName; the ID without an e-mail address"
-    )
-    without: tuple[str, ...] = Field(
-        (), description="columns that this server takes and does not keep, such as accessplanit_id"
-    )
-    timeout: float = Field(30.0, gt=0, description="seconds for one request")
-    attempts: int = Field(5, ge=0, description="retries of one request")
-    backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles")
-
-
-def capabilities(settings: ScimSettings, absent: frozenset[str] = frozenset()) -> Capabilities:
-    """What a server with the whole core and enterprise user holds, less ``absent`` columns."""
-    names = (
-        "accessplanit_id forenames surname email phone mobile job_title status company_name "
-        "address town county postcode"
-    )
-    columns: dict[str, Kind] = {
-        name: "text" for name in names.split() if name not in {*settings.without, *absent}
-    }
-    told: dict[str, Kind] = {"employee_number": "text", "written_at": "moment"}
-    if settings.key == "user_name":
-        told.pop("employee_number")
-        if not absent & {"employee_number"}:
-            columns["employee_number"] = "text"
-    people = Holds(
-        key="employee_id",
-        columns=columns,
-        told=told,
-        same={"status": (("New", "Enabled"),)},
-        lost=LOST,
-    )
-    return Capabilities(system="the SCIM server", entities={"employees": people})
+from ..connector import Connector
+from .settings import ScimSettings, capabilities
 
 
 def _open(settings: ScimSettings, home: Path) -> HrSystem:
@@ -77,8 +18,7 @@ def _open(settings: ScimSettings, home: Path) -> HrSystem:
     if not settings.base_url or not settings.token:
         raise Misconfigured(
             "The SCIM server is not configured",
-            "The data engineer must set HRSYNC_SCIM__BASE_URL and HRSYNC_SCIM__TOKEN, or use a "
-            "block.",
+            "Set HRSYNC_SCIM__BASE_URL and HRSYNC_SCIM__TOKEN, or use a block.",
         )
     return ScimHr(settings)
 

@@ -24,7 +24,7 @@ from reconciliation.snapshot import REJECTED, Snapshot
 
 from ...transport import network, posting, retrying
 from ..cells import SEVERAL, raw, several, unwritable
-from . import ScimSettings, capabilities
+from .settings import ScimSettings, capabilities
 from .user import (
     CORE,
     ENTERPRISE,
@@ -115,17 +115,17 @@ class ScimHr:
         with self._speaking():
             self._client = _Client(self._http)
             self._client.discover()
-        config = self._client.provider.config
+        config: Any = self._client.provider.config
         self._filters, self._patches, self._etags = (
             bool(part and part.supported) for part in (config.filter, config.patch, config.etag)
-        )  # type: ignore[union-attr]
-        bulk = config.bulk  # type: ignore[union-attr]
+        )
+        bulk = config.bulk
         self._bulk = int(bulk.max_operations or 0) if bulk and bulk.supported else 0
         absent = self._absent()
         if settings.key == "employee_number" and "employee_number" in absent:
             raise Misconfigured(
                 "The SCIM server has no employeeNumber, by which people are known",
-                "The data engineer must set HRSYNC_SCIM__KEY=user_name, or have the server "
+                "Set HRSYNC_SCIM__KEY=user_name, or have the server "
                 "offer the enterprise extension.",
             )
         self.capabilities = capabilities(settings, frozenset(absent))
@@ -396,7 +396,7 @@ class ScimHr:
         if not isinstance(answer, dict) or not isinstance(answer.get("totalResults"), int):
             raise TargetFailed(
                 "The SCIM server answers with no list",
-                "The operator must check HRSYNC_SCIM__BASE_URL, then run again.",
+                "Check HRSYNC_SCIM__BASE_URL, then run again.",
             )
         return answer["totalResults"], list(answer.get("Resources") or [])
 
@@ -587,7 +587,7 @@ class ScimHr:
         if status in (401, 403):
             raise CredentialsRefused(
                 f"The SCIM server refuses the token ({status})",
-                "The data engineer must renew HRSYNC_SCIM__TOKEN.",
+                "Renew HRSYNC_SCIM__TOKEN.",
             )
         if status in (0, 408, 425, 429) or 300 <= status < 400 or status >= 500:
             raise TargetFailed(
@@ -621,7 +621,7 @@ class ScimHr:
             ) from None
 
 
-_AGAIN = "The operator must look at the server, then run again; nothing was lost."
+_AGAIN = "Look at the server, then run again; nothing was lost."
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -6,33 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import msgspec
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import xxhash
 
-from reconciliation.ask import Ask
-from reconciliation.errors import CredentialsRefused, Misconfigured, SourceFailed, TargetFailed
-from reconciliation.frame import arrow, concat, empty, fold, folded, frame, pick, strings, true
-from reconciliation.job_roles import (
+from .ask import Ask
+from .errors import CredentialsRefused, Misconfigured, SourceFailed, TargetFailed
+from .frame import concat, empty, fold
+from .job_roles import (
     ASSIGNMENTS,
     AWARDS,
     COMPLIANCE,
+    DOUBTED,
     REQUIREMENTS,
     TARGETS,
     WHY_DOUBTED,
     as_published,
     compliance,
 )
-from reconciliation.ports import Hashes, Source, Target
-from reconciliation.snapshot import Snapshot, among
-
-from .extract import NOTHING
+from .ports import NO_HASHES, Hashes, Source, Target
+from .snapshot import Snapshot, among
+from .tables import NUMBER, folded, looked_up, row_hashes, typed
 from .unreadable import people_of_unreadable
 
 FEED = "RoleCompliance"
+"""No record is known: all are read."""
 PEOPLE = {
     "status": "text",
     "company_id": "text",
@@ -41,8 +38,6 @@ PEOPLE = {
     "surname": "text",
 }
 """Columns of employees."""
-
-
 STAYS = "Run again; what was published stays as it is."
 
 
@@ -72,43 +67,24 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
         TargetFailed: HR could not be read in full.
     """
     read = source.read(
-        "AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NOTHING, "0"
+        "AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NO_HASHES, "0"
     )
     if not read.complete or len(read.rejected):
         raise SourceFailed("What job roles require could not be read in full", STAYS)
-    requirements = labelled(
-        source,
-        labelled(source, read.frame, "award_id", "award_label", "Award"),
-        "user_type_id",
-        "user_type_label",
-        "UserType",
-    )
+    requirements = labelled(source, read.frame, "award_id", "award_label", "Award")
+    requirements = labelled(source, requirements, "user_type_id", "user_type_label", "UserType")
     people = in_full(hr, "employees", PEOPLE)
-    left = true(
-        pc.is_in(
-            folded(arrow(people.frame["status"])),
-            pa.array([fold(text) for text in leavers], pa.string()),
-        )
-    )
-    active = pick(people.frame, ~left)
+    left = folded(people.frame["status"]).isin([fold(text) for text in leavers])
+    active = people.frame[~left].reset_index(drop=True)
     everybody = pd.concat(
         [active["employee_id"], people.rejected["key"].dropna()], ignore_index=True
     )
-    assignments, targets = (
-        in_full(hr, "assignments", ASSIGNMENTS),
-        in_full(hr, "award_targets", TARGETS),
-    )
-    doubts = [
-        doubted(hr, entity, rows, everybody)
-        for entity, rows in (
-            ("employees", people),
-            ("assignments", assignments),
-            ("award_targets", targets),
-        )
-    ]
-    held = assignments.frame[
-        assignments.frame["employee_id"].isin(active["employee_id"])
-    ].reset_index(drop=True)
+    assignments = in_full(hr, "assignments", ASSIGNMENTS)
+    targets = in_full(hr, "award_targets", TARGETS)
+    reads = {"employees": people, "assignments": assignments, "award_targets": targets}
+    doubts = [doubted(hr, entity, read, everybody) for entity, read in reads.items()]
+    theirs = assignments.frame["employee_id"].isin(active["employee_id"])
+    held = assignments.frame[theirs].reset_index(drop=True)
     return Needs(requirements, held, targets.frame, active, everybody, concat(doubts))
 
 
@@ -118,26 +94,26 @@ def labelled(source: Source, rows: pd.DataFrame, key: str, label: str, feed: str
     lacking = rows[label].isna() & rows[key].notna()
     if not lacking.any():
         return rows
+    asked = Ask(keys=tuple(rows.loc[lacking, key].unique()), skip_known=False)
     try:
-        asked = Ask(
-            keys=tuple(str(each) for each in rows.loc[lacking, key].unique()), skip_known=False
-        )
-        named = source.read(feed, ["id", "label"], (), asked, NOTHING, "0").frame
+        named = source.read(feed, ["id", "label"], (), asked, NO_HASHES, "0").frame
     except (CredentialsRefused, Misconfigured, SourceFailed):
         return rows
-    labels = rows[[key]].merge(named.drop_duplicates("id"), left_on=key, right_on="id", how="left")[
-        "label"
-    ]
-    return rows.assign(**{label: rows[label].fillna(labels)})
+    return rows.assign(**{label: rows[label].fillna(looked_up(rows[key], named, "id")["label"])})
 
 
-def in_full(hr: Target, entity: str, columns: Mapping[str, str]) -> Snapshot:
-    """All rows of an entity of HR.
+def in_full(
+    hr: Target,
+    entity: str,
+    columns: Mapping[str, str],
+    lookups: Mapping[str, Sequence[str]] | None = None,
+) -> Snapshot:
+    """The rows of an entity of HR, all or those of the ``lookups``.
 
     Raises:
         TargetFailed: they could not be read in full.
     """
-    read = hr.read(entity, columns, None)
+    read = hr.read(entity, columns, lookups)
     if not read.complete:
         raise TargetFailed(f"{entity} could not be read in full from {hr.name}", STAYS)
     return read
@@ -146,12 +122,7 @@ def in_full(hr: Target, entity: str, columns: Mapping[str, str]) -> Snapshot:
 def doubted(hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]) -> pd.DataFrame:
     """``job_roles.DOUBTED`` for the rows that were rejected."""
     names = people_of_unreadable(hr, entity, read, everybody)
-    return frame(
-        {
-            "employee_id": arrow(names),
-            "doubt": pa.array([WHY_DOUBTED[entity]] * len(names), pa.string()),
-        }
-    )
+    return typed(pd.DataFrame({"employee_id": names, "doubt": WHY_DOUBTED[entity]}), DOUBTED)
 
 
 class ComplianceSource:
@@ -213,22 +184,13 @@ class ComplianceSource:
         """``job_roles.COMPLIANCE`` of the people in doubt, as HR has it."""
         if not len(doubts):
             return empty(COMPLIANCE)
-        names = {"compliance_id": "id", "accessplanit_user_id": "user_id"}
-        columns = {
-            "accessplanit_user_id" if name == "user_id" else name: kind
-            for name, kind in COMPLIANCE.items()
-            if name != "id"
-        }
-        read = self._target.read(
-            "role_compliance",
-            columns,
-            {"employee_id": [str(name) for name in doubts["employee_id"].unique()]},
-        )
-        if not read.complete:
-            raise TargetFailed(
-                f"role_compliance could not be read in full from {self._target.name}", STAYS
-            )
-        return read.frame.rename(columns=names)[list(COMPLIANCE)]
+        in_hr = {"id": "compliance_id", "user_id": "accessplanit_user_id"}
+        columns = {in_hr.get(name, name): k for name, k in COMPLIANCE.items() if name != "id"}
+        people = {"employee_id": doubts["employee_id"].unique().tolist()}
+        read = in_full(self._target, "role_compliance", columns, people)
+        return read.frame.rename(columns={name: ours for ours, name in in_hr.items()})[
+            list(COMPLIANCE)
+        ]
 
     def read(
         self,
@@ -242,21 +204,8 @@ class ComplianceSource:
         """All rows, or those of some keys."""
         rows = self.found()[list(columns)]
         if ask.keys is not None:
-            rows = pick(
-                rows, true(pc.is_in(arrow(rows["id"]), value_set=pa.array(ask.keys, pa.string())))
-            )
-        encode, number = msgspec.json.Encoder().encode, int(seed, 16)
-        lines = zip(
-            *(strings(arrow(rows[n]).cast(pa.string())) for n in columns if n != "as_of"),
-            strict=True,
-        )
-        marks = np.array(
-            [
-                int.from_bytes(xxhash.xxh3_64_digest(encode(line), number), signed=True)
-                for line in lines
-            ],
-            dtype=np.int64,
-        )
+            rows = rows[rows["id"].isin(ask.keys)]
+        marks = row_hashes(rows[[name for name in columns if name != "as_of"]], seed)
         old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
-        rows = rows.assign(hash=frame({"hash": pa.array(marks)})["hash"])
-        return Snapshot(pick(rows, ~old), True, read=len(rows), skipped=int(old.sum()))
+        new = rows.assign(hash=pd.Series(marks, rows.index, NUMBER))[~old].reset_index(drop=True)
+        return Snapshot(new, True, read=len(rows), skipped=int(old.sum()))

@@ -16,7 +16,7 @@ DONE = {
 }
 
 
-def story(
+def timeline(
     entries: Sequence[Mapping[str, Any]],
     quarantined: Sequence[Mapping[str, Any]],
     links: Sequence[Mapping[str, Any]],

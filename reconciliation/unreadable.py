@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reconciliation.identifiers import mentioned
-from reconciliation.ports import Target
-from reconciliation.snapshot import Snapshot
+from .identifiers import mentioned
+from .ports import TargetReader
+from .snapshot import Snapshot
 
 
 def people_of_unreadable(
-    hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]
+    hr: TargetReader, entity: str, read: Snapshot, everybody: pd.Series[str]
 ) -> pd.Series[str]:
     """The employees among ``everybody`` whose rows of the entity were rejected, each once.
 
@@ -44,7 +44,7 @@ def people_of_unreadable(
     return names[names.isin(everybody)].drop_duplicates()
 
 
-def awards_of_unreadable(hr: Target, entity: str, read: Snapshot) -> pd.Series[str] | None:
+def awards_of_unreadable(hr: TargetReader, entity: str, read: Snapshot) -> pd.Series[str] | None:
     """``award_id`` of the rejected rows of ``read``, as :func:`people_of_unreadable` takes it;
     ``None`` if one cannot be told."""
     key = str(read.frame.columns[0])

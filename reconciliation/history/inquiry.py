@@ -1,23 +1,19 @@
-"""What a historical reconciliation is asked: which records, as of which day, as known when."""
+"""What a historical reconciliation is asked: which records, as of which day, as known when; and
+how the source is read for it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from .ask import Ask, Range
-from .frame import is_among, true
-from .spec import Clause, Frozen, ProcessSpec
-from .sweep import parts
+from ..ask import Ask, Range
+from ..spec import Clause, Frozen, ProcessSpec
+from ..sweep import parts
 
 BUSINESS_DAY: Mapping[str, str] = {
     "awards": "completed_on",
@@ -32,25 +28,24 @@ MADE = "source_created_at"
 
 
 class Inquiry(Frozen):
-    """One question.
-
-    first, last: only records whose day (:data:`BUSINESS_DAY`) lies in this period, both days
-    included. as_of: the business day. known_at: with what the ledger knew at this moment (with an
-    offset) in the place of what the target holds now. companies, awards, roles, people: only these,
-    by the IDs that accessplanit gives them. filters: of the process's own flow, where its
-    deployment has any.
-    """
+    """One question. Companies, awards, roles and people are IDs of accessplanit; none: all."""
 
     process: str
     as_of: date
+    """The business day."""
     known_at: datetime | None = None
+    """Compare with what the ledger knew at this moment (with an offset), not with what the target
+    holds now."""
     first: date | None = None
+    """Only records whose business day (:func:`business_day`) is this one or later."""
     last: date | None = None
+    """Only records whose business day is this one or earlier."""
     companies: tuple[str, ...] = ()
     awards: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     filters: Mapping[str, Any] = Field(default_factory=dict)
+    """Filters of the process's own flow, where its deployment has any."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Inquiry:
@@ -104,13 +99,11 @@ def asks(
     clauses = (Clause(column=chosen, values=inquiry.awards),) if inquiry.awards and chosen else ()
     day = business_day(spec)
     if inquiry.period and day:
-        moments = kinds.get(day[0]) == "moment"
+        bounds: Sequence[tuple[date | None, date | None]]
         bounds = windows(inquiry.first, inquiry.last or today)
-        ends = [
-            (_begins(low, zone) if moments else low, _begins(high, zone) if moments else high)
-            for low, high in bounds
-        ]
-        return [Ask(clauses, Range(day[0], low, high), skip_known=False) for low, high in ends]
+        if kinds.get(day[0]) == "moment":
+            bounds = [(_begins(low, zone), _begins(high, zone)) for low, high in bounds]
+        return [Ask(clauses, Range(day[0], low, high), skip_known=False) for low, high in bounds]
     return [Ask(clauses, each, skip_known=False) for each in parts(today, spec.created)]
 
 
@@ -128,41 +121,3 @@ def windows(first: date | None, last: date) -> list[tuple[date | None, date]]:
 
 def _begins(day: date | None, zone: str) -> datetime | None:
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)) if day else None
-
-
-def holder_of(spec: ProcessSpec) -> str:
-    """The target's column with the person a row is about."""
-    return spec.holder if spec.person else spec.entity_key
-
-
-def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
-    """(column of the feed, column of the target) with the ID of the award, if the process is about
-    awards."""
-    return next(
-        ((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None
-    )
-
-
-def asked_about(
-    spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pa.Array | None
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which rows of the target are of the people (``chosen``, all if ``None``) and awards that were
-    asked about."""
-    mask = np.ones(len(rows), dtype=bool)
-    if chosen is not None:
-        mask &= is_among(rows[holder_of(spec)], chosen)
-    award = award_of(spec)
-    if inquiry.awards and award:
-        mask &= is_among(rows[award[1]], pa.array(inquiry.awards, pa.string()))
-    return mask
-
-
-def in_period(inquiry: Inquiry, days: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which days, or days of moments, lie in the period; none does not."""
-    days = days.cast(pa.date32())
-    inside = np.asarray(pc.is_valid(days))
-    if inquiry.first:
-        inside = inside & true(pc.greater_equal(days, pa.scalar(inquiry.first)))
-    if inquiry.last:
-        inside = inside & true(pc.less_equal(days, pa.scalar(inquiry.last)))
-    return inside

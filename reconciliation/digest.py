@@ -1,0 +1,43 @@
+"""The name of a plan: a digest of exactly what it changes and what it replaces."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .frame import arrow
+
+
+def digest(changes: pd.DataFrame, before: pd.DataFrame, salt: bytes = b"") -> str:
+    """16 hexadecimal digits over the names and values of all columns but the reasons, both frames
+    being in order."""
+    whole = hashlib.blake2b(digest_size=8, key=salt)
+    for part in (changes, before):
+        for name in part.columns:
+            if name != "reason":
+                whole.update(f"{name}:{len(part)};".encode())
+                for piece in _canonical(arrow(part[name])):
+                    whole.update(piece)
+    return whole.hexdigest()
+
+
+def _canonical(column: pa.Array) -> tuple[bytes, bytes]:
+    """A column as bytes that depend on its values alone: the length or value of each row, and the
+    text of all."""
+    if not pa.types.is_string(column.type):
+        kind = pa.int32() if pa.types.is_date(column.type) else pa.int64()
+        none = np.iinfo(np.int32).min
+        return pc.fill_null(column.cast(kind), none).to_numpy().tobytes(), b""
+    lengths = pc.fill_null(pc.binary_length(column), -1).to_numpy().tobytes()
+    filled = pc.fill_null(column, "") if column.null_count else column
+    offsets = np.frombuffer(filled.buffers()[1], np.int32)[
+        filled.offset : filled.offset + len(filled) + 1
+    ]
+    text = filled.buffers()[2]
+    return lengths, bytes(memoryview(text)[offsets[0] : offsets[-1]]) if text is not None and len(
+        offsets
+    ) else b""

@@ -1,0 +1,124 @@
+"""Records and rows whose class is decided before any value is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..desired import WAITS
+from ..frame import concat, empty
+from ..identifiers import identifiers
+from ..ownership import CONFLICT
+from ..plan import is_closed
+from ..translate import alike_of
+from .causes import BOTH, EXPLAINED, REMEDIES, UNLINKED, without_comparing
+from .classes import AMBIGUOUS, DIFFERS, EQUAL, MISSING, OUTSIDE, QUARANTINED
+from .context import Context
+
+MEND = "mend the record in the source, then: hrsync quarantine replay"
+MEND_THERE = "mend the row in the target"
+LOOK = "look at it: hrsync quarantine list"
+DECIDE = "say which row it is: hrsync links list --held, hrsync links set"
+NO_ACTION = "nothing"
+
+
+def waiting(context: Context) -> Iterator[pd.DataFrame]:
+    """``causes.EXPLAINED`` of what waits for somebody: unreadable, ambiguous, held, refused or
+    discarded."""
+    yield from _unreadable(context)
+    yield from _held(context)
+    yield from _decided_by_others(context)
+
+
+def outside(context: Context) -> pd.DataFrame:
+    """Records out of the scope of the process."""
+    keys = context.matched.records.outside[context.spec.key]
+    return _records(context, keys, OUTSIDE, "not in the scope of the process", NO_ACTION)
+
+
+def candidates(context: Context) -> pd.DataFrame:
+    """Rows of the target that an ambiguous record may be."""
+    data, rows = context.matched.records.data, context.rows
+    who = data[data[context.spec.key].isin(context.matched.rows.matched.held["key"])]
+    found = pd.Series(False, rows.index)
+    for rule in context.spec.match:
+        if rule.source:
+            values = identifiers(who[rule.source]).dropna()
+            found |= identifiers(rows[rule.target]).isin(values)
+    keys = rows.loc[found & ~rows[context.key].isin(context.known["key"]), context.key]
+    return without_comparing(None, keys, AMBIGUOUS, "several records may be this row", DECIDE)
+
+
+def closed(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
+    """Rows that are closed and whose record no longer exists: so it should be."""
+    as_of, ends = context.inquiry.as_of, context.spec.scope.closed
+    closing = {name: as_of if value == "today" else value for name, value in ends}
+    alone = ~actual[context.key].isin(expected[context.key])
+    right = alone & is_closed(actual, closing, alike_of(context.spec))
+    return without_comparing(None, actual.loc[right, context.key], EQUAL)
+
+
+def foreign(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
+    """Rows that accessplanit has and HR never had: accessplanit has training data of its own."""
+    if context.spec.direction == "to_hr":
+        return empty(EXPLAINED)
+    known = pd.concat([expected[context.key], context.known["key"]])
+    keys = actual.loc[~actual[context.key].isin(known), context.key]
+    return without_comparing(None, keys, OUTSIDE, "not from the source", NO_ACTION)
+
+
+def _unreadable(context: Context) -> Iterator[pd.DataFrame]:
+    rejected, lost = context.matched.records.read.rejected, context.matched.rows.current.rejected
+    yield _records(context, rejected["key"], QUARANTINED, _why(rejected), MEND)
+    why = "unreadable in the target: " + _why(lost)
+    yield without_comparing(None, lost["key"], QUARANTINED, why, MEND_THERE)
+
+
+def _held(context: Context) -> Iterator[pd.DataFrame]:
+    ambiguous, waits = context.matched.rows.matched.held, WAITS[context.spec.direction]
+    yield _records(context, ambiguous["key"], AMBIGUOUS, ambiguous["reason"], DECIDE)
+    held = concat([context.matched.records.waiting, context.matched.decided.held]).drop_duplicates(
+        "key"
+    )
+    keys = held.loc[held["reason"] == waits, "key"]
+    # What a run has met waits in quarantine; the target may have a row of somebody whose link was
+    # undone since.
+    met = keys.isin(context.back.open["key"]) | context.rows_of(keys).notna()
+    classes = np.where(met, QUARANTINED, MISSING)
+    yield _records(context, keys, classes, UNLINKED, REMEDIES[UNLINKED])
+    conflicts = held.loc[held["reason"] == CONFLICT, "key"]
+    yield _records(context, conflicts, DIFFERS, BOTH, REMEDIES[BOTH])
+    rest = held[~held["reason"].isin([waits, CONFLICT])]
+    yield _records(context, rest["key"], QUARANTINED, _why(rest), LOOK)
+
+
+def _decided_by_others(context: Context) -> Iterator[pd.DataFrame]:
+    """Records that the target has refused, or a person has discarded, exactly as they are now."""
+    now = context.matched.records.everything[[context.spec.key, "hash"]].set_axis(
+        ["key", "hash"], axis=1
+    )
+    entries = context.back.open[context.back.open["stage"].isin(["failed", "discarded"])]
+    same = entries.merge(now, on=["key", "hash"]).drop_duplicates("key")
+    keys = same.loc[same["stage"] == "discarded", "key"]
+    yield _records(context, keys, QUARANTINED, "discarded by a person", NO_ACTION)
+    refused = same[same["stage"] == "failed"]
+    why = "refused by the target: " + refused["reason"]
+    yield _records(context, refused["key"], QUARANTINED, why, LOOK)
+
+
+def _records(
+    context: Context,
+    keys: pd.Series[Any],
+    name: Any,
+    cause: pd.Series[Any] | str,
+    remedy: str,
+) -> pd.DataFrame:
+    """``causes.EXPLAINED`` of records by their keys, with the rows that they are."""
+    return without_comparing(keys, context.rows_of(keys), name, cause, remedy)
+
+
+def _why(problems: pd.DataFrame) -> pd.Series[Any]:
+    return problems["field"].fillna("") + " " + problems["reason"]

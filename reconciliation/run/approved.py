@@ -1,0 +1,99 @@
+"""A plan that was decided on earlier: carried out exactly, if the target is still as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from reconciliation.draft import Draft
+from reconciliation.errors import Misconfigured, StalePlan, TargetFailed
+from reconciliation.plan import moved
+from reconciliation.receipts import of_landed
+
+from .comparison import links_of, values
+from .context import Run
+from .interrupted import Present, as_it_is
+
+
+def approved(run: Run) -> tuple[Draft, pd.DataFrame]:
+    """The draft that the order names, and receipts of what an interrupted application has done.
+
+    Raises:
+        Misconfigured: the plan belongs to another process.
+        TargetFailed: the target could not be read in full.
+        StalePlan: the target has moved since the plan was made.
+    """
+    digest = str(run.order.approve)
+    draft = run.store.draft(digest)
+    if draft.spec.name != run.spec.name:
+        raise Misconfigured(
+            f"The plan {digest} belongs to {draft.spec.name}, not to {run.spec.name}",
+            f"Apply it with the flow of {draft.spec.name}.",
+        )
+    run.store.take_plan(digest, run.spec, run.id)
+    spec, plan, columns = draft.spec, draft.compared.plan, draft.spec.columns()
+    now = as_it_is(spec, plan, columns, run.target, run.store)
+    if not now.complete:
+        raise TargetFailed(
+            f"{spec.target_side} could not be read in full, so it is not known whether it is still "
+            f"as the plan {digest} saw it",
+            "Run again; nothing was written, and the plan still waits.",
+        )
+    # What an interrupted application has done already is as the plan wants it.
+    landed = of_landed(plan, now.rows, spec.entity_key, columns)
+    changed = {
+        *moved(plan, now.rows, spec.entity_key, columns),
+        *now.needless,
+        *_linked_otherwise(run, draft),
+    }
+    changed = (changed - set(landed["key"])) | _made_by_others(run, digest, now)
+    if changed:
+        run.store.close_plan(digest, "stale", run.id)
+        raise StalePlan(
+            f"{spec.target_side} has moved since the plan {digest} was made: {len(changed)} of its "
+            "rows are no longer what it saw",
+            "",
+        )
+    draft.report.mode, draft.report.started = "approved", run.now
+    return _without_old_agreements(run, draft), landed
+
+
+def _made_by_others(run: Run, digest: str, now: Present) -> set[str]:
+    """Keys of creates for which the target has a row by now, though nothing of the plan was ever
+    sent."""
+    if "given" not in now.rows or run.store.begun(digest):
+        return set()
+    made = now.rows.loc[now.rows["given"].notna(), run.spec.entity_key]
+    return {str(key) for key in made}
+
+
+def _linked_otherwise(run: Run, draft: Draft) -> list[str]:
+    """Keys of rows that the plan would write, and whose record is linked to another row by now or
+    whose row to another record."""
+    spec, pairs = draft.spec, draft.compared.pairs
+    if not spec.match:
+        return []
+    ours = pairs[pairs["key"].isin(draft.compared.plan.changes["key"])]
+    links = links_of(run.store, spec, values(ours["source_key"]), values(ours["key"]))
+    by_record = ours.merge(links, on="source_key")
+    by_row = ours.merge(links, left_on="key", right_on="target_key", suffixes=("", "_linked"))
+    elsewhere = by_record.loc[by_record["key"] != by_record["target_key"], "key"]
+    taken = by_row.loc[by_row["source_key"] != by_row["source_key_linked"], "key"]
+    return [str(key) for key in [*elsewhere, *taken]]
+
+
+def _without_old_agreements(run: Run, draft: Draft) -> Draft:
+    """The draft without what was agreed when it was made, where something has been agreed since or
+    before: that may be newer.
+
+    What the plan writes itself is agreed with it: the target still holds what the plan saw.
+    """
+    agreed, pair = draft.compared.agreed, draft.spec.pair
+    if pair is None or not len(agreed):
+        return draft
+    known = run.store.agreed(pair, values(agreed["key"]))[["key", "field"]]
+    told = agreed.merge(known, on=["key", "field"], how="left", indicator=True)["_merge"] == "both"
+    keep = agreed["row"].isin(draft.compared.plan.changes["key"]) | ~told.set_axis(agreed.index)
+    agreed = agreed[keep].reset_index(drop=True)
+    return replace(draft, compared=replace(draft.compared, agreed=agreed))

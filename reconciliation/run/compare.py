@@ -1,0 +1,242 @@
+"""From a snapshot of the source to a plan, in the order in which it is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import pandas as pd
+
+from reconciliation.ask import Moment
+from reconciliation.decisions import undecidable
+from reconciliation.desired import for_new, with_siblings
+from reconciliation.frame import concat, empty
+from reconciliation.match import HELD
+from reconciliation.ownership import AGREED, Decided, decide
+from reconciliation.plan import Plan, as_closes, because, is_closed, leaving_out, mending, reconcile
+from reconciliation.ports import NO_HASHES, Marks, Store, TargetReader
+from reconciliation.settle import UNREAD, Compared, pairs_of
+from reconciliation.snapshot import Snapshot, among
+from reconciliation.spec import ProcessSpec
+from reconciliation.sweep import ORIGIN, Ended, revoked
+from reconciliation.tables import looked_up
+
+from .comparison import Comparison, values
+from .endings import Endings, closing_endings, closing_leavers, endings, outside_with_keys
+from .records import Records, records
+from .rows import Rows, moved_rows, rows_for_records
+from .withheld import (
+    judged_decisions,
+    not_to_create,
+    removed_in_target,
+    without_unreadable_awards,
+)
+
+SOON = timedelta(days=31)
+"""For the guard, a row that gets an end within these days is closed: nobody may look again before
+that day."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both sides, matched, and whose values count; before it is decided what has to change."""
+
+    records: Records
+    rows: Rows
+    wanted: pd.DataFrame
+    """What the target should hold of each record by the source alone, with the target's key."""
+    decided: Decided
+
+
+def sides(comparison: Comparison, read: Snapshot, marks: Marks) -> Sides:
+    """Scope, match, and whose values count."""
+    found = records(comparison, read, marks)
+    rows = rows_for_records(comparison, found)
+    current, key = rows.current.frame, comparison.key
+    wanted = found.wanted.assign(**{key: rows.matched.keys})
+    wanted = wanted[wanted[key].notna()].reset_index(drop=True)
+    new = ~wanted[key].isin(current[key])
+    wanted = for_new(comparison.spec, wanted, found.data, new)
+    agreed = _agreed(comparison, wanted)
+    decided = decide(comparison.spec, found.data, wanted, current, agreed)
+    return Sides(found, rows, wanted, decided)
+
+
+def whole_sides(
+    spec: ProcessSpec, read: Snapshot, target: TargetReader, store: Store, moment: Moment
+) -> Sides:
+    """A whole feed beside the whole entity, whatever is in quarantine. Nothing is written."""
+    comparison = Comparison.of(spec, target, store, moment, NO_HASHES, Ended(), whole=True)
+    return sides(comparison, read, Marks(NO_HASHES, NO_HASHES, NO_HASHES))
+
+
+def _agreed(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
+    """``ownership.AGREED`` of the accessplanit records of these rows."""
+    spec = comparison.spec
+    if spec.pair is None:
+        return empty(AGREED)
+    keys = wanted["source_key" if spec.direction == "to_hr" else comparison.key]
+    return comparison.store.agreed(spec.pair, values(keys))
+
+
+def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
+    """The plan, and everything that was decided on the way. Nothing is written."""
+    both = sides(comparison, read, marks)
+    spec, key, current = comparison.spec, comparison.key, both.rows.current
+    data, problems = (
+        both.records.data,
+        [
+            both.rows.matched.held,
+            both.records.waiting,
+            both.decided.held,
+        ],
+    )
+    wanted, ended, removed = removed_in_target(comparison, both.decided.wanted, current)
+    problems.append(removed)
+    if spec.decisions:
+        wanted, done, undecided = _decidable(comparison, both, wanted)
+        ended = concat([ended, done])
+        problems.append(undecided)
+    ends = endings(comparison, both.rows)
+    wanted, unread_awards, doubtful = _with_states(comparison, both, wanted, ends)
+    problems.append(unread_awards)
+    plan = reconcile(
+        wanted,
+        current.frame,
+        key,
+        comparison.columns,
+        spec.compared(),
+        doubtful=doubtful,
+        alike=comparison.alike,
+    )
+    plan = _mended(comparison, plan, wanted, current)
+    pairs = pairs_of(data, spec.key, concat([wanted, ended]), key)
+    landed = pairs.loc[among(pairs["hash"].to_numpy(), comparison.known), "key"]
+    plan = because(plan, landed, pairs["key"])
+    agreed = both.decided.agreed[both.decided.agreed["row"].isin(wanted[key])]
+    plan, left, agreed = closing_leavers(comparison, plan, both.records.outside, agreed)
+    plan = closing_endings(comparison, plan, ends, current)
+    plan = as_closes(plan, _soon(comparison), comparison.alike) if comparison.closed else plan
+    unfit = comparison.target.unfit(spec.entity, plan.changes)
+    plan = replace(leaving_out(plan, unfit["key"]), salt=comparison.store.salt())
+    return Compared(
+        rejected=both.records.read.rejected,
+        outside=outside_with_keys(comparison, both.records.outside, left),
+        pairs=pairs,
+        held=_with_hash(comparison, problems, both.records.everything),
+        links=both.rows.matched.links,
+        gone=ends.gone if ends.closes else empty(ORIGIN),
+        reported=empty(ORIGIN) if ends.closes else ends.gone,
+        unfit=unfit,
+        agreed=agreed.reset_index(drop=True),
+        plan=plan,
+        population=comparison.population,
+        figures=_figures(comparison, both, plan, pairs["key"]),
+        lost=ends.lost,
+        unread=current.rejected[list(UNREAD)].reset_index(drop=True),
+    )
+
+
+def _decidable(
+    comparison: Comparison, both: Sides, wanted: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """``wanted`` without the decisions that are carried out already and those that cannot be; the
+    former; and ``match.HELD`` of the latter."""
+    cases = judged_decisions(comparison, both.records, wanted, both.rows.current)
+    problems = undecidable(cases)
+    done = wanted["source_key"].isin(cases.loc[cases["done"], "source_key"])
+    open_ = ~done & ~wanted["source_key"].isin(problems["key"])
+    return wanted[open_].reset_index(drop=True), wanted[done], problems
+
+
+def _with_states(
+    comparison: Comparison, both: Sides, wanted: pd.DataFrame, ends: Endings
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+    """``wanted`` with the award states of the day, those of other rows of the same people among
+    them, and without rows whose records are gone; ``match.HELD``; and keys not to be created."""
+    spec, key, current = comparison.spec, comparison.key, both.rows.current
+    there, problems = current.frame, empty(HELD)
+    if spec.award_states:
+        there = revoked(there, key, ends.closed)
+        wanted, there, problems = without_unreadable_awards(comparison, wanted, there, current)
+    touched = _touched(comparison, both.rows, wanted, there)
+    wanted = with_siblings(spec, wanted, there, comparison.moment.day, touched)
+    wanted = wanted[~wanted[key].isin(ends.gone["key"])].reset_index(drop=True)
+    doubtful = not_to_create(comparison, current, both.records.data, wanted)
+    return wanted, problems, doubtful
+
+
+def _touched(
+    comparison: Comparison, rows: Rows, wanted: pd.DataFrame, there: pd.DataFrame
+) -> pd.DataFrame:
+    """Rows of the target whose groups are looked at, beside the groups of ``wanted``.
+
+    They are those whose records are gone or have moved to another award or person, and those that
+    are due by the day; in a sweep all of ours.
+    """
+    ours = there[there[comparison.key].isin(comparison.origin["key"]) & comparison.whole]
+    found = (rows.ended, rows.due, moved_rows(comparison, wanted, there), ours)
+    return concat([part[[comparison.key, *comparison.columns]] for part in found])
+
+
+def _mended(comparison: Comparison, plan: Plan, wanted: pd.DataFrame, current: Snapshot) -> Plan:
+    """accessplanit is sent single columns. HR is sent whole rows, which is safe where no column of
+    them is HR's."""
+    spec = comparison.spec
+    if not current.complete or spec.decisions or (spec.direction == "to_hr" and spec.pair):
+        return plan
+    ours = [field.target for field in spec.fields if field.compare and field.owner != "target"]
+    unread = current.rejected[~current.rejected["key"].isin(current.frame[comparison.key])]
+    return mending(plan, wanted, unread, comparison.key, comparison.columns, ours)
+
+
+def _soon(comparison: Comparison) -> dict[str, str | date]:
+    """What closing a row means for the guard: what is to end in a few days ends."""
+    return {
+        name: value if isinstance(value, str) else value + SOON
+        for name, value in comparison.closed.items()
+    }
+
+
+def _with_hash(
+    comparison: Comparison, problems: list[pd.DataFrame], data: pd.DataFrame
+) -> pd.DataFrame:
+    """``Compared.held``."""
+    held = concat([empty(HELD), *problems])
+    return held.assign(hash=looked_up(held["key"], data, comparison.spec.key)["hash"])
+
+
+def _figures(comparison: Comparison, both: Sides, plan: Plan, matched: pd.Series) -> dict[str, int]:
+    """``Compared.figures``."""
+    found = dict(both.records.figures)
+    if comparison.whole:
+        ours = concat([comparison.origin["key"], both.rows.matched.keys.dropna()])
+        there = both.rows.current.frame[comparison.key]
+        found["only_in_target"] = int((~there.isin(ours)).sum())
+    found["answered_for"] = _answered_for(comparison, plan, both.rows.current, matched)
+    found["loaded"] = len(comparison.origin)
+    return found
+
+
+def _answered_for(comparison: Comparison, plan: Plan, current: Snapshot, matched: pd.Series) -> int:
+    """How many rows of the target are this process's: linked or loaded by it, or matched now, and
+    not closed yet.
+
+    What else the other system happens to hold says nothing about how much of ours a plan would
+    change.
+    """
+    if not len(plan.before):
+        return 0
+    origin = comparison.origin
+    if not comparison.whole:
+        origin = comparison.store.origin(comparison.spec)
+    ours = concat([origin["key"], matched, plan.before["key"]]).drop_duplicates()
+    if not comparison.closed:
+        return len(ours)
+    rows = current.frame
+    if not comparison.whole:
+        columns = {name: comparison.columns[name] for name in comparison.closed}
+        asked = {comparison.key: values(ours)}
+        rows = comparison.target.read(comparison.spec.entity, columns, asked).frame
+    rows = rows[rows[comparison.key].isin(ours)]
+    return int((~is_closed(rows, comparison.closed, comparison.alike)).sum())

@@ -1,0 +1,140 @@
+"""The source's side of a comparison: which records count now, and what the target should hold of
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from reconciliation.awards import without_contradictions
+from reconciliation.desired import desired, in_doubt, waiting_for_person
+from reconciliation.frame import concat, empty
+from reconciliation.identifiers import identifiers
+from reconciliation.match import HELD, held
+from reconciliation.ports import Marks
+from reconciliation.scope import in_scope
+from reconciliation.snapshot import Snapshot, without
+from reconciliation.spec import ProcessSpec
+from reconciliation.tables import looked_up
+
+from .comparison import Comparison, values
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a read, sorted by what becomes of them."""
+
+    read: Snapshot
+    """What was read, without what rests in quarantine, is discarded or contradicts itself."""
+    everything: pd.DataFrame
+    """The records in scope."""
+    outside: pd.DataFrame
+    """The records out of scope."""
+    data: pd.DataFrame
+    """The records in scope that can be loaded."""
+    wanted: pd.DataFrame
+    """What the target should hold of each of ``data``, in the same order."""
+    waiting: pd.DataFrame
+    """``match.HELD``: the records in scope that must wait."""
+    figures: Mapping[str, int]
+    """Rows read, skipped, duplicates, discarded, resting and held."""
+
+
+def records(comparison: Comparison, read: Snapshot, marks: Marks) -> Records:
+    """Sorts what was read."""
+    spec = comparison.spec
+    figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
+    if spec.award_states:
+        read = without_contradictions(spec.key, read)
+    read, figures["discarded"] = without(read, marks.discarded)
+    read, figures["resting"] = without(read, marks.resting)
+    read, figures["held"] = without(read, marks.held)
+    read = replace(read, frame=_spelt_as_linked(comparison, read.frame))
+    inside, outside = _in_scope(comparison, read.frame)
+    data, wanted, waiting = _wanted(comparison, inside)
+    return Records(read, inside, outside, data, wanted, waiting, figures)
+
+
+def _in_scope(comparison: Comparison, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records that are ours, and the others."""
+    spec, moment = comparison.spec, comparison.moment
+    inside = in_scope(data, spec.scope, moment.day, moment.instant)
+    if spec.scope.leaves == "follow" and not inside.all():
+        inside |= data[spec.key].isin(_in_target(comparison, data.loc[~inside, spec.key]))
+    return data[inside].reset_index(drop=True), data[~inside].reset_index(drop=True)
+
+
+def _in_target(comparison: Comparison, keys: pd.Series[Any]) -> pd.Series[Any]:
+    """Those of the source's ``keys`` that the target has a row of."""
+    if comparison.spec.match:
+        return comparison.links(keys)["source_key"]
+    return comparison.look_up({comparison.key: keys}, {}, len(keys)).frame[comparison.key]
+
+
+def _wanted(
+    comparison: Comparison, data: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The records that can be loaded, what the target should hold of each, and ``match.HELD`` of
+    those that must wait."""
+    spec = comparison.spec
+    persons: pd.Series[Any] | None = None
+    problems = [empty(HELD)]
+    if spec.person:
+        people = comparison.links_of_people(data[spec.person])
+        data, people = _spelt(comparison, data, spec.person, people)
+        persons, waiting = waiting_for_person(spec, data, people)
+        problems.append(waiting)
+    wanted, unmapped = desired(spec, data, persons)
+    problems += [unmapped, in_doubt(spec, data), _without_reference(comparison, wanted)]
+    # A record that waits for several things is held once.
+    waits = concat(problems).drop_duplicates("key", ignore_index=True)
+    ready = ~data[spec.key].isin(waits["key"])
+    return data[ready].reset_index(drop=True), wanted[ready].reset_index(drop=True), waits
+
+
+def _without_reference(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
+    """``match.HELD`` of the rows that name a row of another entity that is not there yet."""
+    spec = comparison.spec
+    problems = [empty(HELD)]
+    for reference in spec.references:
+        names = wanted[reference.column]
+        asked = {reference.key: values(names)}
+        there = comparison.target.read(reference.entity, {}, asked).frame[reference.key]
+        missing = names.notna() & ~names.isin(there)
+        why = f"waits until this {reference.what} is in {spec.target_side}"
+        problems.append(held(wanted.loc[missing, "source_key"], reference.column, why))
+    return concat(problems)
+
+
+# -- keys of people in another spelling ----------------------------------------------------------
+
+
+def _spelt_as_linked(comparison: Comparison, data: pd.DataFrame) -> pd.DataFrame:
+    """Records of people whose own key is linked in another spelling (``ANABER`` is ``anaber``),
+    under that one."""
+    spec: ProcessSpec = comparison.spec
+    key = spec.key
+    if spec.links != "employees" or not spec.match or not len(data):
+        return data
+    spelt, _ = _spelt(comparison, data, key, comparison.links_of_people(data[key]))
+    # Two records that differ in spelling only are two: the rules decide.
+    alone = ~spelt[key].duplicated(keep=False)
+    return data.assign(**{key: spelt[key].where(alone, data[key])})
+
+
+def _spelt(
+    comparison: Comparison, data: pd.DataFrame, column: str, links: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``data`` with keys of people in ``column`` as the links spell them (``ALBIRT`` is
+    ``albirt``), and links that cover them."""
+    unknown = data[column].notna() & ~data[column].isin(links["source_key"])
+    if not unknown.any():
+        return data, links
+    every = comparison.links(name="employees")
+    spelt = every.assign(plain=identifiers(every["source_key"]))
+    spelt = spelt.drop_duplicates("plain", keep=False)
+    linked = looked_up(identifiers(data[column]), spelt, "plain")["source_key"]
+    return data.assign(**{column: data[column].mask(unknown & linked.notna(), linked)}), every
