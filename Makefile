@@ -78,8 +78,8 @@ hostile: $(VENV)/.dev .canaille ## the laws of HR systems against that server
 	HRSYNC_CANAILLE=$(CURDIR)/.canaille/bin $(BIN)/python -m pytest tests/conformance -k canaille $(ARGS)
 
 docs: $(VENV)/.dev    ## writes docs/processes.md and the tables of docs/hr-systems.md
-	$(BIN)/python -m flows.mapping
-	$(BIN)/python -m flows.systems
+	$(BIN)/python -m flows.console.mapping
+	$(BIN)/python -m flows.console.systems_page
 
 bench: $(VENV)/.dev   ## measures and prints; writes docs/benchmarks.md
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,15 +1,17 @@
-"""The mappings of ``flows/mappings``, or those of your own folder (``HRSYNC_MAPPINGS``), read when
-a flow is loaded."""
+"""What the flows declare their processes with: the mappings, read when a flow is loaded from
+``flows/mappings`` or your own folder (``HRSYNC_MAPPINGS``), and filters."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from connectors.accessplanit.feeds import FEEDS, kinds
 from connectors.mapping import load_mapping
 from connectors.settings import load
 from reconciliation.mapping import Mapping
-from reconciliation.spec import FieldMap
+from reconciliation.spec import Clause, FieldMap, ProcessSpec
 
 _OWN = load().mappings
 FOLDERS = [*([_OWN] if _OWN else []), Path(__file__).parent / "mappings"]
@@ -23,6 +25,20 @@ def to_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
 def from_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
     """A mapping's fields on their way back."""
     return mapping.from_hr(kinds(FEEDS[mapping.feed]))
+
+
+def among(column: str, values: Sequence[str]) -> tuple[Clause, ...]:
+    """The clause that a column has one of these values; no clause if the filter is left empty."""
+    return (Clause(column=column, values=tuple(values)),) if values else ()
+
+
+def within(
+    spec: ProcessSpec, *clauses: Clause, custom_fields: Sequence[str] = (), **scope: Any
+) -> ProcessSpec:
+    """``spec`` with these clauses and other values of its scope, and custom fields beside its
+    own."""
+    narrower = spec.scope.model_copy(update={"clauses": clauses, **scope})
+    return spec.model_copy(update={"scope": narrower, "custom": (*spec.custom, *custom_fields)})
 
 
 PEOPLE = load_mapping("people", FOLDERS)

@@ -14,35 +14,26 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pandas as pd
-import pyarrow as pa
 
 from connectors.checkpoints import Folder
-from reconciliation.ask import Ask
+from reconciliation.ask import Ask, Moment
 from reconciliation.errors import StoreFailed
-from reconciliation.findings import Findings, differences, gathered
-from reconciliation.frame import arrow, frame, pick
-from reconciliation.inquiry import Inquiry, asks
+from reconciliation.history.causes import Evidence, explain
+from reconciliation.history.comparison import Comparison, arrived_since, comparison
+from reconciliation.history.context import Background
+from reconciliation.history.findings import Findings, differences, gathered
+from reconciliation.history.inquiry import Inquiry, asks
+from reconciliation.history.remembered import Remembered, as_known, as_seen, rows_from
+from reconciliation.history.selection import chosen_people, doubted
+from reconciliation.history.versions import DATED, known, last_written, shown, true_on
 from reconciliation.ports import HrSystem
+from reconciliation.run.compare import whole_sides
+from reconciliation.run.whole_feed import without_keyless
 from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import verified
-from reconciliation.versions import DATED, known, shown, true_on
-from reconciliation.view import Background, View, view
-from tasks.history import (
-    Remembered,
-    as_known,
-    chosen_people,
-    classes,
-    doubted,
-    explained,
-    kept,
-    last_written,
-    partition,
-    read_part,
-    read_target,
-    rows_from,
-)
-from tasks.reconcile import Sides, sight
+from reconciliation.tables import texts
+from tasks.history import classes, kept, partition, read_part, read_target
 
 from ._run import Caller, World, in_prefect
 
@@ -57,12 +48,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """findings, the view that they came from, and the people that were asked about, as the target
-    names them (``None``: all)."""
+    """What was found, and what it was found from."""
 
     findings: Findings
-    view: View
-    chosen: pa.Array | None
+    compared: Comparison
+    chosen: pd.Series[str] | None
+    """The people that were asked about, as the target names them; ``None``: all."""
 
 
 def answer(
@@ -124,58 +115,74 @@ class _Answering:
     def answer(self, compare: Compare, rows: int) -> Answer:
         """All of it, one step after the other."""
         spec, inquiry, store = self.spec, self.inquiry, self.store
-        read = self._read()
-        there = self._kept(
-            "target", lambda: self.call(read_target, self.world.target, spec, self.folder, "target")
-        )
+        read, present = self._read(), self._present()
         versions, origin = store.versions(spec), store.origin(spec)
-        current = as_known(spec, shown(versions, inquiry.known_at)) if inquiry.known_at else there
         people = store.links("employees")
+        then = shown(versions, inquiry.known_at)
+        current = as_known(spec, then) if inquiry.known_at else present
         chosen = chosen_people(spec, inquiry, self.hr, people)
         read, gone = self._verified(read, current.frame, origin, chosen)
-        looked = self._viewed(
-            read,
-            current,
-            Background(self.known_on, origin, store.open_entries(spec.name), people, chosen),
-            versions,
-        )
-        number = partition(self.folder, spec, looked, rows)
+        entries = store.open_entries(spec.name)
+        back = Background(self.known_on, origin, entries, people, chosen)
+        compared = self._compared(read, current, back, versions)
+        number = partition(self.folder, spec, compared, rows)
         compare(self.folder.url, number)
         self._step()
-        classified = classes(self.folder, number)
-        written = last_written(known(versions, inquiry.known_at))
-        # Of another time, what has been put right since is told apart.
-        present = as_known(spec, shown(versions, None)).frame if inquiry.known_at else None
-        mark = store.watermark(spec.name, spec.fingerprint()).moment
-        causes = explained(
-            spec,
-            looked,
-            classified,
-            written,
-            present,
-            rows_from(gone, origin, spec),
-            mark,
-            self.began,
-        )
+        evidence = self._evidence(compared, versions, rows_from(gone, origin, spec))
+        findings = self._findings(compared, classes(self.folder, number), evidence)
         # Whatever was asked, all rows of the target were seen.
-        store.observe(spec, _as_seen(spec, there.frame), uuid.uuid4().hex, self.began)
+        store.observe(spec, as_seen(spec, present.frame), uuid.uuid4().hex, self.began)
+        self._step()
+        return Answer(findings, compared, chosen)
+
+    def _present(self) -> Snapshot:
+        """The target as it is."""
+        name = "target"
+        return self._kept(
+            name, lambda: self.call(read_target, self.world.target, self.spec, self.folder, name)
+        )
+
+    def _evidence(
+        self, compared: Comparison, versions: pd.DataFrame, gone: pd.Series[str]
+    ) -> Evidence:
+        """What is known of the faults. gone: keys of the target's rows whose record no longer
+        exists."""
+        spec, known_at = self.spec, self.inquiry.known_at
+        evidence = Evidence(
+            mark=self.store.watermark(spec.name, spec.fingerprint()).moment,
+            updated=compared.expected[["source_key", "moment"]],
+            written=last_written(known(versions, known_at)),
+            began=self.began,
+            gone=gone,
+            theirs=compared.theirs,
+        )
+        if known_at is None:
+            return evidence
+        # Of another time, what has been put right since is told apart.
+        now = as_known(spec, shown(versions, None)).frame
+        return replace(evidence, later=arrived_since(spec, compared, now))
+
+    def _findings(
+        self, compared: Comparison, classified: pd.DataFrame, evidence: Evidence
+    ) -> Findings:
+        spec, key = self.spec, self.spec.entity_key
+        expected, actual = compared.expected, compared.actual
+        causes = explain(classified, expected, actual, key, spec.compared(), evidence)
         notes = [self.folder.noted(name) or {} for name in (*self.parts, VERIFIED)]
-        findings = Findings(
+        return Findings(
             spec=spec,
-            inquiry=inquiry,
-            rows=gathered(spec, looked, classified, causes),
-            differences=differences(spec, looked, causes, written),
+            inquiry=self.inquiry,
+            rows=gathered(spec, compared, classified, causes),
+            differences=differences(spec, compared, causes, evidence.written),
             source=self.source.name,
             target=self.world.target.name,
             began=self.began,
             ended=self.world.clock(),
-            mark=mark,
+            mark=evidence.mark,
             parts=len(self.parts),
             resumed=self.resumed,
             requests=sum(int(note.get("requests", 0)) for note in notes),
         )
-        self._step()
-        return Answer(findings, looked, chosen)
 
     def _read(self) -> Snapshot:
         """The source, part by part; a record that has moved from one part to another between two
@@ -206,43 +213,38 @@ class _Answering:
         return found
 
     def _verified(
-        self, read: Snapshot, rows: pd.DataFrame, origin: pd.DataFrame, chosen: pa.Array | None
-    ) -> tuple[Snapshot, pa.Array]:
+        self,
+        read: Snapshot,
+        rows: pd.DataFrame,
+        origin: pd.DataFrame,
+        chosen: pd.Series[str] | None,
+    ) -> tuple[Snapshot, pd.Series[str]]:
         """``read`` with the records that were in no part and answered when they were asked for by
         key; and those that did not."""
         suspects = doubted(self.spec, self.inquiry, read, rows, origin, chosen)
         if not suspects:
             self._step()
-            return read, pa.array([], pa.string())
+            return read, texts()
         answered = self._part(VERIFIED, Ask(keys=suspects, skip_known=False))
-        keyed = answered.rejected["key"].notna().to_numpy(dtype=bool)
-        # What has no key came with the parts already, and cannot be told from it.
-        answered = replace(
-            answered,
-            rejected=pick(answered.rejected, keyed),
-            read=answered.read - int((~keyed).sum()),
-        )
-        gone = verified(pa.array(suspects, pa.string()), answered, read, self.spec.key)
+        answered = without_keyless(answered)
+        gone = verified(texts(suspects), answered, read, self.spec.key)
         return merge([read, answered], self.spec.key, self.updated), gone
 
-    def _viewed(
+    def _compared(
         self, read: Snapshot, current: Snapshot, back: Background, versions: pd.DataFrame
-    ) -> View:
+    ) -> Comparison:
         """Both sides as of the day."""
         spec, inquiry, end = self.spec, self.inquiry, self.inquiry.end(self.world.zone)
         remembered = Remembered(self.world.target, spec.entity, spec.entity_key, current)
         now = end if inquiry.as_of < self.today else self.began
-        seen = sight(spec, read, Sides(remembered, self.store, inquiry.as_of, now))  # type: ignore[arg-type]
+        moment = Moment(inquiry.as_of, now)
+        matched = whole_sides(spec, read, remembered, self.store, moment)
         if spec.direction == "from_hr":
-            back = replace(
-                back,
-                people=back.people.rename(
-                    columns={"source_key": "target_key", "target_key": "source_key"}
-                ),
-            )
+            sides = {"source_key": "target_key", "target_key": "source_key"}
+            back = replace(back, people=back.people.rename(columns=sides))
         if inquiry.as_of < self.known_on and spec.entity not in DATED:
             back = replace(back, then=true_on(versions, end, None))
-        return view(spec, inquiry, seen, back, self.world.zone)
+        return comparison(spec, inquiry, matched, back, self.world.zone)
 
     def _step(self) -> None:
         self._done += 1
@@ -258,12 +260,3 @@ def _begun(folder: Folder, now: datetime) -> datetime:
     folder.remove()
     folder.note("began", {"at": now.astimezone(UTC).isoformat()})
     return now.astimezone(UTC)
-
-
-def _as_seen(spec: ProcessSpec, rows: pd.DataFrame) -> pd.DataFrame:
-    return frame(
-        {
-            "key": arrow(rows[spec.entity_key]),
-            **{name: arrow(rows[name]) for name in spec.columns() if name in rows},
-        }
-    )

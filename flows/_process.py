@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from prefect import State
-from prefect.states import Cancelled, Completed
+from prefect.states import Completed
 
 from connectors.settings import load as load_settings
+from reconciliation.discreet import discreet
 from reconciliation.errors import Skipped, StalePlan, UnsafePlan
-from reconciliation.report import RunReport, sentence
 from reconciliation.spec import ProcessSpec
-from tasks.approval import answerable, approval, this_run
+from tasks.approval import this_run
 from tasks.connections import connections
 from tasks.publish import publish, publish_webhooks
-from tasks.steps import discreet
 
-from ._run import REPAIR, Order, World, guarded, run_process
+from ._decisions import Decisions
+from ._run import Order, World, run_process
+from .run_name import at_end, did
 
 
 @discreet
@@ -31,16 +33,13 @@ def run_flow(
 ) -> State[None]:
     """The body of every flow: one run with what the environment configures, its report published.
 
-    The state it returns says in a sentence what was done. Nothing of the data is returned to
-    Prefect. A plan past its guard suspends the run until somebody has approved or rejected it; then
-    the flow begins again and comes here. ``further`` processes run after the first, each when the
-    one before has done its work. through: what the world is seen through. after: what is done when
-    all has gone well.
+    The state says in a sentence what was done, the run's name in a few words. Nothing of the data
+    is returned to Prefect. A plan past its guard suspends the run until somebody has approved or
+    rejected it; then the flow begins again and comes here. ``further`` processes run after the
+    first, each once the one before has done its work. ``through`` is what the world is seen
+    through, ``after`` what is done when all has gone well.
     """
-    # Here, because the catalogue imports every flow, and every flow this module.
-    from .catalogue import checked
-
-    settings = checked(load_settings())
+    settings = load_settings()
     flow_run, scheduled = this_run()
     order = replace(
         order,
@@ -54,101 +53,31 @@ def run_flow(
             # A kept plan is one of these processes.
             name = opened.store.draft(order.approve).spec.name
             chosen = tuple(each for each in chosen if each.name == name) or chosen[:1]
-        states = []
+        states, written = [], Counter[str]()
         for each in map(opened.narrowed, chosen):
-            world = World.of(opened, settings, each)
+            world = opened.world(each)
             world = through(world) if through else world
-            states.append(_run_one(each, world, order))
-            if not states[-1].is_completed():
-                return states[-1]
+            decisions = Decisions(each, world, order)
+            next_ = decisions.first()
+            while isinstance(next_, Order):
+                try:
+                    report, _ = run_process(each, world, next_)
+                except (Skipped, StalePlan, UnsafePlan) as stop:
+                    next_ = decisions.after(stop, next_)
+                else:
+                    publish(report)
+                    written.update(report.outcomes)
+                    next_ = decisions.done(report)
+            states.append(next_)
+            if not next_.is_completed():
+                at_end(str(next_.name).lower())
+                return next_
             if after:
                 after(world)
         if order.hinted:
             publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
-    return (
-        states[0]
-        if len(states) == 1
-        else Completed(message=" ".join(str(state.message) for state in states))
-    )
-
-
-def _run_one(spec: ProcessSpec, world: World, order: Order) -> State[None]:
-    flow_run = order.flow_run
-    waits = world.store.waiting(spec.name, spec.fingerprint(), world.clock())
-    if (
-        waits
-        and flow_run
-        and flow_run != waits[1]
-        and not answerable(waits[1])
-        and world.store.close_plan(waits[0], "rejected")
-    ):
-        gone = (
-            f"The plan {waits[0]} counts as rejected: the run that waited for a decision was "
-            "cancelled or deleted in Prefect."
-        )
-        return Cancelled(
-            name="Rejected", message=f"{gone} Nothing was written. The next run makes a new plan."
-        )
-    try:
-        if waits and flow_run == waits[1]:
-            return _decided(spec, world, order, waits[0])
-        return _told(run_process(spec, world, order)[0], order)
-    except Skipped as reason:
-        return Completed(name="Skipped", message=str(reason))
-    except StalePlan as stale:
-        if order.confirm:
-            raise StalePlan(
-                stale.what,
-                "Reconcile again: what was to be repaired is no longer as it was. Nothing was "
-                "written.",
-            ) from None
-        _, plan = run_process(spec, world, replace(order, mode="plan", approve=None, keep=True))
-        fresh = (
-            f"It was made anew: look at {plan.digest} and apply that one"
-            if len(plan.changes)
-            else "By now nothing is to be done"
-        )
-        raise StalePlan(stale.what, f"{fresh}. Nothing was written.") from None
-    except UnsafePlan as unsafe:
-        if flow_run is None:
-            raise
-        return _decided(spec, world, order, unsafe.digest)
-
-
-def _decided(spec: ProcessSpec, world: World, order: Order, digest: str) -> State[None]:
-    """Suspends the run for a decision on a kept plan, or, once it was taken, does what was
-    decided."""
-    draft = world.store.draft(digest)
-    compared = draft.compared
-    found = guarded(draft) or [REPAIR]
-    figures = (
-        f"{spec.target_side}, rows of this process",
-        compared.figures.get("answered_for", compared.population),
-    )
-    decision = approval(
-        draft.report, compared.plan.counts(), figures, digest, found, order.patience
-    )
-    if decision != "approve":
-        if not world.store.close_plan(digest, "rejected"):
-            return Completed(
-                name="Skipped",
-                message=f"The plan {digest} is being applied by another run: it was not rejected.",
-            )
-        return Cancelled(
-            name="Rejected", message=f"The plan {digest} was rejected. Nothing was written."
-        )
-    try:
-        return _told(run_process(spec, world, replace(order, approve=digest))[0], order)
-    except StalePlan:
-        if order.confirm:
-            raise
-        # HR has moved while the plan waited: whoever approved has not seen what is to be done now.
-        return _told(run_process(spec, world, replace(order, scheduled=None))[0], order)
-
-
-def _told(report: RunReport, order: Order) -> State[None]:
-    publish(report)
-    preview = "Preview only. " if order.mode == "plan" else ""
-    return Completed(
-        message=f"{preview}{sentence(report.read, report.outcomes)}. Source: {report.source}"
-    )
+    skipped = all(state.name == "Skipped" for state in states)
+    at_end("skipped" if skipped else did(written))
+    if len(states) == 1:
+        return states[0]
+    return Completed(message=" ".join(str(state.message) for state in states))

@@ -1,17 +1,16 @@
-"""What the guide's overview announces: award targets that HR has set become user awards in
-accessplanit."""
+"""HR's award targets → accessplanit's user awards (overview)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, Guard, Limit, MatchRule, ProcessSpec, Scope
 
-from ._declared import AWARD_TARGETS, from_hr
+from ._declared import AWARD_TARGETS, among, from_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 TARGET = Clause(column="status", values=("Target",))
 
@@ -38,41 +37,25 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(awards: list[str] | None = None) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [TARGET, *([Clause(column="award_id", values=tuple(awards))] if awards else [])]
-    return SPEC.model_copy(
-        update={"scope": SPEC.scope.model_copy(update={"clauses": tuple(clauses)})}
+class Filters(Form):
+    """Which award targets reach accessplanit."""
+
+    awards: list[str] = Field(
+        default=[], description="IDs of the awards (AwardID) whose targets are sent. Empty: all."
     )
 
 
-@flow(
-    name="award_targets_from_hr", flow_run_name="award_targets_from_hr {mode}", persist_result=False
-)
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    return within(SPEC, TARGET, *among("award_id", filters.awards))
+
+
+@flow(name="award_targets_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def award_targets_from_hr(
-    mode: Mode = "apply",
-    awards: list[str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
+    filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Award targets that HR has set are made in accessplanit, with the status Target; changed
-    target dates follow.
+    """Award targets that HR has set reach accessplanit (overview).
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        awards: IDs of the awards (AwardID) whose targets are sent; none given: all.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed
-            there, and what is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
+    They get the status Target; changed target dates follow.
     """
-    return run_flow(
-        scoped(awards),
-        Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve),
-    )
+    return run_flow(narrowed(filters), run.order())

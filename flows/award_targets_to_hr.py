@@ -1,16 +1,16 @@
-"""Guide i: users who are targeted to achieve an award."""
+"""accessplanit's user awards with a target → HR's award targets (guide i)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, MatchRule, ProcessSpec, Scope
 
-from ._declared import AWARD_TARGETS, to_hr
+from ._declared import AWARD_TARGETS, among, to_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 TARGET = Clause(column="status", values=("Target",))
 
@@ -35,51 +35,37 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(
-    awards: list[str] | None = None,
-    future_targets_only: bool = False,
-    custom_fields: list[str] | None = None,
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [TARGET]
-    if awards:
-        clauses.append(Clause(column="award_id", values=tuple(awards)))
-    if future_targets_only:
-        clauses.append(Clause(column="target_date", op="after"))
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
-    return SPEC.model_copy(
-        update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))}
+class Filters(Form):
+    """Which award targets reach HR."""
+
+    awards: list[str] = Field(
+        default=[], description="IDs of the awards (AwardID) whose targets are loaded. Empty: all."
+    )
+    future_targets_only: bool = Field(
+        default=False,
+        description="Leave out targets whose date has passed. Targets already in HR are still "
+        "updated.",
+    )
+    custom_fields: list[str] = Field(
+        default=[], description="Custom fields of user awards to carry along (CF_…)."
     )
 
 
-@flow(name="award_targets_to_hr", flow_run_name="award_targets_to_hr {mode}", persist_result=False)
-def award_targets_to_hr(
-    mode: Mode = "apply",
-    awards: list[str] | None = None,
-    future_targets_only: bool = False,
-    custom_fields: list[str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """Users who are targeted to achieve an award, and what became of these targets, reach HR (guide
-    i).
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    future = [Clause(column="target_date", op="after")] if filters.future_targets_only else []
+    return within(
+        SPEC,
+        TARGET,
+        *among("award_id", filters.awards),
+        *future,
+        custom_fields=filters.custom_fields,
+    )
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        awards: IDs of the awards (AwardID) whose targets are loaded; none given: all.
-        future_targets_only: leave out targets whose date has passed; those that HR has are followed
-            all the same.
-        custom_fields: custom fields of user awards to carry along (CF_…).
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what
-            is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
-    """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(awards, future_targets_only, custom_fields), order)
+
+@flow(name="award_targets_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
+def award_targets_to_hr(
+    filters: Filters = Filters(), run: RunOptions = RunOptions()
+) -> State[None]:
+    """Awards that users are to achieve reach HR, and what became of them (guide i)."""
+    return run_flow(narrowed(filters), run.order())

@@ -1,16 +1,16 @@
-"""What the guide's overview announces: completions, expiries and renewals of awards reach HR."""
+"""accessplanit's user awards → HR's awards: completions, expiries and renewals (overview)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, ProcessSpec, Scope
 
-from ._declared import AWARDS, to_hr
+from ._declared import AWARDS, among, to_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 STATUSES = ("In Progress", "Completed", "On Hold")
 
@@ -33,53 +33,34 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(
-    statuses: list[str] | None = None,
-    awards: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-    expiring_within_days: int = 90,
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [Clause(column="status", values=tuple(statuses or STATUSES))]
-    if awards:
-        clauses.append(Clause(column="award_id", values=tuple(awards)))
-    update = {
-        "scope": SPEC.scope.model_copy(update={"clauses": tuple(clauses)}),
-        "custom": (*SPEC.custom, *(custom_fields or ())),
-        "expiring_within_days": expiring_within_days,
-    }
-    return SPEC.model_copy(update=update)
+class Filters(Form):
+    """Which awards reach HR."""
+
+    statuses: list[str] = Field(
+        default=[], description=f"Award statuses in scope. Empty: {', '.join(STATUSES)}."
+    )
+    awards: list[str] = Field(default=[], description="IDs of the awards (AwardID). Empty: all.")
+    custom_fields: list[str] = Field(
+        default=[], description="Custom fields of user awards to carry along (CF_…)."
+    )
+    expiring_within_days: int = Field(
+        default=90,
+        ge=0,
+        description='An award is "expiring" from this number of days before its expiry.',
+    )
 
 
-@flow(name="awards_to_hr", flow_run_name="awards_to_hr {mode}", persist_result=False)
-def awards_to_hr(
-    mode: Mode = "apply",
-    statuses: list[str] | None = None,
-    awards: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-    expiring_within_days: int = 90,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """Completions, expiries and renewals of awards reach HR (the guide's overview).
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    return within(
+        SPEC,
+        *among("status", filters.statuses or STATUSES),
+        *among("award_id", filters.awards),
+        custom_fields=filters.custom_fields,
+    ).model_copy(update={"expiring_within_days": filters.expiring_within_days})
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        statuses: award statuses in scope; none given: Completed, In Progress and On Hold.
-        awards: IDs of the awards (AwardID) to load; none given: all.
-        custom_fields: custom fields of user awards to carry along (CF_…).
-        expiring_within_days: number of days before its expiry date from which an award is
-            "expiring".
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what
-            is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
-    """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(statuses, awards, custom_fields, expiring_within_days), order)
+
+@flow(name="awards_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
+def awards_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
+    """Completions, expiries and renewals of awards reach HR (overview)."""
+    return run_flow(narrowed(filters), run.order())

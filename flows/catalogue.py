@@ -1,16 +1,13 @@
-"""The processes by name, for the command line."""
+"""The processes by name: which flow runs each, and how its form narrows it."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from prefect import Flow
-from pydantic import TypeAdapter, ValidationError
 
-from connectors.settings import Settings
 from reconciliation.errors import Misconfigured
 from reconciliation.spec import ProcessSpec
 
@@ -28,84 +25,72 @@ from . import (
     users_to_hr,
 )
 from ._run import World
+from .options import Form, WriteOptions
+
+
+def as_it_is(world: World, filters: Form | None = None) -> World:
+    """The world itself: what most processes read needs no computing."""
+    return world
 
 
 @dataclass(frozen=True)
 class Process:
-    """What a flow runs, and how its filters narrow its spec. through: what it sees the world
-    through."""
+    """One process."""
 
     flow: Flow[..., Any]
-    scoped: Callable[..., ProcessSpec]
-    through: Callable[[World], World] = lambda world: world
+    narrowed: Callable[[Any], ProcessSpec]
+    """Its SPEC within the filters of the flow's form."""
+    through: Callable[..., World] = as_it_is
+    """What it sees the world through: called with a world and, if any, filters."""
 
-    def filters(self, given: list[str]) -> dict[str, Any]:
-        """``name=value`` texts as the typed arguments of ``scoped``; lists are comma-separated.
-
-        Raises:
-            Misconfigured: the filter is unknown, or its value does not fit.
-        """
-        named = dict(text.partition("=")[::2] for text in given)
-        hints = get_type_hints(self.scoped)
-        return self.typed(
-            {
-                name: value.split(",") if "list" in str(hints.get(name)) else value
-                for name, value in named.items()
-            }
-        )
-
-    def typed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Filters by name as the typed arguments of ``scoped``.
-
-        Raises:
-            Misconfigured: the filter is unknown, or its value does not fit.
-        """
-        hints = get_type_hints(self.scoped)
-        found: dict[str, Any] = {}
-        for name, value in given.items():
-            if name not in inspect.signature(self.scoped).parameters:
-                names = ", ".join(inspect.signature(self.scoped).parameters)
-                raise Misconfigured(
-                    f"There is no filter '{name}'", f"Use one of {names}, as NAME=VALUE."
-                )
-            try:
-                found[name] = TypeAdapter(hints[name]).validate_python(value)
-            except ValidationError:
-                raise Misconfigured(
-                    f"The value of '{name}' does not fit", f"It is a {hints[name]}."
-                ) from None
+    @property
+    def filters(self) -> type[Form]:
+        """The filters in the flow's form."""
+        found: type[Form] = get_type_hints(self.flow.fn)["filters"]
         return found
 
+    @property
+    def options(self) -> type[WriteOptions]:
+        """The options of a run in the flow's form."""
+        found: type[WriteOptions] = get_type_hints(self.flow.fn)["run"]
+        return found
 
-PROCESSES = {
-    "users_to_hr": Process(users_to_hr.users_to_hr, users_to_hr.scoped),
-    "users_from_hr": Process(users_from_hr.users_from_hr, users_from_hr.scoped),
-    "job_roles_to_hr": Process(job_roles_to_hr.job_roles_to_hr, lambda: job_roles_to_hr.ROLES),
-    "assignments_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.scoped),
-    "assignments_from_hr": Process(job_roles_from_hr.job_roles_from_hr, job_roles_from_hr.scoped),
-    "awards_to_hr": Process(awards_to_hr.awards_to_hr, awards_to_hr.scoped),
+    def scoped(self, **filters: Any) -> ProcessSpec:
+        """The process within these filters, by name.
+
+        Raises:
+            Misconfigured: a filter is unknown, or its value does not fit.
+        """
+        return self.narrowed(self.filters.of(filters))
+
+
+PROCESSES: dict[str, Process] = {
+    "users_to_hr": Process(users_to_hr.users_to_hr, users_to_hr.narrowed),
+    "users_from_hr": Process(users_from_hr.users_from_hr, users_from_hr.narrowed),
+    "job_roles_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.job_roles),
+    "assignments_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.narrowed),
+    "assignments_from_hr": Process(job_roles_from_hr.job_roles_from_hr, job_roles_from_hr.narrowed),
+    "awards_to_hr": Process(awards_to_hr.awards_to_hr, awards_to_hr.narrowed),
     "award_targets_to_hr": Process(
-        award_targets_to_hr.award_targets_to_hr, award_targets_to_hr.scoped
+        award_targets_to_hr.award_targets_to_hr, award_targets_to_hr.narrowed
     ),
     "award_targets_from_hr": Process(
-        award_targets_from_hr.award_targets_from_hr, award_targets_from_hr.scoped
+        award_targets_from_hr.award_targets_from_hr, award_targets_from_hr.narrowed
     ),
-    "delegates_to_hr": Process(delegates_to_hr.delegates_to_hr, delegates_to_hr.scoped),
+    "delegates_to_hr": Process(delegates_to_hr.delegates_to_hr, delegates_to_hr.narrowed),
     "course_requests_to_hr": Process(
-        course_requests_to_hr.course_requests_to_hr, course_requests_to_hr.scoped
+        course_requests_to_hr.course_requests_to_hr, course_requests_to_hr.narrowed
     ),
     "course_decisions_from_hr": Process(
-        course_decisions_from_hr.course_decisions_from_hr, course_decisions_from_hr.scoped
+        course_decisions_from_hr.course_decisions_from_hr, course_decisions_from_hr.narrowed
     ),
     "role_compliance": Process(
-        role_compliance.role_compliance, role_compliance.scoped, role_compliance.computed
+        role_compliance.role_compliance, role_compliance.narrowed, role_compliance.computed
     ),
 }
-"""In the order in which they make sense when all is new: people before their awards, roles before
-assignments."""
-
+"""In the order of ``reconciliation.processes``."""
 FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
-"""The flows in that order, by name; one may run several processes."""
+"""The flows by name, in the order of the processes; one may run several processes."""
 WAVES = (
     ("users_to_hr",),
     (
@@ -118,22 +103,7 @@ WAVES = (
     ),
     ("job_roles_from_hr", "award_targets_from_hr", "course_decisions_from_hr", "role_compliance"),
 )
-"""The flows by what must be there before: those of a wave need nothing of each other."""
-
-
-def checked(settings: Settings) -> Settings:
-    """``settings``, whose HR systems are those of processes that there are.
-
-    Raises:
-        Misconfigured: a misspelt process would quietly go to the usual system.
-    """
-    unknown = [name for name in settings.hr_of if name not in PROCESSES]
-    if unknown:
-        raise Misconfigured(
-            f"HRSYNC_HR_OF names no process: {', '.join(unknown)}",
-            f"The data engineer must use one of {', '.join(PROCESSES)}.",
-        )
-    return settings
+"""Start-up order: each wave depends only on earlier ones."""
 
 
 def process(name: str) -> Process:

@@ -1,16 +1,18 @@
-"""Guide f: what HR has decided on course requests."""
+"""HR's decisions on course requests → the status of accessplanit's delegates (guide f)."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, FieldMap, Guard, Limit, ProcessSpec, Scope
 
+from ._declared import among, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 APPROVED, REJECTED = ("Approved", "Approve", "Yes"), ("Rejected", "Reject", "Declined", "No")
 """HR's words for its decisions."""
@@ -45,50 +47,30 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(rejected: Rejection = "Cancelled", companies: list[str] | None = None) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [
-        *SPEC.scope.clauses,
-        *([Clause(column="company_id", values=tuple(companies))] if companies else []),
-    ]
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
-    return SPEC.model_copy(
-        update={"scope": scope, "fields": (_decision(rejected), *SPEC.fields[1:])}
+class Filters(Form):
+    """Which decisions reach accessplanit, and what a rejection becomes."""
+
+    rejected: Rejection = Field(
+        default="Cancelled", description="Delegate status of a request that HR has rejected."
+    )
+    companies: list[str] = Field(
+        default=[], description="IDs of the companies whose decisions are sent. Empty: all."
     )
 
 
-@flow(
-    name="course_decisions_from_hr",
-    flow_run_name="course_decisions_from_hr {mode}",
-    persist_result=False,
-)
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    spec = within(SPEC, *SPEC.scope.clauses, *among("company_id", filters.companies))
+    return spec.model_copy(update={"fields": (_decision(filters.rejected), *SPEC.fields[1:])})
+
+
+@flow(name="course_decisions_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def course_decisions_from_hr(
-    mode: Mode = "apply",
-    rejected: Rejection = "Cancelled",
-    companies: list[str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
+    filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Course requests that HR has approved become Booked in accessplanit, rejected ones Cancelled
-    (guide f).
+    """Approved course requests become Booked in accessplanit, rejected ones Cancelled (guide f).
 
     A decision for a course that has started, is full, cancelled or already decided is held with its
     reason.
-
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        rejected: the delegate status of a request that HR has rejected.
-        companies: IDs of the companies whose decisions are sent; none given: all.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed
-            there.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(rejected, companies), order)
+    return run_flow(narrowed(filters), run.order())

@@ -1,16 +1,17 @@
-"""Guide e: course requests, with the manager's authorisation that they wait for."""
+"""accessplanit's provisional delegates → HR's course requests, with the authorisation they wait for
+(guide e)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, FieldMap, Join, ProcessSpec, Scope
 
-from ._declared import COURSE_REQUESTS, to_hr
+from ._declared import COURSE_REQUESTS, among, to_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 REQUESTED = (
     Clause(column="status", values=("Provisional",)),
@@ -24,6 +25,7 @@ SPEC = ProcessSpec(
     entity="course_requests",
     entity_key="course_request_id",
     person="user_id",
+    custom=COURSE_REQUESTS.custom_of("accessplanit"),
     fields=(
         *to_hr(COURSE_REQUESTS),
         # What the authorisation adds; it ends with the request, which is no reason to empty what HR
@@ -51,45 +53,34 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(
-    companies: list[str] | None = None, custom_fields: list[str] | None = None
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [
+class Filters(Form):
+    """Which course requests reach HR."""
+
+    companies: list[str] = Field(
+        default=[],
+        description="IDs of the companies (CompanyID) that book the delegates. Empty: all.",
+    )
+    custom_fields: list[str] = Field(
+        default=[], description="Custom fields of delegates to carry along (CF_…)."
+    )
+
+
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    return within(
+        SPEC,
         *REQUESTED,
-        *([Clause(column="company_id", values=tuple(companies))] if companies else []),
-    ]
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
-    return SPEC.model_copy(update={"scope": scope, "custom": tuple(custom_fields or ())})
+        *among("company_id", filters.companies),
+        custom_fields=filters.custom_fields,
+    )
 
 
-@flow(
-    name="course_requests_to_hr", flow_run_name="course_requests_to_hr {mode}", persist_result=False
-)
+@flow(name="course_requests_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def course_requests_to_hr(
-    mode: Mode = "apply",
-    companies: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
+    filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Requests for courses that are yet to start reach HR, with course and venue of the manager's
-    authorisation (guide e).
+    """Requests for courses that have not started reach HR (guide e).
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        companies: IDs of the companies that delegates are booked with (CompanyID); none given: all.
-        custom_fields: custom fields of delegates to carry along (CF_…).
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what
-            is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
+    Course and venue come from the manager's authorisation.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(companies, custom_fields), order)
+    return run_flow(narrowed(filters), run.order())

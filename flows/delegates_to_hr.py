@@ -1,16 +1,16 @@
-"""Guide g and h: delegates who are registered onto courses, and what becomes of them."""
+"""accessplanit's delegates → HR's registrations onto courses (guide g and h)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, ProcessSpec, Scope
 
-from ._declared import DELEGATES, to_hr
+from ._declared import DELEGATES, among, to_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 STATUSES = ("Booked", "Provisional", "In Progress", "Completed")
 
@@ -32,60 +32,43 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(
-    statuses: list[str] | None = None,
-    companies: list[str] | None = None,
-    training_providers: list[str] | None = None,
-    courses: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [Clause(column="status", values=tuple(statuses or STATUSES))]
-    for column, values in (
-        ("company_id", companies),
-        ("training_provider_id", training_providers),
-        ("course_id", courses),
-    ):
-        if values:
-            clauses.append(Clause(column=column, values=tuple(values)))
-    scope = SPEC.scope.model_copy(update={"clauses": tuple(clauses)})
-    return SPEC.model_copy(
-        update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))}
+class Filters(Form):
+    """Which registrations reach HR."""
+
+    statuses: list[str] = Field(
+        default=[],
+        description="Delegate statuses that bring a registration to HR. Empty: "
+        f"{', '.join(STATUSES)}.",
+    )
+    companies: list[str] = Field(
+        default=[],
+        description="IDs of the companies (CompanyID) that book the delegates. Empty: all.",
+    )
+    training_providers: list[str] = Field(
+        default=[], description="IDs of the training providers. Empty: all."
+    )
+    courses: list[str] = Field(default=[], description="IDs of the courses. Empty: all.")
+    custom_fields: list[str] = Field(
+        default=[], description="Custom fields of delegates to carry along (CF_…)."
     )
 
 
-@flow(name="delegates_to_hr", flow_run_name="delegates_to_hr {mode}", persist_result=False)
-def delegates_to_hr(
-    mode: Mode = "apply",
-    statuses: list[str] | None = None,
-    companies: list[str] | None = None,
-    training_providers: list[str] | None = None,
-    courses: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """Registrations onto courses reach HR, and go on being updated whatever becomes of them (guide
-    g, h).
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    return within(
+        SPEC,
+        *among("status", filters.statuses or STATUSES),
+        *among("company_id", filters.companies),
+        *among("training_provider_id", filters.training_providers),
+        *among("course_id", filters.courses),
+        custom_fields=filters.custom_fields,
+    )
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        statuses: delegate statuses that bring a registration to HR; none given: Booked,
-            Provisional, In Progress, Completed.
-        companies: IDs of the companies that delegates are booked with (CompanyID); none given: all.
-        training_providers: IDs of the training providers; none given: all.
-        courses: IDs of the courses; none given: all.
-        custom_fields: custom fields of delegates to carry along (CF_…).
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what
-            is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
+
+@flow(name="delegates_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
+def delegates_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
+    """Registrations onto courses reach HR (guide g, h).
+
+    A registration that HR has is updated whatever becomes of it.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(statuses, companies, training_providers, courses, custom_fields), order)
+    return run_flow(narrowed(filters), run.order())

@@ -1,17 +1,18 @@
-"""What the guide's overview announces: job roles that HR has given to somebody, or ended."""
+"""HR's job role assignments → accessplanit's user job roles (overview)."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from prefect import State, flow
+from pydantic import Field
 
-from reconciliation.spec import Clause, Guard, Limit, MatchRule, ProcessSpec, Scope
+from reconciliation.spec import Guard, Limit, MatchRule, ProcessSpec, Scope
 
-from ._declared import ASSIGNMENTS, from_hr
+from ._declared import ASSIGNMENTS, among, from_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 SPEC = ProcessSpec(
     name="assignments_from_hr",
@@ -36,43 +37,25 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(
-    roles: list[str] | None = None, gone: Literal["report", "close"] = "report"
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = (Clause(column="job_role_id", values=tuple(roles)),) if roles else ()
-    return SPEC.model_copy(
-        update={"scope": SPEC.scope.model_copy(update={"clauses": clauses, "gone": gone})}
+class Filters(Form):
+    """Which assignments reach accessplanit."""
+
+    roles: list[str] = Field(
+        default=[], description="IDs of the job roles whose assignments are sent. Empty: all."
+    )
+    gone: Literal["report", "close"] = Field(
+        default="report",
+        description="An assignment whose row a sweep no longer finds in HR: report lists it, close "
+        "ends it today.",
     )
 
 
-@flow(name="job_roles_from_hr", flow_run_name="job_roles_from_hr {mode}", persist_result=False)
-def job_roles_from_hr(
-    mode: Mode = "apply",
-    roles: list[str] | None = None,
-    gone: Literal["report", "close"] = "report",
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """Job roles that HR has given to somebody are assigned in accessplanit, ended ones end there.
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    return within(SPEC, *among("job_role_id", filters.roles), gone=filters.gone)
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        roles: IDs of the job roles whose assignments are sent; none given: all.
-        gone: what becomes of an assignment whose row a sweep finds gone from HR: it is reported, or
-            ends today.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed
-            there, and what is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
-    """
-    return run_flow(
-        scoped(roles, gone),
-        Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve),
-    )
+
+@flow(name="job_roles_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
+def job_roles_from_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
+    """Job roles that HR has given to somebody, or ended, reach accessplanit (overview)."""
+    return run_flow(narrowed(filters), run.order())

@@ -1,16 +1,16 @@
-"""What the guide's overview announces: job roles, and who has which."""
+"""accessplanit's job roles and who has which → HR's job roles and assignments (overview)."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from prefect import State, flow
+from pydantic import Field
 
-from reconciliation.spec import Clause, MatchRule, ProcessSpec, Reference, Scope
+from reconciliation.spec import MatchRule, ProcessSpec, Reference, Scope
 
-from ._declared import ASSIGNMENTS, JOB_ROLES, to_hr
+from ._declared import ASSIGNMENTS, JOB_ROLES, among, to_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 ROLES = ProcessSpec(
     name="job_roles_to_hr",
@@ -44,35 +44,28 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(roles: list[str] | None = None) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = (Clause(column="user_type_id", values=tuple(roles)),) if roles else ()
-    return SPEC.model_copy(update={"scope": SPEC.scope.model_copy(update={"clauses": clauses})})
+class Filters(Form):
+    """Which assignments reach HR; the job roles themselves are always loaded."""
+
+    roles: list[str] = Field(
+        default=[], description="IDs of the job roles whose assignments are loaded. Empty: all."
+    )
 
 
-@flow(name="job_roles_to_hr", flow_run_name="job_roles_to_hr {mode}", persist_result=False)
-def job_roles_to_hr(
-    mode: Mode = "apply",
-    roles: list[str] | None = None,
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """Job roles reach HR, then who has which, from and to which day; what was removed is found by
-    sweeps.
+def job_roles(filters: Filters) -> ProcessSpec:
+    """:data:`ROLES`, which no filter narrows."""
+    return ROLES
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        roles: IDs of the job roles whose assignments are loaded; none given: all.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what
-            is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
+
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    return within(SPEC, *among("user_type_id", filters.roles))
+
+
+@flow(name="job_roles_to_hr", flow_run_name=at_start(ROLES), persist_result=False)
+def job_roles_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
+    """Job roles reach HR, then who has which, from and to which day (overview).
+
+    Only a sweep finds assignments that were removed.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(ROLES, order, scoped(roles))
+    return run_flow(job_roles(filters), run.order(), narrowed(filters))

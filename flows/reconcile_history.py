@@ -14,36 +14,46 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import wait
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from connectors.checkpoints import Folder
 from connectors.report.page import Written, write
 from connectors.settings import HistorySettings, Settings
 from connectors.settings import load as load_settings
 from reconciliation.capabilities import narrowed
+from reconciliation.compliance import needs
+from reconciliation.discreet import discreet
 from reconciliation.errors import Misconfigured, StoreFailed, UnsafePlan
-from reconciliation.findings import Findings, to_repair
-from reconciliation.forecast import Forecast, forecast
-from reconciliation.frame import is_among, pick
-from reconciliation.inquiry import Inquiry
+from reconciliation.history.findings import Findings, to_repair
+from reconciliation.history.forecast import Forecast, forecast
+from reconciliation.history.inquiry import Inquiry
 from reconciliation.job_roles import AWARDS
 from reconciliation.names import named
 from reconciliation.ports import HrSystem
+from reconciliation.processes import CheckedProcess
 from reconciliation.spec import ProcessSpec
 from tasks.approval import this_run
-from tasks.compliance import needs
 from tasks.connections import Connections, connections
 from tasks.history import compare_partition, origin_of
 from tasks.publish import publish_findings
-from tasks.steps import discreet
 
 from ._history import Answer, answer
 from ._process import run_flow
 from ._run import Order, World
-from .catalogue import checked, process
+from .catalogue import process
+from .options import Form
 from .users_from_hr import LEAVERS
 
-ENTITIES = {
+Entity = Literal[
+    "employees",
+    "awards",
+    "award_targets",
+    "registrations",
+    "course_requests",
+    "job_roles",
+    "assignments",
+]
+ENTITIES: dict[str, CheckedProcess] = {
     "employees": "users_to_hr",
     "awards": "awards_to_hr",
     "award_targets": "award_targets_to_hr",
@@ -52,27 +62,8 @@ ENTITIES = {
     "job_roles": "job_roles_to_hr",
     "assignments": "assignments_to_hr",
 }
-"""HR's entities, and the process that each is asked about through."""
-What = Literal[
-    "awards",
-    "employees",
-    "award_targets",
-    "registrations",
-    "course_requests",
-    "job_roles",
-    "assignments",
-    "users_to_hr",
-    "users_from_hr",
-    "awards_to_hr",
-    "award_targets_to_hr",
-    "award_targets_from_hr",
-    "delegates_to_hr",
-    "course_requests_to_hr",
-    "course_decisions_from_hr",
-    "job_roles_to_hr",
-    "assignments_to_hr",
-    "assignments_from_hr",
-]
+"""The process by which an entity of HR is checked."""
+What = Literal[Entity, CheckedProcess]
 
 
 @dataclass(frozen=True)
@@ -84,59 +75,76 @@ class Reported:
     faulty: tuple[str, ...]
 
 
-@flow(
-    name="reconcile_history", flow_run_name="reconcile_history {what} {mode}", persist_result=False
-)
+class When(Form):
+    """Which day is asked about, with which knowledge, and which records by their own day."""
+
+    as_of: date | None = Field(
+        default=None, description="The business day, at its end. Empty: today."
+    )
+    known_at: datetime | None = Field(
+        default=None,
+        description="Use what the ledger knew at this moment (UTC unless it has an offset), not "
+        "what HR shows today.",
+    )
+    period_from: date | None = Field(
+        default=None,
+        description="Only records of this day or later: the day of completion, of the course, or "
+        "from which a role is held.",
+    )
+    period_to: date | None = Field(default=None, description="Only records of this day or earlier.")
+
+
+class Only(Form):
+    """Whose records and which records are compared. Everything empty: all."""
+
+    companies: list[str] = Field(
+        default=[], description="IDs of companies (MainCompanyID): only their people."
+    )
+    awards: list[str] = Field(default=[], description="IDs of awards (AwardID): only these.")
+    roles: list[str] = Field(
+        default=[],
+        description="IDs of job roles (UserTypeID): only people who have one on the day.",
+    )
+    people: str | None = Field(
+        default=None,
+        description="Name of a list of people: lists/NAME.txt in the folder of reconciliations, an "
+        "accessplanit user ID a line. Never enter an ID here: Prefect must not know it.",
+    )
+    filters: dict[str, Any] = Field(
+        default={},
+        description='The filters that the process\'s own deployment has, as {"companies": ["C1"]}.',
+    )
+
+
+@flow(name="reconcile_history", flow_run_name="History of {what} ({mode})", persist_result=False)
 def reconcile_history(
     what: What = "awards",
     mode: Literal["report", "repair"] = "report",
-    as_of: date | None = None,
-    known_at: datetime | None = None,
-    period_from: date | None = None,
-    period_to: date | None = None,
-    companies: list[str] | None = None,
-    awards: list[str] | None = None,
-    roles: list[str] | None = None,
-    people: str | None = None,
-    filters: dict[str, Any] | None = None,
+    when: When = When(),
+    only: Only = Only(),
 ) -> State[None]:
-    """Hold accessplanit against HR and the ledger, as of a day: what is right, what is wrong, why,
-    and what to do about it.
+    """Compare accessplanit with HR and the ledger, as of a day: what is wrong, why, what to do.
 
     Args:
-        what: an entity of HR, or one process.
-        mode: report finds and explains; repair then plans what can be put right, and waits until
+        what: An entity of HR, or one process.
+        mode: report finds and explains; repair also plans what can be put right, and waits until
             somebody has approved the plan.
-        as_of: the business day, at its end; none given: today.
-        known_at: with what the ledger knew at this moment in the place of what is there now (UTC if
-            it has no offset).
-        period_from: only records of this day or later: the day of completion, of the course, from
-            which on a role is held.
-        period_to: only records of this day or earlier.
-        companies: IDs of companies (MainCompanyID); only their people.
-        awards: IDs of awards (AwardID); only these.
-        roles: IDs of job roles (UserTypeID); only people who have one on the day.
-        people: name of a list in the folder of reconciliations (lists/NAME.txt, an accessplanit
-            user ID a line); only these people. Their IDs are personal data and are not to be given
-            to Prefect.
-        filters: those of the process's own flow, where its deployment has any, as {"companies":
-            ["C1"]}.
     """
     given = {
-        "first": period_from,
-        "last": period_to,
-        "companies": companies,
-        "awards": awards,
-        "roles": roles,
+        "first": when.period_from,
+        "last": when.period_to,
+        "companies": only.companies,
+        "awards": only.awards,
+        "roles": only.roles,
     }
-    known = known_at.replace(tzinfo=UTC) if known_at and known_at.tzinfo is None else known_at
+    known = when.known_at
     return reconcile(
         what,
         mode,
-        as_of,
-        known,
-        people,
-        filters or {},
+        when.as_of,
+        known.replace(tzinfo=UTC) if known and known.tzinfo is None else known,
+        only.people,
+        only.filters,
         **{name: value for name, value in given.items() if value},
     )
 
@@ -152,9 +160,9 @@ def reconcile(
     **given: Any,
 ) -> State[None]:
     """The body of the flow."""
-    settings = checked(load_settings())
+    settings = load_settings()
     chosen = process(ENTITIES.get(what, what))
-    spec = chosen.scoped(**chosen.typed(filters))
+    spec = chosen.scoped(**filters)
     if mode == "repair" and known_at:
         raise Misconfigured(
             "What was known once cannot be repaired", "Leave known_at out, or ask for a report."
@@ -207,7 +215,7 @@ def report(
 ) -> Reported:
     """Answers a question and writes the report; the folder in which it was worked on is removed."""
     world, hr, home = (
-        World.of(opened, settings, spec),
+        opened.world(spec),
         opened.system(spec.name),
         Folder(settings.history_folder),
     )
@@ -249,10 +257,10 @@ def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) ->
     people = (
         need.people
         if found.chosen is None
-        else pick(need.people, is_among(need.people["employee_id"], found.chosen))
+        else need.people[need.people["employee_id"].isin(found.chosen)].reset_index(drop=True)
     )
     labels = hr.read("job_roles", {"label": "text"}, None).frame
-    awards = found.view.truth[[*AWARDS, "award_label"]]
+    awards = found.compared.expected[[*AWARDS, "award_label"]]
     return forecast(
         awards, need.requirements, need.assignments, need.targets, people, labels, inquiry.as_of
     )
@@ -290,11 +298,11 @@ def runner(settings: HistorySettings) -> TaskRunner[Any]:
     if settings.cluster is None:
         return ThreadPoolTaskRunner(max_workers=settings.workers)
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
     except ImportError:
         raise Misconfigured(
             "HRSYNC_HISTORY__CLUSTER is set, and Dask is not installed",
-            "The data engineer must install hrsync[dask].",
+            "Install hrsync[dask].",
         ) from None
     if settings.cluster == "local":
         return DaskTaskRunner(
@@ -314,11 +322,11 @@ def _progress(spec: ProcessSpec) -> Callable[[int, int], None]:
     def shown(done: int, whole: int) -> None:
         if not made:
             key = f"{spec.name.replace('_', '-')}-history-progress"
-            made.append(
-                create_progress_artifact(
-                    0.0, key=key, description=f"{spec.title}: parts read and compared"
-                )
-            )  # type: ignore[arg-type]
+            # Prefect declares one function for both worlds: here it is the synchronous one.
+            artifact: Any = create_progress_artifact(
+                0.0, key=key, description=f"{spec.title}: parts read and compared"
+            )
+            made.append(artifact)
         update_progress_artifact(made[0], progress=100.0 * done / whole)
 
     return shown
@@ -347,7 +355,7 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     if text is None:
         raise Misconfigured(
             f"There is no list {name}.txt",
-            "The operator must put it into the folder lists of the reconciliations, an ID a line.",
+            "Put it into the folder lists of the reconciliations, an ID a line.",
         )
     return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
 

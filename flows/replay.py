@@ -1,5 +1,4 @@
-"""Records of the quarantine are read again, by the process that has put them there: with its
-filters, and nothing else."""
+"""Reads records in quarantine again, with the filters of the run that put them there."""
 
 from __future__ import annotations
 
@@ -7,19 +6,21 @@ from typing import Any
 
 from prefect import State, flow
 
+from reconciliation.processes import ProcessName
+
 from ._process import run_flow
 from ._run import Order
 from .catalogue import PROCESSES
-from .terminal import store
+from .console.terminal import store
 
 
-@flow(name="replay", flow_run_name="replay {process}", persist_result=False)
-def replay(process: str, fingerprint: str | None) -> State[Any]:
-    """Reads the records that hints name, as the process read them that is known by ``fingerprint``.
+@flow(name="replay", flow_run_name="{process} (replay)", persist_result=False)
+def replay(process: ProcessName, fingerprint: str | None) -> State[Any]:
+    """Reads the records that hints name, with the filters and mapping of an earlier run.
 
     Args:
         process: name of the process.
-        fingerprint: of its filters and mapping; none: those of its latest run.
+        fingerprint: of these filters and this mapping. Empty: those of the latest run.
     """
     with store() as opened:
         spec = opened.scope(process, fingerprint)

@@ -13,7 +13,7 @@ from connectors.checkpoints import Folder
 from connectors.report.page import prune_reports
 from connectors.settings import load
 from connectors.store.sql import SyncStore
-from tasks.steps import discreet
+from reconciliation.discreet import discreet
 
 
 @flow(name="retention", flow_run_name="retention {days} days", persist_result=False)

@@ -1,20 +1,24 @@
-"""Who lacks which of the awards that their job roles require."""
+"""HR's own tables → HR's role compliance: who lacks which award that their job roles require."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from prefect import State, flow
+from pydantic import Field
 
+from reconciliation.compliance import FEED, ComplianceSource
 from reconciliation.job_roles import counted
 from reconciliation.spec import FieldMap, Guard, Limit, ProcessSpec, Scope
-from tasks.compliance import FEED, ComplianceSource
 from tasks.publish import table
 
 from ._process import run_flow
-from ._run import Mode, Order, World
+from ._run import World
+from .options import Form, WriteOptions
+from .run_name import at_start
 from .users_from_hr import LEAVERS
 
 SPEC = ProcessSpec(
@@ -43,51 +47,55 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped() -> ProcessSpec:
-    """:data:`SPEC`: there is nothing to narrow."""
-    return SPEC
+class Filters(Form):
+    """The day, and what counts as expiring."""
 
-
-def computed(world: World, as_of: date | None = None, expiring_within_days: int = 90) -> World:
-    """A world whose source computes the compliance as of a day, today if none is named."""
-    day = as_of or world.clock().astimezone(ZoneInfo(world.zone)).date()
-    return replace(
-        world,
-        source=ComplianceSource(world.source, world.target, day, expiring_within_days, LEAVERS),
+    as_of: date | None = Field(
+        default=None, description="The day the question is about. Empty: today."
+    )
+    expiring_within_days: int = Field(
+        default=90,
+        ge=0,
+        description='An award is "expiring" from this number of days before its expiry.',
     )
 
 
-@flow(name="role_compliance", flow_run_name="role_compliance {mode}", persist_result=False)
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC`: the filters concern what is computed, not which rows are in scope."""
+    return SPEC
+
+
+def computed(world: World, filters: Filters = Filters()) -> World:
+    """A world whose source computes the compliance."""
+    day = filters.as_of or world.clock().astimezone(ZoneInfo(world.zone)).date()
+    source = ComplianceSource(
+        world.source, world.target, day, filters.expiring_within_days, LEAVERS
+    )
+    return replace(world, source=source)
+
+
+def publish_counts(world: World) -> None:
+    """Shows in the Prefect UI how many people hold what their job roles require."""
+    if isinstance(world.source, ComplianceSource):
+        table(
+            counted(world.source.found()),
+            "role-compliance-counts",
+            f"Role compliance as of {world.source.day:%d %b %Y}: how many hold what their role "
+            "requires",
+        )
+
+
+@flow(name="role_compliance", flow_run_name=at_start(SPEC), persist_result=False)
 def role_compliance(
-    mode: Mode = "apply",
-    as_of: date | None = None,
-    expiring_within_days: int = 90,
-    approve: str | None = None,
+    filters: Filters = Filters(), run: WriteOptions = WriteOptions()
 ) -> State[None]:
-    """Publish in HR who lacks which of the awards that their job roles require (table
-    role_compliance), and the counts.
+    """HR's table role_compliance shows who lacks which award that their job roles require.
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        as_of: the day that is asked about; none given: today.
-        expiring_within_days: number of days before its expiry date from which an award is
-            "expiring".
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
+    Each run compares everything. It also publishes the counts.
     """
-
-    def through(world: World) -> World:
-        return computed(world, as_of, expiring_within_days)
-
-    def after(world: World) -> None:
-        if isinstance(world.source, ComplianceSource) and not approve:
-            rows = counted(world.source.found())
-            table(
-                rows,
-                "role-compliance-counts",
-                f"Role compliance as of {world.source.day:%d %b %Y}: how many hold what their "
-                "role requires",
-            )
-
     return run_flow(
-        SPEC, Order(mode=mode, sweep=True, approve=approve), through=through, after=after
+        SPEC,
+        replace(run.order(), sweep=not run.approve),
+        through=partial(computed, filters=filters),
+        after=None if run.approve else publish_counts,
     )

@@ -15,7 +15,7 @@ def main() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     try:
-        from .cli import app
+        from .console.cli import app
 
         app()
     except HrsyncError as error:

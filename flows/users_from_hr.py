@@ -1,18 +1,18 @@
-"""Guide b and d: new and changed employees reach accessplanit; leavers are disabled, never
-deleted."""
+"""HR's employees → accessplanit's users; leavers are disabled, never deleted (guide b and d)."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, Guard, Limit, MatchRule, ProcessSpec, Scope
 
-from ._declared import PEOPLE, from_hr
+from ._declared import PEOPLE, among, from_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
 
 LEAVERS = ("Inactive", "Left", "Leaver", "Terminated", "Deleted")
 
@@ -48,56 +48,41 @@ SPEC = ProcessSpec(
 )
 
 
-def scoped(
-    companies: list[str] | None = None,
-    leaver_statuses: list[str] | None = None,
-    gone: Literal["report", "close"] = "report",
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    left = tuple(leaver_statuses or LEAVERS)
-    clauses = [Clause(column="status", op="not_in", values=left)]
-    if companies:
-        # Somebody of another company is not somebody who has left: only a leaver's status closes.
-        clauses.append(Clause(column="company_id", values=tuple(companies)))
-    closes = Clause(column="status", values=left)
-    return SPEC.model_copy(
-        update={
-            "scope": SPEC.scope.model_copy(
-                update={"clauses": tuple(clauses), "closes": closes, "gone": gone}
-            )
-        }
+class Filters(Form):
+    """Which employees reach accessplanit, and who has left."""
+
+    companies: list[str] = Field(
+        default=[], description="IDs of the companies whose employees are sent. Empty: all."
+    )
+    leaver_statuses: list[str] = Field(
+        default=[],
+        description="HR statuses of people who have left. Their user gets the status Inactive and "
+        f"is never deleted. Empty: {', '.join(LEAVERS)}.",
+    )
+    gone: Literal["report", "close"] = Field(
+        default="report",
+        description="A user whose employee a sweep no longer finds in HR: report lists it, close "
+        "sets the status Inactive.",
     )
 
 
-@flow(name="users_from_hr", flow_run_name="users_from_hr {mode}", persist_result=False)
-def users_from_hr(
-    mode: Mode = "apply",
-    companies: list[str] | None = None,
-    leaver_statuses: list[str] | None = None,
-    gone: Literal["report", "close"] = "report",
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """New employees become users of accessplanit, changed ones are updated there, leavers disabled
-    (guide b, d).
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    left = tuple(filters.leaver_statuses or LEAVERS)
+    return within(
+        SPEC,
+        Clause(column="status", op="not_in", values=left),
+        *among("company_id", filters.companies),
+        # Moving to another company is not leaving: only a leaver's status closes.
+        closes=Clause(column="status", values=left),
+        gone=filters.gone,
+    )
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        companies: IDs of the companies whose employees are sent; none given: all.
-        leaver_statuses: HR's statuses of somebody who has left: such a user is disabled (status
-            Inactive), never deleted.
-        gone: what becomes of a user whose employee a sweep finds gone from HR: it is reported, or
-            disabled.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of accessplanit: finds what was changed
-            there, and what is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
+
+@flow(name="users_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
+def users_from_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
+    """New and changed employees reach accessplanit; leavers are disabled (guide b, d).
+
+    A new employee becomes a user, a changed one is updated.
     """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(companies, leaver_statuses, gone), order)
+    return run_flow(narrowed(filters), run.order())

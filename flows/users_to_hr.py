@@ -1,17 +1,20 @@
-"""Guide a and c: new and updated users reach HR."""
+"""accessplanit's users → HR's employees, new and updated (guide a and c)."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from prefect import State, flow
+from pydantic import Field
 
 from reconciliation.spec import Clause, MatchRule, ProcessSpec, Scope
 
-from ._declared import PEOPLE, to_hr
+from ._declared import PEOPLE, among, to_hr, within
 from ._process import run_flow
-from ._run import Mode, Order
+from .options import Form, RunOptions
+from .run_name import at_start
+
+STATUSES = ("Enabled", "New")
 
 SPEC = ProcessSpec(
     name="users_to_hr",
@@ -33,66 +36,56 @@ SPEC = ProcessSpec(
         MatchRule(source="email", target="email", weak=True),
     ),
     scope=Scope(
-        clauses=(Clause(column="status", values=("Enabled", "New")),),
-        closes=Clause(column="status", op="not_in", values=("Enabled", "New")),
+        clauses=(Clause(column="status", values=STATUSES),),
+        closes=Clause(column="status", op="not_in", values=STATUSES),
         closed=(("status", "Inactive"),),
     ),
 )
 
 
-def scoped(
-    companies: list[str] | None = None,
-    statuses: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-    leavers: Literal["ignore", "close"] = "ignore",
-    gone: Literal["report", "close"] = "report",
-) -> ProcessSpec:
-    """:data:`SPEC` narrowed to the filters that the flow of this file explains."""
-    clauses = [Clause(column="status", values=tuple(statuses or ("Enabled", "New")))]
-    if companies:
-        clauses.append(Clause(column="company_id", values=tuple(companies)))
-    # Somebody who has changed company has not left: only a status outside those in scope closes.
-    closes = clauses[0].model_copy(update={"op": "not_in"})
-    scope = SPEC.scope.model_copy(
-        update={"clauses": tuple(clauses), "leaves": leavers, "closes": closes, "gone": gone}
+class Filters(Form):
+    """Which users reach HR, and what happens to employees whose user left."""
+
+    companies: list[str] = Field(
+        default=[],
+        description="IDs of the companies (MainCompanyID) whose users are loaded. Empty: all.",
     )
-    return SPEC.model_copy(
-        update={"scope": scope, "custom": (*SPEC.custom, *(custom_fields or ()))}
+    statuses: list[str] = Field(
+        default=[],
+        description=f"User statuses in scope. Empty: {' and '.join(STATUSES)}, as in the guide.",
+    )
+    custom_fields: list[str] = Field(
+        default=[],
+        description="Custom fields of users to carry along, by their accessplanit name (CF_…).",
+    )
+    leavers: Literal["ignore", "close"] = Field(
+        default="ignore",
+        description="An employee whose user left the scope: ignore keeps the row as it is, close "
+        "sets the status Inactive.",
+    )
+    gone: Literal["report", "close"] = Field(
+        default="report",
+        description="An employee whose user a sweep no longer finds: report lists it, close sets "
+        "the status Inactive.",
     )
 
 
-@flow(name="users_to_hr", flow_run_name="users_to_hr {mode}", persist_result=False)
-def users_to_hr(
-    mode: Mode = "apply",
-    companies: list[str] | None = None,
-    statuses: list[str] | None = None,
-    custom_fields: list[str] | None = None,
-    leavers: Literal["ignore", "close"] = "ignore",
-    gone: Literal["report", "close"] = "report",
-    since: datetime | None = None,
-    full: bool = False,
-    sweep: bool = False,
-    hinted: bool = False,
-    approve: str | None = None,
-) -> State[None]:
-    """New and updated users reach HR (guide a, c).
+def narrowed(filters: Filters) -> ProcessSpec:
+    """:data:`SPEC` with these filters."""
+    statuses = filters.statuses or STATUSES
+    return within(
+        SPEC,
+        *among("status", statuses),
+        *among("company_id", filters.companies),
+        custom_fields=filters.custom_fields,
+        leaves=filters.leavers,
+        # Moving to another company is not leaving: only a status outside the scope closes.
+        closes=Clause(column="status", op="not_in", values=tuple(statuses)),
+        gone=filters.gone,
+    )
 
-    Args:
-        mode: apply writes; plan only counts what would be written.
-        companies: IDs of the companies (MainCompanyID) whose people are loaded; none given: all.
-        statuses: user statuses in scope; the guide's are Enabled and New.
-        custom_fields: custom fields of users to carry along, by their names in accessplanit (CF_…).
-        leavers: what becomes of an employee whose user has left the scope: nothing, or the status
-            Inactive.
-        gone: what becomes of an employee whose user a sweep finds gone: it is reported, or gets the
-            status Inactive.
-        since: read what changed from this moment on (UTC if it has no offset), whatever was read
-            before.
-        full: read everything again; what is unchanged is not written.
-        sweep: read everything and compare it with all of HR: finds what was changed there, and what
-            is gone here.
-        hinted: read only the records that webhooks have named since the last run.
-        approve: the digest of a kept plan: exactly that one is applied, and nothing is read.
-    """
-    order = Order(mode=mode, since=since, full=full, sweep=sweep, hinted=hinted, approve=approve)
-    return run_flow(scoped(companies, statuses, custom_fields, leavers, gone), order)
+
+@flow(name="users_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
+def users_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
+    """New and updated users reach HR (guide a, c)."""
+    return run_flow(narrowed(filters), run.order())

@@ -3,11 +3,13 @@ docs/processes.md."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
+from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from connectors.accessplanit.decode import wire_name
@@ -16,12 +18,13 @@ from connectors.accessplanit.feeds import FEEDS
 from connectors.accessplanit.rules import MODULES
 from reconciliation.spec import Clause, FieldMap, ProcessSpec
 
-from ._declared import FOLDERS
-from .catalogue import PROCESSES, process
-from .terminal import out, plain_errors, settings, unbroken
+from .._declared import FOLDERS
+from ..catalogue import PROCESSES, process
+from ..options import Form, RunOptions
+from .terminal import ProcessArgument, out, plain_errors, settings, unbroken
 
 app = typer.Typer(help="What maps to what.", no_args_is_help=True)
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "processes.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "processes.md"
 GUIDE = {
     "users_to_hr": "a, c",
     "users_from_hr": "b, d",
@@ -35,7 +38,7 @@ GUIDE = {
 
 @app.command("show")
 @plain_errors
-def show(name: Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]) -> None:
+def show(name: ProcessArgument) -> None:
     """The fields of a process: from where to where, whose value counts, which values become
     which."""
     spec = process(name).scoped()
@@ -121,14 +124,30 @@ def endpoints(spec: ProcessSpec) -> str:
     return f"{'POST, ' if MODULES[spec.entity].creates else ''}PUT {spec.entity}"
 
 
+def form(model: type[Form]) -> str:
+    """A group of a flow's form, as a table."""
+    rows = "".join(
+        f"| `{name}` | {_default(field)} | {field.description} |\n"
+        for name, field in model.model_fields.items()
+    )
+    return f"| {model.entry} | default | meaning |\n|---|---|---|\n{rows}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default in ([], "", None):
+        return "empty"
+    return {True: "yes", False: "no"}.get(field.default, str(field.default))
+
+
 def page() -> str:
     """docs/processes.md."""
     dialect = Dialect()
     text = """# The processes
 
-Made from the SPECs by `make docs`. One row for each process; the letters are those of the vendor's
-guide, "overview" is what it announces in its overview. Which filters can be narrowed further is in
-the form of each flow in the Prefect UI.
+Made from the SPECs and forms by `make docs`. One row for each process; the letters are those of the
+vendor's guide, "overview" is what it announces in its overview. Each process lists the filters of
+its flow's form: in the Prefect UI the group *filters*, in the command line `--filter NAME=VALUE`,
+in prefect.yaml `parameters: {filters: {NAME: VALUE}}`.
 
 | process | guide | flow | endpoints | filter | from → to |
 |---|---|---|---|---|---|
@@ -141,12 +160,13 @@ the form of each flow in the Prefect UI.
             f"| [{name}](#{name}) | {guide} | `{chosen.flow.name}` | {endpoints(spec)} | "
             f"{filters(spec)} | {sides} |\n"
         )
+    text += f"\n## The options of a run\n\n{inspect.getdoc(RunOptions)}\n\n{form(RunOptions)}"
     for name, chosen in PROCESSES.items():
         spec = chosen.scoped()
-        text += f"\n## {name}\n\n{str(chosen.flow.description).splitlines()[0]}\n\n"
+        text += f"\n## {name}\n\n{inspect.getdoc(chosen.flow.fn)}\n\n{form(chosen.filters)}\n"
         text += (
-            f"Leaving the filter: {LEAVES[spec.scope.leaves]}. A record that is gone: "
-            f"{GONE[spec.scope.gone]}.\n\n"
+            f"A record that leaves the filter {LEAVES[spec.scope.leaves]}. "
+            f"A record that is deleted {GONE[spec.scope.gone]}.\n\n"
         )
         text += "| accessplanit | HR | kind | whose value counts |\n|---|---|---|---|\n"
         if spec.person:
@@ -169,11 +189,11 @@ the form of each flow in the Prefect UI.
 
 
 LEAVES = {
-    "ignore": "nothing",
-    "close": "the row is closed",
-    "follow": "a row that is there goes on being updated",
+    "ignore": "keeps its row as it is",
+    "close": "closes its row",
+    "follow": "still updates a row that was loaded",
 }
-GONE = {"report": "is reported", "close": "closes the row"}
+GONE = {"report": "is reported", "close": "closes its row"}
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -20,13 +21,15 @@ from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
 from reconciliation.plan import Plan
+from reconciliation.processes import NAMES
 from reconciliation.report import RunReport, differences
 from tasks.connections import in_use
 
-from . import running
-from .catalogue import PROCESSES
+from ..local import running
 
 out, err = Console(), Console(stderr=True)
+ProcessArgument = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")]
+"""The process that a command is about."""
 
 
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,9 +41,9 @@ def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except HrsyncError as error:
-            err.print(
-                f"[bold red]{type(error).__name__}[/]: {error}", highlight=False, soft_wrap=True
-            )
+            where = f" [dim]Fix in: {error.fix_in}.[/]" if error.fix_in else ""
+            told = f"[bold red]{type(error).__name__}[/]: {escape(str(error))}{where}"
+            err.print(told, highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
 
     return called
@@ -56,7 +59,7 @@ def settings(warn: bool = True) -> Settings:
 
 def exposed(found: Settings, blocks: bool = True) -> list[Finding]:
     """What weakens safety in the settings, and in the Prefect blocks that they name."""
-    return exposures(found, in_use(found, PROCESSES, blocks))
+    return exposures(found, in_use(found, NAMES, blocks))
 
 
 def at_start(found: Settings, blocks: bool = True) -> None:
@@ -102,7 +105,7 @@ def unbroken(table: Table, columns: int) -> Table:
 
 def print_changes(plan: Plan, title: str, limit: int) -> None:
     """The first changes of a plan, field by field: personal data."""
-    table = unbroken(Table("change", "HR key", "field", "now", "then", title=title), 3)
+    table = unbroken(Table("change", "HR key", "field", "before", "after", title=title), 3)
     last = ""
     for kind, key, field, before, after in differences(plan, limit):
         table.add_row(*((kind, key) if key != last else ("", "")), field, before, after)

@@ -1,5 +1,5 @@
-"""``python -m flows.prefect_server``: Prefect's server as it is, kept from two faults that it has
-on SQLite and from telling others.
+"""``python -m flows.local.prefect_server``: Prefect's server as it is, kept from two faults that it
+has on SQLite and from telling others.
 
 "database is locked": a transaction that reads first and writes then fails at once when another one
 has written meanwhile, however long it might have waited. So each transaction that Prefect begins
@@ -64,6 +64,7 @@ def _lock_at_the_beginning() -> None:
     ) -> Any:
         return as_it_is(self, session, with_for_update=True)
 
+    # Prefect has no setting for it.
     AioSqliteConfiguration.begin_transaction = begin_transaction  # type: ignore[method-assign]
 
 
@@ -89,12 +90,13 @@ class WithPolicy:
 
 def _speak_to_nobody_else() -> None:
     as_it_is = server.create_app
+    policy: object = WithPolicy
 
     def create_app(*arguments: Any, **options: Any) -> FastAPI:
         app = as_it_is(*arguments, **options)
         # The same application is returned again while it runs, to parts of the server that call it
         # without a socket.
-        if not any(middleware.cls is WithPolicy for middleware in app.user_middleware):
+        if not any(middleware.cls is policy for middleware in app.user_middleware):
             app.add_middleware(WithPolicy)
         return app
 

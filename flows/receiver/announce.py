@@ -22,7 +22,7 @@ from prefect.events.clients import get_events_client
 from connectors.store.sql import SyncStore
 from reconciliation.hints import Pace, Waiting, due
 
-from .webhook_metrics import Metrics
+from .metrics import Metrics
 
 CHANGED = "hrsync.records.changed"
 """The event that the triggers of prefect.yaml wait for."""

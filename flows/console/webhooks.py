@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from reconciliation.errors import Misconfigured
+from reconciliation.report import counted
 
 from .terminal import out, plain_errors, store, unbroken
 
@@ -84,4 +85,4 @@ def replay(
             "No such delivery has named a record that concerns a process",
             "Look them up with 'hrsync webhooks list'.",
         )
-    out.print(f"{hints:,} hints are given again.", highlight=False)
+    out.print(f"Queued to be read again: {counted(hints, 'record')}.", highlight=False)

@@ -17,15 +17,15 @@ from reconciliation.errors import Misconfigured
 from reconciliation.ownership import CONFLICT
 from reconciliation.report import sentence
 from reconciliation.spec import ProcessSpec
-from reconciliation.story import story
+from reconciliation.timeline import timeline
 from tasks.connections import hr_system
 
+from ..catalogue import PROCESSES, process
+from ..local.running import in_running_server
+from ..replay import replay
 from . import backup, forgetting
-from .catalogue import PROCESSES, process
 from .conflicts import app as conflicts
-from .replay import replay
-from .running import in_running_server
-from .terminal import end, out, plain_errors, settings, store, unbroken
+from .terminal import ProcessArgument, end, out, plain_errors, settings, store, unbroken
 
 app = typer.Typer()
 quarantine = typer.Typer(help="Records that did not go through.", no_args_is_help=True)
@@ -34,7 +34,6 @@ app.add_typer(quarantine, name="quarantine")
 app.add_typer(links, name="links")
 app.add_typer(conflicts, name="conflicts")
 
-ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
 ALL = 1_000_000
 SPECS: list[ProcessSpec] = [chosen.scoped() for chosen in PROCESSES.values()]
 
@@ -113,7 +112,7 @@ def why(
         entries = {entry["seq"]: entry for name in names for entry in opened.story(name)}
         held = {entry["id"]: entry for name in names for entry in opened.entries_of(name)}
         sides = {s.name: s.target_side for s in SPECS}
-        told = story(
+        told = timeline(
             [entries[seq] for seq in sorted(entries)], list(held.values()), links, sides, values
         )
     for at, name, line in told:
@@ -237,7 +236,7 @@ def quarantine_show(
 @quarantine.command("replay")
 @plain_errors
 def quarantine_replay(
-    name: ProcessName,
+    name: ProcessArgument,
     keys: Annotated[
         list[str] | None,
         typer.Argument(help="Keys; all open ones of the process if none is given."),

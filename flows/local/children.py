@@ -128,6 +128,7 @@ class Children:
     def _spawn(self, name: str, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("ab") as log:
+            # The command is our own.
             return subprocess.Popen(  # noqa: S603
                 command,
                 env=env,
@@ -135,6 +136,7 @@ class Children:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # One call of the kernel, and no thread of ours holds a lock then.
                 preexec_fn=end_with_parent,  # noqa: PLW1509
             )
 

@@ -32,14 +32,14 @@ from reconciliation.errors import Misconfigured
 from tasks.blocks import register
 from tasks.connections import hr_system
 
-from .catalogue import FLOWS, WAVES
+from ..catalogue import FLOWS, WAVES
+from ..receiver.subscriptions import subscriptions
 from .children import Children, NotStarted, end_with_parent
 from .first_runs import First, through_the_worker
 from .orphans import crash_abandoned, crash_orphans
 from .ports import check_free, is_somebody_elses
 from .prefect_environment import AUTHENTICATION, LOGIN, environment
 from .running import noted, server
-from .subscriptions import subscriptions
 from .worker import WarmWorker
 
 TEND_SECONDS = 1.0
@@ -57,7 +57,7 @@ UNWRITABLE = {
     errno.EISDIR,
 }
 """What an error of the home folder says."""
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class QuickStart:
         command = [
             sys.executable,
             "-m",
-            "flows.prefect_server",
+            "flows.local.prefect_server",
             "--host",
             "127.0.0.1",
             "--port",
@@ -382,6 +382,7 @@ class QuickStart:
     def _once(self, *arguments: str, log: str) -> None:
         """A command of Prefect's that ends."""
         command = [sys.executable, "-m", "prefect", *arguments]
+        # The command is our own.
         done = subprocess.run(  # noqa: S603
             command,
             env=self.env,
@@ -462,4 +463,5 @@ def _sandbox_command(port: int, people: int, seed: int, tenant: str, database: s
 def serve_sandbox(port: int, people: int, seed: int, tenant: str, database: str) -> None:
     """Becomes the sandbox's server."""
     command = _sandbox_command(port, people, seed, tenant, database)
+    # The command is our own.
     os.execv(command[0], command)  # noqa: S606

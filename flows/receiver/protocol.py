@@ -76,6 +76,7 @@ class LimitedProtocol(H11Protocol):
         """Whether the body of the request under way is not complete."""
         return self.conn.their_state is h11.SEND_BODY
 
+    # uvicorn declares it so as well, against asyncio.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self.room.enter(self):
@@ -136,6 +137,6 @@ def affordable(connections: int) -> int:
         raise Misconfigured(
             f"This process may open {soft} files, too few for the receiver, which needs "
             f"{OTHER_FILES} beside its connections",
-            f"The operator must raise the limit (ulimit -n) above {OTHER_FILES}.",
+            f"Raise the limit (ulimit -n) above {OTHER_FILES}.",
         )
     return connections

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from prefect.settings import PREFECT_API_URL
@@ -13,15 +14,26 @@ from connectors.settings import load
 from reconciliation.errors import StalePlan
 from tasks.connections import connections
 
-from . import up as quick_start
-from ._run import Order, World, plainly, run_process
-from .catalogue import PROCESSES, checked, process
-from .desk import app as desk
+from .._run import plainly, run_process
+from ..catalogue import process
+from ..local import up as quick_start
+from ..local.running import in_running_server
+from ..options import RunOptions
+from ..reconcile_history import ENTITIES, Only, When, keep_list, reconcile_history
 from .doctor import findings
 from .mapping import app as mapping
-from .reconcile_history import ENTITIES, keep_list, reconcile_history
-from .running import in_running_server
-from .terminal import at_start, end, out, plain_errors, print_changes, print_report, store, unbroken
+from .operator import app as desk
+from .terminal import (
+    ProcessArgument,
+    at_start,
+    end,
+    out,
+    plain_errors,
+    print_changes,
+    print_report,
+    store,
+    unbroken,
+)
 from .terminal import settings as read_settings
 from .webhooks import app as webhooks
 
@@ -34,18 +46,17 @@ app.add_typer(desk)
 app.add_typer(mapping, name="mapping")
 app.add_typer(webhooks, name="webhooks")
 
-ProcessName = Annotated[str, typer.Argument(help=f"One of {', '.join(PROCESSES)}.")]
 Filter = Annotated[
     list[str] | None,
     typer.Option(
-        "--filter", "-f", help="NAME=VALUE; lists comma-separated. As in the flow's form."
+        "--filter",
+        "-f",
+        help="NAME=VALUE, lists comma-separated: a filter of the flow's form (docs/processes.md).",
     ),
 ]
-Full = Annotated[bool, typer.Option(help="Read everything, not only what has changed.")]
-Sweep = Annotated[bool, typer.Option(help="Read everything and compare it with all of HR.")]
-Since = Annotated[
-    datetime | None, typer.Option(help="Read what changed from this moment on (UTC).")
-]
+Full = Annotated[bool, typer.Option(help=RunOptions.meaning("full"))]
+Sweep = Annotated[bool, typer.Option(help=RunOptions.meaning("sweep"))]
+Since = Annotated[datetime | None, typer.Option(help=RunOptions.meaning("since"))]
 
 
 @app.command()
@@ -56,7 +67,7 @@ def up(
         float, typer.Option(help="Pause between the sandbox's changes.")
     ] = 60.0,
     once: Annotated[
-        bool, typer.Option(help="Stop after the first runs; exit code 1 if one has not completed.")
+        bool, typer.Option(help="Stop after the first runs; exit code 1 if one did not complete.")
     ] = False,
     sandbox_port: int = 8600,
     prefect_port: int = 4200,
@@ -65,7 +76,7 @@ def up(
     """Start everything: sandbox (while no tenant is configured), Prefect, deployments, worker,
     receiver, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
-    settings = checked(load())
+    settings = load()
     at_start(settings, blocks=False)
     if not quick_start.up(settings, plan, out) and once:
         raise typer.Exit(1)
@@ -88,12 +99,12 @@ def sandbox(
 def receiver(
     host: Annotated[
         str,
-        typer.Option(help="Put a proxy with TLS before it; do not open it to the world as it is."),
+        typer.Option(help="Do not open it to the internet: put a proxy with TLS in front."),
     ] = "127.0.0.1",
     port: int = 8601,
 ) -> None:
     """Receive webhooks of accessplanit (and of HR, where it has them) and start runs in seconds."""
-    from .receiver import serve
+    from ..receiver.app import serve
 
     settings = read_settings()
     with in_running_server(settings):
@@ -104,30 +115,28 @@ def receiver(
 @app.command()
 @plain_errors
 def plan(
-    name: ProcessName,
+    name: ProcessArgument,
     filter_: Filter = None,
     full: Full = False,
     since: Since = None,
     sweep: Sweep = False,
     keep: Annotated[
         bool,
-        typer.Option(
-            "--out", help="Keep the plan, to be carried out as it is with 'hrsync apply'."
-        ),
+        typer.Option("--out", help="Keep the plan. 'hrsync apply' carries out exactly this plan."),
     ] = False,
-    limit: Annotated[int, typer.Option(help="So many changes are shown field by field.")] = 20,
+    limit: Annotated[int, typer.Option(help="Maximum number of changes to show.")] = 20,
 ) -> None:
     """Show what a run would do, without Prefect and without writing to HR. The output holds
     personal data."""
     chosen = process(name)
-    settings = checked(read_settings())
-    spec = chosen.scoped(**chosen.filters(filter_ or []))
+    settings = read_settings()
+    filters = chosen.filters.of_texts(filter_ or [])
+    options = RunOptions.of({"mode": "plan", "full": full, "since": since, "sweep": sweep})
     with connections(settings) as opened:
-        spec = opened.narrowed(spec)
-        order = Order(mode="plan", full=full, since=since, sweep=sweep, keep=keep)
-        report, found = run_process(
-            spec, chosen.through(World.of(opened, settings, spec)), order, call=plainly
-        )
+        spec = opened.narrowed(chosen.narrowed(filters))
+        world = chosen.through(opened.world(spec), filters)
+        order = replace(options.order(), keep=keep)
+        report, found = run_process(spec, world, order, call=plainly)
     print_changes(found, f"{spec.title}: the first {limit} changes", limit)
     print_report(report)
     if keep and len(found.changes):
@@ -139,7 +148,7 @@ def plan(
 @app.command()
 @plain_errors
 def run(
-    name: ProcessName,
+    name: ProcessArgument,
     filter_: Filter = None,
     full: Full = False,
     since: Since = None,
@@ -148,13 +157,12 @@ def run(
     """Run a process now, as a Prefect flow run."""
     chosen = process(name)
     settings = read_settings()
-    filters = chosen.filters(filter_ or [])
-    chosen.scoped(**filters)
+    filters = chosen.filters.of_texts(filter_ or [])
     wanted = {"full": full, "since": since, "sweep": sweep}
-    known = {n: value for n, value in wanted.items() if n in chosen.flow.parameters.properties}
+    options = chosen.options.of({name: value for name, value in wanted.items() if value})
     with in_running_server(settings):
         at_start(settings)
-        state = chosen.flow(**filters, **known, return_state=True)
+        state = chosen.flow(filters=filters, run=options, return_state=True)
     end(state)
 
 
@@ -166,18 +174,16 @@ def reconcile(
     ] = "awards",
     as_of: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The business day; none given: today."),
+        typer.Option(formats=["%Y-%m-%d"], help=When.meaning("as_of")),
     ] = None,
-    known_at: Annotated[
-        datetime | None, typer.Option(help="With what the ledger knew at this moment (UTC).")
-    ] = None,
+    known_at: Annotated[datetime | None, typer.Option(help=When.meaning("known_at"))] = None,
     period_from: Annotated[
         datetime | None,
-        typer.Option("--from", formats=["%Y-%m-%d"], help="Only records of this day or later."),
+        typer.Option("--from", formats=["%Y-%m-%d"], help=When.meaning("period_from")),
     ] = None,
     period_to: Annotated[
         datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="Only records of this day or earlier."),
+        typer.Option("--to", formats=["%Y-%m-%d"], help=When.meaning("period_to")),
     ] = None,
     company: Annotated[
         list[str] | None, typer.Option(help="ID of a company; may be repeated.")
@@ -192,29 +198,34 @@ def reconcile(
         list[str] | None, typer.Option(help="ID of a user in accessplanit; may be repeated.")
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Plan what can be put right; it waits for a decision.")
+        bool,
+        typer.Option(
+            "--repair", help="Also plan what can be put right. The plan waits for a decision."
+        ),
     ] = False,
     filter_: Filter = None,
 ) -> None:
-    """Is it right, and as of which day? Holds accessplanit against HR and the ledger, and writes a
-    report (personal data)."""
+    """Compare accessplanit with HR and the ledger, as of a day, and write a report (personal
+    data)."""
     settings = read_settings()
     chosen = process(ENTITIES.get(what, what))
-    wanted: dict[str, Any] = {
-        "as_of": as_of.date() if as_of else None,
-        "known_at": known_at,
-        "period_from": period_from.date() if period_from else None,
-        "period_to": period_to.date() if period_to else None,
-        "companies": company,
-        "awards": award,
-        "roles": role,
-        "people": keep_list(settings, user) if user else None,
-        "filters": chosen.filters(filter_ or []) or None,
-    }
+    when = When(
+        as_of=as_of.date() if as_of else None,
+        known_at=known_at,
+        period_from=period_from.date() if period_from else None,
+        period_to=period_to.date() if period_to else None,
+    )
+    only = Only(
+        companies=company or [],
+        awards=award or [],
+        roles=role or [],
+        people=keep_list(settings, user) if user else None,
+        filters=chosen.filters.of_texts(filter_ or []).model_dump(exclude_unset=True),
+    )
     with in_running_server(settings):
         state = reconcile_history(
-            what, "repair" if repair else "report", **wanted, return_state=True
-        )  # type: ignore[call-overload]
+            what, "repair" if repair else "report", when, only, return_state=True
+        )
     end(state)
 
 
@@ -222,7 +233,7 @@ def reconcile(
 @plain_errors
 def show(
     digest: Annotated[
-        str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")
+        str, typer.Argument(help="Digest of a plan that was kept, or that its guard stopped.")
     ],
     limit: int = 100,
 ) -> None:
@@ -243,16 +254,16 @@ def show(
 @plain_errors
 def apply(
     digest: Annotated[
-        str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")
+        str, typer.Argument(help="Digest of a plan that was kept, or that its guard stopped.")
     ],
 ) -> None:
-    """Carry out exactly the plan with this digest, as a Prefect flow run. Refused if HR has moved
-    since it was made."""
+    """Carry out exactly the plan with this digest, as a Prefect flow run. Refused if HR has changed
+    since the plan was made."""
     settings = read_settings()
     with store() as opened:
         name = opened.draft(digest).spec.name
     with in_running_server(settings):
-        state = process(name).flow(approve=digest, return_state=True)
+        state = process(name).flow(run={"approve": digest}, return_state=True)
     end(state)
 
 
@@ -260,10 +271,10 @@ def apply(
 @plain_errors
 def reject(
     digest: Annotated[
-        str, typer.Argument(help="Of a plan that is kept, or that its guard has stopped.")
+        str, typer.Argument(help="Digest of a plan that was kept, or that its guard stopped.")
     ],
 ) -> None:
-    """Decide that a plan is not to be carried out. Nothing is written to HR."""
+    """Drop a plan. Nothing is written to HR."""
     with store() as opened:
         opened.draft(digest)
         if not opened.close_plan(digest, "rejected"):

@@ -20,13 +20,12 @@ from reconciliation.ask import Ask
 from reconciliation.errors import HrsyncError, Misconfigured
 from reconciliation.identifiers import identifier
 from reconciliation.person import WHOSE, Person
-from reconciliation.ports import HrSystem, LeavesTraces
+from reconciliation.ports import NO_HASHES, HrSystem, LeavesTraces
 from reconciliation.snapshot import Snapshot
 from tasks.blocks import accessplanit_settings, hr_settings
 from tasks.connections import hr_system
-from tasks.extract import NOTHING
 
-from .catalogue import PROCESSES
+from ..catalogue import PROCESSES
 
 NAMED = ("forenames", "surname", "email", "employee_number")
 
@@ -140,7 +139,7 @@ def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple
                         [spec.key, column],
                         (),
                         Ask(keys=(person,), by=column, skip_known=False),
-                        NOTHING,
+                        NO_HASHES,
                         "0",
                     )
                     keys |= {

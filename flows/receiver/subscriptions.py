@@ -15,7 +15,7 @@ from reconciliation.errors import Misconfigured
 from reconciliation.hints import feeds
 from tasks.blocks import hr_settings
 
-from .catalogue import PROCESSES, checked
+from ..catalogue import PROCESSES
 
 SPECS = {name: chosen.scoped() for name, chosen in PROCESSES.items()}
 FLOW_OF = {name: chosen.flow.name for name, chosen in PROCESSES.items()}
@@ -39,7 +39,6 @@ def subscriptions(settings: Settings) -> Subscriptions:
     Raises:
         Misconfigured: no secret is set, so that anybody could send anything.
     """
-    checked(settings)
     from_accessplanit = sorted(
         {feed for spec in SPECS.values() if spec.direction == "to_hr" for feed in feeds(spec)}
         & set(FEEDS)
@@ -71,7 +70,7 @@ def subscriptions(settings: Settings) -> Subscriptions:
     if not senders and not watches:
         raise Misconfigured(
             "The receiver has no secret by which it would know a genuine delivery",
-            "The data engineer must set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, "
+            "Set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, "
             "or __SIGNING_KEY), and the same in the"
             " webhooks of accessplanit.",
         )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import Any
 
 from prefect.deployments import run_deployment
 
@@ -36,9 +37,12 @@ def through_the_worker(
     found = dict.fromkeys(names, First("not finished", "", completed=False))
 
     def run(name: str) -> None:
-        state = run_deployment(
-            f"{name}/{name.replace('_', '-')}", timeout=LONGEST, poll_interval=0.5, as_subflow=False
-        ).state
+        deployment = f"{name}/{name.replace('_', '-')}"
+        # Prefect declares one function for both worlds: here it is the synchronous one.
+        started: Any = run_deployment(
+            deployment, timeout=LONGEST, poll_interval=0.5, as_subflow=False
+        )
+        state = started.state
         if state is not None:
             found[name] = First(state.name or "", state.message or "", state.is_completed())
 

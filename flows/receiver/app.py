@@ -36,9 +36,9 @@ from reconciliation.errors import HrsyncError, Misconfigured, StoreFailed
 
 from .announce import Announcer, Tell, pace, tell
 from .journal import Journal
-from .receiver_protocol import affordable, limited
+from .metrics import Metrics
+from .protocol import affordable, limited
 from .subscriptions import FLOW_OF, Subscriptions, subscriptions
-from .webhook_metrics import Metrics
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ANSWERS = {
@@ -357,7 +357,7 @@ def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> 
     if not prefect_url:
         raise Misconfigured(
             "There is no Prefect server to tell",
-            "The operator must set PREFECT_API_URL, or start 'hrsync up' first.",
+            "Set PREFECT_API_URL, or start 'hrsync up' first.",
         )
     own(settings.home.absolute())
     settings = _within_limits(settings)

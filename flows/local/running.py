@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from connectors.home import at_work
 from connectors.private import write_private
-from connectors.settings import Settings
+from connectors.settings import Settings, load
 
 NOTE = "up.json"
 PREFECT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
@@ -55,7 +55,7 @@ def with_running_sandbox(settings: Settings) -> Settings:
         return settings
     # In the environment, because a flow reads its settings there.
     os.environ.update(note)
-    return Settings()
+    return load()
 
 
 def _running(settings: Settings) -> dict[str, str]:

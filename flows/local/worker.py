@@ -58,13 +58,13 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
         self._forks = multiprocessing.get_context("forkserver")
         self._forks.set_forkserver_preload(IMPORTED)
         await run_sync(forkserver.ensure_running)
-        return await super().__aenter__()  # type: ignore[no-any-return]
+        return await super().__aenter__()
 
     async def run(
         self,
         flow_run: FlowRun,
         configuration: BaseJobConfiguration,
-        task_status: anyio.abc.TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> WarmResult:
         """One run in a process and a folder of its own."""
         environment = {
@@ -76,7 +76,8 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
                 target=engine, args=(environment, folder), name=flow_run.name
             )
             await run_sync(process.start)
-            task_status.started(process.pid or 0)
+            if task_status is not None:
+                task_status.started(process.pid or 0)
             await run_sync(process.join, abandon_on_cancel=True)
         return WarmResult(
             identifier=str(process.pid),

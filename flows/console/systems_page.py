@@ -12,9 +12,9 @@ from connectors.hr import connectors
 from reconciliation.capabilities import Capabilities, narrowed
 from reconciliation.spec import ProcessSpec
 
-from .catalogue import PROCESSES
+from ..catalogue import PROCESSES
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "hr-systems.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "hr-systems.md"
 MARK = "<!-- From here on made by `make docs`. -->\n"
 
 

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
 from rich.table import Table
 
 from connectors.store.sql import SyncStore
 from reconciliation.ask import Ask
-from reconciliation.desired import mapped
 from reconciliation.errors import Misconfigured
-from reconciliation.frame import arrow
-from reconciliation.ownership import CONFLICT, text
+from reconciliation.frame import strings
+from reconciliation.ownership import CONFLICT
+from reconciliation.ports import NO_HASHES
 from reconciliation.spec import ProcessSpec
+from reconciliation.translate import as_text, mapped
 from tasks.connections import Connections, connections
 
-from .catalogue import PROCESSES
+from ..catalogue import PROCESSES
 from .terminal import out, plain_errors, settings, unbroken
 
 app = typer.Typer(help="Fields that were changed on both sides.", no_args_is_help=True)
@@ -71,12 +71,11 @@ def _values(opened: Connections, name: str, key: str, row: str, field: str) -> V
     )
     if to is None or fro is None:
         raise Misconfigured(
-            f"{field} is no field that both sides may change",
+            f"{field} is not a field that both sides may change",
             "Look it up with 'hrsync conflicts list'.",
         )
-    nothing = np.empty(0, dtype=np.int64)
     ours = opened.source.read(
-        there.feed, ["id", to.source], (), Ask(keys=(key,), skip_known=False), nothing, "0"
+        there.feed, ["id", to.source], (), Ask(keys=(key,), skip_known=False), NO_HASHES, "0"
     ).frame
     theirs = (
         opened.system(there.name)
@@ -85,15 +84,13 @@ def _values(opened: Connections, name: str, key: str, row: str, field: str) -> V
     )
     if not len(ours) or not len(theirs):
         raise Misconfigured(
-            "This record is not on both sides any more",
-            "The next run sees to it; nothing is to be settled.",
+            "This record is no longer on both sides",
+            "No action needed: the next run sees to it.",
         )
-    back_there = mapped(fro, arrow(theirs[to.target]))[0]
-    one = (
-        text(column)[0].as_py()
-        for column in (arrow(ours[to.source]), arrow(theirs[to.target]), back_there)
-    )
-    return Values(*one)
+    back_there, _ = mapped(fro, theirs[to.target])
+    columns = (ours[to.source], theirs[to.target], back_there)
+    one, other, back_again = (strings(as_text(column))[0] for column in columns)
+    return Values(one, other, back_again)
 
 
 @app.command("list")

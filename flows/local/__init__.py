@@ -1,0 +1,1 @@
+"""What ``hrsync up`` starts on one machine."""

@@ -1,0 +1,108 @@
+"""What every flow's form has in common: how it refuses mistakes, and the options of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Self, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from reconciliation.errors import Misconfigured
+
+from ._run import Mode, Order
+
+
+class Form(BaseModel):
+    """A group of a flow's form. Unknown names are refused, and no error repeats a value: it may be
+    personal data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    entry: ClassVar[str] = "filter"
+    """What one of its fields is called in an error."""
+
+    @classmethod
+    def meaning(cls, name: str) -> str:
+        """What a field means, for people."""
+        return str(cls.model_fields[name].description)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """The form filled with these values.
+
+        Raises:
+            Misconfigured: a name is unknown, a value does not fit, or values contradict each other.
+        """
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+        if not first["loc"]:
+            raise Misconfigured(first["msg"], "Choose one of them.")
+        name = first["loc"][0]
+        if first["type"] == "extra_forbidden":
+            names = ", ".join(cls.model_fields)
+            raise Misconfigured(f"There is no {cls.entry} '{name}'", f"Use one of {names}.")
+        raise Misconfigured(f"The value of '{name}' does not fit", f"{first['msg']}.")
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Self:
+        """The form filled with ``NAME=VALUE`` texts; lists are comma-separated.
+
+        Raises:
+            Misconfigured: as :meth:`of`.
+        """
+        lists = {n for n, f in cls.model_fields.items() if get_origin(f.annotation) is list}
+        named = dict(text.partition("=")[::2] for text in texts)
+        return cls.of({n: v.split(",") if n in lists else v for n, v in named.items()})
+
+
+class WriteOptions(Form):
+    """What a run may write."""
+
+    entry = "option"
+
+    mode: Mode = Field(
+        default="apply",
+        description="apply writes; plan is a preview: it counts what would be written.",
+    )
+    approve: str = Field(
+        default="",
+        description="Digest of a kept plan: the run applies exactly this plan and reads nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            self.order()
+        except Misconfigured as problem:
+            raise PydanticCustomError("contradiction", "{why}", {"why": problem.what}) from None
+        return self
+
+    def order(self) -> Order:
+        """The order that a run with these options follows."""
+        return Order(**self.model_dump() | {"approve": self.approve or None})
+
+
+class RunOptions(WriteOptions):
+    """What a run reads and what it may write. Nothing chosen: it reads what has changed since the
+    last run, and writes."""
+
+    since: datetime | None = Field(
+        default=None,
+        description="Read what changed from this moment on (UTC unless it has an offset), whatever "
+        "earlier runs have read.",
+    )
+    full: bool = Field(
+        default=False, description="Read everything again. What is unchanged is not written."
+    )
+    sweep: bool = Field(
+        default=False,
+        description="Read everything and compare it with all of the other side: finds what was "
+        "changed there and what was deleted here.",
+    )
+    hinted: bool = Field(
+        default=False,
+        description="Read only the records that webhooks have named since the last run.",
+    )

@@ -1,0 +1,55 @@
+"""The name of a flow run: which process it runs and how, and at its end what it did. It holds
+counts, never personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from reconciliation.spec import ProcessSpec
+
+from ._run import Order
+
+TOLD = ("created", "updated", "closed", "failed")
+
+
+def at_start(spec: ProcessSpec) -> Callable[[], str]:
+    """Names a run after its process and its options: "Users to HR (sweep)"."""
+
+    def name() -> str:
+        context = FlowRunContext.get()
+        given = (context.parameters or {}) if context else {}
+        order = given["run"].order() if "run" in given else Order()
+        ways = {
+            "preview": order.mode == "plan",
+            "approved": order.approve,
+            "sweep": order.sweep,
+            "full": order.full,
+            "since": order.since,
+            "webhook": order.hinted,
+        }
+        chosen = ", ".join(way for way, holds in ways.items() if holds)
+        return f"{spec.title} ({chosen})" if chosen else spec.title
+
+    return name
+
+
+def did(outcomes: Mapping[str, int]) -> str:
+    """What a run wrote, in brief."""
+    counts = [f"{outcomes[kind]:,} {kind}" for kind in TOLD if outcomes.get(kind)]
+    return ", ".join(counts) or "no changes"
+
+
+def at_end(what: str) -> None:
+    """Adds to the name of this run what it did: "Users to HR: 4 updated (sweep)". Without a server
+    the name stays: a run that has done its work does not fail for its name."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    title, bracket, ways = context.flow_run.name.partition(" (")
+    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+        client.set_flow_run_name(context.flow_run.id, f"{title}: {what}{bracket}{ways}")
