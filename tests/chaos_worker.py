@@ -30,7 +30,7 @@ from flows import awards_to_hr, users_to_hr
 from flows._history import answer
 from flows._run import Order, World, plainly, run_process
 from reconciliation.capabilities import narrowed
-from reconciliation.inquiry import Inquiry
+from reconciliation.history.inquiry import Inquiry
 from tasks.history import compare_partition
 
 from .worlds import Mortal

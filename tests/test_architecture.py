@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,47 @@ MAY_IMPORT = {
 }
 PURE = {"httpx", "sqlalchemy", "os", "time", "socket", "pathlib", "subprocess", "requests"}
 FILES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+
+
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in FILES
+}
+COMPUTING = {
+    "connectors/accessplanit/decode.py",
+    "reconciliation/aligned.py",
+    "reconciliation/digest.py",
+    "reconciliation/frame.py",
+    "reconciliation/identifiers.py",
+}
+PASSED_OVER = re.compile(r"# (noqa|type: ignore)")
+
+
+def module_imports(name: str, file: Path) -> set[str]:
+    """Names of our own modules that a module imports anywhere, functions too."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            inside = {f"{origin}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= inside or {origin}
+    return found & set(MODULES) - {name}
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """The modules that are left when those that import nothing of the others are taken away, again
+    and again: empty if there is no circle."""
+    left = {name: set(needs) for name, needs in graph.items()}
+    while done := [name for name, needs in left.items() if not needs]:
+        for name in done:
+            del left[name]
+        for needs in left.values():
+            needs.difference_update(done)
+    return sorted(left)
 
 
 def imports(file: Path) -> set[str]:
@@ -43,12 +85,42 @@ def test_arrows(file: Path) -> None:
         assert "prefect" not in used
     if room == "reconciliation":
         assert not used & PURE
-        clocks = [
-            n
-            for n in ast.walk(ast.parse(file.read_text()))
-            if isinstance(n, ast.Attribute) and n.attr in ("now", "today", "utcnow")
-        ]
-        assert not clocks, "a clock is read"
+
+
+def test_only_the_default_clock_of_a_run_tells_the_time_in_the_pure_room() -> None:
+    """``datetime.now()`` and its like are called in one place; everything else is given ``now``."""
+    clocks = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in FILES
+        if file.relative_to(ROOT).parts[0] == "reconciliation"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("now", "today", "utcnow")
+    ]
+    assert [clock.partition(":")[0] for clock in clocks] == ["reconciliation/run/context.py"]
+
+
+def test_pandas_first() -> None:
+    """``pyarrow.compute`` only where it is the decoder, the key-aligned comparison, or under
+    them."""
+    users = {str(file.relative_to(ROOT)) for file in FILES if "pyarrow.compute" in file.read_text()}
+    assert users == COMPUTING
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {name: module_imports(name, file) for name, file in MODULES.items()}
+    assert circle_in(graph) == []
+
+
+def test_what_a_linter_is_told_to_pass_over_has_its_reason_on_the_line_above() -> None:
+    unexplained = []
+    for file in FILES:
+        lines = file.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if PASSED_OVER.search(line) and not lines[number - 1].lstrip().startswith("#"):
+                unexplained.append(f"{file.relative_to(ROOT)}:{number + 1}")
+    assert unexplained == []
 
 
 def test_every_package_is_installed() -> None:

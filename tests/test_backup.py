@@ -14,7 +14,7 @@ from connectors.home import held
 from connectors.hr.sql import SqlHr
 from connectors.settings import Settings
 from connectors.store.sql import SyncStore
-from flows.backup import backup, restore
+from flows.console.backup import backup, restore
 from reconciliation.errors import Misconfigured, StoreFailed
 
 from .conftest import Side

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from connectors.home import at_work, held, own
-from flows import children as module
-from flows.children import Children, NotStarted
-from flows.ports import check_free, is_somebody_elses
+from flows.local import children as module
+from flows.local.children import Children, NotStarted
+from flows.local.ports import check_free, is_somebody_elses
 from reconciliation.errors import Misconfigured
 
 SLEEP = "import time; time.sleep(600)"
@@ -123,7 +123,7 @@ def test_whoever_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
     script = f"""
 import os, sys, time
 from pathlib import Path
-from flows.children import Children
+from flows.local.children import Children
 folder = Path({str(tmp_path)!r})
 command = [sys.executable, "-c", {SLEEP!r}, "mark-three"]
 Children(folder, folder).start("s", command, dict(os.environ))

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows import users_from_hr
-from flows.cli import app
+from flows.console.cli import app
 from sandbox.tenant import AWKWARD
 
 from .conftest import DIALECTS, Side
@@ -31,6 +31,15 @@ def test_plan_shows_a_diff_and_writes_nothing(configured: Side) -> None:
     configured.change_one("Surname", "Newname")
     shown = hrsync("plan", "users_to_hr")
     assert re.search(r"update │ \S+ │ surname │ \S+ │ Newname", shown)
+
+
+def test_the_filters_of_a_plan_are_those_of_the_form(configured: Side) -> None:
+    for name in ("users_to_hr", "awards_to_hr", "job_roles_to_hr"):
+        hrsync("run", name)
+    shown = hrsync("plan", "role_compliance", "-f", "as_of=2026-03-31", "--limit", "1")
+    assert "2026-03-31" in shown
+    shown = hrsync("plan", "awards_to_hr", "-f", "statuses=Completed,On Hold", "--sweep")
+    assert "out_of_scope" in shown
 
 
 def test_run_status_and_quarantine(configured: Side) -> None:
@@ -162,7 +171,15 @@ def test_a_kept_plan_is_shown_field_by_field(configured: Side) -> None:
         ),
         (
             ("plan", "awards_to_hr", "-f", "expiring_within_days=soon"),
-            "The value of 'expiring_within_days' does not fit",
+            "The value of 'expiring_within_days' does not fit. Input should be a valid integer",
+        ),
+        (
+            ("plan", "users_to_hr", "--full", "--since", "2026-01-01"),
+            "contradict each other: since reads what changed from a moment on, full reads",
+        ),
+        (
+            ("run", "role_compliance", "--sweep"),
+            "There is no option 'sweep'. Use one of mode, approve",
         ),
     ],
 )

@@ -22,7 +22,7 @@ from connectors.hr.bamboohr import BamboohrSettings
 from connectors.hr.scim import ScimSettings
 from connectors.hr.sql import SqlSettings
 from connectors.settings import AccessplanitSettings, HistorySettings, Settings, load
-from flows.cli import app
+from flows.console.cli import app
 from reconciliation.errors import Misconfigured
 from tasks.blocks import block_of, hr_settings
 
@@ -306,11 +306,11 @@ def test_run_and_doctor_warn_and_go_on(configured: Side, monkeypatch: pytest.Mon
 def test_up_and_receiver_warn_when_they_start(
     home: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.receiver
-    import flows.up
+    import flows.local.up
+    import flows.receiver.app
 
-    monkeypatch.setattr(flows.up, "up", lambda *_: True)
-    monkeypatch.setattr(flows.receiver, "serve", lambda *_: None)
+    monkeypatch.setattr(flows.local.up, "up", lambda *_: True)
+    monkeypatch.setattr(flows.receiver.app, "serve", lambda *_: None)
     (home.parent / ".env").write_text("HRSYNC_HOME=home\n")
     (home.parent / ".env").chmod(0o604)
     assert hrsync(command).stderr.count(f"chmod go= {home.parent / '.env'}\n") == 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,17 @@ import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.client.schemas.sorting import ArtifactSort
-from prefect.server.schemas.schedules import CronSchedule
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.exceptions import ParameterTypeError
 
 from connectors.settings import Settings, load
 from flows.catalogue import FLOWS as PREFECT_FLOWS
 from flows.catalogue import PROCESSES, WAVES
+from flows.options import RunOptions
 from flows.reconcile_history import reconcile_history
 from flows.retention import retention
 from reconciliation.errors import Misconfigured
+from reconciliation.processes import NAMES
 from sandbox.faults import Faults
 from tasks.blocks import Accessplanit, accessplanit_settings
 
@@ -58,7 +60,7 @@ def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
     assert "watermark after" in found["awards-to-hr-summary"]
     assert "waits until this user" in found["awards-to-hr-quarantine"]
     assert "compliant" in found["role-compliance-counts"], "counts, and nobody's name"
-    plan = run("users_to_hr", mode="plan", full=True)
+    plan = run("users_to_hr", run={"mode": "plan", "full": True})
     assert str(plan.message).startswith("Preview only.")
 
 
@@ -150,7 +152,9 @@ def test_every_flow_has_a_deployment_and_every_process_a_weekly_sweep() -> None:
     by_flow = {d["entrypoint"].rpartition(".")[2]: d for d in DEPLOYMENTS}
     assert set(by_flow) == set(FLOWS)
     for name in PREFECT_FLOWS.keys() - {"role_compliance"}:
-        (sweep,) = [s for s in by_flow[name]["schedules"] if s.get("parameters") == {"sweep": True}]
+        (sweep,) = [
+            s for s in by_flow[name]["schedules"] if s.get("parameters") == {"run": {"sweep": True}}
+        ]
         assert sweep["cron"].split()[2:] == ["*", "*", "0"]
 
 
@@ -158,8 +162,8 @@ def test_every_flow_that_a_webhook_concerns_has_its_trigger() -> None:
     """Of the event that the announcer sends, with a parameter that the flow has."""
     from prefect.cli.deploy._triggers import DeploymentTriggerAdapter
 
-    from flows.announce import CHANGED
-    from flows.subscriptions import FLOW_OF, SPECS
+    from flows.receiver.announce import CHANGED
+    from flows.receiver.subscriptions import FLOW_OF, SPECS
 
     told = {FLOW_OF[name] for name in SPECS} - {"role_compliance"}
     for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
@@ -172,22 +176,20 @@ def test_every_flow_that_a_webhook_concerns_has_its_trigger() -> None:
             [CHANGED],
             {"prefect.resource.id": f"hrsync.flow.{flow}"},
         )
-        assert trigger["parameters"] == {"hinted": True}
+        assert trigger["parameters"] == {"run": {"hinted": True}}
         assert DeploymentTriggerAdapter.validate_python(trigger).name
-        assert "hinted" in PREFECT_FLOWS[flow].parameters.properties
+        PREFECT_FLOWS[flow].validate_parameters(trigger["parameters"])
 
 
-def test_the_schedules_are_staggered_and_the_first_runs_are_all_flows() -> None:
-    """No two schedules begin in the same minute of a Sunday, which has the sweeps as well."""
-    began: dict[datetime, str] = {}
-    sunday = datetime(2026, 11, 29, tzinfo=UTC)
-    for schedule in (s for d in DEPLOYMENTS for s in d["schedules"]):
-        times = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(
-            2000, sunday, sunday + timedelta(days=1)
-        )
-        for moment in asyncio.run(times):
-            assert moment not in began, (began[moment], schedule["slug"])
-            began[moment] = schedule["slug"]
+def test_the_catalogue_has_the_processes_that_are_declared() -> None:
+    assert tuple(PROCESSES) == NAMES
+    assert all(chosen.scoped().name == name for name, chosen in PROCESSES.items())
+    for chosen in PROCESSES.values():
+        known, default = chosen.scoped(), chosen.narrowed(chosen.filters())
+        assert known == default == chosen.narrowed(chosen.filters.of({}))
+
+
+def test_the_first_runs_are_all_flows() -> None:
     assert {name for wave in WAVES for name in wave} == set(PREFECT_FLOWS)
 
 
@@ -205,12 +207,65 @@ def test_retention_prunes_what_is_old(configured: Side) -> None:
     assert configured.users().written == 0, "and nothing is loaded again"
 
 
-def test_the_form_is_typed() -> None:
-    properties = PROCESSES["users_to_hr"].flow.parameters.properties
-    assert properties["mode"]["enum"] == ["apply", "plan"]
-    assert properties["full"]["type"] == "boolean"
-    assert {"since", "companies", "custom_fields", "leavers", "approve"} <= set(properties)
-    assert "Enabled and New" in properties["statuses"]["description"]
+def test_the_form_is_typed_grouped_and_explained() -> None:
+    for name, flow in PREFECT_FLOWS.items():
+        assert set(flow.parameters.properties) == {"filters", "run"}, name
+        for group in flow.parameters.definitions.values():
+            assert group["additionalProperties"] is False, "a misspelt name is refused"
+            for field in group["properties"].values():
+                assert field["description"], (name, field)
+                assert field.get("type") != "array" or field["default"] == []
+    groups = PREFECT_FLOWS["users_to_hr"].parameters.definitions
+    assert groups["RunOptions"]["properties"]["mode"]["enum"] == ["apply", "plan"]
+    assert groups["Filters"]["properties"]["leavers"]["enum"] == ["ignore", "close"]
+    assert "Enabled and New" in groups["Filters"]["properties"]["statuses"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"hinted": True, "full": True}, "webhooks named, full reads everything"),
+        ({"hinted": True, "sweep": True}, "webhooks named, sweep reads everything"),
+        ({"since": "2026-01-01", "sweep": True}, "from a moment on, sweep reads"),
+        ({"since": "2026-01-01", "full": True}, "from a moment on, full reads"),
+        ({"approve": "0" * 16, "mode": "plan"}, "reads nothing, mode plan writes nothing"),
+        ({"approve": "0" * 16, "sweep": True}, "reads nothing, sweep reads"),
+        ({"swep": True}, "There is no option 'swep'. Use one of mode, approve, since"),
+        ({"since": "Jasmine"}, "The value of 'since' does not fit"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        RunOptions.of(options)
+    assert says in str(refused.value)
+    assert "Jasmine" not in str(refused.value)
+    with pytest.raises(ParameterTypeError) as refused_by_prefect:
+        PREFECT_FLOWS["users_to_hr"].validate_parameters({"run": options})
+    assert "Jasmine" not in str(refused_by_prefect.value)
+
+
+def test_the_name_of_a_run_says_what_it_is_and_what_it_did(configured: Side) -> None:
+    def newest() -> str:
+        with get_client(sync_client=True) as client:
+            (found,) = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)
+            return str(found.name)
+
+    run("users_to_hr", run={"mode": "plan"})
+    people = len(configured.rows("employees"))
+    assert re.fullmatch(r"Users to HR: [\d,]+ created \(preview\)", newest())
+    assert people == 0
+    run("users_to_hr")
+    assert newest() == f"Users to HR: {len(configured.rows('employees')):,} created"
+    run("users_to_hr", run={"sweep": True})
+    assert newest() == "Users to HR: no changes (sweep)"
+    run("users_to_hr", run={"hinted": True})
+    assert newest() == "Users to HR: skipped (webhook)"
+    run("job_roles_to_hr")
+    both = len(configured.rows("job_roles")) + len(configured.rows("assignments"))
+    assert newest() == f"Job roles to HR: {both:,} created"
+    configured.sandbox.faults = Faults(reads="403")
+    run("users_to_hr", run={"full": True})
+    assert newest() == "Users to HR (full)", "a run that failed has done nothing"
 
 
 # -- settings ------------------------------------------------------------------------------------

@@ -27,13 +27,13 @@ from connectors.webhooks import Arrival
 from flows._history import answer
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
-from flows.cli import app
+from flows.console.cli import app
 from flows.reconcile_history import keep_list, looked_ahead
 from reconciliation.ask import Range
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import HrsyncError
-from reconciliation.inquiry import Inquiry
-from tasks.sweep import sweep_part
+from reconciliation.history.inquiry import Inquiry
+from reconciliation.run.whole_feed import sweep_part
 
 from .conftest import Side
 from .test_history import in_process
@@ -220,7 +220,7 @@ def everything_happens(side: Side, home: Path) -> None:
     all_loads(side)
     all_loads(side, Order(sweep=True))
     part = Range("created_at", None, None)
-    side.store.keep_part(users, part, sweep_part.fn(side.source(), users, part), NOW)
+    side.store.keep_part(users, part, sweep_part(side.source(), users, part), NOW)
     keep_list(Settings(home=home), [USER, "somebody"])  # type: ignore[call-arg]
     reported(side, home, key)
     restart(side, home)

@@ -12,6 +12,7 @@ import pytest
 from connectors.webhooks import Arrival
 from flows import awards_to_hr, users_to_hr
 from flows._run import Order, plainly, run_process
+from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured
 from reconciliation.frame import of
 from reconciliation.snapshot import REJECTED, Snapshot, renewed
@@ -109,7 +110,7 @@ def test_a_replay_keeps_the_filters_and_reads_only_what_is_named(configured: Sid
         "ORDER BY count(*) DESC"
     )
     company = there(side, largest)[0]["c"]
-    deployed = users_to_hr.scoped(companies=[company])
+    deployed = PROCESSES["users_to_hr"].scoped(companies=[company])
     mine = there(
         side,
         'SELECT "ID" FROM "User" WHERE "MainCompanyID" = ? AND "Status" = \'Enabled\' ORDER BY 1',

@@ -23,11 +23,12 @@ from flows import awards_to_hr
 from flows._history import Answer, answer
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
-from reconciliation import classes as c
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, SourceFailed, UnsafePlan
-from reconciliation.findings import to_repair
-from reconciliation.inquiry import Inquiry, asks
+from reconciliation.history import causes
+from reconciliation.history import classes as c
+from reconciliation.history.findings import to_repair
+from reconciliation.history.inquiry import Inquiry, asks
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import ProcessSpec
 from sandbox.faults import Faults
@@ -231,7 +232,7 @@ class Plants:
 
     def of_nobody(self) -> None:
         key = self.new_record(self.one()["award_record_id"], UserID="nobody-yet")
-        self.expected[key] = ("missing in HR", c.UNLINKED)
+        self.expected[key] = ("missing in HR", causes.UNLINKED)
 
     def unreadable(self) -> None:
         key = self.one()["award_record_id"]
@@ -288,7 +289,7 @@ def test_forty_discrepancies_of_twelve_kinds_are_found_explained_and_repaired(
     run_process(spec, side.world(spec), Order(approve=digest), call=plainly)
     left = verdicts(ask(side))
     assert set(left.values()) <= {
-        ("missing in HR", c.UNLINKED),
+        ("missing in HR", causes.UNLINKED),
         (c.QUARANTINED, "completed_on is not an ISO date"),
     }, "these are for people"
     # Who can, does what the report says: mends the records, and gives the others to somebody who is

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.hr.cells import typed, unwritable
 from connectors.hr.sql import SqlHr
-from flows import awards_to_hr, users_to_hr
+from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
 from reconciliation.frame import of
 from reconciliation.plan import reconcile
@@ -142,8 +142,8 @@ def test_unknown_entities_and_columns_and_an_unreachable_database(hr: SqlHr) -> 
 
 def test_every_spec_maps_to_columns_that_exist(hr: SqlHr) -> None:
     for spec in (
-        users_to_hr.scoped(custom_fields=["CF_X"]),
-        awards_to_hr.scoped(custom_fields=["CF_X"]),
+        PROCESSES["users_to_hr"].scoped(custom_fields=["CF_X"]),
+        PROCESSES["awards_to_hr"].scoped(custom_fields=["CF_X"]),
     ):
         assert len(hr.read(spec.entity, spec.columns(), None).frame) == 0
 

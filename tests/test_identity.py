@@ -11,18 +11,19 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.hr.sql import SqlHr
 from flows import award_targets_from_hr, users_from_hr, users_to_hr
-from reconciliation.frame import of
+from reconciliation.frame import of, strings
 from reconciliation.identifiers import identifier, identifiers, mentioned, spellings
 from reconciliation.match import LINKS, by_rules
+from reconciliation.run.interrupted import already_made
+from reconciliation.run.rows import asked_by_rules
 from reconciliation.spec import ProcessSpec
-from tasks.reconcile import already_made, asked_by_rules
+from reconciliation.tables import texts
 
 from .conftest import Side
 from .worlds import STORES
@@ -77,9 +78,9 @@ def to_hr(
         wanted,
         of(EMPLOYEES, staff),
         of(LINKS, links),
-        pa.array(gone, pa.string()),
+        texts(gone),
     )
-    return found.keys.to_pylist(), dict(zip(found.held["key"], found.held["reason"], strict=True))
+    return strings(found.keys), dict(zip(found.held["key"], found.held["reason"], strict=True))
 
 
 def from_hr(
@@ -91,7 +92,7 @@ def from_hr(
     data = of(EMPLOYEES, staff)
     wanted = data.rename(columns={"employee_id": "source_key"})
     found = by_rules(users_from_hr.SPEC, data, wanted, of(USERS, people), of(LINKS, links))
-    return found.keys.to_pylist(), dict(zip(found.held["key"], found.held["reason"], strict=True))
+    return strings(found.keys), dict(zip(found.held["key"], found.held["reason"], strict=True))
 
 
 AGREE = "may be one of several"
@@ -271,7 +272,7 @@ def test_a_held_record_has_a_claim_to_the_rows_that_it_may_be() -> None:
     found = by_rules(
         users_to_hr.SPEC, data, data.rename(columns={"id": "source_key"}), staff, of(LINKS, [])
     )
-    assert set(found.contested.to_pylist()) == {"E1", "E2"}
+    assert set(strings(found.contested)) == {"E1", "E2"}
     assert [(row.key, json.loads(row.raw)) for row in found.held.itertuples()] == [
         ("u1", {"external_id": ["E1"], "email": ["E2"]})
     ]
@@ -283,7 +284,7 @@ def test_a_held_record_has_a_claim_to_the_rows_that_it_may_be() -> None:
         staff,
         of(LINKS, [("u2", "E3")]),
     )
-    assert (again.keys.to_pylist(), len(again.links)) == ([None, "E3"], 0), (
+    assert (strings(again.keys), len(again.links)) == ([None, "E3"], 0), (
         "a link that is known is no news"
     )
 
@@ -300,7 +301,7 @@ def test_a_link_whose_row_is_lost_yields_to_the_row_that_the_rules_find() -> Non
         of(LINKS, []),
         lost=lost,
     )
-    assert (found.keys.to_pylist(), found.links.values.tolist()[0]) == (
+    assert (strings(found.keys), found.links.values.tolist()[0]) == (
         ["ROW9", "E2"],
         ["u1", "ROW9"],
     )
@@ -408,7 +409,7 @@ def test_two_of_a_kind_are_two_rows_as_if_they_had_come_one_after_the_other(
     )
     wanted = targets([(key, days[key]) for key in ours])
     data = wanted.rename(columns={"source_key": "award_target_id"})
-    assert by_rules(spec, data, wanted, there, of(LINKS, [])).keys.to_pylist() == keys
+    assert strings(by_rules(spec, data, wanted, there, of(LINKS, [])).keys) == keys
 
 
 # -- properties ----------------------------------------------------------------------------------
@@ -441,7 +442,7 @@ def test_law_12_the_order_of_rules_and_rows_decides_nothing(
             of(EMPLOYEES, there),
             of(LINKS, []),
         )
-        keys = found.keys.to_pylist()
+        keys = strings(found.keys)
         taken = [key for key in keys if key is not None]
         assert len(taken) == len(set(taken))
         assert set(found.held["key"]) == {
@@ -469,7 +470,7 @@ def test_an_identifier_has_one_spelling(text: str) -> None:
     assert identifier(unicodedata.normalize("NFD", text)) == identifier(
         unicodedata.normalize("NFC", text)
     )
-    assert identifiers(pa.array([text, None], pa.string())).to_pylist() == [once or None, None]
+    assert strings(identifiers(texts([text, None]))) == [once or None, None]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -499,7 +500,7 @@ def test_law_12_a_look_up_finds_whatever_the_match_accepts(
 def test_law_12_every_rule_is_asked_for_though_several_ask_for_one_column() -> None:
     data = of(EMPLOYEES, [employee("ROW1", "900", "a@x")])
     asked = asked_by_rules(users_from_hr.SPEC, data, data)
-    assert set(asked["external_id"].to_pylist()) == {"900", "ROW1"}
+    assert set(asked["external_id"]) == {"900", "ROW1"}
 
 
 # -- before a create, after a lost answer, on approval -------------------------------------------

@@ -115,8 +115,8 @@ def test_a_stuck_store_is_logged_once_with_nothing_of_anybody(
 def test_a_connection_that_has_gone_silent_is_given_up_and_another_one_is_used(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.journal.PATIENCE", 0.3)
-    monkeypatch.setattr("flows.journal.ABANDON", 1.0)
+    monkeypatch.setattr("flows.receiver.journal.PATIENCE", 0.3)
+    monkeypatch.setattr("flows.receiver.journal.ABANDON", 1.0)
     accept, silent = desk.store.accept, threading.Event()
     calls: list[int] = []
 

@@ -27,18 +27,22 @@ from connectors.hr.sql import SqlHr
 from connectors.store.schema import quarantine
 from flows._run import Order, World, plainly, run_process
 from reconciliation import awards
+from reconciliation.ask import Moment
+from reconciliation.digest import digest
 from reconciliation.errors import HrsyncError, Misconfigured, StalePlan
 from reconciliation.frame import arrow, empty, of, strings, utc, wall
 from reconciliation.match import LINKS
-from reconciliation.plan import apply_to, closing, digest, moved, reconcile
-from reconciliation.ports import Marks
+from reconciliation.plan import apply_to, closing, moved, reconcile
+from reconciliation.ports import NO_HASHES, Marks
+from reconciliation.run.compare import compare
+from reconciliation.run.comparison import Comparison
+from reconciliation.run.interrupted import already_made
+from reconciliation.run.whole_feed import sweep_part, verify
 from reconciliation.snapshot import Snapshot
 from reconciliation.spec import Clause, FieldMap, Guard, Limit, MatchRule, ProcessSpec, Scope
 from reconciliation.sweep import ORIGIN, Ended
 from reconciliation.watermark import Watermark, advance, window
 from tasks.publish import summary
-from tasks.reconcile import Sides, already_made, compare
-from tasks.sweep import NOTHING, sweep_part, verify
 
 from .worlds import KEYLESS, NOW, STORES, UNREADABLE, Deaths, Feed, Hr, entries, mortal, run, user
 
@@ -175,9 +179,9 @@ def test_law_1_absent_is_never_inferred_from_unreadable(
         origin=lambda _: of(ORIGIN, [(key, f"E-{key}") for key in sorted(loaded)]),
         gone=lambda _: sorted(earlier),
     )
-    whole = sweep_part.fn(feed, SPEC, None)
+    whole = sweep_part(feed, SPEC, None)
     feed.complete = answered
-    merged, gone, known = verify.fn(feed, store, SPEC, whole)
+    merged, gone, known = verify(feed, store, SPEC, whole)
     found, again = set(strings(gone)), set(strings(known))
     assert found <= loaded - there - earlier
     doubt = not complete or any(
@@ -208,7 +212,7 @@ def test_law_1_a_target_that_was_not_read_in_full_gets_nothing_new(
         {"k": "text", "name": "text"}, [(key, values["surname"]) for key, values in users.items()]
     )
     target = of({"k": "text", "name": "text"}, [(key, "Old") for key in sorted(there)])
-    plan = reconcile(desired, target, "k", {"name": "text"}, ["name"], doubtful=arrow(desired["k"]))
+    plan = reconcile(desired, target, "k", {"name": "text"}, ["name"], doubtful=desired["k"])
     assert plan.counts()["create"] == 0
     assert set(strings(plan.withheld)) == users.keys() - there
     assert plan.counts()["update"] == len(users.keys() & there)
@@ -260,15 +264,17 @@ def test_law_2_a_window_closes_only_what_it_has_seen_leave(
     store: Any = SimpleNamespace(
         links=known, origin=lambda _: links.set_axis(list(ORIGIN), axis=1), salt=lambda: b""
     )
-    read = sweep_part.fn(feed_of(users), SPEC, None)
-    plan = compare.fn(
+    read = sweep_part(feed_of(users), SPEC, None)
+    comparison = Comparison.of(
         SPEC,
-        read,
-        NOTHING,
-        Marks(NOTHING, NOTHING, NOTHING),
-        Sides(small_hr(rows=rows), store, NOW.date(), NOW),
+        small_hr(rows=rows),
+        store,
+        Moment(NOW.date(), NOW),
+        NO_HASHES,
         Ended(),
-    ).plan
+        whole=False,
+    )
+    plan = compare(comparison, read, Marks(NO_HASHES, NO_HASHES, NO_HASHES)).plan
     closed = set(plan.changes.loc[plan.changes["kind"] == "close", "key"])
     left = {key for key, values in users.items() if values["status"] == "Inactive"}
     assert closed == {f"E-{key}" for key in left & linked.keys() if linked[key] != "Inactive"}
@@ -503,7 +509,7 @@ def test_law_6_an_award_expires_by_the_day_where_it_is_held_and_by_nothing_else(
     kinds = {"k": "text", **awards.FACTS}
     expires = today + timedelta(days=until)
     row = of(kinds, [("k", "e", "a", "Completed", date(2020, 1, 1), expires, None)])
-    state, _ = awards.states(row, "k", today + timedelta(days=days), 1)
+    state = awards.states(row, "k", today + timedelta(days=days), 1)["state"]
     expected = (
         "expired"
         if expires < today + timedelta(days=days)
@@ -511,9 +517,9 @@ def test_law_6_an_award_expires_by_the_day_where_it_is_held_and_by_nothing_else(
         if until - days <= 1
         else "achieved"
     )
-    assert state.to_pylist() == [expected]
+    assert state.tolist() == [expected]
     ranges = awards.due(today, today + timedelta(days=days), 1)
-    before = awards.states(row, "k", today, 1)[0].to_pylist()
+    before = awards.states(row, "k", today, 1)["state"].tolist()
     assert (before == [expected]) or any(low <= expires < high for low, high in ranges)
 
 

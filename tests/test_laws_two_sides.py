@@ -196,7 +196,7 @@ def test_law_13_somebody_who_has_left_by_either_side_comes_back_by_hr(
     side = make_side(24)
     everything(side)
     key, user_id = linked(side)
-    specs = (users_to_hr.scoped(leavers="close"), users_from_hr.SPEC)
+    specs = (PROCESSES["users_to_hr"].scoped(leavers="close"), users_from_hr.SPEC)
     for spec in specs:
         side.run(spec)
     if who == "HR":
@@ -259,7 +259,7 @@ def test_law_16_half_of_whom_the_process_answers_for_never_leave_unseen(
     people: int, others: int, sweep: bool
 ) -> None:
     """However many rows of others HR holds besides, and however small the process is."""
-    spec = users_to_hr.scoped(leavers="close", gone="close")
+    spec = PROCESSES["users_to_hr"].scoped(leavers="close", gone="close")
     feed, system, store = leavers(spec, people, range((people + 1) // 2), others)
     if sweep:
         feed.records = {
@@ -298,7 +298,10 @@ def test_law_16_an_end_in_a_few_days_is_an_end(
 
 @pytest.mark.parametrize(
     "spec",
-    [users_to_hr.scoped(companies=["c1"], leavers="close"), users_to_hr.scoped(leavers="close")],
+    [
+        PROCESSES["users_to_hr"].scoped(companies=["c1"], leavers="close"),
+        PROCESSES["users_to_hr"].scoped(leavers="close"),
+    ],
     ids=str,
 )
 def test_somebody_who_changes_company_has_not_left(spec: ProcessSpec) -> None:
@@ -322,7 +325,7 @@ def test_an_employee_who_changes_company_is_not_disabled(make_side: Callable[...
     side = make_side(24)
     everything(side)
     (key, mover), (other, leaver) = linked(side, 0), linked(side, 1)
-    spec = users_from_hr.scoped(
+    spec = PROCESSES["users_from_hr"].scoped(
         companies=[one(side, mover)["MainCompanyID"], one(side, leaver)["MainCompanyID"]]
     )
     side.run(spec)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from connectors.mapping import load_mapping
 from flows import course_decisions_from_hr
 from flows._declared import FOLDERS
 from flows.catalogue import PROCESSES
-from flows.cli import app
-from flows.mapping import PAGE, page, wire
+from flows.console.cli import app
+from flows.console.mapping import PAGE, page, wire
 from reconciliation.errors import Misconfigured
 
 from .conftest import Side
@@ -128,7 +129,7 @@ def test_conflicts_are_listed_and_settled_from_the_command_line(
     for name in ("users_to_hr", "users_from_hr"):
         held = PROCESSES[name].scoped().model_copy(update={"conflict": "hold"})
         monkeypatch.setitem(
-            PROCESSES, name, type(PROCESSES[name])(PROCESSES[name].flow, lambda held=held: held)
+            PROCESSES, name, replace(PROCESSES[name], narrowed=lambda _, held=held: held)
         )
     everything(side)
     assert "No field waits" in runner.invoke(app, ["conflicts", "list"]).output
@@ -182,7 +183,7 @@ def test_custom_fields_go_the_way_of_their_owner(
 
 
 def test_the_page_of_systems_is_as_the_connectors_declare() -> None:
-    from flows.systems import PAGE, whole
+    from flows.console.systems_page import PAGE, whole
 
     text = PAGE.read_text(encoding="utf-8")
     assert text == whole(text), "run 'make docs'"

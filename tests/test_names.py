@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from connectors.hr.csv_drop import CsvDropSettings
 from connectors.mapping import load_mapping
 from connectors.settings import Settings
-from flows.cli import app
+from flows.console.cli import app
 from flows.reconcile_history import keep_list, reconcile_history
 from reconciliation.errors import HrsyncError, Misconfigured
-from reconciliation.inquiry import Inquiry
+from reconciliation.history.inquiry import Inquiry
 from tasks.blocks import accessplanit_settings, block_of, hr_settings
 
 from .conftest import Side
@@ -49,7 +49,7 @@ def test_a_list_of_people_is_known_by_its_name_and_a_path_is_refused_without_rep
     for place in (tmp_path / "jasmit.txt", tmp_path / "reconciliations" / "jasmit.txt"):
         place.parent.mkdir(exist_ok=True)
         place.write_text("jasmit")
-    state = reconcile_history("employees", people=name, return_state=True)  # type: ignore[call-overload]
+    state = reconcile_history("employees", only={"people": name}, return_state=True)  # type: ignore[call-overload]
     assert state.is_failed()
     assert "is not a name" in str(state.message)
     assert "jas" not in str(state.message)

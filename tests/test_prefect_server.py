@@ -21,8 +21,8 @@ import httpx
 import pytest
 
 from connectors.settings import Settings
-from flows.prefect_environment import AUTHENTICATION, LOGIN, RUNS_DAYS, environment, login
-from flows.running import in_running_server, noted
+from flows.local.prefect_environment import AUTHENTICATION, LOGIN, RUNS_DAYS, environment, login
+from flows.local.running import in_running_server, noted
 from reconciliation.errors import Misconfigured
 
 from .conftest import free_port
@@ -140,7 +140,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     command = [
         sys.executable,
         "-m",
-        "flows.prefect_server",
+        "flows.local.prefect_server",
         "--host",
         "127.0.0.1",
         "--port",

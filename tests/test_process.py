@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from flows import award_targets_to_hr, awards_to_hr, users_to_hr
+from flows import awards_to_hr, users_to_hr
 from flows._run import Order, plainly, run_process
+from flows.catalogue import PROCESSES
 from reconciliation.errors import Defect, SourceFailed, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.frame import of
 from reconciliation.receipts import RECEIPTS
@@ -222,7 +223,7 @@ def test_two_users_with_one_number_are_held_and_their_neighbours_load(side: Side
 def test_leavers_are_left_alone_or_closed_as_declared(make_side: Callable[..., Side]) -> None:
     for leavers, status in (("ignore", "Enabled"), ("close", "Inactive")):
         side = make_side()
-        spec = users_to_hr.scoped(leavers=leavers)  # type: ignore[arg-type]
+        spec = PROCESSES["users_to_hr"].scoped(leavers=leavers)  # type: ignore[arg-type]
         side.run(spec)
         side.change_one("Status", "Inactive")
         report = side.run(spec)
@@ -234,14 +235,16 @@ def test_leavers_are_left_alone_or_closed_as_declared(make_side: Callable[..., S
 
 def test_filters_are_parameters(side: Side) -> None:
     side.run(
-        users_to_hr.scoped(companies=["DOUG900E"], custom_fields=["CF_Site", "CF_Payroll_Number"])
+        PROCESSES["users_to_hr"].scoped(
+            companies=["DOUG900E"], custom_fields=["CF_Site", "CF_Payroll_Number"]
+        )
     )
     rows = side.rows("employees")
     assert {r["company_id"] for r in rows} == {"DOUG900E"}
     assert all("CF_Site" in json.loads(r["custom"]) for r in rows)
     everyone = side.users()
     assert everyone.watermark_before is None, "another scope has another watermark"
-    targets = side.run(award_targets_to_hr.scoped(future_targets_only=True))
+    targets = side.run(PROCESSES["award_targets_to_hr"].scoped(future_targets_only=True))
     today = side.sandbox.now().date().isoformat()
     assert targets.outcomes["created"] > 0
     assert all(

@@ -24,7 +24,7 @@ from connectors.settings import Settings, WebhookSettings
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
 from connectors.webhooks import Arrival
-from flows.receiver import make_app, server
+from flows.receiver.app import make_app, server
 from reconciliation.errors import Misconfigured
 
 from .conftest import Served, free_port
@@ -340,7 +340,7 @@ def test_deliveries_are_gathered_into_one_event_per_flow(make_desk: Callable[...
 def test_while_prefect_is_away_the_receiver_goes_on_and_catches_up(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.announce.PAUSE", 0.2)
+    monkeypatch.setattr("flows.receiver.announce.PAUSE", 0.2)
     desk.told.away = True
     for number in range(5):
         assert desk.send("user", {"ID": f"u{number}"}).status_code == 202

@@ -18,8 +18,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import receiver, receiver_protocol
-from flows.receiver_protocol import OTHER_FILES, affordable
+from flows.receiver import app as receiver
+from flows.receiver import protocol as receiver_protocol
+from flows.receiver.protocol import OTHER_FILES, affordable
 from reconciliation.errors import Misconfigured
 
 from .test_receiver import HEADERS, SECRET, Desk, make_desk

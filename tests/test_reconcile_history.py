@@ -162,7 +162,7 @@ def test_on_threads_and_on_a_dask_cluster_the_result_is_the_same(
         if cluster:
             monkeypatch.setenv("HRSYNC_HISTORY__CLUSTER", cluster)
         before = set(reports(configured, tmp_path))
-        state = reconcile_history("awards", as_of=date(2026, 9, 30), return_state=True)
+        state = reconcile_history(when={"as_of": date(2026, 9, 30)}, return_state=True)
         assert state.is_completed(), state.message
         (folder,) = set(reports(configured, tmp_path)) - before
         found.append((folder / "rows.csv").read_bytes())
@@ -191,17 +191,17 @@ def test_the_command_asks_about_a_user_without_telling_prefect(
         run = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
     assert person not in str(run.parameters)
     assert (
-        tmp_path / "reconciliations" / "lists" / f"{run.parameters['people']}.txt"
+        tmp_path / "reconciliations" / "lists" / f"{run.parameters['only']['people']}.txt"
     ).read_text() == person
     (folder,) = reports(configured, tmp_path)
     assert (folder / "compliance.csv").exists()
-    period = reconcile_history(period_from=date(2026, 1, 1), return_state=True)
+    period = reconcile_history(when={"period_from": date(2026, 1, 1)}, return_state=True)
     assert period.is_completed()
     (other,) = set(reports(configured, tmp_path)) - {folder}
     assert not (other / "compliance.csv").exists(), (
         "awards of a period say nothing of who is compliant"
     )
-    missing = reconcile_history(people="nobodys", return_state=True)
+    missing = reconcile_history(only={"people": "nobodys"}, return_state=True)
     assert "There is no list nobodys.txt" in str(missing.message)
 
 
@@ -217,10 +217,13 @@ def test_the_command_leaves_a_repair_to_be_decided(configured: Side) -> None:
 @pytest.mark.parametrize(
     ("question", "says"),
     [
-        ({"what": "employees", "filters": {"nonsense": 1}}, "no filter 'nonsense'"),
-        ({"what": "employees", "filters": {"companies": "C1"}}, "does not fit"),
-        ({"mode": "repair", "known_at": datetime(2026, 1, 1)}, "cannot be repaired"),
-        ({"period_from": date(2026, 2, 1), "period_to": date(2026, 1, 1)}, "ends before it begins"),
+        ({"what": "employees", "only": {"filters": {"nonsense": 1}}}, "no filter 'nonsense'"),
+        ({"what": "employees", "only": {"filters": {"companies": "C1"}}}, "does not fit"),
+        ({"mode": "repair", "when": {"known_at": datetime(2026, 1, 1)}}, "cannot be repaired"),
+        (
+            {"when": {"period_from": date(2026, 2, 1), "period_to": date(2026, 1, 1)}},
+            "ends before it begins",
+        ),
     ],
 )
 def test_a_question_that_is_none_is_told_so(
@@ -237,4 +240,5 @@ def test_the_form_is_typed() -> None:
     assert {"awards", "employees", "users_from_hr"} <= set(properties["what"]["enum"])
     assert set(properties["what"]["enum"]) - {*PROCESSES, *ENTITIES} == set()
     assert {*PROCESSES, *ENTITIES} - set(properties["what"]["enum"]) == {"role_compliance"}
-    assert "at its end" in properties["as_of"]["description"]
+    groups = reconcile_history.parameters.definitions
+    assert "at its end" in groups["When"]["properties"]["as_of"]["description"]

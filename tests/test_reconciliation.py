@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flows import awards_to_hr, users_to_hr
+from flows.catalogue import PROCESSES
 from reconciliation import awards, guard, scope, watermark
 from reconciliation.ask import Moment, columns, questions
 from reconciliation.desired import with_siblings
-from reconciliation.frame import arrow, empty, of, utc, wall
+from reconciliation.frame import arrow, empty, of, strings, utc, wall
 from reconciliation.match import LINKS, by_rules
 from reconciliation.plan import apply_to, closing, reconcile
 from reconciliation.snapshot import REJECTED, Snapshot, merge
 from reconciliation.spec import Clause, FieldMap, Guard, Limit, MatchRule, Scope
+from reconciliation.tables import texts
 
 COLUMNS = {"name": "text", "day": "day", "flag": "flag", "note": "text"}
 KEYED = {"key": "text", **COLUMNS}
@@ -100,10 +102,10 @@ def test_an_incomplete_target_creates_nothing() -> None:
         "key",
         COLUMNS,
         ["name"],
-        doubtful=pa.array(["new"]),
+        doubtful=texts(["new"]),
     )
     assert plan.counts() == {"create": 0, "update": 1, "close": 0}
-    assert plan.withheld.to_pylist() == ["new"]
+    assert plan.withheld.tolist() == ["new"]
 
 
 def test_closing_happens_once() -> None:
@@ -148,6 +150,14 @@ def award_rows(
     ]
 
 
+def stated(rows: list[tuple[object, ...]], found: pd.DataFrame) -> dict[object, tuple[str, object]]:
+    """``awards.states`` by key, with ``None`` for no successor."""
+    by = found["superseded_by"].astype(object).where(found["superseded_by"].notna(), None)
+    return {
+        row[0]: each for row, each in zip(rows, zip(found["state"], by, strict=True), strict=True)
+    }
+
+
 def plainly(rows: list[tuple[object, ...]]) -> dict[object, tuple[str, object]]:
     """The same rules, one row at a time."""
     found: dict[object, tuple[str, object]] = {}
@@ -181,11 +191,9 @@ def test_states_equal_a_plain_telling_of_the_rules(
     rows = award_rows(drawn)
     expected = plainly(rows)
     dice.shuffle(rows)
-    state, by = awards.states(of(FACTS, rows), "k", TODAY, 90)
-    assert {
-        row[0]: (s, b) for row, s, b in zip(rows, state.to_pylist(), by.to_pylist(), strict=True)
-    } == expected
-    assert set(state.to_pylist()) <= set(awards.STATES)
+    found = awards.states(of(FACTS, rows), "k", TODAY, 90)
+    assert stated(rows, found) == expected
+    assert set(found["state"]) <= set(awards.STATES)
 
 
 def test_each_person_and_award_is_a_group_of_its_own() -> None:
@@ -203,10 +211,7 @@ def test_each_person_and_award_is_a_group_of_its_own() -> None:
         for kind in range(5)
         for year in (2024, 2025)
     ]
-    state, by = awards.states(of(FACTS, rows), "k", TODAY, 90)
-    assert {
-        row[0]: (s, b) for row, s, b in zip(rows, state.to_pylist(), by.to_pylist(), strict=True)
-    } == plainly(rows)
+    assert stated(rows, awards.states(of(FACTS, rows), "k", TODAY, 90)) == plainly(rows)
 
 
 @given(st.lists(AWARD, max_size=10), st.integers(1, 400))
@@ -219,8 +224,8 @@ def test_time_alone_changes_only_what_is_due(
     later = TODAY + timedelta(days)
     frame = of(FACTS, rows)
     before, after = (
-        awards.states(frame, "k", TODAY, 90)[0].to_pylist(),
-        awards.states(frame, "k", later, 90)[0].to_pylist(),
+        awards.states(frame, "k", TODAY, 90)["state"].tolist(),
+        awards.states(frame, "k", later, 90)["state"].tolist(),
     )
     ranges = awards.due(TODAY, later, 90)
     for row, was, now in zip(rows, before, after, strict=True):
@@ -310,7 +315,7 @@ def match(
     found = by_rules(
         users_to_hr.SPEC, of(PEOPLE, people), of({}, []), of(EMPLOYEES, employees), of(LINKS, links)
     )
-    return dict(zip([str(p[0]) for p in people], found.keys.to_pylist(), strict=True)), dict(
+    return dict(zip([str(p[0]) for p in people], strings(found.keys), strict=True)), dict(
         zip(found.held["key"], found.held["reason"], strict=True)
     )
 
@@ -603,8 +608,8 @@ def test_a_fingerprint_follows_mapping_and_scope_and_not_the_guard() -> None:
     assert (
         spec.fingerprint() == spec.model_copy(update={"guard": Guard(population=1)}).fingerprint()
     )
-    assert spec.fingerprint() != users_to_hr.scoped(companies=["X"]).fingerprint()
-    assert spec.fingerprint() == users_to_hr.scoped().fingerprint()
+    assert spec.fingerprint() != PROCESSES["users_to_hr"].scoped(companies=["X"]).fingerprint()
+    assert spec.fingerprint() == PROCESSES["users_to_hr"].scoped().fingerprint()
 
 
 # -- snapshots -----------------------------------------------------------------------------------

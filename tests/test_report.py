@@ -19,21 +19,12 @@ from connectors.report.page import csv_of, prune_reports, render, write
 from connectors.settings import Settings
 from flows import awards_to_hr
 from flows.reconcile_history import keep_list
-from reconciliation.classes import (
-    DIFFERS,
-    EDITED,
-    EQUAL,
-    MISSING,
-    OUTSIDE,
-    QUARANTINED,
-    REMEDIES,
-    REMOVED,
-    UNLINKED,
-)
-from reconciliation.findings import DIFFERENCES, Findings
-from reconciliation.forecast import Forecast, expiring, forecast, months, over_time
 from reconciliation.frame import of
-from reconciliation.inquiry import Inquiry
+from reconciliation.history.causes import EDITED, REMEDIES, REMOVED, UNLINKED
+from reconciliation.history.classes import DIFFERS, EQUAL, MISSING, OUTSIDE, QUARANTINED
+from reconciliation.history.findings import DIFFERENCES, Findings
+from reconciliation.history.forecast import Forecast, expiring, forecast, months, over_time
+from reconciliation.history.inquiry import Inquiry
 from reconciliation.job_roles import ASSIGNMENTS, AWARDS, REQUIREMENTS, TARGETS
 from reconciliation.person import Person
 

@@ -1,10 +1,11 @@
-"""When deployments are due: also in the nights when the clocks change."""
+"""When deployments are due: by one rule, and also in the nights when the clocks change."""
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import anyio
@@ -12,9 +13,10 @@ import pytest
 import yaml
 from prefect.server.schemas.schedules import CronSchedule
 
-DEPLOYMENTS = yaml.safe_load((Path(__file__).parent.parent / "prefect.yaml").read_text())[
-    "deployments"
-]
+from flows.catalogue import FLOWS
+from flows.schedules import FILE, crons, rewritten
+
+DEPLOYMENTS = yaml.safe_load(FILE.read_text())["deployments"]
 SCHEDULES = [(d["name"], s) for d in DEPLOYMENTS for s in d.get("schedules", ())]
 NIGHTS = (datetime(2026, 3, 28, 22, tzinfo=UTC), datetime(2026, 10, 24, 22, tzinfo=UTC))
 
@@ -41,3 +43,26 @@ def test_each_schedule_goes_on_while_the_clocks_change(
         local = {moment.astimezone(ZoneInfo("Europe/London")).strftime("%H:%M") for moment in found}
         assert len(local) == 1, "at the same hour of the day"
         assert all(pause.days in (0, 1, 6, 7) for pause in pauses)
+
+
+def test_prefect_yaml_has_the_computed_crons() -> None:
+    assert {s["slug"]: s["cron"] for _, s in SCHEDULES} == crons(), "python -m flows.schedules"
+    text = FILE.read_text()
+    assert rewritten(text) == text
+    assert rewritten(text.replace("2 3 * * 0", "0 0 * * 0")) == text
+
+
+def test_sweeps_begin_alone_and_few_of_the_others_together() -> None:
+    """On a Sunday, which has the sweeps as well."""
+    sunday = datetime(2026, 11, 29, tzinfo=UTC)
+    nightly: dict[datetime, list[str]] = defaultdict(list)
+    frequent: dict[datetime, list[str]] = defaultdict(list)
+    for name, schedule in SCHEDULES:
+        cron = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        every_hour = schedule["cron"].split()[1] == "*"
+        for moment in anyio.run(cron.get_dates, 2000, sunday, sunday + timedelta(days=1)):
+            (frequent if every_hour else nightly)[moment].append(name)
+    assert {len(names) for names in nightly.values()} == {1}
+    assert len(nightly) == len(FLOWS), "a sweep of each flow but one, and the nightly retention"
+    assert all(name not in frequent[moment] for moment, (name,) in nightly.items())
+    assert max(map(len, frequent.values())) <= math.ceil(len(FLOWS) / 5)

@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -29,7 +28,7 @@ from reconciliation.draft import Draft
 from reconciliation.errors import Misconfigured, StalePlan, StoreFailed
 from reconciliation.frame import empty, of, strings
 from reconciliation.hints import Hint
-from reconciliation.inquiry import Inquiry
+from reconciliation.history.inquiry import Inquiry
 from reconciliation.match import HELD, LINKS
 from reconciliation.ownership import AGREED
 from reconciliation.plan import NEW, Plan, reconcile
@@ -40,6 +39,7 @@ from reconciliation.settle import QUARANTINE, Compared, Settled
 from reconciliation.snapshot import REJECTED, Snapshot
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import ORIGIN
+from reconciliation.tables import texts
 from reconciliation.watermark import Watermark
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -124,7 +124,7 @@ def settle(
         rows,
         of(LINKS, links),
         of(QUARANTINE, bad),
-        pa.array([], pa.string()),
+        texts(),
         of(AGREED, agreed),
         [],
     )

@@ -13,6 +13,7 @@ import pytest
 from connectors.store import schema as t
 from flows import awards_to_hr, users_to_hr
 from flows._run import Order, plainly, run_process
+from flows.catalogue import PROCESSES
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, SourceFailed, UnsafePlan
 from reconciliation.plan import EDITED, FOLLOWS, GONE, NEW
@@ -103,7 +104,7 @@ def test_a_user_that_is_gone_is_reported_or_closed_as_declared(
 ) -> None:
     for gone in ("report", "close"):
         side = make_side()
-        spec = users_to_hr.scoped(gone=gone)  # type: ignore[arg-type]
+        spec = PROCESSES["users_to_hr"].scoped(gone=gone)  # type: ignore[arg-type]
         side.run(spec)
         key = side.rows("employees")[0]["accessplanit_id"]
         sandbox_sql(side, 'DELETE FROM "User" WHERE "ID" = ?', key)
@@ -131,7 +132,7 @@ def test_what_is_gone_is_asked_for_once_and_is_found_when_it_comes_back(
     make_side: Callable[..., Side], gone: str
 ) -> None:
     side = make_side()
-    spec = users_to_hr.scoped(gone=gone)  # type: ignore[arg-type]
+    spec = PROCESSES["users_to_hr"].scoped(gone=gone)  # type: ignore[arg-type]
     side.run(spec)
     usual = side.run(spec, SWEEP).requests
     key, employee = (side.rows("employees")[0][name] for name in ("accessplanit_id", "employee_id"))
@@ -182,7 +183,7 @@ def test_rows_that_are_only_in_hr_are_counted_and_left_alone(side: Side) -> None
 @pytest.mark.parametrize("lie", LIES)
 def test_a_feed_that_lies_closes_nothing(make_side: Callable[..., Side], lie: str) -> None:
     side = make_side(400)
-    spec = users_to_hr.scoped(leavers="close", gone="close")
+    spec = PROCESSES["users_to_hr"].scoped(leavers="close", gone="close")
     side.run(spec)
     side.awards()
     before = side.dump()

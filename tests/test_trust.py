@@ -14,6 +14,7 @@ from connectors.store import schema as t
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._run import Order, World, plainly, run_process
+from flows.catalogue import PROCESSES
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Misconfigured, Skipped, StalePlan, TargetFailed, UnsafePlan
 from reconciliation.plan import CHANGED, LEFT, NEW
@@ -126,12 +127,12 @@ def test_a_create_is_refused_when_the_row_is_there_by_now(side: Side) -> None:
 
 def test_a_plan_of_one_process_is_not_applied_by_another(side: Side) -> None:
     digest = stopped(side)
-    with pytest.raises(Misconfigured, match="one of users_to_hr"):
+    with pytest.raises(Misconfigured, match="belongs to users_to_hr"):
         side.awards(Order(approve=digest))
 
 
 def test_reasons_are_told(side: Side) -> None:
-    spec = users_to_hr.scoped(leavers="close")
+    spec = PROCESSES["users_to_hr"].scoped(leavers="close")
     side.run(spec)
     key = side.change_one("JobTitle", "Foreman")
     side.run(spec)

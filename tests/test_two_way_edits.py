@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from flows import users_from_hr, users_to_hr
 from flows._run import Order, World, plainly, run_process
+from flows.catalogue import PROCESSES
 from reconciliation.errors import HrsyncError
 from reconciliation.spec import ProcessSpec
 from sandbox.faults import Faults
@@ -29,7 +29,10 @@ from .worlds import Deaths, Killed, Mortal
 
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
 ROUNDS, BETWEEN = (2000, 25) if WHOLE else (30, 15)
-SPECS = (users_to_hr.scoped(leavers="close", gone="close"), users_from_hr.scoped(gone="close"))
+SPECS = (
+    PROCESSES["users_to_hr"].scoped(leavers="close", gone="close"),
+    PROCESSES["users_from_hr"].scoped(gone="close"),
+)
 SHARED = {
     "forenames": "Forenames",
     "surname": "Surname",

@@ -202,13 +202,13 @@ def test_an_employee_who_is_gone_is_reported_or_disabled(configured: Side) -> No
     everything(side)
     (one_, user), (other, other_user) = linked(side, 0), linked(side, 1)
     hr(side, "DELETE FROM employees WHERE employee_id = ?", one_)
-    run("users_from_hr", sweep=True)
+    run("users_from_hr", run={"sweep": True})
     assert one(side, user)["Status"] == "Enabled"
     assert reasons(side, "users_from_hr")[one_].startswith(
         "gone: (record) is no more in HR; accessplanit still has the row"
     )
     hr(side, "DELETE FROM employees WHERE employee_id = ?", other)
-    run("users_from_hr", sweep=True, gone="close")
+    run("users_from_hr", run={"sweep": True}, filters={"gone": "close"})
     assert {one(side, u)["Status"] for u in (user, other_user)} == {"Inactive"}
 
 
@@ -320,7 +320,7 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
         late,
         again,
     )
-    run("course_decisions_from_hr", rejected="Waiting List")
+    run("course_decisions_from_hr", filters={"rejected": "Waiting List"})
     status = {
         r["ID"]: r["Status"] for r in there(side, 'SELECT "ID", "Status" FROM "UserCourseDate"')
     }
@@ -424,7 +424,7 @@ def test_registrations_follow_whatever_becomes_of_them(configured: Side) -> None
         reasons(side, "delegates_to_hr")[keys[2]]
         == "rejected: status is not a delegate status of the importer's list"
     )
-    run("delegates_to_hr", sweep=True)
+    run("delegates_to_hr", run={"sweep": True})
     assert {r["registration_id"]: r["status"] for r in side.rows("registrations")}[
         keys[3]
     ] == "Cancelled", "found by the sweep"
@@ -497,7 +497,7 @@ def test_targets_go_both_ways_and_become_awards(configured: Side) -> None:
     before = writes(side)
     run("awards_to_hr")
     run("award_targets_to_hr")
-    run("award_targets_to_hr", sweep=True)
+    run("award_targets_to_hr", run={"sweep": True})
     everything(side)
     assert writes(side) == before
     found = {r["award_target_id"]: r["status"] for r in side.rows("award_targets")}
@@ -578,7 +578,7 @@ def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None
     }
     hr(side, "DELETE FROM assignments WHERE assignment_id IN ('HR-2', 'HR-3', 'HR-4')")
     before = writes(side)
-    run("job_roles_to_hr", sweep=True)
+    run("job_roles_to_hr", run={"sweep": True})
     everything(side, 2)
     assert writes(side) == before
     found = {r["assignment_id"]: r for r in side.rows("assignments")}
@@ -612,7 +612,7 @@ def test_compliance_says_who_lacks_what_as_of_a_day(configured: Side) -> None:
     leaver = next(r["employee_id"] for r in found)
     hr(side, "UPDATE employees SET status = 'Left' WHERE employee_id = ?", leaver)
     later = side.sandbox.now().date() + timedelta(days=3650)
-    run("role_compliance", as_of=later)
+    run("role_compliance", filters={"as_of": later})
     after = side.rows("role_compliance")
     assert {r["state"] for r in after if r["employee_id"] == leaver} == {"not required"}
     still = [r for r in after if r["employee_id"] != leaver]
@@ -770,7 +770,7 @@ def test_hr_tells_what_has_changed_by_date_or_by_content(
     assert ("1 updated" in str(state.message)) == (column is None), (
         "a moment that lies is found by a sweep, or by content"
     )
-    run("users_from_hr", sweep=True)
+    run("users_from_hr", run={"sweep": True})
     assert one(side, user)["JobTitle"] == "Diver"
 
 
@@ -838,7 +838,7 @@ def test_a_kept_plan_of_a_flow_of_several_processes_is_applied_by_its_own(config
         spec = PROCESSES[name].scoped()
         _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
         before = len(side.rows("assignments"))
-        state = run("job_roles_to_hr", approve=plan.digest)
+        state = run("job_roles_to_hr", run={"approve": plan.digest})
         assert "created" in str(state.message)
         assert len(side.rows(table)) == len(plan.changes)
         assert table == "assignments" or len(side.rows("assignments")) == before == 0

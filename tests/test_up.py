@@ -28,7 +28,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Pending, Running, Scheduled
 
 from flows.catalogue import FLOWS
-from flows.running import server
+from flows.local.running import server
 from flows.users_to_hr import users_to_hr
 
 from .quick_start import QuickStart, mentioning

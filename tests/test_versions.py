@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from reconciliation.frame import of
+from reconciliation.history.versions import shown, surviving, true_on
 from reconciliation.plan import Plan, reconcile
 from reconciliation.ports import Batch
 from reconciliation.receipts import done
 from reconciliation.spec import ProcessSpec
-from reconciliation.versions import shown, surviving, true_on
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 USERS, AWARDS = users_to_hr.SPEC, awards_to_hr.SPEC

@@ -30,8 +30,9 @@ from flows import (
     users_to_hr,
 )
 from flows._run import Order
-from flows.receiver import make_app
-from flows.subscriptions import SPECS, subscriptions
+from flows.catalogue import PROCESSES
+from flows.receiver.app import make_app
+from flows.receiver.subscriptions import SPECS, subscriptions
 from reconciliation.capabilities import narrowed
 from reconciliation.errors import Skipped
 from reconciliation.hints import feeds
@@ -204,7 +205,7 @@ def test_a_user_who_was_deleted_is_reported_unless_told_otherwise(side: Side) ->
     say(side, "User", first, deleted=True)
     assert side.run(users_to_hr.SPEC, HINTED).outcomes["held"] == 1
     assert [e["stage"] for e in side.store.quarantined("users_to_hr")] == ["gone"]
-    closing = users_to_hr.scoped(gone="close")
+    closing = PROCESSES["users_to_hr"].scoped(gone="close")
     side.run(closing)
     say(side, "User", second, deleted=True)
     assert side.run(closing, HINTED).outcomes["closed"] == 1
@@ -551,8 +552,6 @@ def test_an_answer_file_is_noticed_and_its_run_is_asked_for(
 
 @pytest.mark.prefect
 def test_deliveries_are_listed_replayed_and_published(configured: Side) -> None:
-    from flows.catalogue import PROCESSES
-
     from .test_flows import artifacts
 
     side = configured
@@ -562,16 +561,16 @@ def test_deliveries_are_listed_replayed_and_published(configured: Side) -> None:
     listed = hrsync("webhooks", "list")
     assert "waits" in listed
     assert key not in listed, "whom it names is not shown"
-    state = PROCESSES["users_to_hr"].flow(hinted=True, return_state=True)
-    assert "1 rows read" in str(state.message)
+    state = PROCESSES["users_to_hr"].flow(run={"hinted": True}, return_state=True)
+    assert "1 row read" in str(state.message)
     text = artifacts()["webhooks"]
     assert "| test | 1 | 0 |" in text
     assert "median" in text
     assert key not in text
     assert "waits" not in hrsync("webhooks", "list")
-    assert "1 hints are given again" in hrsync("webhooks", "replay", "1")
+    assert "Queued to be read again: 1 record." in hrsync("webhooks", "replay", "1")
     assert "waits" in hrsync("webhooks", "list", "--waiting")
-    skipped = PROCESSES["awards_to_hr"].flow(hinted=True, return_state=True)
+    skipped = PROCESSES["awards_to_hr"].flow(run={"hinted": True}, return_state=True)
     assert skipped.name == "Skipped"
     for arguments, says in (((), "Nothing is named"), (("99",), "No such delivery")):
         assert says in hrsync("webhooks", "replay", *arguments, code=1)
@@ -579,13 +578,11 @@ def test_deliveries_are_listed_replayed_and_published(configured: Side) -> None:
 
 @pytest.mark.prefect
 def test_a_flow_of_two_processes_goes_on_when_only_the_second_has_a_hint(configured: Side) -> None:
-    from flows.catalogue import PROCESSES
-
     side = configured
     for name in ("users_to_hr", "job_roles_to_hr"):
         assert PROCESSES[name].flow(return_state=True).is_completed()
     row = side.rows("assignments")[0]
     say(side, "UserUserType", str(row["assignment_id"]))
-    state = PROCESSES["job_roles_to_hr"].flow(hinted=True, return_state=True)
+    state = PROCESSES["job_roles_to_hr"].flow(run={"hinted": True}, return_state=True)
     assert state.is_completed()
     assert side.store.waiting_hints() == {}

@@ -17,7 +17,7 @@ import pytest
 from prefect.exceptions import InfrastructureNotFound
 from prefect.workers.base import BaseJobConfiguration
 
-from flows.worker import IMPORTED, WarmWorker
+from flows.local.worker import IMPORTED, WarmWorker
 
 
 def kill(pid: int, grace: int) -> None:

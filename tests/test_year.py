@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flows import users_to_hr
 from flows.catalogue import PROCESSES
 from reconciliation.spec import Guard
 
@@ -165,7 +164,7 @@ def test_after_a_year_of_both_directions_both_systems_agree(
     began = time.monotonic()
     # Who leaves in accessplanit leaves in HR: otherwise the two differ on purpose.
     specs = {name: chosen.scoped() for name, chosen in PROCESSES.items()}
-    specs["users_to_hr"] = users_to_hr.scoped(leavers="close")
+    specs["users_to_hr"] = PROCESSES["users_to_hr"].scoped(leavers="close")
 
     def clock() -> datetime:
         return side.sandbox.now().replace(tzinfo=ZoneInfo("Europe/London")).astimezone(UTC)

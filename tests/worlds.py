@@ -21,7 +21,7 @@ from connectors.store.sql import SyncStore
 from flows._run import Order, World, plainly, run_process
 from reconciliation.ask import Ask, Range
 from reconciliation.errors import Refused
-from reconciliation.frame import ARROW, arrow, concat, empty, of, pick
+from reconciliation.frame import ARROW, arrow, concat, empty, of
 from reconciliation.ports import Hashes
 from reconciliation.receipts import RECEIPTS, done
 from reconciliation.report import RunReport
@@ -167,7 +167,7 @@ class Hr:
             for name, values in lookups.items():
                 folded = rows[name].str.lower().isin([str(v).lower() for v in values])
                 mask |= folded.fillna(False).to_numpy(dtype=bool)
-            rows = pick(rows, mask)
+            rows = rows[mask].reset_index(drop=True)
         if not self.complete:
             rows = rows.iloc[: len(rows) // 2]
         return Snapshot(rows[[self.key(entity), *columns]].reset_index(drop=True), self.complete)
@@ -192,7 +192,7 @@ class Hr:
             for column in old.columns
         }
         new = of(kinds_, [tuple(None if pd.isna(v) else v for v in row.values()) for row in rows])
-        kept = pick(old, ~old[name].isin(keys).to_numpy(dtype=bool))
+        kept = old[~old[name].isin(keys)].reset_index(drop=True)
         self.tables[entity] = concat([kept, new])
         return done(changes)
 

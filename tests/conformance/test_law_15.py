@@ -96,6 +96,7 @@ def test_law_15_a_preview_leaves_everything_as_it_is(
 
 def test_law_15_a_preview_is_given_nothing_that_writes(stand: Stand) -> None:
     spec = PROCESSES["users_to_hr"].scoped()
-    with previewed(*ways(spec, None, stand.open())) as (_, target):  # type: ignore[arg-type]
-        assert isinstance(target, ReadOnly)
-        assert not hasattr(target, "apply")
+    source, target = ways(spec, None, stand.open())  # type: ignore[arg-type]
+    with previewed(World(source, target, None, "Europe/London")) as world:  # type: ignore[arg-type]
+        assert isinstance(world.target, ReadOnly)
+        assert not hasattr(world.target, "apply")

@@ -30,7 +30,7 @@ from reconciliation.frame import ARROW, arrow, concat, of
 from reconciliation.plan import Plan, reconcile
 from reconciliation.ports import HrSystem
 from reconciliation.receipts import RECEIPTS
-from tasks.load import Loading
+from reconciliation.run.load import Sending
 
 from .stands import STANDS, Stand
 
@@ -90,10 +90,16 @@ class People:
     def load(self, changes: pd.DataFrame) -> list[tuple[str, str]]:
         unfit = self.system.unfit("employees", changes)
         fit = changes[~changes["key"].isin(unfit["key"])].reset_index(drop=True)
-        loading = Loading(
-            self.system, narrowed(PROCESSES["users_to_hr"].scoped(), self.system.capabilities)
-        )
-        receipts = concat([loading.batch(fit), unfit])
+        spec = narrowed(PROCESSES["users_to_hr"].scoped(), self.system.capabilities)
+        sending = Sending(spec, fit)
+        while (part := sending.next()) is not None:
+            try:
+                sending.receive(self.system.apply("employees", part))
+            except HrsyncError:
+                raise
+            except Exception as error:
+                sending.refuse(error)
+        receipts = concat([sending.receipts, unfit])
         self.reasons = [r for r in receipts["reason"].tolist() if not pd.isna(r)]
         return list(zip(receipts["key"].tolist(), receipts["outcome"].tolist(), strict=True))
 
