@@ -248,7 +248,7 @@ empty ledger it takes {empty:.2f} s, with {entries:,} entries {long:.2f} s: a ra
 
 
 def _whole(name: str, found: dict[str, Any]) -> str:
-    rows, total, fetching = found["rows"], seconds(found), found["steps"]["fetch"]
+    rows, total, fetching = found["rows"], seconds(found), found["steps"]["extract"]
     cells = [
         f"{rows:,}",
         f"{total:.1f}",
