@@ -226,9 +226,8 @@ class _Answering:
             self._step()
             return read, texts()
         answered = self._part(VERIFIED, Ask(keys=suspects, skip_known=False))
-        answered = without_keyless(answered)
         gone = verified(texts(suspects), answered, read, self.spec.key)
-        return merge([read, answered], self.spec.key, self.updated), gone
+        return merge([read, without_keyless(answered)], self.spec.key, self.updated), gone
 
     def _compared(
         self, read: Snapshot, current: Snapshot, back: Background, versions: pd.DataFrame

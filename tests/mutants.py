@@ -323,7 +323,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         13,
         "an agreement is recorded for rows that are held",
         "reconciliation/run/compare.py",
-        'both.decided.agreed[both.decided.agreed["row"].isin(wanted[key])]',
+        'both.decided.agreed[both.decided.agreed["row"].isin(goal.wanted[comparison.key])]',
         "both.decided.agreed",
     ),
     (

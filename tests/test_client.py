@@ -214,7 +214,7 @@ def test_tokens_are_fetched_refreshed_and_fetched_again(side: Side) -> None:
             CredentialsRefused,
             "user name and password.*administrator",
         ),
-        ({"api_key": None}, Misconfigured, "without credentials.*data engineer"),
+        ({"api_key": None}, Misconfigured, "without credentials.*Set HRSYNC_ACCESSPLANIT__API_KEY"),
         (
             {"base_url": None},
             Misconfigured,
@@ -223,7 +223,7 @@ def test_tokens_are_fetched_refreshed_and_fetched_again(side: Side) -> None:
         (
             {"base_url": "http://127.0.0.1:1/x", "attempts": 0},
             SourceFailed,
-            "does not answer.*operator",
+            "does not answer.*Check the address and the network",
         ),
     ],
 )
@@ -238,6 +238,7 @@ def test_what_stops_a_read_is_one_sentence_with_a_name_on_it(
     with pytest.raises(error, match=says) as caught:
         everyone(side, **change)
     assert "wrong" not in str(caught.value)
+    assert caught.value.fix_in in ("settings", "credentials", "source")
 
 
 def test_a_wrong_path_and_a_query_that_is_not_understood(side: Side) -> None:

@@ -95,7 +95,8 @@ def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.Monkey
     assert run("users_to_hr").is_completed()
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT_BLOCK", "no-such-block")
     with pytest.raises(
-        Misconfigured, match=r"accessplanit/no-such-block cannot be loaded.*data engineer"
+        Misconfigured,
+        match=r"accessplanit/no-such-block cannot be loaded.*Create it in the Prefect UI",
     ):
         accessplanit_settings(load())
 

@@ -143,7 +143,23 @@ def employee(
     earlier=set(),
 )
 @example(
-    loaded={"a"}, there={"a"}, broken={}, hidden={"a"}, complete=True, answered=True, earlier=set()
+    loaded={"a"},
+    there={"a"},
+    broken={},
+    hidden={"a"},
+    complete=True,
+    answered=True,
+    earlier=set()
+    @ example(
+        # It answers when it is asked for by key, and its key cannot be read.
+        loaded={"a"},
+        there={"a"},
+        broken={"a": KEYLESS},
+        hidden={"a"},
+        complete=True,
+        answered=True,
+        earlier=set(),
+    ),
 )
 @given(
     loaded=st.sets(KEYS, min_size=1),

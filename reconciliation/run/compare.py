@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 import pandas as pd
 
@@ -82,48 +83,21 @@ def _agreed(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
 def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
     """The plan, and everything that was decided on the way. Nothing is written."""
     both = sides(comparison, read, marks)
-    spec, key, current = comparison.spec, comparison.key, both.rows.current
-    data, problems = (
-        both.records.data,
-        [
-            both.rows.matched.held,
-            both.records.waiting,
-            both.decided.held,
-        ],
-    )
-    wanted, ended, removed = removed_in_target(comparison, both.decided.wanted, current)
-    problems.append(removed)
-    if spec.decisions:
-        wanted, done, undecided = _decidable(comparison, both, wanted)
-        ended = concat([ended, done])
-        problems.append(undecided)
     ends = endings(comparison, both.rows)
-    wanted, unread_awards, doubtful = _with_states(comparison, both, wanted, ends)
-    problems.append(unread_awards)
-    plan = reconcile(
-        wanted,
-        current.frame,
-        key,
-        comparison.columns,
-        spec.compared(),
-        doubtful=doubtful,
-        alike=comparison.alike,
-    )
-    plan = _mended(comparison, plan, wanted, current)
-    pairs = pairs_of(data, spec.key, concat([wanted, ended]), key)
-    landed = pairs.loc[among(pairs["hash"].to_numpy(), comparison.known), "key"]
-    plan = because(plan, landed, pairs["key"])
-    agreed = both.decided.agreed[both.decided.agreed["row"].isin(wanted[key])]
-    plan, left, agreed = closing_leavers(comparison, plan, both.records.outside, agreed)
+    goal = _goal(comparison, both, ends)
+    rows = concat([goal.wanted, goal.ended])
+    pairs = pairs_of(both.records.data, comparison.spec.key, rows, comparison.key)
+    plan = _plan(comparison, both, goal, pairs)
+    outside, current = both.records.outside, both.rows.current
+    agreed = both.decided.agreed[both.decided.agreed["row"].isin(goal.wanted[comparison.key])]
+    plan, left, agreed = closing_leavers(comparison, plan, outside, agreed)
     plan = closing_endings(comparison, plan, ends, current)
-    plan = as_closes(plan, _soon(comparison), comparison.alike) if comparison.closed else plan
-    unfit = comparison.target.unfit(spec.entity, plan.changes)
-    plan = replace(leaving_out(plan, unfit["key"]), salt=comparison.store.salt())
+    plan, unfit = _fit(comparison, plan)
     return Compared(
         rejected=both.records.read.rejected,
-        outside=outside_with_keys(comparison, both.records.outside, left),
+        outside=outside_with_keys(comparison, outside, left),
         pairs=pairs,
-        held=_with_hash(comparison, problems, both.records.everything),
+        held=_with_hash(comparison, goal.held, both.records.everything),
         links=both.rows.matched.links,
         gone=ends.gone if ends.closes else empty(ORIGIN),
         reported=empty(ORIGIN) if ends.closes else ends.gone,
@@ -135,6 +109,59 @@ def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
         lost=ends.lost,
         unread=current.rejected[list(UNREAD)].reset_index(drop=True),
     )
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What the target should hold in the end."""
+
+    wanted: pd.DataFrame
+    """The rows it should hold, those of other records that follow from them among them."""
+    ended: pd.DataFrame
+    """Rows that need nothing more: ended on both sides, or decisions that are carried out."""
+    held: pd.DataFrame
+    """``match.HELD``: the records that are not loaded now."""
+    not_to_create: pd.Series[Any]
+    """Keys of rows that the target may have, in a record that cannot be read."""
+
+
+def _goal(comparison: Comparison, both: Sides, ends: Endings) -> _Goal:
+    current, decided = both.rows.current, both.decided
+    wanted, ended, removed = removed_in_target(comparison, decided.wanted, current)
+    problems = [both.rows.matched.held, both.records.waiting, decided.held, removed]
+    if comparison.spec.decisions:
+        wanted, done, undecided = _decidable(comparison, both, wanted)
+        ended = concat([ended, done])
+        problems.append(undecided)
+    wanted, unread_awards = _with_states(comparison, both, wanted, ends)
+    problems.append(unread_awards)
+    doubtful = not_to_create(comparison, current, both.records.data, wanted)
+    return _Goal(wanted, ended, concat([empty(HELD), *problems]), doubtful)
+
+
+def _plan(comparison: Comparison, both: Sides, goal: _Goal, pairs: pd.DataFrame) -> Plan:
+    """The creates and updates, with their reasons."""
+    current = both.rows.current
+    plan = reconcile(
+        goal.wanted,
+        current.frame,
+        comparison.key,
+        comparison.columns,
+        comparison.spec.compared(),
+        doubtful=goal.not_to_create,
+        alike=comparison.alike,
+    )
+    plan = _mended(comparison, plan, goal.wanted, current)
+    landed = pairs.loc[among(pairs["hash"].to_numpy(), comparison.known), "key"]
+    return because(plan, landed, pairs["key"])
+
+
+def _fit(comparison: Comparison, plan: Plan) -> tuple[Plan, pd.DataFrame]:
+    """The plan without the changes that the target cannot take, and their receipts."""
+    if comparison.closed:
+        plan = as_closes(plan, _soon(comparison), comparison.alike)
+    unfit = comparison.target.unfit(comparison.spec.entity, plan.changes)
+    return replace(leaving_out(plan, unfit["key"]), salt=comparison.store.salt()), unfit
 
 
 def _decidable(
@@ -151,9 +178,9 @@ def _decidable(
 
 def _with_states(
     comparison: Comparison, both: Sides, wanted: pd.DataFrame, ends: Endings
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series]:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """``wanted`` with the award states of the day, those of other rows of the same people among
-    them, and without rows whose records are gone; ``match.HELD``; and keys not to be created."""
+    them, and without rows whose records are gone; and ``match.HELD``."""
     spec, key, current = comparison.spec, comparison.key, both.rows.current
     there, problems = current.frame, empty(HELD)
     if spec.award_states:
@@ -162,8 +189,7 @@ def _with_states(
     touched = _touched(comparison, both.rows, wanted, there)
     wanted = with_siblings(spec, wanted, there, comparison.moment.day, touched)
     wanted = wanted[~wanted[key].isin(ends.gone["key"])].reset_index(drop=True)
-    doubtful = not_to_create(comparison, current, both.records.data, wanted)
-    return wanted, problems, doubtful
+    return wanted, problems
 
 
 def _touched(
@@ -198,15 +224,14 @@ def _soon(comparison: Comparison) -> dict[str, str | date]:
     }
 
 
-def _with_hash(
-    comparison: Comparison, problems: list[pd.DataFrame], data: pd.DataFrame
-) -> pd.DataFrame:
+def _with_hash(comparison: Comparison, held: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     """``Compared.held``."""
-    held = concat([empty(HELD), *problems])
     return held.assign(hash=looked_up(held["key"], data, comparison.spec.key)["hash"])
 
 
-def _figures(comparison: Comparison, both: Sides, plan: Plan, matched: pd.Series) -> dict[str, int]:
+def _figures(
+    comparison: Comparison, both: Sides, plan: Plan, matched: pd.Series[Any]
+) -> dict[str, int]:
     """``Compared.figures``."""
     found = dict(both.records.figures)
     if comparison.whole:
@@ -218,7 +243,9 @@ def _figures(comparison: Comparison, both: Sides, plan: Plan, matched: pd.Series
     return found
 
 
-def _answered_for(comparison: Comparison, plan: Plan, current: Snapshot, matched: pd.Series) -> int:
+def _answered_for(
+    comparison: Comparison, plan: Plan, current: Snapshot, matched: pd.Series[Any]
+) -> int:
     """How many rows of the target are this process's: linked or loaded by it, or matched now, and
     not closed yet.
 

@@ -101,10 +101,10 @@ def verify(
     if not len(suspects):
         return whole, suspects, known_gone
     ask = Ask(keys=tuple(str(key) for key in suspects), skip_known=False)
-    answer = without_keyless(read_one(source, spec, ask))
+    answer = read_one(source, spec, ask)
     gone = verified(suspects, answer, whole, spec.key)
     updated = source.updated_column(spec.feed, spec.updated)
-    return merge([whole, answer], spec.key, updated), gone, known_gone
+    return merge([whole, without_keyless(answer)], spec.key, updated), gone, known_gone
 
 
 def _check_visible(
