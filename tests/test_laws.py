@@ -149,17 +149,17 @@ def employee(
     hidden={"a"},
     complete=True,
     answered=True,
-    earlier=set()
-    @ example(
-        # It answers when it is asked for by key, and its key cannot be read.
-        loaded={"a"},
-        there={"a"},
-        broken={"a": KEYLESS},
-        hidden={"a"},
-        complete=True,
-        answered=True,
-        earlier=set(),
-    ),
+    earlier=set(),
+)
+@example(
+    # It answers when it is asked for by key, and its key cannot be read.
+    loaded={"a"},
+    there={"a"},
+    broken={"a": KEYLESS},
+    hidden={"a"},
+    complete=True,
+    answered=True,
+    earlier=set(),
 )
 @given(
     loaded=st.sets(KEYS, min_size=1),
