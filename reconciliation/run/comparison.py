@@ -12,7 +12,7 @@ import pandas as pd
 from reconciliation.aligned import Alike
 from reconciliation.ask import Moment
 from reconciliation.errors import Misconfigured
-from reconciliation.frame import concat, empty
+from reconciliation.frame import concat, empty, strings
 from reconciliation.match import LINKS
 from reconciliation.ports import Hashes, Store, TargetReader
 from reconciliation.snapshot import Snapshot
@@ -149,7 +149,7 @@ class Comparison:
 
 def values(column: pd.Series[Any]) -> list[str]:
     """The values of a text column, each once."""
-    return [str(value) for value in column.dropna().unique()]
+    return [name for name in strings(column.drop_duplicates()) if name is not None]
 
 
 def links_of(
