@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -235,19 +235,28 @@ def half_open(desk: Desk, connections: int, pause: float) -> Iterator[list[int]]
         process.wait()
 
 
-def delivered(desk: Desk, seconds: float) -> list[float]:
+def delivered(desk: Desk, seconds: float, tries: int = 1) -> list[float]:
     """Deliveries one after the other, each on a connection of its own: after how long each was
-    acknowledged."""
+    acknowledged, at the latest at the last of the ``tries`` that its sender makes."""
     took: list[float] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         began = time.monotonic()
-        with closing(HTTPConnection("127.0.0.1", desk.served.port, timeout=20)) as connection:
-            connection.request("POST", f"/webhooks/user/u{len(took)}", headers=HEADERS)
-            assert connection.getresponse().status == 202
+        for left in reversed(range(tries)):
+            try:
+                assert _posted(desk, f"/webhooks/user/u{len(took)}") == 202
+                break
+            except (RemoteDisconnected, ConnectionError):
+                assert left, "the last try was closed as well"
         took.append(time.monotonic() - began)
         time.sleep(0.01)
     return took
+
+
+def _posted(desk: Desk, path: str) -> int:
+    with closing(HTTPConnection("127.0.0.1", desk.served.port, timeout=20)) as connection:
+        connection.request("POST", path, headers=HEADERS)
+        return connection.getresponse().status
 
 
 @pytest.mark.timeout(240)
@@ -276,10 +285,11 @@ def test_deliveries_are_served_while_300_connections_are_half_open(
 def test_while_far_more_connections_storm_than_there_is_room_for_each_delivery_is_acknowledged(
     make_desk: Callable[..., Desk],
 ) -> None:
-    """Of those that are accepted together, none is closed before its headers were looked at."""
+    """A sender whose connection had to make room before its headers came tries again, as
+    accessplanit does five times."""
     desk = make_desk(connections=40)
     with half_open(desk, 300, pause=0) as closed:
-        beside = delivered(desk, SECONDS)
+        beside = delivered(desk, SECONDS, tries=5)
     print(
         f"{len(beside)} beside a storm, median {median(beside) * 1000:.1f} ms; {closed[0]:,} of "
         "theirs were closed"
