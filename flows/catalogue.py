@@ -108,7 +108,7 @@ WAVES = (
 
 def process(name: str) -> Process:
     """Raises:
-    Misconfigured: there is no such process.
+    Misconfigured: the process is unknown.
     """
     if name not in PROCESSES:
         raise Misconfigured(f"There is no process '{name}'", f"Use one of {', '.join(PROCESSES)}.")

@@ -341,7 +341,7 @@ def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **given:
         return Inquiry(process=spec.name, as_of=as_of or today, **given)
     except ValidationError as error:
         raise Misconfigured(
-            f"The question is none: {error.errors()[0]['msg']}",
+            f"Invalid request: {error.errors()[0]['msg']}",
             "Correct the period or the moment of knowledge.",
         ) from None
 
@@ -354,7 +354,7 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     text = folder.text(f"{named(name, 'the list of people')}.txt")
     if text is None:
         raise Misconfigured(
-            f"There is no list {name}.txt",
+            f"List {name}.txt not found",
             "Put it into the folder lists of the reconciliations, an ID a line.",
         )
     return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))

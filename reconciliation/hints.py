@@ -107,10 +107,10 @@ class Pace:
 
 
 def due(waiting: Mapping[str, Waiting], now: datetime, pace: Pace) -> list[str]:
-    """The names of those that are to be told now that hints wait for them.
+    """The names of the processes to start now because hints wait for them.
 
-    Who was told and has not heard yet is left alone, for a run takes all that waits when it begins;
-    after :data:`PATIENCE`, twice that, and so on, they are told again.
+    A process that was started and has not read its hints is left alone at first: a run takes all
+    hints when it begins. After :data:`PATIENCE`, twice that, and so on, it is started again.
     """
     many = sum(w.fresh for w in waiting.values()) > pace.burst
     found = []

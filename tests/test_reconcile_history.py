@@ -202,7 +202,7 @@ def test_the_command_asks_about_a_user_without_telling_prefect(
         "awards of a period say nothing of who is compliant"
     )
     missing = reconcile_history(only={"people": "nobodys"}, return_state=True)
-    assert "There is no list nobodys.txt" in str(missing.message)
+    assert "List nobodys.txt not found" in str(missing.message)
 
 
 def test_the_command_leaves_a_repair_to_be_decided(configured: Side) -> None:

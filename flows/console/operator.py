@@ -332,7 +332,7 @@ def links_list(
             f"{row['since']:%d %b %Y %H:%M}",
             row["origin"],
         )
-    out.print(unbroken(table, 4) if rows else "There is no such link.")
+    out.print(unbroken(table, 4) if rows else "No link found.")
 
 
 @links.command("set")

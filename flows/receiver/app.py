@@ -45,7 +45,7 @@ ANSWERS = {
     202: "Written down: a run will read the record. Or it has come before, and nothing more is "
     "needed.",
     401: "The delivery cannot be shown to be genuine.",
-    404: "There is no such subscription.",
+    404: "Unknown subscription.",
     408: "The body has not come in time.",
     413: "The body is too large.",
     422: "The delivery names no record.",
@@ -333,7 +333,7 @@ def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str,
 
 
 def _within_limits(settings: Settings) -> Settings:
-    """These settings with so many connections as this process can have."""
+    """These settings, with no more connections than this process can have."""
     hooks = settings.webhooks
     connections = affordable(hooks.connections)
     if connections < hooks.connections:

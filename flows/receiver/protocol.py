@@ -121,7 +121,7 @@ def limited(settings: WebhookSettings) -> type[LimitedProtocol]:
 
 
 def affordable(connections: int) -> int:
-    """So many of these connections this process can have at a time. It raises its limit of open
+    """How many of these connections this process can have at a time. It raises its limit of open
     files as far as it may.
 
     Raises:
