@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import rows_of
 from reconciliation.tables import texts
 
-from .comparison import Comparison, values
+from .comparison import Comparison
 from .records import Records
 
 
@@ -199,11 +198,6 @@ def asked_by_rules(
         else:
             asked.setdefault(rule.target, []).append(data[rule.source])
     return {name: concat(columns) for name, columns in asked.items()}
-
-
-def lookups(asked: dict[str, pd.Series[Any]]) -> dict[str, Sequence[str]]:
-    """``asked`` as ``Target.read`` takes it."""
-    return {name: values(column) for name, column in asked.items()}
 
 
 def compares_to_the_letter(spec: ProcessSpec) -> bool:
