@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import State, flow
 from pydantic import Field
 
-from reconciliation.spec import Clause, ProcessSpec, Scope
+from reconciliation.spec import AwardStates, Clause, ProcessSpec, Scope
 
 from ._declared import AWARDS, among, to_hr, within
 from ._process import run_flow
@@ -21,7 +21,7 @@ SPEC = ProcessSpec(
     entity="awards",
     entity_key="award_record_id",
     person="user_id",
-    award_states=True,
+    rules=(AwardStates(),),
     fields=to_hr(AWARDS),
     custom=AWARDS.custom_of("accessplanit"),
     scope=Scope(
@@ -52,12 +52,14 @@ class Filters(Form):
 
 def narrowed(filters: Filters) -> ProcessSpec:
     """:data:`SPEC` with these filters."""
-    return within(
+    states = AwardStates(expiring_within_days=filters.expiring_within_days)
+    chosen = within(
         SPEC,
         *among("status", filters.statuses or STATUSES),
         *among("award_id", filters.awards),
         custom_fields=filters.custom_fields,
-    ).model_copy(update={"expiring_within_days": filters.expiring_within_days})
+    )
+    return chosen.model_copy(update={"rules": (states,)})
 
 
 @flow(name="awards_to_hr", flow_run_name=at_start(SPEC), persist_result=False)

@@ -7,7 +7,7 @@ from typing import Literal
 from prefect import State, flow
 from pydantic import Field
 
-from reconciliation.spec import Clause, FieldMap, Guard, Limit, ProcessSpec, Scope
+from reconciliation.spec import Clause, CourseDecisions, FieldMap, Guard, Limit, ProcessSpec, Scope
 
 from ._declared import among, within
 from ._process import run_flow
@@ -34,7 +34,7 @@ SPEC = ProcessSpec(
     updated="written_at",
     created=None,
     entity_key="id",
-    decisions=True,
+    rules=(CourseDecisions(),),
     fields=(
         _decision("Cancelled"),
         # Read to know whose place it is and in which order they were decided; never sent.

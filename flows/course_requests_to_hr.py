@@ -30,21 +30,23 @@ SPEC = ProcessSpec(
         *to_hr(COURSE_REQUESTS),
         # What the authorisation adds; it ends with the request, which is no reason to empty what HR
         # was told.
-        FieldMap(source="user_forenames", target="forenames", erases=False),
-        FieldMap(source="user_surname", target="surname", erases=False),
-        FieldMap(source="course_name", target="course_name", erases=False),
-        FieldMap(source="authorised_until", target="ends_at", kind="moment", erases=False),
-        FieldMap(source="venue", target="venue", erases=False),
+        FieldMap(source="user_forenames", target="forenames", clears=False),
+        FieldMap(source="user_surname", target="surname", clears=False),
+        FieldMap(source="course_name", target="course_name", clears=False),
+        FieldMap(source="authorised_until", target="ends_at", kind="moment", clears=False),
+        FieldMap(source="venue", target="venue", clears=False),
     ),
-    join=Join(
-        feed="ManagerUserCourseDateAuthorisation",
-        on=(("user_id", "user_id"), ("starts_at", "starts_at")),
-        columns=(
-            ("user_forenames", "user_forenames"),
-            ("user_surname", "user_surname"),
-            ("course_name", "course_name"),
-            ("ends_at", "authorised_until"),
-            ("venue", "venue"),
+    rules=(
+        Join(
+            feed="ManagerUserCourseDateAuthorisation",
+            on=(("user_id", "user_id"), ("starts_at", "starts_at")),
+            columns=(
+                ("user_forenames", "user_forenames"),
+                ("user_surname", "user_surname"),
+                ("course_name", "course_name"),
+                ("ends_at", "authorised_until"),
+                ("venue", "venue"),
+            ),
         ),
     ),
     scope=Scope(

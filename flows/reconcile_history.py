@@ -31,7 +31,7 @@ from reconciliation.job_roles import AWARDS
 from reconciliation.names import named
 from reconciliation.ports import HrSystem
 from reconciliation.processes import CheckedProcess
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import AwardStates, ProcessSpec
 from tasks.approval import this_run
 from tasks.connections import Connections, connections
 from tasks.history import compare_partition, origin_of
@@ -247,7 +247,7 @@ def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) ->
     spec, held = found.findings.spec, {"employees", "assignments", "award_targets", "job_roles"}
     if (
         spec.entity != "awards"
-        or not spec.award_states
+        or not spec.rule(AwardStates)
         or inquiry.period
         or inquiry.awards
         or not held <= set(hr.capabilities.entities)

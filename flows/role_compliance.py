@@ -12,7 +12,7 @@ from pydantic import Field
 
 from reconciliation.compliance import FEED, ComplianceSource
 from reconciliation.job_roles import counted
-from reconciliation.spec import FieldMap, Guard, Limit, ProcessSpec, Scope
+from reconciliation.spec import FieldMap, Guard, HeldByReason, Limit, ProcessSpec, Scope
 from tasks.publish import table
 
 from ._process import run_flow
@@ -29,7 +29,7 @@ SPEC = ProcessSpec(
     entity_key="compliance_id",
     updated=None,
     created=None,
-    doubt="doubt",
+    rules=(HeldByReason(column="doubt"),),
     fields=(
         FieldMap(source="employee_id", target="employee_id"),
         FieldMap(source="user_id", target="accessplanit_user_id"),

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from . import awards
 from .scope import pushdown
-from .spec import Clause, ProcessSpec
+from .spec import AwardStates, Clause, CourseDecisions, HeldByReason, Join, ProcessSpec
 from .values import CUSTOM
 from .watermark import Watermark, Window
 
@@ -74,10 +74,10 @@ def questions(
     found = [
         Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None, also)
     ]
-    if spec.award_states:
+    if rule := spec.rule(AwardStates):
         ranges = [
             Range("expires_on", *due)
-            for due in awards.due(mark.as_of, when.day, spec.expiring_within_days)
+            for due in awards.due(mark.as_of, when.day, rule.expiring_within_days)
         ]
         ranges += [Range("completed_on", *begun) for begun in awards.begun(mark.as_of, when.day)]
         found += [Ask(clauses, due, also, skip_known=False) for due in ranges]
@@ -99,13 +99,13 @@ def columns(spec: ProcessSpec) -> list[str]:
     needed += [
         clause.column for given in spec.scope.clauses for clause in (given, given.when) if clause
     ]
-    needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key, spec.doubt]
-    needed += [
-        spec.scope.closes.column if spec.scope.closes else None,
-        "decided_at" if spec.decisions else None,
-    ]
-    joined = [name for _, name in spec.join.columns] if spec.join else []
-    needed += [ours for ours, _ in spec.join.on] if spec.join else []
+    needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key]
+    needed += [spec.scope.closes.column if spec.scope.closes else None]
+    needed += ["decided_at" if spec.rule(CourseDecisions) else None]
+    reasons, join = spec.rule(HeldByReason), spec.rule(Join)
+    needed += [reasons.column] if reasons else []
+    needed += [ours for ours, _ in join.on] if join else []
+    joined = [name for _, name in join.columns] if join else []
     return [
         name
         for name in dict.fromkeys(needed)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from .frame import Kind
-from .spec import Frozen, ProcessSpec
+from .spec import AwardStates, Frozen, ProcessSpec
 
 CUSTOM = "custom_for_accessplanit"
 """Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` ->
@@ -96,7 +96,11 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
         }
         changes |= {
             "scope": spec.scope if whole else spec.scope.model_copy(update=undone),
-            "award_states": spec.award_states and {"state", "superseded_by"} <= ours,
+            "rules": tuple(
+                rule
+                for rule in spec.rules
+                if not isinstance(rule, AwardStates) or {"state", "superseded_by"} <= ours
+            ),
             "by_person": holds.by_person,
             "custom": spec.custom if "custom" in ours else (),
             "references": tuple(r for r in spec.references if r.entity in can.entities),

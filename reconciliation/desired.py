@@ -11,7 +11,7 @@ import pandas as pd
 from . import awards
 from .frame import concat, empty
 from .match import HELD, held, linked
-from .spec import ProcessSpec
+from .spec import AwardStates, HeldByReason, ProcessSpec
 from .tables import DTYPES, looked_up, texts
 from .translate import mapped
 from .values import decoded
@@ -41,10 +41,11 @@ def waiting_for_person(
 
 def in_doubt(spec: ProcessSpec, data: pd.DataFrame) -> pd.DataFrame:
     """:data:`reconciliation.match.HELD` for the records that say themselves why they are held
-    (``ProcessSpec.doubt``)."""
-    if spec.doubt is None:
+    (``HeldByReason``)."""
+    rule = spec.rule(HeldByReason)
+    if rule is None:
         return empty(HELD)
-    reasons = data[data[spec.doubt].notna()].groupby(spec.doubt)[spec.key]
+    reasons = data[data[rule.column].notna()].groupby(rule.column)[spec.key]
     return concat([empty(HELD), *(held(keys, "(row)", str(why)) for why, keys in reasons)])
 
 
@@ -111,7 +112,8 @@ def with_siblings(
     A sibling keeps what the target holds of it; only its state can change, because of the others or
     of the day. touched: rows of the target whose groups are looked at as well.
     """
-    if not spec.award_states:
+    rule = spec.rule(AwardStates)
+    if rule is None:
         return wanted
     key = spec.entity_key
     others = awards.siblings(wanted, touched, target, key)
@@ -120,4 +122,4 @@ def with_siblings(
     nothing = pd.Series(pd.NA, index=wanted.index, dtype=DTYPES["text"])
     fresh = wanted.assign(state=nothing, superseded_by=nothing)
     others = others.assign(source_key=others[key])[list(fresh.columns)]
-    return awards.with_states(concat([fresh, others]), key, today, spec.expiring_within_days)
+    return awards.with_states(concat([fresh, others]), key, today, rule.expiring_within_days)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .ask import Ask
-from .spec import PEOPLE, ProcessSpec
+from .spec import PEOPLE, Join, ProcessSpec
 
 PATIENCE = timedelta(minutes=1)
 """After which a process that was told of its hints and has not heard them is told again; the pause
@@ -37,9 +37,9 @@ def asks(spec: ProcessSpec, hints: Sequence[Hint]) -> list[Ask]:
     person."""
     own = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.feed))
     found = [Ask(keys=own, skip_known=False)]
-    if spec.join:
+    if join := spec.rule(Join):
         theirs = tuple(
-            dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.join.feed)
+            dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == join.feed)
         )
         found += [Ask(keys=theirs, joined=True, skip_known=False)] if theirs else []
     if spec.person:
@@ -59,7 +59,8 @@ def suspects(spec: ProcessSpec, hints: Sequence[Hint]) -> list[str]:
 
 def feeds(spec: ProcessSpec) -> frozenset[str]:
     """The feeds of which a changed record concerns the process."""
-    return frozenset({spec.feed, *([spec.join.feed] if spec.join else [])})
+    join = spec.rule(Join)
+    return frozenset({spec.feed, *([join.feed] if join else [])})
 
 
 @dataclass(frozen=True)

@@ -13,26 +13,29 @@ from .spec import FieldMap, Frozen
 
 
 class MappedField(Frozen):
-    """One field. Without an owner it goes to HR only.
-
-    hr: HR's column. owner: whose value counts where both may change it (``ownership.py``). carried:
-    it travels along and is no reason to write. to_hr, from_hr: values and what they are on the
-    other side. strict: a value of HR that is not in ``from_hr`` holds the row. alike_hr,
-    alike_accessplanit: values of one side that say the same as another one there. otherwise: HR's
-    column that gives the value of a new record where ``hr`` has none. erases: whether no value is a
-    value.
-    """
+    """One field of a mapping file."""
 
     hr: str
+    """HR's column."""
     owner: Literal["accessplanit", "hr", "newest"] | None = None
+    """Whose value counts where both sides may change it (``ownership.py``). Without an owner the
+    field goes to HR only."""
     carried: bool = False
+    """The field travels along and is no reason to write."""
     to_hr: dict[str, str] = Field(default_factory=dict)
+    """Values of accessplanit and what they are in HR."""
     from_hr: dict[str, str] = Field(default_factory=dict)
+    """Values of HR and what they are in accessplanit."""
     strict: bool = False
+    """A value of HR that is missing from ``from_hr`` holds the row."""
     alike_hr: dict[str, str] = Field(default_factory=dict)
+    """Values of HR that mean the same as another value of HR."""
     alike_accessplanit: dict[str, str] = Field(default_factory=dict)
+    """Values of accessplanit that mean the same as another value of accessplanit."""
     otherwise: str | None = None
-    erases: bool = True
+    """HR's column that gives the value of a new record where ``hr`` has none."""
+    clears: bool = True
+    """Whether an empty value clears the other side's."""
 
     @field_validator("to_hr", "from_hr", "alike_hr", "alike_accessplanit")
     @classmethod
@@ -73,7 +76,7 @@ class Mapping(Frozen):
                 kind=kinds[name],
                 compare=not f.carried,
                 owner=owner[f.owner],
-                erases=f.owner is None or (f.owner == "newest" and f.erases),
+                clears=f.owner is None or (f.owner == "newest" and f.clears),
                 values=tuple(f.to_hr.items()),
                 alike=tuple(f.alike_hr.items()),
             )
@@ -89,7 +92,7 @@ class Mapping(Frozen):
                 target=name,
                 kind=kinds[name],
                 owner=owner[f.owner],
-                erases=f.owner == "newest" and f.erases,
+                clears=f.owner == "newest" and f.clears,
                 values=tuple(f.from_hr.items()),
                 strict=f.strict,
                 alike=tuple(f.alike_accessplanit.items()),
@@ -99,7 +102,7 @@ class Mapping(Frozen):
             if f.owner is not None
         ]
         fields += [
-            FieldMap(source=name, target=name, owner="source", erases=False)
+            FieldMap(source=name, target=name, owner="source", clears=False)
             for name in self.custom_of("hr")
         ]
         return tuple(fields)

@@ -7,7 +7,7 @@ since; our own write coming back does not.
 ======  =========================================================================================
 owner   what the process that reads side S and writes side T does with a field that differs
 ======  =========================================================================================
-source  S owns it: written, whatever T has; an empty value does not clear it unless ``erases``
+source  S owns it: written, whatever T has; an empty value does not clear it unless ``clears``
 target  T owns it: left alone unless T has no value; the other direction carries it back
 newest  both own it: :mod:`.verdicts` decides row by row
 ======  =========================================================================================
@@ -74,7 +74,7 @@ def decide(
         target: the entity's rows, with ``spec.target_updated`` if that is known.
         agreed: :data:`AGREED` of these records.
     """
-    owned = [f for f in spec.fields if f.compare and (f.owner != "source" or not f.erases)]
+    owned = [f for f in spec.fields if f.compare and (f.owner != "source" or not f.clears)]
     if not len(wanted) or not owned:
         return Decided(wanted, empty(HELD), empty(NEWLY_AGREED))
     wanted = wanted.reset_index(drop=True)
@@ -179,7 +179,7 @@ class _Sides:
 
 
 def _policy(spec: ProcessSpec, field: FieldMap) -> Policy:
-    return Policy(field.erases, spec.conflict, spec.first, spec.direction == "from_hr")
+    return Policy(field.clears, spec.conflict, spec.first, spec.direction == "from_hr")
 
 
 def _left_differs(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,8 +31,8 @@ class FieldMap(Frozen):
     copied names)."""
     owner: Literal["source", "target", "newest"] = "source"
     """Whose value counts where both sides may change it (``ownership.py``)."""
-    erases: bool = True
-    """Whether no value in the source is a value to write."""
+    clears: bool = True
+    """Whether an empty source value clears the target."""
     values: tuple[tuple[str, str], ...] = ()
     """Values of the source and what they are in the target, without regard to case and spaces."""
     strict: bool = False
@@ -116,15 +116,39 @@ class Reference(Frozen):
     what: str
 
 
+class AwardStates(Frozen):
+    """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and
+    from the day (``awards.py``)."""
+
+    expiring_within_days: Annotated[int, Field(ge=0)] = 90
+
+
+class CourseDecisions(Frozen):
+    """The source's rows are decisions on course requests: held unless the request can still be
+    decided (``decisions.py``)."""
+
+
+class HeldByReason(Frozen):
+    """A record whose ``column`` has a value is held, and that value is the reason
+    (``desired.py``)."""
+
+    column: str
+
+
 class Join(Frozen):
     """Columns of another feed that belong to a record: those of the row with the same values in
-    ``on``."""
+    ``on`` (``run/feed.py``)."""
 
     feed: str
     on: tuple[tuple[str, str], ...]
     """(column of the feed, column of the joined feed); the first names the person."""
     columns: tuple[tuple[str, str], ...]
     """(column of the joined feed, name it gets)."""
+
+
+Rule = AwardStates | CourseDecisions | HeldByReason | Join
+"""What a process does beside mapping fields."""
+AnyRule = TypeVar("AnyRule", AwardStates, CourseDecisions, HeldByReason, Join)
 
 
 class Limit(Frozen):
@@ -197,22 +221,14 @@ class ProcessSpec(Frozen):
     """Column of the feed with the key of the person the record belongs to; it waits until that
     person is linked."""
     references: tuple[Reference, ...] = ()
-    join: Join | None = None
-    decisions: bool = False
-    """The source's rows are decisions on course requests: held unless the request can still be
-    decided."""
-    doubt: str | None = None
-    """Column of the feed that says why a record is held, or null."""
+    rules: tuple[Rule, ...] = ()
+    """What the process does beside mapping fields; at most one rule of each class."""
     by_person: bool = False
-    """The HR system finds a row by the person it belongs to, not by its key."""
-    award_states: bool = False
-    """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and
-    from the day."""
-    expiring_within_days: int = 90
+    """The HR system finds a row by the person it belongs to, not by its key: set by
+    ``capabilities.narrowed``."""
     guard: Guard = Guard()
     breaker: Annotated[int, Field(ge=1)] = 50
-    """So many changes that HR refuses in a row end the run: then it is not the rows that are
-    bad."""
+    """Abort after this many consecutive refusals: the target is failing, not the rows."""
     overlap: timedelta = timedelta(hours=2)
 
     @model_validator(mode="after")
@@ -253,11 +269,15 @@ class ProcessSpec(Frozen):
         if self.person:
             found[self.holder] = "text"
         found |= {f.target: f.kind for f in self.fields}
-        if self.award_states:
+        if self.rule(AwardStates):
             found |= {"state": "text", "superseded_by": "text"}
         if self.custom:
             found["custom"] = "text"
         return found
+
+    def rule(self, wanted: type[AnyRule]) -> AnyRule | None:
+        """The process's rule of this class, if it has one."""
+        return next((rule for rule in self.rules if isinstance(rule, wanted)), None)
 
     @property
     def holder(self) -> str:

@@ -428,7 +428,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         6,
         "rows due by the day are not found in HR",
         "reconciliation/run/rows.py",
-        "keys = rows[is_due(rows, as_of, today, spec.expiring_within_days)][key]",
+        "keys = rows[is_due(rows, as_of, today, rule.expiring_within_days)][key]",
         "keys = rows[:0][key]",
     ),
     (
@@ -491,14 +491,14 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         1,
         "people in doubt hold nothing",
         "reconciliation/desired.py",
-        "if spec.doubt is None:",
-        "if True:",
+        "if rule is None:\n        return empty(HELD)",
+        "if True:\n        return empty(HELD)",
     ),
     (
         3,
         "a decision that is held rests",
         "reconciliation/run/extract.py",
-        "return replace(marks, held=marks.held[:0]) if run.spec.decisions else marks",
+        "return replace(marks, held=marks.held[:0]) if run.spec.rule(CourseDecisions) else marks",
         "return marks",
     ),
     (

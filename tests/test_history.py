@@ -405,7 +405,7 @@ def test_no_value_is_a_difference_only_where_somebody_would_write_one(
     )
     assert verdicts(ask(side)) == {award["award_record_id"]: (c.DIFFERS, "edited in HR")}
     kept = tuple(
-        f.model_copy(update={"erases": f.target != "target_date"}) for f in awards_to_hr.SPEC.fields
+        f.model_copy(update={"clears": f.target != "target_date"}) for f in awards_to_hr.SPEC.fields
     )
     monkeypatch.setattr(awards_to_hr, "SPEC", awards_to_hr.SPEC.model_copy(update={"fields": kept}))
     assert verdicts(ask(side)) == {}, "by this mapping no value erases nothing"

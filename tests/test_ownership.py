@@ -30,7 +30,7 @@ VALUES = st.sampled_from([None, "a", "b", "c"])
 
 
 def spec(
-    owner: str, conflict: str = "newest", first: str = "source", erases: bool = True
+    owner: str, conflict: str = "newest", first: str = "source", clears: bool = True
 ) -> ProcessSpec:
     return ProcessSpec(
         name="p",
@@ -43,7 +43,7 @@ def spec(
         entity_key="k",
         target_updated="written_at",
         match=(MatchRule(source="id", target="v"),),
-        fields=(FieldMap(source="x", target="v", owner=owner, erases=erases),),  # type: ignore[arg-type]
+        fields=(FieldMap(source="x", target="v", owner=owner, clears=clears),),  # type: ignore[arg-type]
     )
 
 
@@ -109,7 +109,7 @@ def test_law_4_what_a_side_owns_the_other_never_overwrites(
         (theirs if theirs is not None else ours),
         False,
     )
-    assert decided(spec("source", erases=False), ours, theirs, before, False)[:2] == (
+    assert decided(spec("source", clears=False), ours, theirs, before, False)[:2] == (
         (ours if ours is not None else theirs),
         False,
     )

@@ -16,7 +16,7 @@ from connectors.accessplanit.decode import wire_name
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.feeds import FEEDS
 from connectors.accessplanit.rules import MODULES
-from reconciliation.spec import Clause, FieldMap, ProcessSpec
+from reconciliation.spec import AwardStates, Clause, FieldMap, Join, ProcessSpec
 
 from .._declared import FOLDERS
 from ..catalogue import PROCESSES, process
@@ -74,9 +74,10 @@ def wire(spec: ProcessSpec, field: FieldMap, dialect: Dialect) -> str:
     name, feed = (
         (field.source, spec.feed) if spec.direction == "to_hr" else (field.target, spec.entity)
     )
-    joined = {given: column for column, given in spec.join.columns} if spec.join else {}
-    if spec.join and name in joined:
-        name, feed = joined[name], spec.join.feed
+    join = spec.rule(Join)
+    joined = {given: column for column, given in join.columns} if join else {}
+    if join and name in joined:
+        name, feed = joined[name], join.feed
     if feed not in FEEDS or name not in FEEDS[feed].model_fields:
         return name
     return wire_name(feed, name, dialect) or f"({name}: not on this tenant)"
@@ -113,14 +114,9 @@ def _clause(clause: Clause) -> str:
 def endpoints(spec: ProcessSpec) -> str:
     """The requests that a process makes of accessplanit."""
     if spec.direction == "to_hr":
-        return (
-            ", ".join(
-                f"GET {feed}"
-                for feed in (spec.feed, *([spec.join.feed] if spec.join else []))
-                if feed in FEEDS
-            )
-            or "GET AwardUserType"
-        )
+        join = spec.rule(Join)
+        read = [feed for feed in (spec.feed, join.feed if join else "") if feed in FEEDS]
+        return ", ".join(f"GET {feed}" for feed in read) or "GET AwardUserType"
     return f"{'POST, ' if MODULES[spec.entity].creates else ''}PUT {spec.entity}"
 
 
@@ -180,7 +176,7 @@ in prefect.yaml `parameters: {filters: {NAME: VALUE}}`.
             text += (
                 f"| {wire(spec, field, dialect)} | {hr} | {field.kind} | {owner(spec, field)} |\n"
             )
-        if spec.award_states:
+        if spec.rule(AwardStates):
             text += (
                 "| (the dates, the other records, the day) | state, superseded_by | text | "
                 "worked out |\n"

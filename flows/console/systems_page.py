@@ -33,7 +33,7 @@ def holds(spec: ProcessSpec, can: Capabilities) -> str:
         if getattr(f, side) not in {getattr(g, side) for g in there.fields}
     ]
     lost = [name for name in lost if name not in can.entities[entity].kinds()]
-    lost += ["state", "superseded_by"] if spec.award_states and not there.award_states else []
+    lost += ["state", "superseded_by"] if len(there.rules) < len(spec.rules) else []
     return f"without {', '.join(lost)}" if lost else "yes"
 
 

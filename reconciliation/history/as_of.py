@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..awards import is_completed, states
 from ..frame import concat, empty
+from ..spec import AwardStates
 from ..tables import MOMENT, TEXT, looked_up
 from .causes import EXPLAINED, without_comparing
 from .classes import OUTSIDE
@@ -63,7 +64,7 @@ def _after(context: Context, rows: pd.DataFrame) -> pd.Series[bool]:
     made = pd.Series(False, rows.index)
     if "source_created_at" in rows:
         made = (rows["source_created_at"] >= context.end).fillna(False)
-    if not context.spec.award_states:
+    if not context.spec.rule(AwardStates):
         return made
     completed = (rows["completed_on"] > context.inquiry.as_of).fillna(False)
     return made.where(~is_completed(rows), completed)
@@ -73,7 +74,7 @@ def _why_later(
     context: Context, records: pd.DataFrame, before: pd.DataFrame
 ) -> pd.Series[Any] | str:
     """Why each of ``records`` is later than the day; ``before``: those that are not."""
-    if not context.spec.award_states:
+    if not context.spec.rule(AwardStates):
         return "made after the day"
     group = [context.spec.holder, "award_id"]
     held = before.loc[is_completed(before), group].drop_duplicates().assign(held=True)
@@ -110,8 +111,9 @@ def with_states(
 def _states(context: Context, rows: pd.DataFrame) -> pd.DataFrame:
     """``awards.states`` as of the day; null where a row is later."""
     begun = rows[~_after(context, rows)] if context.past else rows
-    soon = context.spec.expiring_within_days
-    return states(begun, context.key, context.inquiry.as_of, soon).reindex(rows.index)
+    rule = context.spec.rule(AwardStates) or AwardStates()
+    day, soon = context.inquiry.as_of, rule.expiring_within_days
+    return states(begun, context.key, day, soon).reindex(rows.index)
 
 
 def changed_at(context: Context, source_keys: pd.Series[Any]) -> pd.Series[Any]:

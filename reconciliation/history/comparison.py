@@ -10,7 +10,7 @@ from ..aligned import align
 from ..frame import concat, empty
 from ..plan import DERIVED
 from ..run.compare import Sides
-from ..spec import ProcessSpec
+from ..spec import AwardStates, ProcessSpec
 from ..tables import TEXT, looked_up
 from ..translate import alike_of
 from . import as_of, settled
@@ -51,7 +51,7 @@ def comparison(
     expected = expected[~taken].reset_index(drop=True)
     beside = actual[_stays(context, expected, actual, waiting)]
     actual = actual[~actual[key].isin(done["key"].dropna())].reset_index(drop=True)
-    if spec.award_states:
+    if spec.rule(AwardStates):
         expected, actual = as_of.with_states(context, expected, actual, beside)
     closed = settled.closed(context, expected, actual)
     actual = actual[~actual[key].isin(closed["key"])].reset_index(drop=True)
@@ -74,7 +74,7 @@ def _by_the_source(spec: ProcessSpec, wanted: pd.DataFrame, decided: pd.DataFram
     """``wanted`` as the source alone would have it, except that an empty value the source owns
     keeps the target's."""
     wanted = wanted[wanted["source_key"].isin(decided["source_key"])].reset_index(drop=True)
-    kept = [f.target for f in spec.fields if f.owner == "source" and not f.erases]
+    kept = [f.target for f in spec.fields if f.owner == "source" and not f.clears]
     if not kept:
         return wanted
     found = looked_up(wanted["source_key"], decided[["source_key", *kept]], "source_key")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..aligned import align
 from ..frame import concat, empty
-from ..spec import ProcessSpec
+from ..spec import AwardStates, ProcessSpec
 from ..tables import MOMENT, TEXT, looked_up, typed
 from ..translate import alike_of
 from .causes import BY_ITSELF, EXPLAINED, MADE, REPAIRED, UNLINKED
@@ -152,7 +152,7 @@ def gathered(
         return ours[name].fillna(theirs[name])
 
     rows = rows.assign(who=first(who), name=first(*NAMES), what=first(*SUBJECTS))
-    if spec.award_states:
+    if spec.rule(AwardStates):
         rows = rows.assign(state=ours["state"], target_state=theirs["state"])
     return rows
 

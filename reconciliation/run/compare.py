@@ -18,7 +18,7 @@ from reconciliation.plan import Plan, as_closes, because, is_closed, leaving_out
 from reconciliation.ports import NO_HASHES, Marks, Store, TargetReader
 from reconciliation.settle import UNREAD, Compared, pairs_of
 from reconciliation.snapshot import Snapshot, among
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import AwardStates, CourseDecisions, ProcessSpec
 from reconciliation.sweep import ORIGIN, Ended, revoked
 from reconciliation.tables import looked_up
 
@@ -129,7 +129,7 @@ def _goal(comparison: Comparison, both: Sides, ends: Endings) -> _Goal:
     current, decided = both.rows.current, both.decided
     wanted, ended, removed = removed_in_target(comparison, decided.wanted, current)
     problems = [both.rows.matched.held, both.records.waiting, decided.held, removed]
-    if comparison.spec.decisions:
+    if comparison.spec.rule(CourseDecisions):
         wanted, done, undecided = _decidable(comparison, both, wanted)
         ended = concat([ended, done])
         problems.append(undecided)
@@ -183,7 +183,7 @@ def _with_states(
     them, and without rows whose records are gone; and ``match.HELD``."""
     spec, key, current = comparison.spec, comparison.key, both.rows.current
     there, problems = current.frame, empty(HELD)
-    if spec.award_states:
+    if spec.rule(AwardStates):
         there = revoked(there, key, ends.closed)
         wanted, there, problems = without_unreadable_awards(comparison, wanted, there, current)
     touched = _touched(comparison, both.rows, wanted, there)
@@ -209,7 +209,8 @@ def _mended(comparison: Comparison, plan: Plan, wanted: pd.DataFrame, current: S
     """accessplanit is sent single columns. HR is sent whole rows, which is safe where no column of
     them is HR's."""
     spec = comparison.spec
-    if not current.complete or spec.decisions or (spec.direction == "to_hr" and spec.pair):
+    paired = spec.direction == "to_hr" and spec.pair
+    if not current.complete or spec.rule(CourseDecisions) or paired:
         return plan
     ours = [field.target for field in spec.fields if field.compare and field.owner != "target"]
     unread = current.rejected[~current.rejected["key"].isin(current.frame[comparison.key])]

@@ -11,7 +11,7 @@ from reconciliation.hints import asks as hinted
 from reconciliation.hints import suspects
 from reconciliation.ports import Hashes, Marks
 from reconciliation.snapshot import Snapshot
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import CourseDecisions, ProcessSpec
 from reconciliation.sweep import Ended, verified
 from reconciliation.tables import texts
 from reconciliation.watermark import Watermark, Window, window
@@ -95,13 +95,13 @@ def _due_again(run: Run, reading: Reading) -> tuple[str, ...]:
     if reading.whole:
         return ()
     due = [] if reading.chosen else store.retryable(spec.name, run.now)
-    waiting = store.open_keys(spec.name, "held") if spec.decisions else []
+    waiting = store.open_keys(spec.name, "held") if spec.rule(CourseDecisions) else []
     return tuple(dict.fromkeys([*due, *waiting]))
 
 
 def _marks(run: Run, reading: Reading) -> Marks:
     marks = run.store.marks(run.spec.name, run.now, whole=reading.looks_at_all)
-    return replace(marks, held=marks.held[:0]) if run.spec.decisions else marks
+    return replace(marks, held=marks.held[:0]) if run.spec.rule(CourseDecisions) else marks
 
 
 def _asks(

@@ -40,7 +40,7 @@ def read_one(source: Source, spec: ProcessSpec, ask: Ask) -> Snapshot:
 
 def with_joined_feed(source: Source, spec: ProcessSpec, asks: Sequence[Ask]) -> list[Ask]:
     """``asks``, and those for records of which the joined feed has changed."""
-    join, seed = spec.join, spec.fingerprint()
+    join, seed = spec.rule(Join), spec.fingerprint()
     if join is None:
         return list(asks)
     changed = [Ask(range=asks[0].range)] if asks[0].range else []
@@ -64,7 +64,7 @@ def _belonging(source: Source, join: Join, ask: Ask, seed: str) -> list[Ask]:
 def with_joined(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
     """``read`` with the columns of the joined feed, null where that has no row, or none that could
     be read."""
-    join = spec.join
+    join = spec.rule(Join)
     if join is None:
         return read
     ours, theirs = (list(names) for names in zip(*join.on, strict=True))

@@ -17,7 +17,7 @@ from reconciliation.match import HELD, held
 from reconciliation.ports import Marks
 from reconciliation.scope import in_scope
 from reconciliation.snapshot import Snapshot, without
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import AwardStates, ProcessSpec
 from reconciliation.tables import looked_up
 
 from .comparison import Comparison, values
@@ -47,7 +47,7 @@ def records(comparison: Comparison, read: Snapshot, marks: Marks) -> Records:
     """Sorts what was read."""
     spec = comparison.spec
     figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
-    if spec.award_states:
+    if spec.rule(AwardStates):
         read = without_contradictions(spec.key, read)
     read, figures["discarded"] = without(read, marks.discarded)
     read, figures["resting"] = without(read, marks.resting)

@@ -11,7 +11,7 @@ from reconciliation.awards import is_due
 from reconciliation.frame import concat
 from reconciliation.match import PROVISIONAL, Matched, by_identity, by_rules, proposed
 from reconciliation.snapshot import Snapshot
-from reconciliation.spec import ProcessSpec
+from reconciliation.spec import AwardStates, ProcessSpec
 from reconciliation.sweep import rows_of
 from reconciliation.tables import texts
 
@@ -57,14 +57,15 @@ def _ended_rows(comparison: Comparison) -> pd.DataFrame:
 def _due_rows(comparison: Comparison) -> pd.DataFrame:
     """Whether or not their records can be read. A sweep looks at all of them."""
     spec, key, today = comparison.spec, comparison.key, comparison.moment.day
-    if not spec.award_states or comparison.whole:
+    rule = spec.rule(AwardStates)
+    if rule is None or comparison.whole:
         return comparison.nothing()
     as_of = comparison.store.watermark(spec.name, spec.fingerprint()).as_of
     if as_of is None or as_of >= today:
         return comparison.nothing()
     dates = {name: comparison.columns[name] for name in ("completed_on", "expires_on")}
     rows = comparison.target.read(spec.entity, dates, None).frame
-    keys = rows[is_due(rows, as_of, today, spec.expiring_within_days)][key]
+    keys = rows[is_due(rows, as_of, today, rule.expiring_within_days)][key]
     if len(keys):
         keys = keys[keys.isin(comparison.store.origin(spec)["key"])]
     rows = comparison.look_up({key: keys}, comparison.columns, len(keys)).frame
@@ -80,7 +81,7 @@ def _with_keys(
     """The rows with these keys; of awards all rows of the people concerned, present and former."""
     spec, key, holder = comparison.spec, comparison.key, comparison.spec.holder
     asked = {key: concat([keys, beside[key]])}
-    if spec.award_states or spec.by_person:
+    if spec.rule(AwardStates) or spec.by_person:
         asked[holder] = concat([wanted[holder], beside[holder]])
     current = comparison.look_up(asked, comparison.columns, len(wanted) + len(beside))
     if comparison.whole:
@@ -97,7 +98,7 @@ def _with_keys(
 def moved_rows(comparison: Comparison, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
     """Award rows of the target, as they are, whose records have moved to another award or
     person."""
-    if not comparison.spec.award_states:
+    if not comparison.spec.rule(AwardStates):
         return there[:0]
     key, group = comparison.key, [comparison.spec.holder, "award_id"]
     same = there.merge(wanted[[key, *group]], on=[key, *group])[key]
