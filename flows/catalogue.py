@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, get_type_hints
 
 from prefect import Flow
 
 from reconciliation.errors import Misconfigured
+from reconciliation.processes import NAMES
 from reconciliation.spec import ProcessSpec
 
-from . import (
-    award_targets_from_hr,
-    award_targets_to_hr,
-    awards_to_hr,
-    course_decisions_from_hr,
-    course_requests_to_hr,
-    delegates_to_hr,
-    job_roles_from_hr,
-    job_roles_to_hr,
-    role_compliance,
-    users_from_hr,
-    users_to_hr,
-)
+from . import job_roles_from_hr, job_roles_to_hr
 from ._run import World
 from .options import Form, WriteOptions
 
@@ -64,44 +54,38 @@ class Process:
         return self.narrowed(self.filters.of(filters))
 
 
-PROCESSES: dict[str, Process] = {
-    "users_to_hr": Process(users_to_hr.users_to_hr, users_to_hr.narrowed),
-    "users_from_hr": Process(users_from_hr.users_from_hr, users_from_hr.narrowed),
+def _of_its_file(name: str) -> Process:
+    """The process of ``flows/<name>.py``: its flow of that name, its function ``narrowed``, and
+    ``computed`` if it has one."""
+    file = import_module(f"{__package__}.{name}")
+    return Process(getattr(file, name), file.narrowed, getattr(file, "computed", as_it_is))
+
+
+_UNDER_ANOTHER_FLOW = {
     "job_roles_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.job_roles),
     "assignments_to_hr": Process(job_roles_to_hr.job_roles_to_hr, job_roles_to_hr.narrowed),
     "assignments_from_hr": Process(job_roles_from_hr.job_roles_from_hr, job_roles_from_hr.narrowed),
-    "awards_to_hr": Process(awards_to_hr.awards_to_hr, awards_to_hr.narrowed),
-    "award_targets_to_hr": Process(
-        award_targets_to_hr.award_targets_to_hr, award_targets_to_hr.narrowed
-    ),
-    "award_targets_from_hr": Process(
-        award_targets_from_hr.award_targets_from_hr, award_targets_from_hr.narrowed
-    ),
-    "delegates_to_hr": Process(delegates_to_hr.delegates_to_hr, delegates_to_hr.narrowed),
-    "course_requests_to_hr": Process(
-        course_requests_to_hr.course_requests_to_hr, course_requests_to_hr.narrowed
-    ),
-    "course_decisions_from_hr": Process(
-        course_decisions_from_hr.course_decisions_from_hr, course_decisions_from_hr.narrowed
-    ),
-    "role_compliance": Process(
-        role_compliance.role_compliance, role_compliance.narrowed, role_compliance.computed
-    ),
+}
+PROCESSES: dict[str, Process] = {
+    name: _UNDER_ANOTHER_FLOW.get(name) or _of_its_file(name) for name in NAMES
 }
 """In the order of ``reconciliation.processes``."""
 FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
 """The flows by name, in the order of the processes; one may run several processes."""
-WAVES = (
-    ("users_to_hr",),
-    (
-        "users_from_hr",
-        "job_roles_to_hr",
-        "awards_to_hr",
-        "award_targets_to_hr",
-        "delegates_to_hr",
-        "course_requests_to_hr",
-    ),
-    ("job_roles_from_hr", "award_targets_from_hr", "course_decisions_from_hr", "role_compliance"),
+
+
+def _wave(chosen: Process) -> int:
+    """Users come first, then what belongs to them, then what HR knows of them."""
+    spec = chosen.narrowed(chosen.filters())
+    if spec.entity == "employees":
+        return 0
+    of_accessplanit = spec.direction == "to_hr" and chosen.through is as_it_is
+    return 1 if of_accessplanit or spec.feed == "employees" else 2
+
+
+WAVES = tuple(
+    tuple(dict.fromkeys(p.flow.name for p in PROCESSES.values() if _wave(p) == wave))
+    for wave in range(3)
 )
 """Start-up order: each wave depends only on earlier ones."""
 
