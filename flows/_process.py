@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from prefect import State
@@ -13,6 +13,7 @@ from prefect.states import Completed
 from connectors.settings import load as load_settings
 from reconciliation.discreet import discreet
 from reconciliation.errors import Skipped, StalePlan, UnsafePlan
+from reconciliation.ports import Store
 from reconciliation.spec import ProcessSpec
 from tasks.approval import this_run
 from tasks.connections import connections
@@ -47,37 +48,59 @@ def run_flow(
         scheduled=scheduled,
         patience=timedelta(hours=settings.approval_hours),
     )
+    done = _Done()
     with connections(settings) as opened:
-        chosen = (spec, *further)
-        if order.approve and further:
-            # A kept plan is one of these processes.
-            name = opened.store.draft(order.approve).spec.name
-            chosen = tuple(each for each in chosen if each.name == name) or chosen[:1]
-        states, written = [], Counter[str]()
-        for each in map(opened.narrowed, chosen):
+        for each in map(opened.narrowed, _chosen(opened.store, order, (spec, *further))):
             world = opened.world(each)
             world = through(world) if through else world
-            decisions = Decisions(each, world, order)
-            next_ = decisions.first()
-            while isinstance(next_, Order):
-                try:
-                    report, _ = run_process(each, world, next_)
-                except (Skipped, StalePlan, UnsafePlan) as stop:
-                    next_ = decisions.after(stop, next_)
-                else:
-                    publish(report)
-                    written.update(report.outcomes)
-                    next_ = decisions.done(report)
-            states.append(next_)
-            if not next_.is_completed():
-                at_end(str(next_.name).lower())
-                return next_
+            state = _carry_out(Decisions(each, world, order), done)
+            if not state.is_completed():
+                at_end(str(state.name).lower())
+                return state
             if after:
                 after(world)
         if order.hinted:
             publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
-    skipped = all(state.name == "Skipped" for state in states)
-    at_end("skipped" if skipped else did(written))
-    if len(states) == 1:
-        return states[0]
-    return Completed(message=" ".join(str(state.message) for state in states))
+    skipped = all(state.name == "Skipped" for state in done.states)
+    at_end("skipped" if skipped else did(done.written), approved=done.approved)
+    if len(done.states) == 1:
+        return done.states[0]
+    return Completed(message=" ".join(str(state.message) for state in done.states))
+
+
+@dataclass
+class _Done:
+    """What the processes of a flow run have done."""
+
+    states: list[State[None]] = field(default_factory=list)
+    written: Counter[str] = field(default_factory=Counter)
+    """Rows by outcome."""
+    approved: bool = False
+    """Somebody has approved a plan of this run."""
+
+
+def _chosen(
+    store: Store, order: Order, processes: tuple[ProcessSpec, ...]
+) -> tuple[ProcessSpec, ...]:
+    """The processes that run: all, or that of the plan to apply."""
+    if not order.approve or len(processes) == 1:
+        return processes
+    name = store.draft(order.approve).spec.name
+    return tuple(each for each in processes if each.name == name) or processes[:1]
+
+
+def _carry_out(decisions: Decisions, done: _Done) -> State[None]:
+    """Runs a process until nothing is left to decide; how it ended."""
+    next_ = decisions.first()
+    while isinstance(next_, Order):
+        try:
+            report, _ = run_process(decisions.spec, decisions.world, next_)
+        except (Skipped, StalePlan, UnsafePlan) as stop:
+            next_ = decisions.after(stop, next_)
+        else:
+            publish(report)
+            done.written.update(report.outcomes)
+            done.approved |= next_.approve is not None
+            next_ = decisions.done(report)
+    done.states.append(next_)
+    return next_

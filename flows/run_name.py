@@ -44,12 +44,18 @@ def did(outcomes: Mapping[str, int]) -> str:
     return ", ".join(counts) or "no changes"
 
 
-def at_end(what: str) -> None:
-    """Adds to the name of this run what it did: "Users to HR: 4 updated (sweep)". Without a server
-    the name stays: a run that has done its work does not fail for its name."""
+def at_end(what: str, *, approved: bool = False) -> None:
+    """Adds to the name of this run what it did: "Users to HR: 4 updated (sweep)".
+
+    A plan that was ``approved`` in the middle of the run is named too. Without a server the name
+    stays: a run that has done its work does not fail for its name.
+    """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
-    title, bracket, ways = context.flow_run.name.partition(" (")
+    title, _, ways = context.flow_run.name.removesuffix(")").partition(" (")
+    chosen = [*(ways.split(", ") if ways else []), *(["approved"] if approved else [])]
+    title, shown = title.partition(": ")[0], ", ".join(dict.fromkeys(chosen))
     with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
-        client.set_flow_run_name(context.flow_run.id, f"{title}: {what}{bracket}{ways}")
+        name = f"{title}: {what} ({shown})" if shown else f"{title}: {what}"
+        client.set_flow_run_name(context.flow_run.id, name)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .aligned import Alike, align
 from .digest import digest
-from .frame import concat, empty
+from .frame import arrow, concat, empty
 from .tables import DTYPES
 
 KINDS = ("create", "update", "close")
@@ -73,6 +73,13 @@ class Plan:
 def managed(changes: pd.DataFrame) -> list[str]:
     """The managed columns of a plan's changes."""
     return [name for name in changes.columns if name not in META]
+
+
+def one_by_one(changes: pd.DataFrame) -> list[dict[str, Any]]:
+    """A plan's changes for a system that takes them one at a time: column -> value, ``None`` where
+    there is none."""
+    values = zip(*(arrow(changes[name]).to_pylist() for name in changes.columns), strict=True)
+    return [dict(zip(changes.columns, row, strict=True)) for row in values]
 
 
 def reconcile(

@@ -469,7 +469,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     (
         11,
         "an outage of a SCIM server is a refusal of the row",
-        "connectors/hr/scim/system.py",
+        "connectors/hr/scim/server.py",
         " or status >= 500:",
         ":",
     ),
@@ -616,7 +616,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     (
         1,
         "a field that nobody in BambooHR has any more is not minded",
-        "connectors/hr/bamboohr/system.py",
+        "connectors/hr/bamboohr/people.py",
         ", vanished=vanished)",
         ")",
     ),

@@ -148,7 +148,8 @@ def test_the_form_shows_counts_and_digest_and_approving_applies_exactly_that_pla
     assert state.is_completed(), state
     assert f"{employees} updated" in str(state.message)
     assert companies(configured) == {"Renamed"}, "what was approved, not what has come since"
-    assert client.read_flow_run(run).name == f"Users to HR: {employees:,} updated"
+    name = f"Users to HR: {employees:,} updated (approved)"
+    assert client.read_flow_run(run).name == name
     later = begin(client, run={"hinted": True})
     assert work(client, later).name == "Skipped"
     assert client.read_flow_run(later).name == "Users to HR: skipped (webhook)"

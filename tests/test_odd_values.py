@@ -21,7 +21,7 @@ from connectors.accessplanit.decode import Envelope, Shape, decode, hashes, hold
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.rules import broken
 from connectors.accessplanit.target import AccessplanitTarget
-from connectors.hr.bamboohr.system import _row
+from connectors.hr.bamboohr.people import person
 from connectors.hr.cells import typed
 from connectors.hr.csv_drop import CsvDropSettings
 from connectors.hr.csv_drop.text import read
@@ -355,7 +355,7 @@ def test_law_9_odd_values_through_a_csv_file(kind: str) -> None:
 
 @pytest.mark.parametrize(("said", "meant"), [*odd.TEXT, *odd.NUMBERS_AS_TEXT, *odd.NOT_TEXT])
 def test_law_9_odd_values_through_bamboohr(said: Any, meant: Any) -> None:
-    row, wrong = _row({"title": said}, {"job_title": "title"})
+    row, wrong = person({"title": said}, {"job_title": "title"})
     if isinstance(meant, No):
         assert wrong is not None
         assert meant.because in wrong[1]

@@ -26,7 +26,7 @@ from reconciliation.errors import (
 from reconciliation.frame import arrow, concat, empty, frame, of
 from reconciliation.identifiers import spellings
 from reconciliation.match import PROVISIONAL
-from reconciliation.plan import managed
+from reconciliation.plan import managed, one_by_one
 from reconciliation.ports import NO_HASHES
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import Snapshot
@@ -130,10 +130,7 @@ class AccessplanitTarget:
                 the changes that were answered.
         """
         columns = managed(changes)
-        rows = [
-            dict(zip(changes.columns, row, strict=True))
-            for row in zip(*(arrow(changes[c]).to_pylist() for c in changes.columns), strict=True)
-        ]
+        rows = one_by_one(changes)
         faults: list[HrsyncError] = []
 
         def sent(row: Mapping[str, Any]) -> Receipt | None:
