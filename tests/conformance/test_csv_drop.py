@@ -25,8 +25,8 @@ from connectors.hr import connectors
 from connectors.hr.csv_drop import CsvDropSettings, inbox
 from connectors.hr.csv_drop.forget import without
 from connectors.hr.csv_drop.inbox import entity_of
-from connectors.hr.csv_drop.places import Sftp
 from connectors.hr.csv_drop.schema import delivery
+from connectors.hr.csv_drop.sftp import SftpServer
 from connectors.hr.csv_drop.system import CsvDrop
 from connectors.hr.sql import SqlHr
 from flows.catalogue import PROCESSES
@@ -645,7 +645,7 @@ def test_an_unknown_host_key_is_not_trusted(sshd: Sshd) -> None:
         settings = CsvDropSettings.model_validate(sshd.settings("x", known_hosts=known)).sftp
         assert settings
         with pytest.raises(Misconfigured, match=r"known_hosts"):
-            Sftp(settings).files("x")
+            SftpServer(settings).files("x")
 
 
 def test_a_server_without_an_atomic_rename(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -655,7 +655,7 @@ def test_a_server_without_an_atomic_rename(sshd: Sshd, monkeypatch: pytest.Monke
     monkeypatch.setattr(asyncssh.SFTPClient, "posix_rename", unsupported)
     settings = CsvDropSettings.model_validate(sshd.settings("x")).sftp
     assert settings
-    place = Sftp(settings)
+    place = SftpServer(settings)
     path = f"{sshd.root}/plain/a.csv"
     for content in (b"one", b"two"):
         place.put(path, content)

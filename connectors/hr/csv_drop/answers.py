@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ..schema import metadata
 from ..sql import LOOKUP, SqlHr, columns_of, speaking
 from . import text
-from .places import Entry
+from .files import Entry
 from .schema import answer_file, answer_line
 from .settings import CsvDropSettings
 

@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from ..schema import metadata
 from ..sql import SqlHr, speaking
 from .answers import Answer, take_in
+from .files import Entry
 from .looks import rested
 from .mirror import opened
-from .places import Entry, Place
+from .places import Place
 from .schema import answer_file
 from .settings import CsvDropSettings
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from ..sql import speaking
-from .places import Entry
+from .files import Entry
 from .schema import answer_look as look
 
 

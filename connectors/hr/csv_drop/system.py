@@ -24,7 +24,7 @@ from ..cells import unwritable
 from ..sql import SqlHr, speaking
 from . import forget, inbox, text
 from .mirror import opened
-from .places import Looking, Place, place
+from .places import Place, ReadOnly, place
 from .schema import answer_line, delivery
 from .settings import CsvDropSettings, capabilities_of
 
@@ -69,7 +69,7 @@ class CsvDrop:
             source: Any = here.connection.driver_connection
             source.backup(there.connection.driver_connection)
         try:
-            yield CsvDrop(copy, Looking(self.place), self.settings)
+            yield CsvDrop(copy, ReadOnly(self.place), self.settings)
         finally:
             copy.close()
 
