@@ -1,5 +1,4 @@
-"""httpx transports and their settings: what every HTTP connector needs and none should write
-itself.
+"""httpx transports and their settings, for every HTTP connector.
 
 Order, from the outside: retry (httpx-retries: table, Retry-After, backoff with jitter) → request
 budget → network. A retry is a request like any other and is paid from the budget.

@@ -63,11 +63,10 @@ class Unreadable(Exception):
 
 
 class Sender(Protocol):
-    """Whoever sends deliveries."""
+    """A system that sends deliveries."""
 
     def subscriptions(self) -> Mapping[str, str]:
-        """The subscriptions of this sender, by the name that stands in the path -> the feed it is
-        about."""
+        """Name of a subscription, as the path has it -> the feed that it is about."""
 
     def screen(self, headers: Mapping[str, str]) -> None:
         """Looks at the headers before the body is read. headers: as those of a :class:`Delivery`.

@@ -61,7 +61,7 @@ class Decisions:
             raise StalePlan(stop.what, f"{remedy} Nothing was written.") from None
         if self.order.approve:
             raise StalePlan(stop.what, self._anew(order)) from None
-        # The target has moved while the plan waited: whoever approved has not seen the new plan.
+        # The target has changed while the plan waited: nobody has approved the new plan.
         return replace(self.order, scheduled=None)
 
     def done(self, report: RunReport) -> State[None]:

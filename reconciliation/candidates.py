@@ -149,8 +149,8 @@ def agreed_by_all(
 
 
 def only_strong(chosen: pd.DataFrame) -> Mask:
-    """Which pairs are the only one of their target with a strong rule: a shared mailbox takes
-    nobody's number away."""
+    """Which pairs are their target's only pair by a strong rule. Somebody with the same mailbox
+    does not compete with the person who has the number."""
     return chosen["strong"] & (chosen.groupby("target")["strong"].transform("sum") == 1)
 
 

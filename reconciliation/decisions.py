@@ -42,12 +42,10 @@ def judged(
     now: datetime,
     unread: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """What is to become of each decision: ``source_key``; ``done``: it has been carried out;
-    ``problem``: why it cannot be, or null.
+    """Which decisions have been carried out, and which cannot be.
 
-    The rows are in the order in which the decisions were taken, and the places of a course are
-    given in that order. Decisions of one moment go by ``source_key``; one without a moment comes
-    last.
+    Decisions stand in the order in which they were taken, and the places of a course go to them in
+    that order. Decisions of one moment go by ``source_key``; one without a moment comes last.
 
     Args:
         wanted: ``source_key``, ``key``, ``status`` (to be), ``decided_at`` (UTC), ``settled`` (an
@@ -59,6 +57,10 @@ def judged(
         now: the moment of the run (UTC).
         unread: IDs of delegates whose decision cannot be read. It may be an earlier one: a place is
             kept for each.
+
+    Returns:
+        ``source_key``; ``done``: the decision has been carried out; ``problem``: why it cannot be
+        carried out, or null.
     """
     cases = _with_course(wanted, delegates, course_dates, key)
     is_open = _among(cases["is_now"], (OPEN,))

@@ -85,7 +85,7 @@ def decide(
     for field in owned:
         ours, theirs = wanted[field.target], sides.theirs[field.target]
         if field.owner != "newest":
-            # Whoever owns it: no value says nothing.
+            # An empty value of the owner does not clear the other side's.
             keeps = theirs.notna() if field.owner == "target" else ours.isna()
             columns[field.target] = ours.mask(sides.there & keeps, theirs)
             continue

@@ -103,7 +103,8 @@ def reconcile(
         compared: the columns whose difference is a reason to update.
         doubtful: keys that are not created though they were not seen, because the target could not
             be read in full.
-        alike: column -> what brings its values into the form by which they are compared.
+        alike: column -> function that brings its values into the form in which they are
+            compared.
     """
     found = align(desired, target, key, compared, alike)
     new = desired[found.alone]

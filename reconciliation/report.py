@@ -91,7 +91,7 @@ def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, st
     """(kind, key, field, before, after) of the first ``limit`` changes, creates by their filled
     fields.
 
-    Holds personal data: for the terminal of whoever runs it, never for a log or an artifact.
+    Holds personal data: for the terminal, never for a log or an artifact.
     """
     columns = managed(plan.changes)
     shown = plan.changes.head(limit)

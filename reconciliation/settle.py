@@ -169,8 +169,8 @@ class _Ends:
         return concat([compared, outside[["key", "hash"]]])
 
     def good(self, rows: pd.DataFrame, of: str, column: str) -> pd.DataFrame:
-        """``rows`` whose target row (column ``of``) went through, with the keys that the target
-        gave in the place of those that stood for them in ``column``."""
+        """``rows`` whose target row (column ``of``) went through. In ``column``, the keys that the
+        target has given to new rows replace the provisional ones."""
         unsupported = self.receipts.loc[self.receipts["outcome"] == "unsupported", "key"]
         plan = self.compared.plan
         unsettled = concat([self.bad, unsupported, plan.withheld])

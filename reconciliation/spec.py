@@ -44,15 +44,18 @@ class FieldMap(Frozen):
 
 
 class Clause(Frozen):
-    """One condition on a column of the feed.
-
-    in: the value is one of ``values``, compared without case and spaces. not_in: it is none of
-    them, or there is none. present: there is a value. after: the day lies after the run's day.
-    future: the moment lies after the run's.
-    """
+    """One condition on a column of the feed."""
 
     column: str
     op: Literal["in", "not_in", "present", "after", "future"] = "in"
+    """What must hold:
+
+    - in: the value is one of ``values``, compared without case and spaces
+    - not_in: the value is missing, or not in ``values``
+    - present: there is a value
+    - after: the day lies after the run's day
+    - future: the moment lies after the run's
+    """
     values: tuple[str, ...] = ()
     when: Clause | None = None
     """Applies only to the rows that meet this other clause."""

@@ -73,7 +73,7 @@ def plain_custom(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def canonical(field: FieldMap, values: pd.Series[Any]) -> pd.Series[Any]:
-    """Values of the target in the one form by which they are compared (``FieldMap.alike``)."""
+    """Values of the target in the form in which they are compared (``FieldMap.alike``)."""
     if field.target.startswith(CUSTOM):
         return plain_custom(values)
     if not field.alike or values.dtype != DTYPES["text"]:
@@ -82,7 +82,7 @@ def canonical(field: FieldMap, values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def alike_of(spec: ProcessSpec) -> Alike:
-    """Column -> what brings its values into the form by which they are compared."""
+    """Column -> function that brings its values into the form in which they are compared."""
     return {
         field.target: partial(canonical, field)
         for field in spec.fields

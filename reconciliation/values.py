@@ -41,7 +41,7 @@ WHOLE = re.compile(r"[+-]?[0-9]+")
 LARGEST = 2**63 - 1
 """The largest whole number that a column holds."""
 DIGITS = 10**100
-"""A number beyond is nobody's."""
+"""A larger number is not a value of anything that we read."""
 ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]|$)")
 
 

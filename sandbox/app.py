@@ -1,4 +1,4 @@
-"""The HTTP face: accessplanit's own paths, and ``/sandbox/…`` for whoever drives the sandbox."""
+"""The HTTP face: accessplanit's own paths, and ``/sandbox/…`` to drive the sandbox."""
 
 from __future__ import annotations
 

@@ -57,15 +57,16 @@ BATCH = 400
 
 @dataclass(frozen=True)
 class Moods:
-    """How deliveries go wrong: each a share of them. delay: seconds at most, of those that are
-    late. forge: so many more come from somebody else, with a secret that is not the right one."""
+    """How deliveries go wrong, each as a share of all deliveries."""
 
     drop: float = 0.0
     duplicate: float = 0.0
     reorder: float = 0.0
     late: float = 0.0
     delay: float = 5.0
+    """Maximum seconds that a late delivery is late."""
     forge: float = 0.0
+    """Further deliveries, which come from somebody else with a wrong secret."""
     seed: int = 0
     random: random.Random = field(init=False, repr=False, compare=False)
 

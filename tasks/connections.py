@@ -41,7 +41,8 @@ def in_use(settings: Settings, processes: Iterable[str], blocks: bool) -> dict[s
     """The settings of accessplanit and of the HR systems of ``processes``, by the place in which
     they are.
 
-    blocks: those in Prefect blocks too. What cannot be read is left out: whoever opens it says why.
+    blocks: those in Prefect blocks too. What cannot be read is left out; the error comes when it is
+    opened.
     """
     block = settings.accessplanit_block
     readers: dict[str, Callable[[], BaseModel]] = {

@@ -105,7 +105,7 @@ def publish_webhooks(figures: Figures) -> None:
 @step("publish_findings")
 def publish_findings(findings: Findings, page: str) -> None:
     """What a historical reconciliation has found, in counts, and where its report is: the file is
-    for whoever may read HR."""
+    for people who may read HR."""
     inquiry = findings.inquiry
     counts = "\n".join(f"| {name} | {rows:,} |" for name, rows in findings.counts().items())
     causes = "\n".join(
@@ -124,7 +124,7 @@ def publish_findings(findings: Findings, page: str) -> None:
 |---|---|---:|---|
 {causes}
 
-The report, which holds personal data, is at `{page}`: whoever may read that folder can open it.
+The report holds personal data and is at `{page}`. Everybody who may read that folder can open it.
 {findings.parts:,} parts were read with {findings.requests:,} requests;
 {findings.resumed:,} were taken up from an interrupted run.
 """
@@ -134,7 +134,7 @@ The report, which holds personal data, is at `{page}`: whoever may read that fol
     )
     # A browser opens no path of another machine: it is in the text, to be copied.
     if page.startswith(("http://", "https://")):
-        about = "Personal data: readable for whoever may read the folder"
+        about = "Personal data: for people who may read the folder"
         create_link_artifact(
             page, link_text="The report", key=f"{key}-history-report", description=about
         )

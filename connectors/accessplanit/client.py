@@ -88,8 +88,8 @@ class AccessplanitSource:
                 "Set HRSYNC_ACCESSPLANIT__BASE_URL.",
             )
         self.root = settings.base_url.rstrip("/")
-        # No tenant of accessplanit is on this machine: whoever reads a run's report must see that
-        # these are not its people.
+        # A tenant is never on this machine. The run's report must say that these are not its
+        # people.
         local = httpx.URL(self.root).host in ("127.0.0.1", "localhost", "::1")
         self.name = f"{self.root} (sandbox: invented people)" if local else self.root
         self.dialect = dialect

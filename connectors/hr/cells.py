@@ -85,7 +85,7 @@ def several(keys: Iterable[str | None]) -> set[str]:
 
 
 def raw(row: Mapping[str, Any]) -> str:
-    """A row as JSON, for whoever corrects it: personal data, for the store only."""
+    """A row as JSON, for the person who corrects it: personal data, for the store only."""
     return json.dumps(row, default=_as_text)[:RAW_KEPT]
 
 

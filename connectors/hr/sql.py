@@ -52,8 +52,8 @@ class SqlSettings(BaseModel):
     )
     updated_column: Literal["written_at"] | None = Field(
         "written_at",
-        description="column with the moment (UTC) of a row's last change, whoever made it; null: "
-        "rows are told by content",
+        description="column with the moment (UTC) of a row's last change; null: "
+        "changes are found by content",
     )
 
     no_end: tuple[date, ...] = Field(

@@ -162,7 +162,7 @@ class History(Part):
                 ).one()
                 plans = {row.digest: (unpacked(kept.changes), unpacked(kept.before))}
             changes, before = plans[row.digest]
-            # Whoever was forgotten has no key any more.
+            # The key of a person who was forgotten is empty.
             sent = changes["key"].iloc[row.start : row.stop].dropna()
             seen.append(before[before["key"].isin(sent)].assign(intent=row.id))
             told_of = shown.get(row.id, told[:0])

@@ -145,8 +145,8 @@ class Links(Part):
             for s, k in rows
         ]
         if values:
-            # Matching has found these rows free: whoever was linked to one of them is gone or has
-            # left.
+            # Matching has found these rows free: a user who was linked to one of them is deleted
+            # or has left.
             c = t.link.c
             theirs = t.link.delete().where(
                 c.entity == spec.links, c.origin != "set", c.target_key == sa.bindparam("k")

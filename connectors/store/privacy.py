@@ -65,7 +65,7 @@ class Privacy(History, Plans):
 
     def forgettable(self) -> None:
         """Raises:
-        StalePlan: a run is at work, which would write down again what is to be forgotten.
+        StalePlan: a run is at work; it would write down again what is forgotten now.
         """
         with failing(), self.engine.connect() as connection:
             self._nobody_works(connection)

@@ -106,7 +106,7 @@ class Quarantine(Part):
         """Enters ``rows`` (``settle.QUARANTINE``) and releases the keys that have ``landed``."""
         q = t.quarantine.c
         moment = naive(now)
-        # Whoever enters a record by hand says nothing of the scope that it belongs to.
+        # A record that was entered by hand has no scope of its own.
         scope = {} if run == BY_HAND else {"fingerprint": spec.fingerprint()}
         mine = (q.process == spec.name) & (q.status == "open")
         self._leave(connection, spec.name, landed, "replayed", moment)

@@ -39,15 +39,15 @@ class Runs(Part):
 
     @contextmanager
     def lease(self, process: str, run: str, patience: float = 0.0) -> Iterator[bool]:
-        """Within it no other run of the process writes; false if another run holds it, and for
-        ``patience`` seconds on.
+        """Only the run that holds the lease of a process writes. Yields false if another run still
+        holds it after ``patience`` seconds.
 
-        A thread renews it three times in its length; it is given back at the end. A run that was
-        killed holds it until it lapses: whoever finds it held waits until it is renewed, for then
-        its holder is at work, or until it has lapsed. A lapsed lease is lost for good: its run
-        neither renews it nor takes it again. Every taking draws the next fencing number, and every
-        write of a run checks its number in the same transaction, so that a run which has lost its
-        lease (a machine that slept) cannot write beside the next.
+        A thread renews the lease three times in its length; it is released at the end. A killed run
+        holds it until it lapses. A run that finds it held waits until it is renewed (its holder is
+        at work) or has lapsed. A lapsed lease is lost for good: its run neither renews it nor takes
+        it again. Each time a lease is taken, it gets the next fencing number. Every write of a run
+        checks that number in the same transaction, so that a run which has lost its lease (a
+        machine that slept) cannot write beside the next one.
         """
         deadline, seen = time.monotonic() + patience, None
         while not self._take(process, run):

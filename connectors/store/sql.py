@@ -35,7 +35,7 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
 
     Raises:
         StoreFailed: the database cannot be reached or its tables cannot be made.
-        Misconfigured: there is none, and none is to be made (``create``); or a newer release has
+        Misconfigured: the database does not exist and ``create`` is false; or a newer release has
             used it.
     """
 

@@ -70,7 +70,7 @@ def restore(settings: Settings, source: Path) -> list[str]:
     told = [_copied(file, home / file.name) for file in files]
     if (home / STORE).exists():
         with closing(sqlite3.connect(home / STORE)) as store, store:
-            # Whoever was at work when the copy was made is not at work here.
+            # A run that was at work when the copy was made is not at work here.
             store.execute("UPDATE lease SET run = ''")
     return told
 

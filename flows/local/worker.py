@@ -2,8 +2,8 @@
 imported everything already.
 
 What a run costs to start is nearly all import: some two seconds of CPU, for flows that then work
-for half a second. Everything that is read at import (code, mappings, the environment) is that of
-the worker: after a change it is to be started again.
+for half a second. The worker reads code, mappings and the environment once: start it again after a
+change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The receiver of webhooks: a small ASGI application that writes deliveries down and acknowledges
 them, and nothing else.
 
-What a delivery says is a hint; the run that it leads to reads the record. Whoever is not known by a
+What a delivery says is a hint; the run that it leads to reads the record. A request without the
 secret gets a 401.
 """
 
@@ -312,7 +312,7 @@ def _pages(app: FastAPI, receiver: Receiver) -> None:
 
 
 def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str, Any]:
-    """What uvicorn is to be given.
+    """The options for uvicorn.
 
     Raises:
         Misconfigured: there is no secret.

@@ -183,8 +183,8 @@ def differences(
 
 
 def repairable(spec: ProcessSpec, rows: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows (``causes.EXPLAINED``) a repair takes in hand: of those that are only in the
-    target the ones that it would close."""
+    """Which rows (``causes.EXPLAINED``) a repair plans a change for. A row that only the target has
+    is among them if the repair would close it."""
     taken = rows["class"].isin(FAULTS) & rows["cause"].isin(REPAIRED)
     if spec.scope.gone != "close":
         taken &= rows["class"] != ONLY

@@ -81,7 +81,7 @@ class Comparison:
 
     @property
     def alike(self) -> Alike:
-        """What brings values into the form by which they are compared."""
+        """Column -> function that brings its values into the form in which they are compared."""
         return alike_of(self.spec)
 
     def nothing(self) -> pd.DataFrame:

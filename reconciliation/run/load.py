@@ -27,8 +27,8 @@ class Sending:
         self._parts = [changes] if len(changes) else []
 
     def next(self) -> pd.DataFrame | None:
-        """The changes to send next; ``None`` if none are left, or if so many were refused in a row
-        that the target is failing, not the rows."""
+        """The changes to send next; ``None`` if none are left, or if the target has refused too
+        many in a row (``ProcessSpec.breaker``)."""
         if self._parts and self.failures >= self.spec.breaker:
             why = f"{self.spec.target_side} refused {self.failures} changes in a row"
             untried = [all_of(part, "untried", why) for part in self._parts]

@@ -18,7 +18,7 @@ def record(run: Run, draft: Draft, receipts: pd.DataFrame, last: Batch | None) -
     """Writes what the run leaves, with the receipts of its last batch.
 
     Raises:
-        TargetFailed: the target refused so many changes in a row that the others were not tried.
+        TargetFailed: the target refused too many changes in a row; the others were not tried.
     """
     settled = settle(draft.spec, draft.compared, receipts)
     report = _reported(draft, settled)

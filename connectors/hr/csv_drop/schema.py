@@ -1,4 +1,4 @@
-"""The drop's own tables, beside the mirror's: what is to be delivered, and which answers were read.
+"""The drop's own tables, beside the mirror's: what waits for delivery, and which answers were read.
 Moments are UTC."""
 
 from __future__ import annotations

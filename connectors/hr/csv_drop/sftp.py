@@ -73,8 +73,7 @@ class SftpServer:
             return
         except asyncssh.SFTPOpUnsupported:
             pass
-        # Without a rename that replaces: whoever sees no file for a moment sees no half of one
-        # either.
+        # Without a rename that replaces, the file is away for a moment; it is never half there.
         if await self._client.exists(to):
             await self._client.remove(to)
         await self._client.rename(path, to)
