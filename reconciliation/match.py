@@ -59,6 +59,8 @@ def held(
     raw: pd.Series[Any] | None = None,
 ) -> pd.DataFrame:
     """Rows of :data:`HELD` that share a reason. The columns have the index of ``keys``."""
+    if not len(keys):
+        return empty(HELD)
     rows = keys.to_frame("key").assign(field=field, reason=reason, waits_for=waits_for, raw=raw)
     return rows.astype(dict.fromkeys(HELD, DTYPES["text"])).reset_index(drop=True)
 

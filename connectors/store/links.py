@@ -94,6 +94,8 @@ class Links(Part):
     ) -> pd.DataFrame:
         """Those of ``links`` (:data:`LINKS`), from accessplanit's side, of which the record or the
         row is linked otherwise still."""
+        if not len(links):
+            return links
         c = t.link.c
         found = (
             links
