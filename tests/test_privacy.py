@@ -1,16 +1,13 @@
 """Runs last: nothing that the whole test run has logged, raised or left in Prefect tells of an
 invented person.
 
-Collected by ``conftest.Evidence`` in each process: every log record of every logger, the text of
+Collected by ``evidence.Evidence`` in each process: every log record of every logger, the text of
 every error of ours, and Prefect's whole database, in which its artifacts, parameters, states, logs
 and form inputs are.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import prefect.settings
@@ -18,31 +15,10 @@ import pytest
 
 from sandbox.faults import Faults
 
-from .conftest import EVIDENCE, KEPT, Side
+from .evidence import EVIDENCE, KEPT, traces
+from .sides import Side
 
 pytestmark = [pytest.mark.prefect, pytest.mark.last]
-WORD = re.compile(r"[^\W\d_][\w'’-]*")
-MAIL = re.compile(r"[\w.+'-]+@[\w.-]+\w")
-TOKEN = re.compile(r"[\w-]+")
-DAY = re.compile(r"\d{4}-\d\d-\d\d")
-DIGITS = re.compile(r"\d[\d ]{8,}\d")
-
-
-def traces(text: str) -> Iterator[str]:
-    """Parts of ``text`` that are somebody's ID, name, e-mail address, phone number or date of
-    birth."""
-    for line in text.splitlines():
-        yield from (token for token in TOKEN.findall(line) if token in EVIDENCE.ids)
-        yield from (day for day in DAY.findall(line) if day in EVIDENCE.born)
-        yield from (
-            pair
-            for one, other in pairwise(WORD.findall(line))
-            if (pair := f"{one} {other}") in EVIDENCE.names
-        )
-        yield from (mail for mail in MAIL.findall(line) if mail.lower() in EVIDENCE.mails)
-        yield from (
-            number for number in DIGITS.findall(line) if number.replace(" ", "") in EVIDENCE.phones
-        )
 
 
 @pytest.fixture
