@@ -25,6 +25,7 @@ from sandbox.tenant import TENANTS
 from tests.evidence import EVIDENCE, KEPT
 from tests.served import Served, free_port
 from tests.sides import DIALECTS, Side
+from tests.workers import Worker
 
 __all__ = ["DIALECTS", "ROOT", "Served", "Side", "free_port"]
 """For programs beside the tests, which make sides of their own."""
@@ -178,3 +179,11 @@ def configured(
     ):
         monkeypatch.setenv(name, value)
     return side
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    made = Worker()
+    yield made
+    made.process.kill()
+    made.process.wait()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from tests.sides import Side
+from .sides import Side
 
 STRANGER = "Petronella Quibbling (pequib9), petronella@quibbling.example, born 1951-07-19"
 """Whom the error messages of HR systems name."""

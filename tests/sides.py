@@ -20,7 +20,8 @@ from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 from sandbox.app import Sandbox
 from tasks.connections import ways
-from tests.verify_hr import compare
+
+from .verify_hr import compare
 
 AWKWARD = Dialect(
     count_key=None,
