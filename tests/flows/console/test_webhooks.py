@@ -7,13 +7,12 @@ import pytest
 from flows.catalogue import PROCESSES
 from tests.commands import hrsync
 from tests.flows.hints import say, users
+from tests.flows.prefect_runs import artifacts
 from tests.sides import Side
 
 
 @pytest.mark.prefect
 def test_deliveries_are_listed_replayed_and_published(configured: Side) -> None:
-    from .test_flows import artifacts
-
     side = configured
     assert PROCESSES["users_to_hr"].flow(return_state=True).is_completed()
     key = users(side, 1)[0]
