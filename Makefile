@@ -62,13 +62,13 @@ mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law noti
 	$(BIN)/python tests/mutants.py
 
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, takes a thousand random steps and two thousand rounds of edits on both sides
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/test_chaos.py tests/test_stateful.py tests/test_two_way_edits.py tests/test_databases.py tests/test_alive.py --timeout 5400 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
 
 history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, and kills a historical reconciliation at ten points
-	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/test_history.py -k "forty or killed" --timeout 1800 $(ARGS)
+	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/flows/history -k "forty or killed" --timeout 1800 $(ARGS)
 
 year: $(VENV)/.dev    ## a simulated year of 2,000 people, both directions, and 20,000 changes against the request budget
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/test_year.py tests/test_ownership.py -k "year or budget or rounds" --timeout 3600 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/chaos/test_year.py tests/laws/test_two_owners.py -k "year or budget or rounds" --timeout 3600 $(ARGS)
 
 .canaille:            ## a SCIM server that does much otherwise, in an environment of its own: its pins fit nobody else's
 	$(PYTHON) -m venv $@

@@ -29,7 +29,7 @@ from typing import Any
 import httpx
 
 from connectors.store.sql import SyncStore
-from tests.conftest import free_port
+from tests.served import free_port
 
 KINDS = ["book", "complete", "target", "assign"]
 """Kinds of change that the guard never stops, however many there are."""

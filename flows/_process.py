@@ -14,6 +14,7 @@ from connectors.settings import load as load_settings
 from reconciliation.discreet import discreet
 from reconciliation.errors import Skipped, StalePlan, UnsafePlan
 from reconciliation.ports import Store
+from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
 from tasks.approval import this_run
 from tasks.connections import connections
@@ -53,30 +54,27 @@ def run_flow(
         for each in map(opened.narrowed, _chosen(opened.store, order, (spec, *further))):
             world = opened.world(each)
             world = through(world) if through else world
-            state = _carry_out(Decisions(each, world, order), done)
-            if not state.is_completed():
-                at_end(str(state.name).lower())
-                return state
+            decisions = Decisions(each, world, order)
+            next_ = decisions.first()
+            while isinstance(next_, Order):
+                try:
+                    report, _ = run_process(each, world, next_)
+                except (Skipped, StalePlan, UnsafePlan) as stop:
+                    next_ = decisions.after(stop, next_)
+                else:
+                    publish(report)
+                    done.takes(report, next_)
+                    next_ = decisions.done(report)
+            done.states.append(next_)
+            if not next_.is_completed():
+                break
             if after:
                 after(world)
-        if order.hinted:
-            publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
-    skipped = all(state.name == "Skipped" for state in done.states)
-    at_end("skipped" if skipped else did(done.written), approved=done.approved)
-    if len(done.states) == 1:
-        return done.states[0]
-    return Completed(message=" ".join(str(state.message) for state in done.states))
-
-
-@dataclass
-class _Done:
-    """What the processes of a flow run have done."""
-
-    states: list[State[None]] = field(default_factory=list)
-    written: Counter[str] = field(default_factory=Counter)
-    """Rows by outcome."""
-    approved: bool = False
-    """Somebody has approved a plan of this run."""
+        else:
+            if order.hinted:
+                publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
+    at_end(done.what(), approved=done.approved)
+    return done.state()
 
 
 def _chosen(
@@ -89,18 +87,33 @@ def _chosen(
     return tuple(each for each in processes if each.name == name) or processes[:1]
 
 
-def _carry_out(decisions: Decisions, done: _Done) -> State[None]:
-    """Runs a process until nothing is left to decide; how it ended."""
-    next_ = decisions.first()
-    while isinstance(next_, Order):
-        try:
-            report, _ = run_process(decisions.spec, decisions.world, next_)
-        except (Skipped, StalePlan, UnsafePlan) as stop:
-            next_ = decisions.after(stop, next_)
-        else:
-            publish(report)
-            done.written.update(report.outcomes)
-            done.approved |= next_.approve is not None
-            next_ = decisions.done(report)
-    done.states.append(next_)
-    return next_
+@dataclass
+class _Done:
+    """What the processes of a flow run have done."""
+
+    states: list[State[None]] = field(default_factory=list)
+    """How each ended."""
+    written: Counter[str] = field(default_factory=Counter)
+    """Rows by outcome."""
+    approved: bool = False
+    """Somebody has approved a plan of this run."""
+
+    def takes(self, report: RunReport, order: Order) -> None:
+        """Adds what a run with ``order`` did."""
+        self.written.update(report.outcomes)
+        self.approved |= order.approve is not None
+
+    def what(self) -> str:
+        """What was done, in a few words."""
+        last = self.states[-1]
+        if not last.is_completed():
+            return str(last.name).lower()
+        skipped = all(state.name == "Skipped" for state in self.states)
+        return "skipped" if skipped else did(self.written)
+
+    def state(self) -> State[None]:
+        """How the flow ends: as the process that did not complete, or completed."""
+        last = self.states[-1]
+        if len(self.states) == 1 or not last.is_completed():
+            return last
+        return Completed(message=" ".join(str(state.message) for state in self.states))

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from .conftest import free_port
+from .served import free_port
 
 
 @dataclass

@@ -3,8 +3,7 @@
 The pydantic model in :mod:`.feeds` says what a record is. Most records of most tenants are of the
 plainest form it accepts, and for those a decoder is compiled from the model (a msgspec struct). The
 compiled decoder accepts a subset of what the model accepts, with equal values; whatever it does not
-accept goes to the model, which has the last word. ``tests/test_decode.py`` holds that as a
-property.
+accept goes to the model, which has the last word. ``test_decode.py`` holds that as a property.
 """
 
 from __future__ import annotations

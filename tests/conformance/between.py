@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import STRANGER, Served
+from tests.evidence import STRANGER
+from tests.served import Served
 
 
 class Between:

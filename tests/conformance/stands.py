@@ -31,7 +31,7 @@ import pytest
 from connectors.hr import connectors
 from connectors.hr.scim.user import CORE, with_values
 from reconciliation.ports import HrSystem
-from tests.conftest import Served, free_port
+from tests.served import Served, free_port
 
 from .bamboohr_fake import KEY, Bamboo, today
 from .between import Between

@@ -20,8 +20,8 @@ from reconciliation.frame import arrow, of
 from reconciliation.plan import reconcile
 
 from .bamboohr_fake import Bamboo
+from .people import People, somebody
 from .stands import Stand, bamboohr
-from .test_laws_of_systems import People, somebody
 
 AWARD = {
     "employee_id": "text",

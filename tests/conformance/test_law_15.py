@@ -14,10 +14,10 @@ from flows.catalogue import PROCESSES
 from reconciliation.capabilities import narrowed
 from reconciliation.ports import HrSystem
 from tasks.connections import ReadOnly, previewed, ways
-from tests.conftest import Side
+from tests.sides import Side
 
+from .content import rows, writes
 from .stands import Stand
-from .test_processes import rows, writes
 
 QUESTIONS = ("/.search", "/token", "/datasets/employee/data")
 """Ends of the paths that are only asked, though by POST."""

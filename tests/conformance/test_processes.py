@@ -7,18 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 
 from connectors.store.sql import SyncStore
 from flows.catalogue import PROCESSES
 from reconciliation.capabilities import narrowed
-from reconciliation.ports import HrSystem
 from reconciliation.report import RunReport
-from tests.conftest import Side
+from tests.sides import Side
 
+from .content import rows, writes
 from .stands import Stand
 
 pytestmark = [pytest.mark.slow]
@@ -34,19 +32,6 @@ def everything(side: Side) -> dict[str, RunReport]:
     return {
         name: side.run(chosen.scoped(), through=chosen.through)
         for name, chosen in PROCESSES.items()
-    }
-
-
-def writes(side: Side) -> list[Any]:
-    return [c for c in side.sandbox.changes_since(0) if "api" in str(c["event"])]
-
-
-def rows(system: HrSystem, entity: str, columns: dict[str, str]) -> dict[str, dict[str, Any]]:
-    holds = system.capabilities.entities[entity]
-    found = system.read(entity, columns).frame.to_dict("records")
-    return {
-        str(row[holds.key]): {n: None if pd.isna(row[n]) else row[n] for n in columns}
-        for row in found
     }
 
 

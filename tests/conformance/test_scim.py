@@ -19,8 +19,8 @@ from connectors.hr.scim.user import CORE, ENTERPRISE, operations, value_of, with
 from connectors.hr.scim.writing import receipt
 from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFailed
 
+from .people import People, somebody
 from .stands import TOKEN, Stand, scim
-from .test_laws_of_systems import People, somebody
 
 
 @pytest.fixture

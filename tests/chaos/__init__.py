@@ -1,0 +1,1 @@
+"""What `make chaos` and `make year` run whole: kills, random steps, a year."""

@@ -1,0 +1,1 @@
+"""The tests of connectors/: all I/O."""

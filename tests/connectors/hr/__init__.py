@@ -1,0 +1,1 @@
+"""The tests of connectors/hr/; what holds for every system is in tests/conformance/."""

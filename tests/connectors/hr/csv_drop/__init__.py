@@ -1,0 +1,1 @@
+"""The tests of connectors/hr/csv_drop/."""

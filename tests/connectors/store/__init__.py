@@ -1,0 +1,1 @@
+"""The tests of connectors/store/, on SQLite and PostgreSQL."""

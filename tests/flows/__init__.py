@@ -1,0 +1,1 @@
+"""The tests of flows/: the whole path, and each flow from end to end."""

@@ -1,0 +1,1 @@
+"""The tests of the project itself: its architecture, pages, locks, and what a run leaves."""

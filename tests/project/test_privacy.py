@@ -1,0 +1,75 @@
+"""Runs last: nothing that the whole test run has logged, raised or left in Prefect tells of an
+invented person.
+
+Collected by ``evidence.Evidence`` in each process: every log record of every logger, the text of
+every error of ours, and Prefect's whole database, in which its artifacts, parameters, states, logs
+and form inputs are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import prefect.settings
+import pytest
+
+from sandbox.faults import Faults
+from tests.evidence import EVIDENCE, KEPT, traces
+from tests.sides import Side
+
+pytestmark = [pytest.mark.prefect, pytest.mark.last]
+
+
+@pytest.fixture
+def dialect_name() -> str:
+    return "standard"
+
+
+def refused(side: Side) -> None:
+    """Writes and reads that accessplanit answers with errors which repeat whom they are about."""
+    from flows.users_from_hr import users_from_hr
+    from flows.users_to_hr import users_to_hr
+
+    with side.target.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE employees SET job_title = 'Rigger', written_at = '2099-01-01'"
+        )
+    for fault in (
+        Faults(writes="400"),
+        Faults(writes="403"),
+        Faults(reads="400"),
+        Faults(reads="403"),
+    ):
+        side.sandbox.faults = fault
+        for flow in (users_from_hr, users_to_hr):
+            flow(return_state=True)
+        assert fault.drawn, "somebody was refused"
+    side.sandbox.faults = Faults()
+
+
+def test_nothing_of_the_whole_run_tells_of_a_person(configured: Side) -> None:
+    from flows.catalogue import PROCESSES
+
+    for chosen in PROCESSES.values():
+        chosen.flow(return_state=True)
+    refused(configured)
+    EVIDENCE.people(configured)
+    assert len(EVIDENCE.names) > 50
+    person = next(iter(sorted(EVIDENCE.names)))
+    mail, phone = next(iter(sorted(EVIDENCE.mails))), next(iter(sorted(EVIDENCE.phones)))
+    key = next(iter(sorted(EVIDENCE.ids)))
+    day = next(iter(sorted(EVIDENCE.born)))
+    planted = f"The user {key}, {person} <{mail}>, born {day}, has the number {phone}"
+    assert set(traces(planted)) == {key, person, mail, phone, day}, "a trace would be found"
+    url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
+    EVIDENCE.database_of(str(url.get_secret_value() if hasattr(url, "get_secret_value") else url))
+    if KEPT:
+        EVIDENCE.take_in(Path(KEPT))
+    kept = "\n".join(EVIDENCE.database)
+    assert "users-to-hr-summary" in kept
+    for name, text in (
+        ("Prefect's database", kept),
+        ("logs", "\n".join(EVIDENCE.logged)),
+        ("errors", "\n".join(EVIDENCE.raised)),
+    ):
+        assert sorted(set(traces(text)))[:5] == [], name

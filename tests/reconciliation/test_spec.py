@@ -1,0 +1,49 @@
+"""What a process declares, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from flows import awards_to_hr, users_to_hr
+from flows.catalogue import PROCESSES
+from reconciliation.spec import FieldMap, Guard, MatchRule, ProcessSpec
+
+AWARDS = awards_to_hr.SPEC
+
+
+def test_specs_are_strict() -> None:
+    with pytest.raises(ValidationError, match="extra"):
+        FieldMap(source="a", target="b", compares=False)  # type: ignore[call-arg]
+    data = users_to_hr.SPEC.model_dump()
+    with pytest.raises(ValidationError, match="several fields"):
+        type(users_to_hr.SPEC)(**{**data, "fields": [*data["fields"], data["fields"][0]]})
+    with pytest.raises(ValidationError, match="identifies the row"):
+        type(users_to_hr.SPEC)(**{**data, "match": (), "entity_key": "surname"})
+    with pytest.raises(
+        ValidationError, match=r"matched by \['shoe_size'\], which no field is mapped to"
+    ):
+        type(users_to_hr.SPEC)(**{**data, "match": [{"source": "email", "target": "shoe_size"}]})
+
+
+def test_a_fingerprint_follows_mapping_and_scope_and_not_the_guard() -> None:
+    spec = users_to_hr.SPEC
+    assert (
+        spec.fingerprint() == spec.model_copy(update={"guard": Guard(population=1)}).fingerprint()
+    )
+    assert spec.fingerprint() != PROCESSES["users_to_hr"].scoped(companies=["X"]).fingerprint()
+    assert spec.fingerprint() == PROCESSES["users_to_hr"].scoped().fingerprint()
+
+
+def test_match_rules_are_the_guides() -> None:
+    assert users_to_hr.SPEC.match == (
+        MatchRule(source="id", target="accessplanit_id"),
+        MatchRule(source="external_id", target="employee_id"),
+        MatchRule(source="external_id", target="employee_number"),
+        MatchRule(source="email", target="email", weak=True),
+    )
+
+
+def test_only_specs_that_make_sense_are_made() -> None:
+    with pytest.raises(ValueError, match="names the person and must be mapped"):
+        ProcessSpec(**{**AWARDS.model_dump(), "fields": AWARDS.model_dump()["fields"][1:]})
