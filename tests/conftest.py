@@ -8,6 +8,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,13 @@ import prefect.settings
 import pytest
 import sqlalchemy as sa
 
-from connectors.hr.sql import SqlHr
-from connectors.settings import AccessplanitSettings, Settings
-from connectors.store.sql import SyncStore
+from connectors.settings import Settings
 from reconciliation import errors
-from sandbox.app import ROOT, Sandbox, make_app
-from sandbox.tenant import TENANTS
+from sandbox.app import ROOT
+from tests.edits import everything
 from tests.evidence import EVIDENCE, KEPT
 from tests.served import Served, free_port
-from tests.sides import DIALECTS, Side
+from tests.sides import DIALECTS, Side, opened
 from tests.workers import Worker
 
 __all__ = ["DIALECTS", "ROOT", "Served", "Side", "free_port"]
@@ -56,15 +56,34 @@ def pytest_configure(config: pytest.Config) -> None:
     errors.HrsyncError.__init__ = noted  # type: ignore[method-assign]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at the whole run comes last; what takes longest comes first, so that no process
-    waits for it alone."""
+BOTH = os.environ.get("HRSYNC_DIALECTS") == "both"
+"""Whether every test over the sandbox runs under both dialects."""
+ABOUT_DIALECTS = ("tests/connectors/accessplanit/", "tests/sandbox/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the awkward dialect where nothing depends on it. What looks at the whole run comes
+    last; what takes longest comes first, so that no process waits for it alone."""
+    left_out = [item for item in items if not BOTH and _is_awkward(item) and not _is_about(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(
         key=lambda item: (
             item.get_closest_marker("last") is not None,
             item.get_closest_marker("slow") is None,
         )
     )
+
+
+def _is_awkward(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("dialect_name") == "awkward"
+
+
+def _is_about(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("dialects") is not None
+    return marked or item.nodeid.startswith(ABOUT_DIALECTS)
 
 
 @pytest.fixture(scope="session")
@@ -101,49 +120,49 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["standard", "awkward"])
 def dialect_name(request: pytest.FixtureRequest) -> str:
-    """Every test over the sandbox runs under both dialects, unless it says that it is about one."""
+    """How accessplanit speaks. Tests of the accessplanit connector and of the sandbox, and those
+    with the mark ``dialects``, run under both dialects; with ``make dialects`` all do."""
     return str(request.param)
 
 
-@pytest.fixture
-def make_side(tmp_path: Path, dialect_name: str) -> Iterator[Callable[..., Side]]:
-    """Makes sides: ``make_side(size=…, **sandbox options)``."""
-    made: list[tuple[Served, Side]] = []
+@pytest.fixture(scope="session")
+def loaded_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
+    """The databases of a side (by dialect and size) on which every process has run once."""
 
-    def make(size: int = 120, name: str = "", **options: Any) -> Side:
-        folder = tmp_path / (name or f"side{len(made)}")
-        folder.mkdir()
-        sandbox = Sandbox(
-            str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect_name], **options
-        )
-        served = Served(make_app(sandbox))
-        base_url = f"http://127.0.0.1:{served.port}{ROOT}"
-        side = Side(
-            sandbox,
-            base_url,
-            folder,
-            DIALECTS[dialect_name],
-            SqlHr(f"sqlite:///{folder / 'hr.db'}"),
-            SyncStore(f"sqlite:///{folder / 'store.db'}"),
-            AccessplanitSettings(
-                base_url=base_url, api_key="sandbox-key", backoff=0.01, attempts=8
-            ),  # type: ignore[arg-type,call-arg]
-        )
-        made.append((served, side))
-        return side
+    @cache
+    def folder(dialect: str, size: int) -> Path:
+        made = tmp_path_factory.mktemp(f"loaded-{dialect}-{size}")
+        with opened(made, dialect, size) as side:
+            everything(side)
+        return made
 
-    yield make
-    for served, side in made:
-        EVIDENCE.people(side)
-        served.stop()
-        side.target.close()
-        side.store.close()
-        side.sandbox.engine.dispose()
+    return folder
 
 
 @pytest.fixture
-def side(make_side: Callable[..., Side]) -> Side:
-    return make_side()
+def make_side(
+    tmp_path: Path, dialect_name: str, loaded_folder: Callable[[str, int], Path]
+) -> Iterator[Callable[..., Side]]:
+    """Makes sides: ``make_side(size=…, **sandbox options)``. ``loaded``: every process has run once
+    on it."""
+    numbers = itertools.count()
+    with ExitStack() as stack:
+
+        def make(size: int = 120, name: str = "", loaded: bool = False, **options: Any) -> Side:
+            folder = tmp_path / (name or f"side{next(numbers)}")
+            if loaded:
+                shutil.copytree(loaded_folder(dialect_name, size), folder)
+            else:
+                folder.mkdir()
+            return stack.enter_context(opened(folder, dialect_name, size, **options))
+
+        yield make
+
+
+@pytest.fixture
+def side(request: pytest.FixtureRequest, make_side: Callable[..., Side]) -> Side:
+    """A side of 120 people. With the mark ``loaded`` every process has run once on it."""
+    return make_side(loaded=request.node.get_closest_marker("loaded") is not None)
 
 
 @pytest.fixture(scope="session")

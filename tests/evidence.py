@@ -10,8 +10,11 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .sides import Side
+if TYPE_CHECKING:
+    from .sides import Side
+
 
 STRANGER = "Petronella Quibbling (pequib9), petronella@quibbling.example, born 1951-07-19"
 """Whom the error messages of HR systems name."""

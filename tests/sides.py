@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,9 +19,12 @@ from flows._run import Order, World, plainly, run_process
 from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
-from sandbox.app import Sandbox
+from sandbox.app import ROOT, Sandbox, make_app
+from sandbox.tenant import TENANTS
 from tasks.connections import ways
 
+from .evidence import EVIDENCE
+from .served import Served
 from .verify_hr import compare
 
 AWKWARD = Dialect(
@@ -120,3 +124,29 @@ class Side:
             )
             for table in ("employees", "awards")
         }
+
+
+@contextmanager
+def opened(folder: Path, dialect: str, size: int, **options: Any) -> Iterator[Side]:
+    """The side whose databases are in ``folder``, made where they are missing. ``options``: of the
+    sandbox."""
+    sandbox = Sandbox(str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect], **options)
+    served = Served(make_app(sandbox))
+    base_url = f"http://127.0.0.1:{served.port}{ROOT}"
+    side = Side(
+        sandbox,
+        base_url,
+        folder,
+        DIALECTS[dialect],
+        SqlHr(f"sqlite:///{folder / 'hr.db'}"),
+        SyncStore(f"sqlite:///{folder / 'store.db'}"),
+        AccessplanitSettings(base_url=base_url, api_key="sandbox-key", backoff=0.01, attempts=8),  # type: ignore[arg-type,call-arg]
+    )
+    try:
+        yield side
+    finally:
+        EVIDENCE.people(side)
+        served.stop()
+        side.target.close()
+        side.store.close()
+        sandbox.engine.dispose()

@@ -41,8 +41,7 @@ ALIKE = {"Enabled": "Active", "New": "Active"}
 def test_every_process_runs_on_every_system(
     stand: Stand, make_side: Callable[..., Side], tmp_path: Path
 ) -> None:
-    reference = make_side(size=40)
-    everything(reference)
+    reference = make_side(40, loaded=True)
     assert not writes(reference), "both begin with the same accessplanit"
     system = stand.open()
     side = replace(reference, target=system, store=SyncStore(f"sqlite:///{tmp_path / 'other.db'}"))  # type: ignore[arg-type]

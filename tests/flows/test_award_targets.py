@@ -22,9 +22,9 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.loaded
 def test_targets_go_both_ways_and_become_awards(configured: Side) -> None:
     side = configured
-    everything(side)
     assert differences(side) == []
     rows = [r for r in side.rows("award_targets") if r["status"] == "Target"]
     achieved, moved, withdrawn = (r["award_target_id"] for r in rows[:3])

@@ -16,9 +16,9 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.loaded
 def test_compliance_says_who_lacks_what_as_of_a_day(configured: Side) -> None:
     side = configured
-    everything(side)
     assert differences(side) == []
     found = side.rows("role_compliance")
     assert {r["state"] for r in found} >= {"held", "missing", "targeted"}
@@ -52,10 +52,10 @@ def test_names_that_the_requirements_lack_are_taken_from_where_they_are(configur
     )
 
 
+@pytest.mark.loaded
 def test_law_1_compliance_of_people_in_doubt_stays_as_it_was_published(configured: Side) -> None:
     side = configured
     chosen = PROCESSES["role_compliance"]
-    everything(side)
 
     def states() -> dict[str, tuple[str, str]]:
         return {

@@ -17,9 +17,9 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.loaded
 def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> None:
     side = configured
-    everything(side)
     assert differences(side) == []
     requests = [r for r in side.rows("course_requests") if r["status"] == "Provisional"]
     assert len(requests) >= 9

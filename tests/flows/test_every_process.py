@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flows.catalogue import PROCESSES
-from tests.edits import change, everything, reasons
+from tests.edits import change, reasons
 from tests.sides import Side
 
 from .prefect_runs import run
@@ -92,11 +92,12 @@ CHANGED = {
 
 
 @pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.loaded
+@pytest.mark.dialects
 def test_a_change_arrives_and_a_record_that_cannot_be_read_is_quarantined_beside_it(
     configured: Side, name: str
 ) -> None:
     side = configured
-    everything(side)
     flow, module, entity, key, (wire, column, value, becomes), spoilt = CHANGED[name]
     good, bad = (r[key] for r in side.rows(entity)[:2])
     change(

@@ -189,6 +189,7 @@ def test_an_authorisation_leads_to_its_request(side: Side) -> None:
     assert side.run(course_requests_to_hr.SPEC, HINTED).read == 0
 
 
+@pytest.mark.dialects
 def test_who_has_arrived_is_a_hint_for_what_has_waited_for_them(side: Side) -> None:
     loaded(side, users_to_hr.SPEC)
     company = side.rows("employees")[0]["company_id"]

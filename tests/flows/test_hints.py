@@ -12,7 +12,7 @@ from connectors.webhooks import Arrival
 from flows import awards_to_hr, users_to_hr
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
-from tests.edits import change, everything, linked
+from tests.edits import change, linked
 from tests.sides import Side
 from tests.stops import SWEEP, stops
 
@@ -32,8 +32,8 @@ def tell(
     return new
 
 
+@pytest.mark.loaded
 def test_what_is_said_while_a_run_reads_is_a_hint_of_its_own(side: Side) -> None:
-    everything(side)
     _, user_id = linked(side)
     assert tell(side, "User", user_id)
     assert not tell(side, "User", user_id), "nobody has read the record since"
@@ -53,8 +53,8 @@ def test_what_is_said_while_a_run_reads_is_a_hint_of_its_own(side: Side) -> None
     assert side.store.hints("users_to_hr") == ()
 
 
+@pytest.mark.loaded
 def test_a_preview_takes_no_hint(side: Side) -> None:
-    everything(side)
     _, user_id = linked(side)
     tell(side, "User", user_id)
     side.run(users_to_hr.SPEC, Order(mode="plan", hinted=True))
@@ -65,8 +65,7 @@ def test_a_preview_takes_no_hint(side: Side) -> None:
 def test_a_sweep_that_is_taken_up_again_asks_anew_for_what_hints_name(
     make_side: Callable[..., Side], change_: str
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     stops(side, awards_to_hr.SPEC, SWEEP, 42)
     row = next(r for r in side.rows("awards") if r["state"] == "achieved")
     key = row["award_record_id"]

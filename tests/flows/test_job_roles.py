@@ -12,9 +12,9 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.loaded
 def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None:
     side = configured
-    everything(side)
     assert differences(side) == []
     rows = [r for r in side.rows("assignments") if not r["valid_to"]]
     ended_there, ended_here, removed = rows[:3]

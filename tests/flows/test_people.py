@@ -15,9 +15,9 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.loaded
 def test_new_employees_become_users_and_changes_and_leavers_follow(configured: Side) -> None:
     side = configured
-    everything(side)
     assert writes(side) == [], "nothing is due in accessplanit"
     employee(side, "N900", job_title="Welder", mobile="07700 900123", postcode="LA1 1AB")
     employee(side, "N901", surname="A" * 41)
@@ -94,9 +94,9 @@ def test_new_employees_become_users_and_changes_and_leavers_follow(configured: S
     ]
 
 
+@pytest.mark.loaded
 def test_an_employee_who_is_gone_is_reported_or_disabled(configured: Side) -> None:
     side = configured
-    everything(side)
     (one_, user), (other, other_user) = linked(side, 0), linked(side, 1)
     hr(side, "DELETE FROM employees WHERE employee_id = ?", one_)
     run("users_from_hr", run={"sweep": True})
@@ -109,9 +109,9 @@ def test_an_employee_who_is_gone_is_reported_or_disabled(configured: Side) -> No
     assert {one(side, u)["Status"] for u in (user, other_user)} == {"Inactive"}
 
 
+@pytest.mark.loaded
 def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(configured: Side) -> None:
     side = configured
-    everything(side)
     key, user_id = linked(side)
     with side.sandbox.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -133,9 +133,9 @@ def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(configured: Si
     )
 
 
+@pytest.mark.loaded
 def test_a_row_that_is_put_back_as_it_was_leaves_the_quarantine(configured: Side) -> None:
     side = configured
-    everything(side)
     key, _ = linked(side)
     process = PROCESSES["users_from_hr"].scoped()
     (before,) = [row["surname"] for row in side.rows("employees") if row["employee_id"] == key]
@@ -145,11 +145,11 @@ def test_a_row_that_is_put_back_as_it_was_leaves_the_quarantine(configured: Side
         assert [k for k in side.store.open_keys("users_from_hr", "rejected") if k == key] == waiting
 
 
+@pytest.mark.loaded
 def test_with_upsert_a_new_user_is_sent_as_one(
     configured: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     side = configured
-    everything(side)
     monkeypatch.setenv("HRSYNC_DIALECT__UPSERT", side.sandbox.tenant.upsert_parameter)
     asked: list[dict[str, str]] = []
     answer = side.sandbox.answer

@@ -335,6 +335,7 @@ def test_twenty_runs_under_faults_end_where_an_undisturbed_run_ends(
     assert failed < 20
 
 
+@pytest.mark.dialects
 def test_equal_time_stamps_and_late_arrivals_are_not_lost(side: Side) -> None:
     both(side)
     if side.dialect.date_updated is None:

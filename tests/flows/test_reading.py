@@ -23,6 +23,7 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.dialects
 def test_only_needed_fields_travel(configured: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[str] = set()
     answer = configured.sandbox.answer
@@ -93,6 +94,7 @@ def scopes() -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "filters"), scopes(), ids=str)
+@pytest.mark.dialects
 def test_what_the_source_filters_and_the_rest_is_the_whole_filter(
     side: Side, name: str, filters: dict[str, Any]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.edits import change, differences, everything, reasons, there
+from tests.edits import change, differences, reasons, there
 from tests.sides import Side
 
 from .prefect_runs import run
@@ -12,9 +12,9 @@ from .prefect_runs import run
 pytestmark = pytest.mark.prefect
 
 
+@pytest.mark.loaded
 def test_registrations_follow_whatever_becomes_of_them(configured: Side) -> None:
     side = configured
-    everything(side)
     assert differences(side) == []
     keys = [r["registration_id"] for r in side.rows("registrations") if r["status"] == "Booked"][:4]
     change(

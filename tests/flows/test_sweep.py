@@ -302,6 +302,7 @@ def test_an_interrupted_sweep_is_taken_up_where_it_was(side: Side) -> None:
     assert side.awards().mode == "apply"
 
 
+@pytest.mark.dialects
 def test_a_sweep_does_not_carry_the_watermark_past_what_changed_meanwhile(
     make_side: Callable[..., Side],
 ) -> None:

@@ -11,7 +11,7 @@ from flows import users_from_hr, users_to_hr
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
 from reconciliation.errors import StalePlan, TargetFailed
-from tests.edits import employee, everything, hr, linked, new_user, one, there, writes
+from tests.edits import employee, hr, linked, new_user, one, there, writes
 from tests.sides import Side
 from tests.stops import SWEEP, stops
 from tests.worlds import NOW
@@ -81,8 +81,7 @@ def _news(side: Side, name: str) -> tuple[str, str]:
 def test_a_plan_that_was_approved_and_interrupted_is_finished_and_sends_nothing_twice(
     make_side: Callable[..., Side], name: str
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     module, made = _news(side, name)
     spec = PROCESSES[name].scoped()
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
@@ -98,8 +97,7 @@ def test_a_plan_that_was_approved_and_interrupted_is_finished_and_sends_nothing_
 def test_an_incomplete_read_while_approving_leaves_the_plan_as_it_is(
     make_side: Callable[..., Side],
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     _, made = _news(side, "users_from_hr")
     spec = users_from_hr.SPEC
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
@@ -127,8 +125,7 @@ def the_row_linked_by_hand(side: Side) -> None:
 def test_law_8_an_approved_plan_is_refused_when_hr_or_a_person_has_said_otherwise_since(
     make_side: Callable[..., Side], meanwhile: Callable[[Side], None]
 ) -> None:
-    side, spec = make_side(24), users_to_hr.SPEC
-    everything(side)
+    side, spec = make_side(24, loaded=True), users_to_hr.SPEC
     employee(side, "ROW0", employee_number=None, email="jo@x.example")
     new_user(side, "qx7newbie", ExternalID="N900", Email="newbie@x.example")
     new_user(side, "qx7jo", Email="jo@x.example")
@@ -144,8 +141,7 @@ def test_law_8_an_approved_plan_is_refused_when_hr_or_a_person_has_said_otherwis
 def test_law_8_what_somebody_else_has_made_since_is_not_taken_for_the_plan_s_own(
     make_side: Callable[..., Side],
 ) -> None:
-    side, spec = make_side(24), users_from_hr.SPEC
-    everything(side)
+    side, spec = make_side(24, loaded=True), users_from_hr.SPEC
     employee(side, "N900")
     _, plan = run_process(spec, side.world(spec), Order(mode="plan", keep=True), call=plainly)
     new_user(side, "qx7made", ExternalID="N900", Status="Inactive")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flows.catalogue import PROCESSES
 from reconciliation.errors import UnsafePlan
 from reconciliation.spec import ProcessSpec
-from tests.edits import employee, everything, hr, linked, one, there
+from tests.edits import employee, hr, linked, one, there
 from tests.examples import examples
 from tests.sides import Side
 from tests.stops import SWEEP
@@ -91,8 +91,7 @@ def test_law_16_half_of_whom_the_process_answers_for_never_leave_unseen(
 def test_law_16_an_end_in_a_few_days_is_an_end(
     make_side: Callable[..., Side], days: int, unseen: bool
 ) -> None:
-    side = make_side(40)
-    everything(side)
+    side = make_side(40, loaded=True)
     until = side.sandbox.now().date() + timedelta(days=days)
     hr(side, "UPDATE assignments SET valid_to = ?, written_at = '2027-01-01'", until.isoformat())
     with (
@@ -129,8 +128,7 @@ def test_somebody_who_changes_company_has_not_left(spec: ProcessSpec) -> None:
 
 
 def test_an_employee_who_changes_company_is_not_disabled(make_side: Callable[..., Side]) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     (key, mover), (other, leaver) = linked(side, 0), linked(side, 1)
     spec = PROCESSES["users_from_hr"].scoped(
         companies=[one(side, mover)["MainCompanyID"], one(side, leaver)["MainCompanyID"]]

@@ -89,8 +89,7 @@ def test_law_1_an_award_that_cannot_be_read_in_hr_holds_those_of_its_person(
 ) -> None:
     """The award that superseded another one is there, though nobody can read it: the other one does
     not come back."""
-    side = make_side(40)
-    everything(side)
+    side = make_side(40, loaded=True)
     states = {row["award_record_id"]: row for row in side.rows("awards")}
     old, new = next(
         (key, row["superseded_by"]) for key, row in states.items() if row["state"] == "superseded"
@@ -129,8 +128,7 @@ def test_law_1_an_award_that_cannot_be_read_in_hr_holds_those_of_its_person(
 def test_the_rows_of_somebody_out_of_sight_stay_and_those_of_others_are_closed(
     make_side: Callable[..., Side], name: str
 ) -> None:
-    side = make_side(40)
-    everything(side)
+    side = make_side(40, loaded=True)
     module, entity, key = ROWS[name]
     open_ones = {
         row[key]: row
@@ -163,8 +161,7 @@ def test_law_1_what_has_moved_to_somebody_who_is_no_employee_ends_for_the_former
 ) -> None:
     """As long as that user is there: where two users are merged, their records move before the
     employee does."""
-    side = make_side(40)
-    everything(side)
+    side = make_side(40, loaded=True)
     module, entity, key = ROWS[name]
     ended = dict(PROCESSES[name].scoped().scope.closed)
     open_ones = {
@@ -218,8 +215,7 @@ def test_law_12_what_belongs_to_somebody_follows_to_the_row_that_hr_has_made_ane
 ) -> None:
     """HR gives an employee another key: awards, targets, registrations and assignments follow in
     the next runs, without a sweep."""
-    side = make_side(40)
-    everything(side)
+    side = make_side(40, loaded=True)
     known, user_id = linked(side)
 
     def held_by(key: str) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pytest
 
 from flows import users_from_hr, users_to_hr
 from flows._run import Order
-from tests.edits import change, employee, everything, linked, new_user, there
+from tests.edits import change, employee, linked, new_user, there
 from tests.sides import Side
 from tests.stops import SWEEP
 
@@ -20,8 +20,7 @@ def dialect_name() -> str:
 
 
 def test_law_12_a_user_is_known_by_the_id_in_any_spelling(make_side: Callable[..., Side]) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     key, user_id = linked(side)
     change(
         side,
@@ -47,8 +46,7 @@ SPELT = [
 def test_law_12_who_is_in_accessplanit_in_another_spelling_is_not_made_again(
     make_side: Callable[..., Side], column: str, there_: str, here: str
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     new_user(side, "qx7known", **{column: there_})
     employee(
         side,

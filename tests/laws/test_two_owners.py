@@ -14,7 +14,7 @@ import pytest
 from flows import users_from_hr, users_to_hr
 from flows.catalogue import PROCESSES
 from reconciliation.ownership import CONFLICT
-from tests.edits import change, employee, everything, hr, one, there, writes
+from tests.edits import change, employee, hr, one, there, writes
 from tests.sides import Side
 
 PAIRS = [name for name, chosen in PROCESSES.items() if chosen.scoped().pair]
@@ -36,10 +36,9 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
 
     A hundred rounds with ``make year``, forty in an ordinary run.
     """
-    side = make_side(30)
+    side = make_side(30, loaded=True)
     dice = random.Random(5)
     dated = side.dialect.date_updated is not None
-    everything(side)
     people = [(r["employee_id"], r["accessplanit_id"]) for r in side.rows("employees")]
     last: dict[tuple[str, str], tuple[int, set[str], str]] = {}
     edited: Counter[str] = Counter()
@@ -102,10 +101,11 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
     assert len(sent) > 10
 
 
+@pytest.mark.loaded
+@pytest.mark.dialects
 def test_a_conflict_waits_with_both_values_and_a_person_settles_it(side: Side) -> None:
     hold = {"conflict": "hold"}
     to_hr, from_hr = (s.model_copy(update=hold) for s in (users_to_hr.SPEC, users_from_hr.SPEC))
-    everything(side)
     rows = side.rows("employees")
     (key, user), (other, other_user) = ((r["employee_id"], r["accessplanit_id"]) for r in rows[:2])
     for employee_, user_ in ((key, user), (other, other_user)):
@@ -132,9 +132,9 @@ def test_a_conflict_waits_with_both_values_and_a_person_settles_it(side: Side) -
     assert [e for e in side.store.quarantined() if e["reason"] == CONFLICT] == []
 
 
+@pytest.mark.loaded
 def test_a_user_made_from_hr_is_made_once_though_the_answer_was_lost(side: Side) -> None:
     """The process ends after the POST, before anything is written down."""
-    everything(side)
     employee(side, "N900")
     of_this = users_from_hr.SPEC
     world = side.world(of_this)
@@ -163,8 +163,8 @@ def test_a_user_made_from_hr_is_made_once_though_the_answer_was_lost(side: Side)
     ]
 
 
+@pytest.mark.loaded
 def test_an_unreadable_user_is_not_made_a_second_time(side: Side) -> None:
-    everything(side)
     hr(side, "DELETE FROM employees")
     with side.store.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM link")

@@ -10,7 +10,7 @@ import pytest
 from flows import users_from_hr, users_to_hr
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
-from tests.edits import change, everything, hr, linked, new_user, one, there
+from tests.edits import change, hr, linked, new_user, one, there
 from tests.examples import MANY
 from tests.sides import Side
 from tests.stops import SWEEP, stops
@@ -32,8 +32,7 @@ def test_law_13_a_value_that_is_put_back_before_the_other_way_has_run_is_a_chang
 ) -> None:
     """Two values only, so that what is written now was often there before: each edit arrives,
     whoever made the one before."""
-    side, dice = make_side(24), random.Random(3)
-    everything(side)
+    side, dice = make_side(24, loaded=True), random.Random(3)
     people = [(row["employee_id"], row["accessplanit_id"]) for row in side.rows("employees")]
 
     def edit(at_hr: Iterable[str], at_accessplanit: Iterable[str]) -> dict[str, str]:
@@ -77,8 +76,7 @@ def test_law_13_a_value_that_is_put_back_before_the_other_way_has_run_is_a_chang
 def test_law_13_a_sweep_that_is_taken_up_again_takes_no_edit_back(
     make_side: Callable[..., Side], place: int
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     key, user_id = linked(side)
     stops(side, users_to_hr.SPEC, SWEEP, place)
     hr(side, "UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", key)
@@ -93,8 +91,7 @@ def test_law_13_a_sweep_that_is_taken_up_again_takes_no_edit_back(
 def test_law_13_what_is_held_is_not_agreed(make_side: Callable[..., Side]) -> None:
     """A conflict that waits for a person is not settled by the other direction having looked at
     it."""
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     key, user_id = linked(side)
     hr(side, "UPDATE employees SET town = 'Kendal' WHERE employee_id = ?", key)
     change(
@@ -129,8 +126,7 @@ def test_law_13_what_is_held_is_not_agreed(make_side: Callable[..., Side]) -> No
 def test_law_13_an_edit_of_somebody_out_of_sight_waits_and_is_not_taken_for_agreed(
     make_side: Callable[..., Side],
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     key, user_id = linked(side)
     row = one(side, user_id)
     change(side, 'DELETE FROM "User" WHERE "ID" = ?', user_id)
@@ -152,8 +148,7 @@ def test_law_13_an_edit_of_somebody_out_of_sight_waits_and_is_not_taken_for_agre
 def test_law_13_somebody_who_has_left_by_either_side_comes_back_by_hr(
     make_side: Callable[..., Side], who: str
 ) -> None:
-    side = make_side(24)
-    everything(side)
+    side = make_side(24, loaded=True)
     key, user_id = linked(side)
     specs = (PROCESSES["users_to_hr"].scoped(leavers="close"), users_from_hr.SPEC)
     for spec in specs:
@@ -182,8 +177,7 @@ def test_law_13_somebody_who_has_left_by_either_side_comes_back_by_hr(
 def test_law_13_an_approval_takes_nothing_back_that_was_agreed_since(
     make_side: Callable[..., Side],
 ) -> None:
-    side, spec = make_side(24), users_to_hr.SPEC
-    everything(side)
+    side, spec = make_side(24, loaded=True), users_to_hr.SPEC
     key, user_id = linked(side)
 
     def at_hr(title: str, later: int) -> None:

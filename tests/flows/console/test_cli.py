@@ -225,6 +225,7 @@ def test_doctor_makes_nothing_in_a_home_that_is_mistyped(
     assert not (tmp_path / "mistyped").exists()
 
 
+@pytest.mark.dialects
 def test_doctor_names_each_refuted_assumption_and_the_setting_that_mends_it(
     configured: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
