@@ -24,7 +24,7 @@ from tests.workers import NOW, Worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
-POINTS = 40 if WHOLE else 2
+POINTS = 40 if WHOLE else 1
 SEED = int(os.environ.get("HRSYNC_CHAOS_SEED", "7"))
 
 

@@ -1,7 +1,7 @@
 """A simulated year: every week the sandbox moves on, HR edits too, every process runs; in the end
 both sides agree.
 
-A quarter with few people in an ordinary run; the whole, 2,000 people and 52 weeks, by ``make
+A few weeks with few people in an ordinary run; the whole, 2,000 people and 52 weeks, by ``make
 year``.
 """
 
@@ -156,7 +156,7 @@ def test_after_a_year_of_both_directions_both_systems_agree(
 ) -> None:
     if dialect_name != "standard":
         pytest.skip("a year is long; the awkward dialect has its turn in the other tests")
-    people, weeks, events, edits = (2000, 52, 150, 60) if WHOLE else (120, 4, 50, 20)
+    people, weeks, events, edits = (2000, 52, 150, 60) if WHOLE else (60, 3, 40, 15)
     side = make_side(people, hourly_limit=10**9)
     office = Hr(side, 3)
     totals: Counter[str] = Counter()

@@ -108,7 +108,7 @@ def test_law_16_an_end_in_a_few_days_is_an_end(
         PROCESSES["users_to_hr"].scoped(companies=["c1"], leavers="close"),
         PROCESSES["users_to_hr"].scoped(leavers="close"),
     ],
-    ids=str,
+    ids=["of one company", "all"],
 )
 def test_somebody_who_changes_company_has_not_left(spec: ProcessSpec) -> None:
     people = {f"u{n}": user(f"u{n}", company_id="c1") for n in range(5)}

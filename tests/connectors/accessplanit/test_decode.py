@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.accessplanit.decode import (
@@ -23,6 +23,7 @@ from connectors.accessplanit.decode import (
 from connectors.accessplanit.dialect import Dialect
 from connectors.accessplanit.feeds import FEEDS
 from reconciliation.errors import Misconfigured, SourceFailed
+from tests.examples import examples
 
 JSON = st.recursive(
     st.none()
@@ -125,7 +126,7 @@ def by_model(shape: Shape, raws: list[msgspec.Raw]) -> tuple[list[dict[str, Any]
 
 
 @pytest.mark.parametrize("feed", sorted(FEEDS))
-@settings(max_examples=250, deadline=None)
+@examples(80)
 @given(data=st.data())
 def test_both_engines_accept_and_reject_the_same(feed: str, data: st.DataObject) -> None:
     sparse = data.draw(st.booleans())
