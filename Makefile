@@ -7,7 +7,7 @@ INSTALL := $(PIP) install --quiet --no-deps --no-build-isolation
 LOCK = echo setuptools | $(BIN)/uv pip compile --quiet pyproject.toml - --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--unsafe-package pip --custom-compile-command "make lock"
 
-.PHONY: run test check lock laws mutants chaos history year hostile docs bench clean
+.PHONY: run test pure check lock laws dialects mutants chaos history year hostile docs bench clean
 .DEFAULT_GOAL := run
 
 # setuptools is in the locks and comes first, so that no build takes what has no hash. pip is the machine's own: it knows no extra of a
@@ -44,6 +44,9 @@ test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in two processes; the last t
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m "last or alone"
 	rm -rf .evidence
 
+pure: $(VENV)/.dev    ## the tests of reconciliation/ alone: no network, no database, no Prefect
+	$(BIN)/python -m pytest tests/reconciliation -n 2 $(ARGS)
+
 check: $(VENV)/.dev   ## linter, formatter, types, known vulnerabilities of what the locks install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,6 +60,9 @@ lock: $(VENV)/.dev    ## writes both locks: what runs, and all extras; keeps the
 EXAMPLES ?= 10000
 laws: $(VENV)/.dev    ## 10,000 examples of each law: more than two hours; EXAMPLES=1000 for less
 	HRSYNC_LAWS=$(EXAMPLES) $(BIN)/python -m pytest tests -n 2 -k test_law_ --timeout 14400 $(ARGS)
+
+dialects: $(VENV)/.dev ## every test over the sandbox under both dialects of accessplanit
+	HRSYNC_DIALECTS=both $(BIN)/python -m pytest tests -n 2 -k "standard or awkward" --timeout 1800 $(ARGS)
 
 mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law notices; writes docs/laws.md
 	$(BIN)/python tests/mutants.py
