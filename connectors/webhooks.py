@@ -34,19 +34,19 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a genuine delivery says. records: (feed, key or ``None``) each. deleted: they are said
-    to be gone. identity: by which the same one is known again.
-
-    once: the identity is that of one delivery for good. If not, two that are alike may tell of two
-    changes: the second is a duplicate only while no run has heard the first.
-    """
+    """What a genuine delivery says."""
 
     subscription: str
     method: str
     records: tuple[tuple[str, str | None], ...]
+    """(feed, key) of each record; the key is ``None`` where the sender cannot name it."""
     identity: str
+    """Recognises the same delivery when it comes again."""
     once: bool
+    """``identity`` belongs to one delivery for good. If false, two equal deliveries may be about
+    two changes: the second is a duplicate only while no run has processed the first."""
     deleted: bool = False
+    """The records are said to be deleted."""
 
 
 class Forged(Exception):

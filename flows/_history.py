@@ -68,8 +68,18 @@ def answer(
     call: Caller = in_prefect,
     progress: Progress = lambda _done, _all: None,
 ) -> Answer:
-    """What a question finds. folder: where parts are kept until it is answered. rows: of one
-    partition.
+    """What a question finds.
+
+    Args:
+        spec: the process that the question is about.
+        inquiry: the question.
+        world: the two sides and the store.
+        hr: the HR system.
+        folder: keeps what was read until the question is answered.
+        compare: compares the partitions, on threads or on Dask.
+        rows: rows of one partition.
+        call: runs a step as a task.
+        progress: called with the parts that are done and all parts.
 
     Raises:
         HrsyncError: it cannot be answered (now); what was read is kept for a day.

@@ -23,16 +23,16 @@ interpreter."""
 
 @dataclass(frozen=True)
 class Aligned:
-    """ours, theirs: positions of the rows that both have, in the order of ours. alone: which of our
-    rows they do not have.
-
-    differs: one row for each compared column, over ``ours``.
-    """
+    """Two frames, row beside row."""
 
     ours: np.ndarray[Any, np.dtype[np.int64]]
+    """Positions in our frame of the rows that both have, ascending."""
     theirs: np.ndarray[Any, np.dtype[np.int64]]
+    """Positions of the same rows in their frame."""
     alone: np.ndarray[Any, np.dtype[np.bool_]]
+    """Which of our rows they do not have."""
     differs: np.ndarray[Any, np.dtype[np.bool_]]
+    """Which of the rows in ``ours`` differ: one row of this array for each compared column."""
 
     @property
     def touched(self) -> np.ndarray[Any, np.dtype[np.bool_]]:

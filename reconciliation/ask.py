@@ -24,21 +24,19 @@ class Range:
 
 @dataclass(frozen=True)
 class Ask:
-    """One question to a feed: clauses and ranges joined by "and", or exactly these keys.
-
-    also: further ranges. by: the column that holds the keys, that of the record's own key if none
-    is named. skip_known: leave out records whose bytes are known; not for records that are due by
-    time. joined: the keys are those of records of the joined feed, and what is asked for are the
-    records that these belong to.
-    """
+    """One question to a feed: clauses and ranges joined by "and", or exactly these keys."""
 
     clauses: tuple[Clause, ...] = ()
     range: Range | None = None
     also: tuple[Range, ...] = ()
+    """Further ranges."""
     keys: tuple[str, ...] | None = None
     by: str | None = None
+    """The column that holds ``keys``; ``None``: the record's own key."""
     joined: bool = False
+    """``keys`` name records of the joined feed; asked for are the records that they belong to."""
     skip_known: bool = True
+    """Leave out records whose bytes are known. False for records that are due by time."""
 
 
 @dataclass(frozen=True)

@@ -15,21 +15,19 @@ value)."""
 
 
 class Holds(Frozen):
-    """What a system holds of one entity: its key, the columns that can be written, and those that
-    it only tells.
-
-    ``columns`` and ``told`` are name -> kind; the names are those of HR's entities
-    (``connectors/hr/schema.py``). lost: what of the entity cannot be held, in a sentence for
-    people. same: column -> pairs of values that it cannot tell apart. by_person: its rows are found
-    by the person they belong to, not by their key.
-    """
+    """What a system holds of one entity. Columns are named as in ``connectors/hr/schema.py``."""
 
     key: str
     columns: Mapping[str, Kind]
+    """The columns that can be written: name -> kind."""
     told: Mapping[str, Kind] = Field(default_factory=dict)
+    """The columns that can only be read: name -> kind."""
     lost: str = ""
+    """What of the entity cannot be held, in a sentence for people."""
     by_person: bool = False
+    """Rows are found by the person they belong to, not by their key."""
     same: Mapping[str, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
+    """Column -> pairs of values that the system cannot tell apart."""
 
     def kinds(self) -> dict[str, str]:
         """Every column that can be read, name -> kind, the key first."""

@@ -14,24 +14,25 @@ from .watermark import Watermark
 
 @dataclass(frozen=True)
 class Draft:
-    """A plan with all that carrying it out needs; nothing has to be read from accessplanit again.
-
-    before, after: the watermark as it was, and as it will be. retried: keys from the quarantine
-    that were asked for and did not answer. looked_again: the run has read all in which earlier ones
-    met records without a key. whole: it has read everything. drift: (field, "appeared" or
-    "vanished") as this run has seen the feed; ``None`` if no record came. hints: those that the run
-    has heard; not kept with a draft that waits, so that a later run looks again. silent: columns of
-    the source of which nobody has a value, in a system that leaves out what has none.
-    """
+    """A plan with all that carrying it out needs: the source is not read again."""
 
     spec: ProcessSpec
     compared: Compared
     before: Watermark
+    """The watermark when the run began."""
     after: Watermark
+    """The watermark when the plan is carried out."""
     report: RunReport
     retried: tuple[str, ...] = ()
+    """Keys from the quarantine that were asked for and did not answer."""
     looked_again: bool = False
+    """The run has read everything in which earlier runs met records without a key."""
     whole: bool = False
+    """The run has read the whole feed."""
     drift: tuple[tuple[str, str], ...] | None = field(default=None)
+    """(field, "appeared" or "vanished") as this run has seen the feed; ``None``: no record came."""
     hints: tuple[Hint, ...] = ()
+    """The hints that the run has processed. They are not kept with a draft that waits: a later run
+    looks again."""
     silent: tuple[str, ...] = ()
+    """Columns in which nobody has a value, of a source that leaves out empty values."""

@@ -27,17 +27,25 @@ def breaches(
     silent: Collection[str] = (),
     side: str,
 ) -> list[str]:
-    """Why the plan is too large; empty if it is not. ``counts`` is kind of change -> rows.
+    """Why the plan is too large; empty if it is not.
 
-    Creates are measured against all that the entity holds (``population``); below
-    ``guard.population`` rows they are unlimited: a first load. Updates and closes are measured
-    against the rows that the process answers for (``answered_for``; ``None``: all). A share of few
-    rows says little about updates; of closes half of them is too much, however few they are, from
-    :data:`FEW` on. vanished: records that a sweep has not found, of ``loaded`` in all. emptied:
-    column -> rows in which the plan empties it, and rows that it updates and that have a value
-    afterwards. A source that has stopped sending a column empties half of ours, from :data:`SOME`
-    on, or all that a small run happens to read, from :data:`ALL` on. silent: columns of which the
-    source has no value of anybody: none is emptied unseen.
+    A share of few rows says little about updates. Closing half of the rows is too much however few
+    they are, from :data:`FEW` closes on. A source that has stopped sending a column would empty
+    half of our values, from :data:`SOME` on, or all that a small run reads, from :data:`ALL` on.
+
+    Args:
+        counts: kind of change -> rows.
+        population: rows of the entity; creates are measured against it. Below
+            ``guard.population`` they are unlimited: a first load.
+        answered_for: rows that the process answers for; updates and closes are measured against
+            them. ``None``: all.
+        vanished: records that a sweep has not found.
+        loaded: records that were loaded before the sweep.
+        emptied: column -> (rows in which the plan empties it, updated rows that have a value
+            afterwards).
+        silent: columns in which the source has no value for anybody; the plan may not empty them
+            unseen.
+        side: name of the side that is written, for people.
     """
     ours = population if answered_for is None else answered_for
     found = []

@@ -18,17 +18,15 @@ LONGEST = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Hint:
-    """What was said of one record of a feed and no run has heard yet.
-
-    key: of the record; ``None``: the sender cannot tell which, so that all that has changed must be
-    read. deleted: somebody said that it is gone. last: the number of the latest of the hints that
-    this one stands for.
-    """
+    """A change of one record that a webhook has announced and no run has processed yet."""
 
     feed: str
     key: str | None
+    """``None``: the sender cannot name the record, so that all changes must be read."""
     deleted: bool
+    """The webhook says that the record was deleted."""
     last: int
+    """The number of the latest of the stored hints that this one stands for."""
 
 
 def asks(spec: ProcessSpec, hints: Sequence[Hint]) -> list[Ask]:
@@ -65,18 +63,20 @@ def feeds(spec: ProcessSpec) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Hints that no run has heard yet. fresh: how many are not announced; oldest, newest: when the
-    first and last of these came.
-
-    told: how many are; announced: when they last were, ``times``: how often.
-    """
+    """Hints that no run has processed yet."""
 
     fresh: int = 0
+    """Hints for which no event was sent to Prefect."""
     told: int = 0
+    """Hints for which an event was sent."""
     oldest: datetime | None = None
+    """When the first of the ``fresh`` hints came (UTC)."""
     newest: datetime | None = None
+    """When the last of the ``fresh`` hints came (UTC)."""
     announced: datetime | None = None
+    """When the last event was sent (UTC)."""
     times: int = 0
+    """Number of events that were sent."""
 
     def __add__(self, other: Waiting) -> Waiting:
         oldest, newest, announced = (

@@ -46,20 +46,19 @@ class MappedField(Frozen):
 
 
 class Mapping(Frozen):
-    """One entity. fields: accessplanit's column -> its field. custom: custom field (``CF_…``) ->
-    the side that owns it.
-
-    conflict: what becomes of a field that the newest value owns and that both sides have changed.
-    first: whose value counts where nothing was agreed yet and both have one.
-    """
+    """The mapping of one entity: a file."""
 
     title: str
     feed: str
     entity: str
     conflict: Literal["newest", "hold"] = "newest"
+    """What happens to a field with the owner "newest" that both sides have changed."""
     first: Literal["accessplanit", "hr", "newest", "hold"] = "accessplanit"
+    """Whose value counts where both sides have one and nothing was agreed yet."""
     fields: dict[str, MappedField]
+    """accessplanit's column -> its field."""
     custom: dict[str, Literal["accessplanit", "hr"]] = Field(default_factory=dict)
+    """Custom field (``CF_…``) -> the side that owns it."""
 
     def to_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
         """The fields on their way to HR; ``kinds``: of accessplanit's columns."""

@@ -152,8 +152,10 @@ def _with(plan: Plan, changes: pd.DataFrame, before: pd.DataFrame) -> Plan:
 def because(plan: Plan, known: pd.Series[Any], own: pd.Series[Any]) -> Plan:
     """``plan`` with the reasons of its creates and updates.
 
-    known: keys of the target rows whose source record has not changed since it was last loaded.
-    own: keys of the target rows whose source record was read.
+    Args:
+        plan: the plan.
+        known: keys of the target rows whose source record has not changed since it was last loaded.
+        own: keys of the target rows whose source record was read.
     """
     changes = plan.changes
     unchanged, read = changes["key"].isin(known), changes["key"].isin(own)

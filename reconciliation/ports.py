@@ -172,14 +172,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Marks:
-    """Hashes of records in quarantine that are not to be looked at now, sorted.
-
-    held, resting: open and not due, held ones and others. discarded: not to be loaded.
-    """
+    """Sorted hashes of records in quarantine that this run leaves alone."""
 
     held: Hashes
+    """Held records whose next attempt is not due."""
     resting: Hashes
+    """Other records whose next attempt is not due."""
     discarded: Hashes
+    """Records that a person has discarded."""
 
 
 class Store(Protocol):
@@ -260,8 +260,12 @@ class Store(Protocol):
         began: datetime,
         run: str | None = None,
     ) -> None:
-        """Keeps a part of a sweep that was read to its end. began: when the sweep did. run: whose
-        lease is checked."""
+        """Keeps a part of a sweep that was read to its end.
+
+        Args:
+            began: when the sweep began (UTC).
+            run: the run whose lease is checked.
+        """
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
         """When the sweep began that is under way and can be taken up; ``None`` if there is none."""

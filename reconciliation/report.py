@@ -45,18 +45,17 @@ def sentence(read: int, outcomes: Mapping[str, int]) -> str:
 
 @dataclass
 class RunReport:
-    """One run in figures. read + reexamined == the sum of ``outcomes``.
-
-    read: rows received from the feed. reexamined: rows of HR looked at again for what others did
-    (an award that a newer one supersedes). No personal data.
-    """
+    """One run in figures, without personal data. read + reexamined == the sum of ``outcomes``."""
 
     process: str
     mode: str
     source: str
     started: datetime
     read: int = 0
+    """Rows received from the feed."""
     reexamined: int = 0
+    """Rows of the target that were looked at again because of other records, such as an award that
+    a newer one supersedes."""
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     requests: int = 0
     complete: bool = True
@@ -66,15 +65,14 @@ class RunReport:
     drift: tuple[str, ...] = ()
     """What is new about the feed's fields, as "User: Fax appeared"; each is reported once."""
     sweep: dict[str, int] = field(default_factory=dict)
-    """Of a sweep: parts read, parts taken up from an interrupted one, rows gone, only in HR,
-    changed in HR."""
+    """Figures of a sweep: parts read, parts resumed from an interrupted sweep, rows gone, only in
+    HR, changed in HR."""
     settled: int = 0
-    """Changes of an interrupted run of whose fate nothing was known, and that HR was asked
-    about."""
+    """Changes that an interrupted run may or may not have made; HR was asked."""
     reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
     """(outcome, field, reason, rows)."""
     hints: int = 0
-    """Records that somebody has said have changed, and that this run has looked at for it."""
+    """Records that this run has read because webhooks had named them."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def adds_up(self) -> bool:

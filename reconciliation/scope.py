@@ -31,10 +31,13 @@ def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> pd.
 
 
 def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> pd.Series[Any]:
-    """True for the rows that meet every clause; a row without a value meets no clause on it but
-    ``not_in``.
+    """True for the rows that meet every clause. Without a value a row meets only ``not_in``.
 
-    today: the tenant's day. now: the moment of the run, with an offset.
+    Args:
+        data: the feed's columns.
+        scope: the clauses.
+        today: the tenant's day.
+        now: the moment of the run (UTC).
     """
     met = pd.Series(True, index=data.index)
     for clause in scope.clauses:

@@ -18,27 +18,28 @@ hash."""
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One read of one side.
-
-    frame: the rows that could be read; a source's rows carry ``hash``, the hash of the raw record
-    (int64). complete: every row that was asked for is either in ``frame``, in ``rejected`` or among
-    the skipped. rejected: columns of :data:`REJECTED`. read: rows received, each once however many
-    pages it stood on. skipped: rows whose raw record is known byte for byte from an earlier run.
-    duplicates: rows that were received again with other content and gave way to the newer one.
-    appeared: fields that came unasked, as the feed spells them. vanished: columns that were asked
-    for and that no record had; empty if no record came. silent: the same of a system that leaves
-    out what has no value: whether they have vanished, what was agreed earlier tells.
-    """
+    """One read of one side."""
 
     frame: pd.DataFrame
+    """The rows that could be read. A source's rows carry ``hash``, the hash of the raw record
+    (int64)."""
     complete: bool = True
+    """Every row that was asked for is in ``frame``, in ``rejected`` or among the skipped."""
     rejected: pd.DataFrame = field(default_factory=lambda: empty(REJECTED))
+    """The rows that could not be read: columns of :data:`REJECTED`."""
     read: int = 0
+    """Rows received; a row that stood on several pages counts once."""
     skipped: int = 0
+    """Rows whose raw record is known byte for byte from an earlier run."""
     duplicates: int = 0
+    """Rows that came again with other content; the newer one counts."""
     appeared: tuple[str, ...] = ()
+    """Fields that were not asked for, as the feed spells them."""
     vanished: tuple[str, ...] = ()
+    """Columns that were asked for and that no record had; empty if no record came."""
     silent: tuple[str, ...] = ()
+    """The same, of a system that leaves out empty values. What was agreed earlier tells whether
+    they have vanished."""
 
 
 def among(

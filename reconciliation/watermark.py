@@ -10,16 +10,15 @@ from .snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Watermark:
-    """moment: the latest change that was read, UTC. as_of: the day whose time-driven states were
-    loaded.
-
-    waiting: the last run met an unreadable record without a key and stayed where it was to look
-    again once.
-    """
+    """How far a feed has been read."""
 
     moment: datetime | None = None
+    """The latest change that was read (UTC)."""
     as_of: date | None = None
+    """The day whose time-driven states were loaded."""
     waiting: bool = False
+    """The last run met an unreadable record without a key and stayed where it was, to look again
+    once."""
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,11 @@ def broken(
 ) -> dict[str, str]:
     """Key -> the first rule that a change breaks, without the value.
 
-    lists: "Module.column" -> the values that a drop-down takes. ids: the IDs of a feed, ``None`` if
-    it cannot be read.
+    Args:
+        module: the module of accessplanit.
+        changes: a plan's changes.
+        lists: "Module.column" -> the values that a drop-down takes.
+        ids: returns the IDs of a feed, ``None`` if it cannot be read.
     """
     found: dict[str, str] = {}
     for rows, column, reason in _refusals(module, changes, lists, ids):

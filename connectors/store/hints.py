@@ -23,14 +23,16 @@ from .base import IN, Part, aware, failing, naive
 
 @dataclass(frozen=True)
 class Figures:
-    """Of deliveries. received: subscription -> (deliveries, times that one came again). refused:
-    reason -> how many, of whole days. waiting: process -> hints that no run has heard. lags:
-    seconds from a delivery to its load, ascending."""
+    """Webhook deliveries in figures."""
 
     received: Mapping[str, tuple[int, int]]
+    """Subscription -> (deliveries, duplicates)."""
     refused: Mapping[str, int]
+    """Reason -> number of refused deliveries, by whole days."""
     waiting: Mapping[str, int]
+    """Process -> hints that no run has processed."""
     lags: Sequence[float]
+    """Seconds from a delivery to its load, ascending."""
 
 
 class Hints(Part):

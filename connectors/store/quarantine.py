@@ -168,10 +168,16 @@ class Quarantine(Part):
         looked_again: bool,
         whole: bool,
     ) -> None:
-        """Closes what the source does not have any more.
+        """Closes entries of records that the source no longer has.
 
-        gone: keys that were asked for and did not answer. looked_again: records without a key that
-        did not come again. whole: after a sweep, rows that it has not found gone have come back.
+        Args:
+            connection: the transaction.
+            run: the run's ID.
+            process: the process's name.
+            gone: keys that were asked for and did not answer.
+            now: the moment (UTC).
+            looked_again: records without a key that did not come again are closed too.
+            whole: the run was a sweep: records that it did not find gone have come back.
         """
         q, moment = t.quarantine.c, naive(now)
         mine = (q.process == process) & (q.status == "open") & (q.run != run)

@@ -66,8 +66,12 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
     ) -> None:
         """Lets the next runs read a person's own record and all records of that person again.
 
-        ``specs``: the processes concerned. person: the user's ID in accessplanit. employee: the key
-        of their row in HR.
+        Args:
+            specs: the processes concerned.
+            person: the user's ID in accessplanit.
+            employee: the key of the person's row in HR.
+            reason: why, for people.
+            now: the moment (UTC).
         """
         for spec in specs:
             key = person if spec.direction == "to_hr" else employee

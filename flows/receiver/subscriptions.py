@@ -24,13 +24,14 @@ FLOW_OF = {name: chosen.flow.name for name, chosen in PROCESSES.items()}
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """senders: path name -> who sends there. watches: connector -> how its new things are noticed.
-    concerned: (path name or connector, feed) -> the processes that a changed record of that feed
-    concerns."""
+    """What the receiver listens to, and which processes it concerns."""
 
     senders: Mapping[str, Sender]
+    """Name in the path -> the system that sends there."""
     watches: Mapping[str, Watch]
+    """Connector -> the check for new files."""
     concerned: Mapping[tuple[str, str], Sequence[str]]
+    """(name in the path or connector, feed) -> the processes that a changed record concerns."""
 
 
 def subscriptions(settings: Settings) -> Subscriptions:

@@ -47,11 +47,17 @@ def forecast(
     labels: pd.DataFrame,
     day: date,
 ) -> Forecast:
-    """All of it, of ``people`` alone: those who have not left and were asked about.
+    """Expiry and compliance of ``people``.
 
-    awards: as the source has them, ``job_roles.AWARDS`` and ``award_label``. people:
-    ``employee_id`` · ``company_name`` · ``forenames`` · ``surname``. labels: ``job_role_id`` ·
-    ``label``. The others are those of ``job_roles.compliance``.
+    Args:
+        awards: ``job_roles.AWARDS`` and ``award_label``, as the source has them.
+        requirements: ``job_roles.REQUIREMENTS``.
+        assignments: ``job_roles.ASSIGNMENTS``.
+        targets: ``job_roles.TARGETS``.
+        people: ``employee_id``, ``company_name``, ``forenames``, ``surname`` of those who have not
+            left and were asked about.
+        labels: ``job_role_id``, ``label``.
+        day: the day that the forecast begins with.
     """
     awards = awards[awards["employee_id"].isin(people["employee_id"].dropna())]
     assignments = assignments[assignments["employee_id"].isin(people["employee_id"].dropna())]
