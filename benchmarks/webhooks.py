@@ -109,7 +109,7 @@ class Site:
     def waiting(self) -> int:
         store = SyncStore(f"sqlite:///{self.home / 'store.db'}")
         try:
-            return sum(w.fresh + w.told for w in store.waiting_hints().values())
+            return sum(w.fresh + w.sent for w in store.waiting_hints().values())
         finally:
             store.close()
 

@@ -82,7 +82,7 @@ class Folder:
         finished."""
         self.write(f"{name}.json", json.dumps(content).encode())
 
-    def noted(self, name: str) -> dict[str, Any] | None:
+    def read_note(self, name: str) -> dict[str, Any] | None:
         """A note; ``None`` if it does not exist."""
         if not self.has(f"{name}.json"):
             return None

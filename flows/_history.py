@@ -178,7 +178,7 @@ class _Answering:
         spec, key = self.spec, self.spec.entity_key
         expected, actual = compared.expected, compared.actual
         causes = explain(classified, expected, actual, key, spec.compared(), evidence)
-        notes = [self.folder.noted(name) or {} for name in (*self.parts, VERIFIED)]
+        notes = [self.folder.read_note(name) or {} for name in (*self.parts, VERIFIED)]
         return Findings(
             spec=spec,
             inquiry=self.inquiry,
@@ -199,7 +199,7 @@ class _Answering:
         reads is there once."""
         reads = []
         for name, ask in self.parts.items():
-            self.resumed += self.folder.noted(name) is not None
+            self.resumed += self.folder.read_note(name) is not None
             reads.append(self._part(name, ask))
         return merge(reads, self.spec.key, self.updated)
 
@@ -263,7 +263,7 @@ class _Answering:
 def _begun(folder: Folder, now: datetime) -> datetime:
     """When this question was begun to be answered; one that was begun too long ago is begun
     anew."""
-    note = folder.noted("began")
+    note = folder.read_note("began")
     if note and datetime.fromisoformat(note["at"]) > now - FRESH:
         return datetime.fromisoformat(note["at"])
     folder.remove()

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from . import awards
 from .scope import pushdown
 from .spec import AwardStates, Clause, CourseDecisions, HeldByReason, Join, ProcessSpec
-from .values import CUSTOM
+from .values import CUSTOM_PREFIX
 from .watermark import Watermark, Window
 
 
@@ -107,7 +107,7 @@ def columns(spec: ProcessSpec) -> list[str]:
     return [
         name
         for name in dict.fromkeys(needed)
-        if name and name not in joined and not name.startswith(CUSTOM)
+        if name and name not in joined and not name.startswith(CUSTOM_PREFIX)
     ]
 
 
@@ -115,6 +115,6 @@ def custom(spec: ProcessSpec) -> tuple[str, ...]:
     """The custom fields that the process needs."""
     return tuple(
         dict.fromkeys(
-            [*spec.custom, *(f.source for f in spec.fields if f.source.startswith(CUSTOM))]
+            [*spec.custom, *(f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX))]
         )
     )

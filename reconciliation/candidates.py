@@ -78,13 +78,13 @@ def contradictions(
     for column in (name for name in columns if own or name != accessplanit_key):
         group = [rule for rule in strong if (rule.source if to_hr else rule.target) == column]
         named = [rule for rule in group if (rule.target if to_hr else rule.source) != hr_key]
-        equal, told = (pd.Series(False, index=found.index) for _ in range(2))
+        equal, both = (pd.Series(False, index=found.index) for _ in range(2))
         for rule in named or group:
             ours = at(identifiers(data[rule.source]), found["source"])
             theirs = at(identifiers(target[rule.target]), found["target"])
-            told |= ours.notna() & theirs.notna()
+            both |= ours.notna() & theirs.notna()
             equal |= ours.notna() & same(ours, theirs)
-        clash |= told & ~equal
+        clash |= both & ~equal
     return clash
 
 

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from .frame import Kind
 from .spec import AwardStates, Frozen, ProcessSpec
+from .values import CUSTOM_PREFIX
 
-CUSTOM = "custom_for_accessplanit"
+CUSTOM_FOR_ACCESSPLANIT = "custom_for_accessplanit"
 """Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` ->
 value)."""
 
@@ -20,7 +21,7 @@ class Holds(Frozen):
     key: str
     columns: Mapping[str, Kind]
     """The columns that can be written: name -> kind."""
-    told: Mapping[str, Kind] = Field(default_factory=dict)
+    read_only: Mapping[str, Kind] = Field(default_factory=dict)
     """The columns that can only be read: name -> kind."""
     lost: str = ""
     """What of the entity cannot be held, in a sentence for people."""
@@ -31,7 +32,7 @@ class Holds(Frozen):
 
     def kinds(self) -> dict[str, str]:
         """Every column that can be read, name -> kind, the key first."""
-        return {self.key: "text", **self.columns, **self.told}
+        return {self.key: "text", **self.columns, **self.read_only}
 
 
 class Capabilities(Frozen):
@@ -68,7 +69,9 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
     to_hr = spec.direction == "to_hr"
     ours = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
     ours |= (
-        {f.source for f in spec.fields if f.source.startswith("CF_")} if CUSTOM in ours else set()
+        {f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX)}
+        if CUSTOM_FOR_ACCESSPLANIT in ours
+        else set()
     )
     named = ((f, f.target if to_hr else f.source) for f in spec.fields)
     fields = tuple(

@@ -67,7 +67,7 @@ class Waiting:
 
     fresh: int = 0
     """Hints for which no event was sent to Prefect."""
-    told: int = 0
+    sent: int = 0
     """Hints for which an event was sent."""
     oldest: datetime | None = None
     """When the first of the ``fresh`` hints came (UTC)."""
@@ -89,7 +89,7 @@ class Waiting:
         )
         return Waiting(
             self.fresh + other.fresh,
-            self.told + other.told,
+            self.sent + other.sent,
             min(oldest, default=None),
             max(newest, default=None),
             max(announced, default=None),

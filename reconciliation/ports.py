@@ -77,7 +77,7 @@ class TargetReader(Protocol):
         A target that gives keys of its own has no row for a provisional key (``new:…``).
         """
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of those among ``changes`` (of a Plan) that are not to be sent, with the reason:
         ``failed``, which the target's own rules are known to refuse, and ``unsupported``, which it
         has no place for."""

@@ -11,14 +11,14 @@ from .frame import fold
 from .spec import Clause, Scope
 from .tables import DTYPES, folded
 from .translate import plain_custom
-from .values import CUSTOM
+from .values import CUSTOM_PREFIX
 
 
 def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> pd.Series[Any]:
     """True for the rows that meet one clause."""
     column = data[clause.column]
     if clause.op in ("in", "not_in"):
-        text = plain_custom(column) if clause.column.startswith(CUSTOM) else column
+        text = plain_custom(column) if clause.column.startswith(CUSTOM_PREFIX) else column
         met = folded(text).isin([fold(value) for value in clause.values])
         met = met if clause.op == "in" else ~met
     elif clause.op == "present":

@@ -51,7 +51,7 @@ class Compared:
     """``sweep.ORIGIN`` of rows whose record is gone and that are closed, now or already."""
     reported: pd.DataFrame
     """``sweep.ORIGIN`` of rows whose record is gone and that are left to a person."""
-    unfit: pd.DataFrame
+    rejections: pd.DataFrame
     """``receipts.RECEIPTS`` of changes that the target cannot take; they are not in the plan."""
     agreed: pd.DataFrame
     """``ownership.NEWLY_AGREED``."""
@@ -96,7 +96,7 @@ class Settled:
 def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
     """Joins what was read, decided and receipted. Each row that was looked at ends in exactly one
     outcome."""
-    receipts = concat([receipts, compared.unfit])
+    receipts = concat([receipts, compared.rejections])
     ends = _Ends(spec, compared, receipts)
     refused = receipts[receipts["outcome"] == "failed"]
     quarantine, reasons = _quarantine(spec, compared, ends.held, refused)
@@ -189,7 +189,7 @@ def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFram
         return empty(HELD)
     rows = pairs[["source_key", "key"]].merge(unread.drop_duplicates("key"), on="key", how="left")
     known = rows["reason"].notna()
-    told = rows["field"] + f" cannot be read in {side}: it " + rows["reason"] + "; correct it there"
+    why = rows["field"] + f" cannot be read in {side}: it " + rows["reason"] + "; correct it there"
     some = (
         f"may be one of the rows of {side} that cannot be read; correct those"
         if len(unread)
@@ -198,7 +198,7 @@ def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFram
     entries = held(rows["source_key"], "(row)", some)
     return entries.assign(
         field=rows["field"].where(known, entries["field"]),
-        reason=told.where(known, entries["reason"]),
+        reason=why.where(known, entries["reason"]),
     )
 
 

@@ -29,10 +29,10 @@ def timeline(
     of these tables. ``sides``: process -> the side that it writes to. ``values``: with what stood
     there before and after, which is personal data.
     """
-    told = [(e["at"], e["process"], " ".join(_change(e, sides, values))) for e in entries]
-    told += [(q["first_seen"], q["process"], _held(q, sides)) for q in quarantined]
-    told += [(link["since"], link["entity"], _link(link)) for link in links]
-    return sorted(told, key=lambda line: line[0])
+    lines = [(e["at"], e["process"], " ".join(_change(e, sides, values))) for e in entries]
+    lines += [(q["first_seen"], q["process"], _held(q, sides)) for q in quarantined]
+    lines += [(link["since"], link["entity"], _link(link)) for link in links]
+    return sorted(lines, key=lambda line: line[0])
 
 
 def _change(entry: Mapping[str, Any], sides: Mapping[str, str], values: bool) -> Iterator[str]:

@@ -12,7 +12,7 @@ from .aligned import Alike
 from .frame import fold
 from .spec import FieldMap, ProcessSpec
 from .tables import DTYPES, folded, looked_up, texts
-from .values import CUSTOM, READERS, encoded, shown
+from .values import CUSTOM_PREFIX, READERS, encoded, shown
 
 
 def translated(values: pd.Series[Any], pairs: Sequence[tuple[str, str]]) -> pd.Series[Any]:
@@ -27,8 +27,12 @@ def translated(values: pd.Series[Any], pairs: Sequence[tuple[str, str]]) -> pd.S
 def mapped(field: FieldMap, values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
     """A field's values as the target writes them, and where a strict field has no counterpart for
     one."""
-    if field.source.startswith(CUSTOM) != field.target.startswith(CUSTOM):
-        return _of_custom(field, values) if field.source.startswith(CUSTOM) else _as_custom(values)
+    if field.source.startswith(CUSTOM_PREFIX) != field.target.startswith(CUSTOM_PREFIX):
+        return (
+            _of_custom(field, values)
+            if field.source.startswith(CUSTOM_PREFIX)
+            else _as_custom(values)
+        )
     if not field.values:
         return values.astype(DTYPES[field.kind]), _nowhere(values)
     found = translated(values, field.values)
@@ -74,7 +78,7 @@ def plain_custom(values: pd.Series[Any]) -> pd.Series[Any]:
 
 def canonical(field: FieldMap, values: pd.Series[Any]) -> pd.Series[Any]:
     """Values of the target in the form in which they are compared (``FieldMap.alike``)."""
-    if field.target.startswith(CUSTOM):
+    if field.target.startswith(CUSTOM_PREFIX):
         return plain_custom(values)
     if not field.alike or values.dtype != DTYPES["text"]:
         return values
@@ -86,7 +90,7 @@ def alike_of(spec: ProcessSpec) -> Alike:
     return {
         field.target: partial(canonical, field)
         for field in spec.fields
-        if field.alike or field.target.startswith(CUSTOM)
+        if field.alike or field.target.startswith(CUSTOM_PREFIX)
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-CUSTOM = "CF_"
+CUSTOM_PREFIX = "CF_"
 """What the name of a custom field begins with."""
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """Characters that no text has: control characters but tab and line breaks, and half characters

@@ -115,11 +115,11 @@ class ReadOnly:
     """What a preview is given of a target: it can look, and has no means to write."""
 
     def __init__(self, target: Target) -> None:
-        self.name, self.population, self.read, self.unfit = (
+        self.name, self.population, self.read, self.rejections = (
             target.name,
             target.population,
             target.read,
-            target.unfit,
+            target.rejections,
         )
 
 

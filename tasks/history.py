@@ -60,7 +60,7 @@ def keep(folder: Folder, name: str, read: Snapshot, requests: int) -> None:
 
 def kept(folder: Folder, name: str) -> Snapshot | None:
     """A read that was kept; ``None`` if there is none."""
-    note = folder.noted(name)
+    note = folder.read_note(name)
     if note is None:
         return None
     return Snapshot(
@@ -95,7 +95,7 @@ def compare_partition(url: str, part: int) -> int:
     """Compares one partition, by path, and keeps its classes; returns its rows. Needs nothing but
     the folder."""
     folder = Folder(url)
-    note = folder.noted("spec")
+    note = folder.read_note("spec")
     if note is None:
         raise Misconfigured(
             f"There is no partition at {url}",

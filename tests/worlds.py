@@ -172,7 +172,7 @@ class Hr:
             rows = rows.iloc[: len(rows) // 2]
         return Snapshot(rows[[self.key(entity), *columns]].reset_index(drop=True), self.complete)
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         return empty(RECEIPTS)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:

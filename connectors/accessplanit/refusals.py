@@ -104,9 +104,9 @@ def _reason(said: Any, status: int, entity: str, body: Mapping[str, Any]) -> str
     found = dict.fromkeys(
         (_field(name, words, known), _kind(words)) for name, words in _errors(said)
     )
-    told = list(found) or [(None, OTHER)]
+    reasons = list(found) or [(None, OTHER)]
     return "; ".join(
-        f"accessplanit refused {name or 'it'} ({status}): {kind}" for name, kind in told
+        f"accessplanit refused {name or 'it'} ({status}): {kind}" for name, kind in reasons
     )
 
 

@@ -30,7 +30,7 @@ from reconciliation.plan import managed, one_by_one
 from reconciliation.ports import NO_HASHES
 from reconciliation.receipts import PAST_TENSE, RECEIPTS, after
 from reconciliation.snapshot import Snapshot
-from reconciliation.values import CUSTOM, decoded
+from reconciliation.values import CUSTOM_PREFIX, decoded
 
 from .client import AccessplanitSource
 from .decode import wire_name
@@ -101,7 +101,7 @@ class AccessplanitTarget:
             rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in found), rejected
         )
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes that break a field rule."""
         found = broken(entity, changes, self.dialect.lists, self._existing) if len(changes) else {}
         return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
@@ -228,7 +228,7 @@ class AccessplanitTarget:
     def _value(self, name: str, value: Any) -> Any:
         if value is None:
             return None if self.dialect.clear == "null" else ""
-        if name.startswith(CUSTOM):
+        if name.startswith(CUSTOM_PREFIX):
             return decoded(value)
         if isinstance(value, datetime):
             return (

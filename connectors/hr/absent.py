@@ -48,7 +48,7 @@ class NotHeld:
             return replace(found, frame=found.frame.assign(**lacking))
         return Snapshot(empty({next(iter(columns_of(entity))): "text", **columns}))
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts: all are unsupported."""
         return all_of(
             changes, "unsupported", f"{self.system.capabilities.system} holds no {entity}"
@@ -56,4 +56,4 @@ class NotHeld:
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Never called: no change is fit."""
-        return self.unfit(entity, changes)
+        return self.rejections(entity, changes)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from reconciliation.ask import Ask, Range
-from reconciliation.capabilities import CUSTOM
+from reconciliation.capabilities import CUSTOM_FOR_ACCESSPLANIT
 from reconciliation.errors import Misconfigured
 from reconciliation.frame import concat, empty, of
 from reconciliation.ports import Hashes, HrSystem
@@ -75,7 +75,7 @@ class HrSource:
             )
         key = next(iter(kinds))
         wanted = {name: kinds[name] for name in columns if name != key} | (
-            {CUSTOM: "text"} if custom and CUSTOM in kinds else {}
+            {CUSTOM_FOR_ACCESSPLANIT: "text"} if custom and CUSTOM_FOR_ACCESSPLANIT in kinds else {}
         )
         lookups = {ask.by or key: ask.keys} if ask.keys is not None else None
         self.requests += 1
@@ -122,12 +122,18 @@ def _with_custom(
     it; and the rows that are rejected because that column is not a JSON object."""
     if not custom:
         return rows, of(REJECTED, [])
-    texts = rows[CUSTOM] if CUSTOM in rows else pd.Series(pd.NA, rows.index, TEXT)
+    texts = (
+        rows[CUSTOM_FOR_ACCESSPLANIT]
+        if CUSTOM_FOR_ACCESSPLANIT in rows
+        else pd.Series(pd.NA, rows.index, TEXT)
+    )
     fields = [_custom_fields(text) for text in texts.fillna("")]
     read = np.array([each is not None for each in fields], dtype=bool)
     broken = typed(pd.DataFrame({"key": rows[key], "raw": texts})[~read], REJECTED)
-    rejected = broken.assign(field=CUSTOM, reason="is not a JSON object of custom fields")
-    kept = rows[read].drop(columns=CUSTOM, errors="ignore").reset_index(drop=True)
+    rejected = broken.assign(
+        field=CUSTOM_FOR_ACCESSPLANIT, reason="is not a JSON object of custom fields"
+    )
+    kept = rows[read].drop(columns=CUSTOM_FOR_ACCESSPLANIT, errors="ignore").reset_index(drop=True)
     values = {
         name: pd.Series([each.get(name) for each in fields if each is not None], dtype=TEXT)
         for name in custom

@@ -164,7 +164,7 @@ class SqlHr:
         read, rejected = typed(kinds, rows, self.no_end)
         return Snapshot(read, rejected=rejected)
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes with text that could not be read back; everything else the database
         refuses itself."""
         return unwritable(changes)
@@ -342,9 +342,11 @@ def capabilities(updated_column: str | None) -> Capabilities:
     entities = {}
     for entity in metadata.tables:
         (key, _), *columns = columns_of(entity).items()
-        told = {name: kind for name, kind in columns if name == "written_at" and updated_column}
+        read_only = {
+            name: kind for name, kind in columns if name == "written_at" and updated_column
+        }
         entities[entity] = Holds(
-            key=key, columns={n: k for n, k in columns if n != "written_at"}, told=told
+            key=key, columns={n: k for n, k in columns if n != "written_at"}, read_only=read_only
         )
     return Capabilities(system="the HR database", entities=entities)
 
@@ -398,10 +400,10 @@ def _found(
     start = len(names)
     found = []
     for row in rows:
-        told = zip(lookups, row[start:], strict=True)
+        asked = zip(lookups, row[start:], strict=True)
         if any(
             v is not None and (identifier(str(v)) if n in table.info["folded"] else v) in wanted[n]
-            for n, v in told
+            for n, v in asked
         ):
             found.append(row[:start])
     return found

@@ -63,8 +63,8 @@ def causes(labels: Sequence[str], rows: Sequence[int]) -> Picture:
         axes.margins(x=0.15)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
-    told = "; ".join(f"{label}: {number:,}" for label, number in zip(labels, rows, strict=True))
-    return _picture(draw, 0.7 + 0.34 * len(rows), f"Rows by cause. {told}.")
+    summary = "; ".join(f"{label}: {number:,}" for label, number in zip(labels, rows, strict=True))
+    return _picture(draw, 0.7 + 0.34 * len(rows), f"Rows by cause. {summary}.")
 
 
 def expiring(table: pd.DataFrame, of: str) -> Picture:
@@ -107,11 +107,13 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
             handlelength=1,
         )
 
-    told = "; ".join(
+    summary = "; ".join(
         f"{n}: {', '.join(f'{values[c][i]:,} within {c} days' for c in columns)}"
         for i, n in enumerate(names)
     )
-    return _picture(draw, 1.3 + 0.34 * max(len(names), 2), f"Awards that expire, by {of}. {told}.")
+    return _picture(
+        draw, 1.3 + 0.34 * max(len(names), 2), f"Awards that expire, by {of}. {summary}."
+    )
 
 
 def compliance(table: pd.DataFrame, day: date) -> Picture:
@@ -173,10 +175,10 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
         share.iloc[-1],
         share.loc[day] if day in share.index else share.iloc[len(share) // 2],
     )
-    told = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
+    summary = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
     alt = (
         f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later "
-        f"if nothing happens; then worst off: {told}."
+        f"if nothing happens; then worst off: {summary}."
     )
     return _picture(draw, 3.6, alt, "y")
 

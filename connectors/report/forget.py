@@ -57,9 +57,9 @@ def _of_report(report: Folder, person: Person) -> int:
                 report.write(f"{name}.csv", csv_of(left))
         elif kind == "html":
             page = report.text(file) or ""
-            told = without(page, person)
-            if told != page:
-                report.write(file, told.encode())
+            left_over = without(page, person)
+            if left_over != page:
+                report.write(file, left_over.encode())
     return rows
 
 

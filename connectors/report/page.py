@@ -98,7 +98,7 @@ def prune_reports(home: Folder, edge: datetime) -> int:
             lists.delete(name)
     work = home.below("work")
     for name in work.names():
-        note = work.below(name).noted("began")
+        note = work.below(name).read_note("began")
         if note is None or datetime.fromisoformat(note["at"]) < edge:
             work.below(name).remove()
     return removed

@@ -316,7 +316,7 @@ class Hints(Part):
         return Figures(
             came,
             refused,
-            {name: w.fresh + w.told for name, w in self.waiting_hints().items()},
+            {name: w.fresh + w.sent for name, w in self.waiting_hints().items()},
             sorted(lags),
         )
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from reconciliation.draft import Draft
 from reconciliation.errors import StalePlan
@@ -32,7 +32,7 @@ FRAMES = (
     "links",
     "gone",
     "reported",
-    "unfit",
+    "rejections",
     "agreed",
     "lost",
     "unread",
@@ -198,8 +198,8 @@ class Plans(Runs):
         """The draft under a digest, to be applied.
 
         Raises:
-            StalePlan: there is none, it has been applied, rejected or redacted, or it does not have
-                this digest.
+            StalePlan: there is none, it has been applied, rejected or redacted, it does not have
+                this digest, or another release has made it.
         """
         remedy = "Make a new one: hrsync plan PROCESS --out."
         plan = self.plan(digest_)
@@ -233,7 +233,12 @@ class Plans(Runs):
                 f"The plan kept as {digest_} has been altered: it does not have this digest",
                 f"Find out who has access to the sync store. {remedy}",
             )
-        rest = REST.validate_python(row["draft"])
+        try:
+            rest = REST.validate_python(row["draft"])
+        except ValidationError:
+            raise StalePlan(
+                f"The plan {digest_} was made by another release of hrsync", remedy
+            ) from None
         plan = replace(plan, withheld=frames["withheld"]["key"])
         # A draft of an older version may lack one.
         kept = {name: frames[name] for name in FRAMES if name in frames}

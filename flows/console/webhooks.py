@@ -57,7 +57,7 @@ def list_(
     if hints:
         out.print(
             "Hints that wait: "
-            + ", ".join(f"{w.fresh + w.told:,} of {name}" for name, w in sorted(hints.items())),
+            + ", ".join(f"{w.fresh + w.sent:,} of {name}" for name, w in sorted(hints.items())),
             highlight=False,
         )
 

@@ -21,7 +21,7 @@ SANDBOX = ("HRSYNC_ACCESSPLANIT__BASE_URL", "HRSYNC_ACCESSPLANIT__API_KEY")
 
 
 @contextmanager
-def noted(home: Path, environment: Mapping[str, str], *, of_sandbox: bool) -> Iterator[None]:
+def written_down(home: Path, environment: Mapping[str, str], *, of_sandbox: bool) -> Iterator[None]:
     """Keeps a note of what runs with ``environment`` in the home folder meanwhile. of_sandbox:
     whether the sandbox stands in."""
     names = [*PREFECT, *(SANDBOX if of_sandbox else ())]

@@ -39,7 +39,7 @@ from .first_runs import First, through_the_worker
 from .orphans import crash_abandoned, crash_orphans
 from .ports import check_free, is_somebody_elses
 from .prefect_environment import AUTHENTICATION, LOGIN, environment
-from .running import noted, server
+from .running import server, written_down
 from .worker import WarmWorker
 
 TEND_SECONDS = 1.0
@@ -135,7 +135,7 @@ class QuickStart:
                 self._start_sandbox()
             self._start_prefect()
             self._prepare_databases()
-            with server(self.env), noted(self.home, self.env, of_sandbox=self.stand_in):
+            with server(self.env), written_down(self.home, self.env, of_sandbox=self.stand_in):
                 self._deploy()
                 self._start_worker()
                 found = self._first_runs()

@@ -98,10 +98,10 @@ class Announcer:
             if process in self.flow_of:
                 name = self.flow_of[process]
                 flows[name] = flows.get(name, Waiting()) + waits
-        self.metrics.waits({process: w.fresh + w.told for process, w in waiting.items()})
+        self.metrics.waits({process: w.fresh + w.sent for process, w in waiting.items()})
         for name in due(flows, datetime.now(UTC), self.pace):
             processes = [process for process in waiting if self.flow_of.get(process) == name]
-            await self.tell(name, flows[name].fresh + flows[name].told)
+            await self.tell(name, flows[name].fresh + flows[name].sent)
             await run_sync(self.store.announce, processes, datetime.now(UTC))
             self.metrics.announced.labels(name).inc()
         found = await run_sync(self.store.lags, self._seen)

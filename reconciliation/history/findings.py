@@ -139,9 +139,9 @@ def gathered(
     rows = concat([typed(each, EXPLAINED) for each in (right, explained, compared.settled)])
     rows = rows.sort_values(["key", "source_key", "class"], na_position="last", ignore_index=True)
     who = spec.holder if spec.person else spec.entity_key
-    told = [*{"source_key", spec.entity_key, who, *NAMES, *SUBJECTS, "state"}]
-    ours = looked_up(rows["source_key"], compared.expected.filter(told), "source_key")
-    theirs = looked_up(rows["key"], compared.actual.filter(told), spec.entity_key)
+    shown = [*{"source_key", spec.entity_key, who, *NAMES, *SUBJECTS, "state"}]
+    ours = looked_up(rows["source_key"], compared.expected.filter(shown), "source_key")
+    theirs = looked_up(rows["key"], compared.actual.filter(shown), spec.entity_key)
 
     def first(*names: str) -> pd.Series[Any]:
         """The first of the columns that both sides have, as the source has it or else the

@@ -117,8 +117,8 @@ def over_time(
     for day in days:
         found = compliance(requirements, assignments, awards, targets, day, HORIZONS[-1])
         held = found.assign(role=role_names(found), held=found["state"].isin(COMPLIANT))
-        told = held.groupby("role")["held"].agg(required="size", compliant="sum").reset_index()
-        parts.append(typed(told.assign(day=day), OVER_TIME))
+        counts = held.groupby("role")["held"].agg(required="size", compliant="sum").reset_index()
+        parts.append(typed(counts.assign(day=day), OVER_TIME))
     return concat(parts)
 
 

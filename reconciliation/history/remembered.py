@@ -18,7 +18,7 @@ class Remembered:
 
     def __init__(self, target: TargetReader, entity: str, key: str, rows: Snapshot) -> None:
         self._target, self._entity, self._key, self._rows = target, entity, key, rows
-        self.name, self.unfit = target.name, target.unfit
+        self.name, self.rejections = target.name, target.rejections
 
     def population(self, entity: str) -> int:
         """As :meth:`reconciliation.ports.TargetReader.population`."""

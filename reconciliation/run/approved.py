@@ -93,7 +93,7 @@ def _without_old_agreements(run: Run, draft: Draft) -> Draft:
     if pair is None or not len(agreed):
         return draft
     known = run.store.agreed(pair, values(agreed["key"]))[["key", "field"]]
-    told = agreed.merge(known, on=["key", "field"], how="left", indicator=True)["_merge"] == "both"
-    keep = agreed["row"].isin(draft.compared.plan.changes["key"]) | ~told.set_axis(agreed.index)
+    same = agreed.merge(known, on=["key", "field"], how="left", indicator=True)["_merge"] == "both"
+    keep = agreed["row"].isin(draft.compared.plan.changes["key"]) | ~same.set_axis(agreed.index)
     agreed = agreed[keep].reset_index(drop=True)
     return replace(draft, compared=replace(draft.compared, agreed=agreed))

@@ -92,7 +92,7 @@ def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
     agreed = both.decided.agreed[both.decided.agreed["row"].isin(goal.wanted[comparison.key])]
     plan, left, agreed = closing_leavers(comparison, plan, outside, agreed)
     plan = closing_endings(comparison, plan, ends, current)
-    plan, unfit = _fit(comparison, plan)
+    plan, rejections = _fit(comparison, plan)
     return Compared(
         rejected=both.records.read.rejected,
         outside=outside_with_keys(comparison, outside, left),
@@ -101,7 +101,7 @@ def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
         links=both.rows.matched.links,
         gone=ends.gone if ends.closes else empty(ORIGIN),
         reported=empty(ORIGIN) if ends.closes else ends.gone,
-        unfit=unfit,
+        rejections=rejections,
         agreed=agreed.reset_index(drop=True),
         plan=plan,
         population=comparison.population,
@@ -160,8 +160,8 @@ def _fit(comparison: Comparison, plan: Plan) -> tuple[Plan, pd.DataFrame]:
     """The plan without the changes that the target cannot take, and their receipts."""
     if comparison.closed:
         plan = as_closes(plan, _soon(comparison), comparison.alike)
-    unfit = comparison.target.unfit(comparison.spec.entity, plan.changes)
-    return replace(leaving_out(plan, unfit["key"]), salt=comparison.store.salt()), unfit
+    rejections = comparison.target.rejections(comparison.spec.entity, plan.changes)
+    return replace(leaving_out(plan, rejections["key"]), salt=comparison.store.salt()), rejections
 
 
 def _decidable(

@@ -116,10 +116,10 @@ def _left_before(comparison: Comparison, pair: str, leaving: pd.DataFrame) -> pd
     """Rows whose leaving was agreed earlier: if such a row is open, the other side has opened it
     again, and that is news."""
     known = comparison.store.agreed(pair, [str(key) for key in leaving["key"].dropna().unique()])
-    told = leaving.merge(known, on=["key", "field", "value"], how="left", indicator=True)
-    told["before"] = told["_merge"] == "both"
-    all_told = told.groupby("row")["before"].all()
-    return all_told.index[all_told].to_series()
+    fields = leaving.merge(known, on=["key", "field", "value"], how="left", indicator=True)
+    fields["before"] = fields["_merge"] == "both"
+    all_known = fields.groupby("row")["before"].all()
+    return all_known.index[all_known].to_series()
 
 
 def outside_with_keys(

@@ -69,8 +69,8 @@ class People:
         return self.load(self.plan(*people).changes)
 
     def load(self, changes: pd.DataFrame) -> list[tuple[str, str]]:
-        unfit = self.system.unfit("employees", changes)
-        fit = changes[~changes["key"].isin(unfit["key"])].reset_index(drop=True)
+        rejections = self.system.rejections("employees", changes)
+        fit = changes[~changes["key"].isin(rejections["key"])].reset_index(drop=True)
         spec = narrowed(PROCESSES["users_to_hr"].scoped(), self.system.capabilities)
         sending = Sending(spec, fit)
         while (part := sending.next()) is not None:
@@ -80,7 +80,7 @@ class People:
                 raise
             except Exception as error:
                 sending.refuse(error)
-        receipts = concat([sending.receipts, unfit])
+        receipts = concat([sending.receipts, rejections])
         self.reasons = [r for r in receipts["reason"].tolist() if not pd.isna(r)]
         return list(zip(receipts["key"].tolist(), receipts["outcome"].tolist(), strict=True))
 

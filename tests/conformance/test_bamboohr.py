@@ -69,9 +69,9 @@ def write(stand: Stand, *awards: list[Any], settings: Any = None) -> dict[str, s
         AWARD,
         list(AWARD),
     ).changes
-    unfit = system.unfit("awards", changes)
-    fit = changes[~changes["key"].isin(unfit["key"])].reset_index(drop=True)
-    rows = [*unfit.to_dict("records"), *system.apply("awards", fit).to_dict("records")]
+    rejections = system.rejections("awards", changes)
+    fit = changes[~changes["key"].isin(rejections["key"])].reset_index(drop=True)
+    rows = [*rejections.to_dict("records"), *system.apply("awards", fit).to_dict("records")]
     return {
         r["key"]: r["outcome"] if r["outcome"] != "unsupported" else f"unsupported: {r['reason']}"
         for r in rows

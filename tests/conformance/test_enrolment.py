@@ -31,7 +31,7 @@ def test_capabilities_name_what_hr_has(stand: Stand) -> None:
         kinds = columns_of(entity)
         assert next(iter(kinds)) == holds.key
         assert {name: kinds[name] for name in holds.kinds()} == holds.kinds()
-        assert not set(holds.columns) & set(holds.told)
+        assert not set(holds.columns) & set(holds.read_only)
 
 
 def test_what_it_can_with_these_settings_is_known_before_it_is_asked(stand: Stand) -> None:
@@ -61,6 +61,6 @@ def test_what_has_no_place_is_unsupported_and_never_written(stand: Stand) -> Non
         pytest.skip("holds every entity")
     target = NotHeld(system)
     plan = reconcile(of({"id": "text"}, [["1"], ["2"]]), of({"id": "text"}, []), "id", {}, [])
-    receipts = target.unfit(absent[0], plan.changes)
+    receipts = target.rejections(absent[0], plan.changes)
     assert receipts["outcome"].tolist() == ["unsupported"] * 2
     assert receipts["reason"].tolist() == [f"{system.capabilities.system} holds no {absent[0]}"] * 2

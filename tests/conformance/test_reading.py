@@ -55,7 +55,7 @@ def test_a_read_has_the_columns_that_were_asked_for_and_their_types(three: Peopl
 
 
 def test_a_read_is_of_arrow_types_even_when_it_is_empty(people: People) -> None:
-    told = people.system.capabilities.entities["employees"].told
+    told = people.system.capabilities.entities["employees"].read_only
     read = people.system.read("employees", {**people.columns, **told}).frame
     assert all(isinstance(arrow(read[name]), pa.Array) for name in read.columns)
     assert [arrow(read[n]).type for n in read.columns] == [
@@ -72,7 +72,7 @@ def test_what_people_change_there_is_seen(three: People, stand: Stand) -> None:
 
 
 def test_what_has_changed_since_is_told(three: People, stand: Stand) -> None:
-    if "written_at" not in three.system.capabilities.entities["employees"].told:
+    if "written_at" not in three.system.capabilities.entities["employees"].read_only:
         pytest.skip("does not tell when a row was changed")
     (latest,) = [three.system.read("employees", {"written_at": "moment"}).frame["written_at"].max()]
     time.sleep(2.2)

@@ -204,7 +204,9 @@ def test_every_entity_that_is_held_is_kept(stand: Stand) -> None:
         wanted = of({holds.key: "text", **holds.columns}, [["R1", *row.values()]])
         nothing = system.read(entity, holds.columns).frame
         plan = reconcile(wanted, nothing, holds.key, holds.columns, list(holds.columns))
-        fit = plan.changes[~plan.changes["key"].isin(system.unfit(entity, plan.changes)["key"])]
+        fit = plan.changes[
+            ~plan.changes["key"].isin(system.rejections(entity, plan.changes)["key"])
+        ]
         assert system.apply(entity, fit)["outcome"].tolist() == ["created"], entity
         again = reconcile(
             wanted,

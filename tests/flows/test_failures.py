@@ -29,8 +29,8 @@ class Breaking:
     def read(self, *args: Any) -> Any:
         return self._inner.read(*args)
 
-    def unfit(self, *args: Any) -> Any:
-        return self._inner.unfit(*args)
+    def rejections(self, *args: Any) -> Any:
+        return self._inner.rejections(*args)
 
     def apply(self, entity: str, changes: Any) -> Any:
         if self._where == "before":

@@ -67,7 +67,7 @@ class Awards:
         frame = of(kinds, [[row[name] for name in kinds] for row in rows])
         return Snapshot(frame, True, of(REJECTED, list(read.rejected.values())))
 
-    def unfit(self, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of awards that BambooHR has no place for: unsupported."""
         rows = one_by_one(changes)
         new = self._types.new(rows)

@@ -143,7 +143,7 @@ def person(
     return found, None
 
 
-def unfit(changes: pd.DataFrame) -> pd.DataFrame:
+def rejections(changes: pd.DataFrame) -> pd.DataFrame:
     """Receipts of changes of people that BambooHR would refuse."""
     nameless = changes["key"].isna()
     if "forenames" in changes:

@@ -92,7 +92,7 @@ def capabilities(settings: BamboohrSettings) -> Capabilities:
     people = Holds(
         key="employee_id",
         columns=columns,
-        told={"employee_number": "text"},
+        read_only={"employee_number": "text"},
         same={"status": (("New", "Enabled"),)},
         lost="company, access role, marketing opt-in and custom fields have no field of their own;"
         " the user's ID in accessplanit needs a custom field",

@@ -65,9 +65,13 @@ class BambooHr:
         read = self._people.read if entity == "employees" else self._awards.read
         return read(columns, lookups)
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of people that BambooHR would refuse, and of awards that it has no place for."""
-        return people.unfit(changes) if entity == "employees" else self._awards.unfit(changes)
+        return (
+            people.rejections(changes)
+            if entity == "employees"
+            else self._awards.rejections(changes)
+        )
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """One change after the other.

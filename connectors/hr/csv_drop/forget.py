@@ -27,7 +27,7 @@ def forget(mirror: SqlHr, place: Place, settings: CsvDropSettings, person: Perso
     the person.
 
     Files in the outbox were handed to HR, and those in the inbox are not taken in yet: they are
-    told, and stay.
+    named, and stay.
     """
     with speaking(), mirror.engine.begin() as connection:
         rows = sum(_of_table(connection, table, person) for table in metadata.tables.values())
@@ -78,18 +78,18 @@ def without(content: bytes, settings: CsvDropSettings, person: Person) -> tuple[
     header, *lines = rows or [[]]
     kept = [line for line in lines if not _is_theirs(header, line, person)]
     keys = {place for place, name in enumerate(header) if name.strip() in KEYS}
-    told = [
+    kept = [
         [
             cell if n in keys or not person.mentioned(cell) else person.without(cell)
             for n, cell in enumerate(line)
         ]
         for line in kept
     ]
-    if told == lines:
+    if kept == lines:
         return None
     out = io.StringIO(newline="")
-    csv.writer(out, delimiter=settings.delimiter).writerows([header, *told])
-    return out.getvalue().encode(settings.encoding, errors="surrogateescape"), len(told)
+    csv.writer(out, delimiter=settings.delimiter).writerows([header, *kept])
+    return out.getvalue().encode(settings.encoding, errors="surrogateescape"), len(kept)
 
 
 def _by_lines(text: str, settings: CsvDropSettings, person: Person) -> tuple[bytes, int] | None:
@@ -129,22 +129,22 @@ def _of_table(connection: sa.Connection, table: sa.Table, person: Person) -> int
     texts = [column for column in table.columns if isinstance(column.type, sa.Text)]
     theirs: list[object] = []
     for row in connection.execute(sa.select(key.label("row_key"), *texts)).mappings().all():
-        told = {column.name: row[column.name] for column in texts if row[column.name]}
+        filled = {column.name: row[column.name] for column in texts if row[column.name]}
         named = (
-            told
+            filled
             if isinstance(row["row_key"], int)
-            else {**told, str(key.name): str(row["row_key"])}
+            else {**filled, str(key.name): str(row["row_key"])}
         )
         # A line without a key is theirs if it names them.
-        unread = person.has_record(told.get("raw")) or (
-            "key" not in told and person.mentioned(told.get("raw"))
+        unread = person.has_record(filled.get("raw")) or (
+            "key" not in filled and person.mentioned(filled.get("raw"))
         )
         if person.has_row(named) or (table is answer_line and unread):
             theirs.append(row["row_key"])
             continue
         changed = {
             name: person.without(text)
-            for name, text in told.items()
+            for name, text in filled.items()
             if name not in KEYS and person.mentioned(text)
         }
         if changed:

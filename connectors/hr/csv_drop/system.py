@@ -75,7 +75,7 @@ class CsvDrop:
 
     def forget(self, person: Person) -> Erased:
         """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are
-        told. Takes nothing in and delivers nothing."""
+        manifest. Takes nothing in and delivers nothing."""
         return forget.forget(self.mirror, self.place, self.settings, person)
 
     def population(self, entity: str) -> int:
@@ -109,7 +109,7 @@ class CsvDrop:
             found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)])
         )
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes that no reader accepts, or that the encoding of the files cannot
         hold."""
         found: dict[str, str] = {}
@@ -194,7 +194,7 @@ class CsvDrop:
     def _put(self, entity: str, sequence: int, content: bytes, rows: int) -> None:
         name = self.settings.file_name.format(entity=entity, sequence=sequence)
         path = f"{self.settings.outbox}/{name}"
-        told = {
+        manifest = {
             "file": name,
             "entity": entity,
             "mode": self.settings.mode,
@@ -206,7 +206,7 @@ class CsvDrop:
         # by the old one's checksum.
         self.place.remove(path + inbox.MANIFEST)
         self.place.put(path, content)
-        self.place.put(path + inbox.MANIFEST, json.dumps(told, indent=2).encode())
+        self.place.put(path + inbox.MANIFEST, json.dumps(manifest, indent=2).encode())
 
     def _content(self, entity: str, rows: pd.DataFrame) -> bytes:
         chosen = self.settings.columns.get(entity) or tuple(rows.columns)

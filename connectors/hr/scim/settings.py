@@ -51,15 +51,15 @@ def capabilities(settings: ScimSettings, absent: frozenset[str] = frozenset()) -
     columns: dict[str, Kind] = {
         name: "text" for name in names.split() if name not in {*settings.without, *absent}
     }
-    told: dict[str, Kind] = {"employee_number": "text", "written_at": "moment"}
+    read_only: dict[str, Kind] = {"employee_number": "text", "written_at": "moment"}
     if settings.key == "user_name":
-        told.pop("employee_number")
+        read_only.pop("employee_number")
         if not absent & {"employee_number"}:
             columns["employee_number"] = "text"
     people = Holds(
         key="employee_id",
         columns=columns,
-        told=told,
+        read_only=read_only,
         same={"status": (("New", "Enabled"),)},
         lost=LOST,
     )

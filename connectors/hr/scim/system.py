@@ -154,7 +154,7 @@ class ScimHr:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def unfit(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
+    def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Receipts of changes with text that could not be read back; everything else the server
         refuses itself."""
         return unwritable(changes)

@@ -121,7 +121,7 @@ def test_law_5_what_is_written_to_accessplanit_can_be_read_there(side: Side) -> 
         before = target.read("User", COLUMNS, None).frame.head(3)
         wanted = before.assign(**{name: _drawn(name, before, rows) for name in COLUMNS})
         plan = reconcile(wanted, before, "id", COLUMNS, list(COLUMNS))
-        refused = set(target.unfit("User", plan.changes)["key"])
+        refused = set(target.rejections("User", plan.changes)["key"])
         receipts = target.apply(
             "User", plan.changes[~plan.changes["key"].isin(refused)].reset_index(drop=True)
         )

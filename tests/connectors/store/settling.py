@@ -59,7 +59,7 @@ def make_draft(
         "outside": empty(OUTSIDE),
         "pairs": empty(PAIRS),
     }
-    none |= {"unfit": empty(RECEIPTS), "agreed": empty({**AGREED, "row": "text"})}
+    none |= {"rejections": empty(RECEIPTS), "agreed": empty({**AGREED, "row": "text"})}
     compared = Compared(
         empty(REJECTED),
         held=empty({**HELD, "hash": "hash"}),

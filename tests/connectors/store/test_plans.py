@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from connectors.store import schema as t
 from connectors.store.sql import SyncStore
@@ -103,4 +104,15 @@ def test_a_tampered_plan_is_refused(store: SyncStore) -> None:
     with store.engine.begin() as connection:
         connection.execute(t.plan.update().values(changes=packed(other.changes)))
     with pytest.raises(StalePlan, match="has been altered"):
+        store.draft(digest)
+
+
+def test_a_plan_of_another_release_is_refused_with_a_sentence(store: SyncStore) -> None:
+    plan = replace(make_plan([employee("E1", "u1")]), salt=store.salt())
+    digest = keep(store, make_draft(plan))
+    with store.engine.begin() as connection:
+        kept = connection.execute(sa.select(t.plan.c.draft)).scalar_one()
+        spec = kept["spec"] | {"award_states": True}
+        connection.execute(t.plan.update().values(draft=kept | {"spec": spec}))
+    with pytest.raises(StalePlan, match="another release"):
         store.draft(digest)

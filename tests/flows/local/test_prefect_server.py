@@ -22,7 +22,7 @@ import pytest
 
 from connectors.settings import Settings
 from flows.local.prefect_environment import AUTHENTICATION, LOGIN, RUNS_DAYS, environment, login
-from flows.local.running import in_running_server, noted
+from flows.local.running import in_running_server, written_down
 from reconciliation.errors import Misconfigured
 from tests.served import free_port
 
@@ -120,7 +120,7 @@ def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(
     tmp_path: Path,
 ) -> None:
     found = environment(Settings(home=tmp_path), 4321)  # type: ignore[call-arg]
-    with noted(tmp_path, found, of_sandbox=False):
+    with written_down(tmp_path, found, of_sandbox=False):
         note = tmp_path / "up.json"
         assert note.stat().st_mode & 0o777 == 0o600
         assert json.loads(note.read_text())["PREFECT_API_AUTH_STRING"] == login(tmp_path)

@@ -48,7 +48,7 @@ def test_what_was_not_heard_is_told_again_ever_more_seldom() -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     for times, minutes in ((1, 1), (2, 2), (5, 16), (20, 60)):
         pause = timedelta(minutes=minutes)
-        waits = {"f": Waiting(told=3, announced=now, times=times)}
+        waits = {"f": Waiting(sent=3, announced=now, times=times)}
         assert due(waits, now + pause - timedelta(seconds=1), Pace()) == []
         assert due(waits, now + pause, Pace()) == ["f"]
 
