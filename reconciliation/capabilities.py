@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from .frame import Kind
-from .spec import AwardStates, Frozen, ProcessSpec
+from .spec import AwardStates, Frozen, HeldByReason, Join, ProcessSpec
 from .values import CUSTOM_PREFIX
 
 CUSTOM_FOR_ACCESSPLANIT = "custom_for_accessplanit"
@@ -61,8 +61,7 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
             "references": (),
             "person": None,
             "pair": None,
-            "award_states": False,
-            "decisions": False,
+            "rules": tuple(r for r in spec.rules if isinstance(r, Join | HeldByReason)),
         }
         closing = spec.scope.model_copy(update={"closed": (), "gone": "report", "leaves": "ignore"})
         return spec.model_copy(update={**bare, "scope": closing, "system": can.system})

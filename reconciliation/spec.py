@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +19,17 @@ class Frozen(BaseModel):
     """Frozen, and strict about its keys: a misspelt option is an error, not a silence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values.
+
+        Raises:
+            ValueError: a name in ``update`` is unknown. pydantic would accept it in silence.
+        """
+        unknown = set(update or ()) - set(type(self).model_fields)
+        if unknown:
+            raise ValueError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
+        return super().model_copy(update=update, deep=deep)
 
 
 class FieldMap(Frozen):
@@ -123,6 +135,7 @@ class AwardStates(Frozen):
     """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and
     from the day (``awards.py``)."""
 
+    rule: Literal["award_states"] = "award_states"
     expiring_within_days: Annotated[int, Field(ge=0)] = 90
 
 
@@ -130,11 +143,14 @@ class CourseDecisions(Frozen):
     """The source's rows are decisions on course requests: held unless the request can still be
     decided (``decisions.py``)."""
 
+    rule: Literal["course_decisions"] = "course_decisions"
+
 
 class HeldByReason(Frozen):
     """A record whose ``column`` has a value is held, and that value is the reason
     (``desired.py``)."""
 
+    rule: Literal["held_by_reason"] = "held_by_reason"
     column: str
 
 
@@ -142,6 +158,7 @@ class Join(Frozen):
     """Columns of another feed that belong to a record: those of the row with the same values in
     ``on`` (``run/feed.py``)."""
 
+    rule: Literal["join"] = "join"
     feed: str
     on: tuple[tuple[str, str], ...]
     """(column of the feed, column of the joined feed); the first names the person."""
@@ -149,7 +166,7 @@ class Join(Frozen):
     """(column of the joined feed, name it gets)."""
 
 
-Rule = AwardStates | CourseDecisions | HeldByReason | Join
+Rule = Annotated[AwardStates | CourseDecisions | HeldByReason | Join, Field(discriminator="rule")]
 """What a process does beside mapping fields."""
 AnyRule = TypeVar("AnyRule", AwardStates, CourseDecisions, HeldByReason, Join)
 

@@ -26,6 +26,17 @@ def test_specs_are_strict() -> None:
         type(users_to_hr.SPEC)(**{**data, "match": [{"source": "email", "target": "shoe_size"}]})
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_comes_back_from_json_as_it_was(name: str) -> None:
+    spec = PROCESSES[name].scoped()
+    assert ProcessSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_copy_with_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="ProcessSpec has no award_states"):
+        users_to_hr.SPEC.model_copy(update={"award_states": False})
+
+
 def test_a_fingerprint_follows_mapping_and_scope_and_not_the_guard() -> None:
     spec = users_to_hr.SPEC
     assert (
