@@ -265,6 +265,13 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
     ),
     (
         10,
+        "an unforeseen exception of a run is passed on",
+        "reconciliation/run/entrance.py",
+        "known = error if isinstance(error, HrsyncError) else without_data(error)",
+        "known = error",
+    ),
+    (
+        10,
         "a driver's message becomes the reason",
         "reconciliation/run/load.py",
         "({type(error).__name__})",
