@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.store.sql import SyncStore
@@ -28,6 +28,7 @@ def store() -> Iterator[SyncStore]:
 
 
 @given(moves=st.lists(MOVES, max_size=20))
+@example(moves=[("A", "take", 0), ("B", "take", 130), ("A", "take", 130)])
 def test_law_14_only_the_latest_holder_writes_and_what_lapsed_stays_lost(
     store: SyncStore, moves: list[tuple[str, str, int]]
 ) -> None:
