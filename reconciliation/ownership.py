@@ -24,7 +24,7 @@ import pandas as pd
 from .frame import concat, empty, fold
 from .match import HELD, held
 from .spec import FieldMap, ProcessSpec
-from .tables import folded, looked_up, same
+from .tables import TEXT, folded, looked_up, same
 from .translate import as_text, canonical, translated
 from .verdicts import Policy, verdicts
 
@@ -79,6 +79,7 @@ def decide(
         return Decided(wanted, empty(HELD), empty(NEWLY_AGREED))
     wanted = wanted.reset_index(drop=True)
     sides = _Sides.of(spec, data, wanted, target)
+    earlier = _Earlier.of(agreed, sides.records)
     fresh, problems = [empty(NEWLY_AGREED)], [empty(HELD)]
     undecided = pd.Series(False, index=wanted.index)
     columns: dict[str, pd.Series[Any]] = {}
@@ -89,9 +90,8 @@ def decide(
             keeps = theirs.notna() if field.owner == "target" else ours.isna()
             columns[field.target] = ours.mask(sides.there & keeps, theirs)
             continue
-        before = looked_up(sides.records, agreed[agreed["field"] == name_of(spec, field)], "key")
-        known = sides.records.isin(agreed.loc[agreed["field"] == name_of(spec, field), "key"])
-        facts = sides.facts(field, _in_target_terms(spec, field, before["value"]), known)
+        before, known = earlier.value(name_of(spec, field)), earlier.known(name_of(spec, field))
+        facts = sides.facts(field, _in_target_terms(spec, field, before), known)
         verdict = verdicts(facts, _policy(spec, field))
         # What says the same is left as the target writes it.
         columns[field.target] = ours.mask(verdict != "write", theirs)
@@ -101,14 +101,43 @@ def decide(
         undecided |= conflict
         # A value that is kept is for the other direction to carry: it is not agreed yet.
         value = sides.in_our_terms(field)
-        new = verdict.isin(["write", "same"]) & ~(known & same(value, before["value"]))
-        fresh.append(_agreements(sides.records, sides.keys, name_of(spec, field), value)[new])
+        new = verdict.isin(["write", "same"]) & ~(known & same(value, before))
+        if new.any():
+            fresh.append(_agreements(sides.records, sides.keys, name_of(spec, field), value)[new])
     wanted = wanted.assign(**columns)
     news = concat(fresh)
     news = news[~news["row"].isin(sides.keys[undecided])]
     return Decided(
         wanted[~undecided].reset_index(drop=True), concat(problems), news.reset_index(drop=True)
     )
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What both sides have agreed on earlier, row by row: a column for each field."""
+
+    values: pd.DataFrame
+    agreed: pd.DataFrame
+    """True where there is an agreement, which may be an empty value."""
+
+    @classmethod
+    def of(cls, agreed: pd.DataFrame, records: pd.Series[Any]) -> _Earlier:
+        once = agreed.drop_duplicates(["key", "field"]).assign(agreed=True)
+        tables = (once.pivot(index="key", columns="field", values=n) for n in ("value", "agreed"))
+        values, known = (looked_up(records, table.reset_index(), "key") for table in tables)
+        return cls(values, known.drop(columns="key").fillna(False).astype(bool))
+
+    def value(self, field: str) -> pd.Series[Any]:
+        """The agreed value, in accessplanit's terms; null where there is none."""
+        if field in self.values:
+            return self.values[field]
+        return pd.Series(pd.NA, self.values.index, TEXT)
+
+    def known(self, field: str) -> pd.Series[Any]:
+        """Where there is an agreement."""
+        if field in self.agreed:
+            return self.agreed[field]
+        return pd.Series(False, self.agreed.index)
 
 
 @dataclass(frozen=True)
@@ -154,17 +183,18 @@ class _Sides:
         return self.wanted["source_key"] if self.spec.direction == "to_hr" else self.keys
 
     def facts(self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]) -> pd.DataFrame:
-        """``verdicts.FACTS`` of a field. before: what was agreed, as the target writes it."""
-        ours, theirs = self.wanted[field.target], self.theirs[field.target]
+        """``verdicts.FACTS`` of a field. ``before``: what was agreed, as the target writes it."""
+        here, there = self.wanted[field.target], self.theirs[field.target]
+        ours, theirs, agreed = (canonical(field, values) for values in (here, there, before))
         return pd.DataFrame(
             {
                 "there": self.there,
-                "same": _says_the_same(field, ours, theirs),
+                "same": same(as_text(ours), as_text(theirs)),
                 "agreed": known,
-                "we_changed": ~_says_the_same(field, ours, before),
-                "they_changed": ~_says_the_same(field, theirs, before),
-                "empty_here": ours.isna(),
-                "empty_there": theirs.isna(),
+                "we_changed": ~same(as_text(ours), as_text(agreed)),
+                "they_changed": ~same(as_text(theirs), as_text(agreed)),
+                "empty_here": here.isna(),
+                "empty_there": there.isna(),
                 "left_differs": _left_differs(self.spec, field, ours, theirs),
                 "dated": self.dated,
                 "ours_newer": self.ours_newer,
@@ -185,18 +215,13 @@ def _policy(spec: ProcessSpec, field: FieldMap) -> Policy:
 def _left_differs(
     spec: ProcessSpec, field: FieldMap, ours: pd.Series[Any], theirs: pd.Series[Any]
 ) -> pd.Series[Any]:
-    """Where the field says on one side only that the person has left."""
+    """Where the field says on one side only that the person has left. Both sides are canonical."""
     closed = dict(spec.scope.closed).get(field.target)
     if closed is None or field.kind != "text":
         return pd.Series(False, index=ours.index)
     (value,) = canonical(field, pd.Series([closed], dtype=ours.dtype))
-    here, there = (folded(canonical(field, side)) == fold(value) for side in (ours, theirs))
+    here, there = (folded(side) == fold(value) for side in (ours, theirs))
     return here.fillna(False).astype(bool) != there.fillna(False).astype(bool)
-
-
-def _says_the_same(field: FieldMap, one: pd.Series[Any], other: pd.Series[Any]) -> pd.Series[Any]:
-    """Where two values of the target say the same."""
-    return same(as_text(canonical(field, one)), as_text(canonical(field, other)))
 
 
 def _in_target_terms(spec: ProcessSpec, field: FieldMap, agreed: pd.Series[Any]) -> pd.Series[Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 from .aligned import Alike
 from .frame import fold
 from .spec import FieldMap, ProcessSpec
-from .tables import DTYPES, folded, looked_up, texts
+from .tables import DTYPES, TEXT, folded, looked_up, texts
 from .values import CUSTOM_PREFIX, READERS, encoded, shown
 
 
@@ -21,7 +21,10 @@ def translated(values: pd.Series[Any], pairs: Sequence[tuple[str, str]]) -> pd.S
     words = pd.DataFrame(
         {"word": texts(fold(word) for word, _ in pairs), "meant": texts(m for _, m in pairs)}
     )
-    return looked_up(folded(values), words, "word")["meant"]
+    plain = folded(values)
+    if not plain.isin(words["word"]).any():
+        return pd.Series(pd.NA, values.index, TEXT)
+    return looked_up(plain, words, "word")["meant"]
 
 
 def mapped(field: FieldMap, values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
