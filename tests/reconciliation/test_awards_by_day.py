@@ -35,7 +35,7 @@ def test_a_completion_counts_from_its_day_on() -> None:
 NEAR = st.integers(-12, 12).map(lambda n: DAY + timedelta(days=n))
 
 
-@examples(200)
+@examples(100)
 @example(done=DAY - timedelta(days=9), valid=9, previous=DAY, today=DAY + timedelta(days=1), soon=0)
 @example(
     done=DAY - timedelta(days=9), valid=10, previous=DAY, today=DAY + timedelta(days=1), soon=0

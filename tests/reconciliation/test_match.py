@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flows import award_targets_from_hr, users_from_hr, users_to_hr
@@ -19,6 +19,7 @@ from reconciliation.match import LINKS, by_rules
 from reconciliation.run.rows import asked_by_rules
 from reconciliation.spec import ProcessSpec
 from reconciliation.tables import texts
+from tests.examples import examples
 
 USERS = {"id": "text", "external_id": "text", "email": "text", "status": "text"}
 EMPLOYEES = {
@@ -391,7 +392,7 @@ PEOPLE = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=4)
 STAFF = st.lists(st.tuples(VALUES, VALUES, st.none() | st.sampled_from(["u0", "u1"])), max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(people=PEOPLE, staff=STAFF, dice=st.randoms())
 def test_law_12_the_order_of_rules_and_rows_decides_nothing(
     people: list[tuple[str | None, str | None]],

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from flows import users_to_hr
 from reconciliation.frame import of, strings
 from reconciliation.match import LINKS, by_rules
+from tests.examples import examples
 
 PEOPLE = {"id": "text", "external_id": "text", "email": "text"}
 EMPLOYEES = {
@@ -69,6 +70,7 @@ def test_ambiguity_is_held() -> None:
     )
 
 
+@examples(60)
 @given(
     st.lists(
         st.tuples(

@@ -63,7 +63,7 @@ def decided(
     return value, held, fresh[0] if fresh else False
 
 
-@examples(400)
+@examples(120)
 @given(
     ours=VALUES,
     theirs=VALUES,
@@ -89,7 +89,7 @@ def test_law_4_the_newest_value_counts_and_a_conflict_is_never_a_coin_toss(
         assert fresh == ours
 
 
-@examples(200)
+@examples(60)
 @given(ours=VALUES, theirs=VALUES, before=st.none() | st.tuples(VALUES))
 def test_law_4_what_a_side_owns_the_other_never_overwrites(
     ours: str | None, theirs: str | None, before: tuple[str | None] | None

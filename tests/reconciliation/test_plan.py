@@ -102,7 +102,7 @@ def test_law_1_a_target_that_was_not_read_in_full_gets_nothing_new(
     assert plan.counts()["update"] == len(users.keys() & there)
 
 
-@examples(150)
+@examples(80)
 @given(
     source=ROWS,
     target=ROWS,

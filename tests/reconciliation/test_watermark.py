@@ -62,7 +62,7 @@ AUTUMN = datetime(2026, 10, 24, 20, tzinfo=UTC)
 MINUTES = st.integers(0, 11 * 60)
 
 
-@examples(150)
+@examples(80)
 @given(
     edits=st.lists(st.tuples(MINUTES, st.integers(0, 109)), min_size=1, max_size=8),
     runs=st.lists(MINUTES, max_size=8),
