@@ -30,7 +30,8 @@ class People:
     def __init__(self, api: Api, settings: BamboohrSettings) -> None:
         self._api = api
         self._names = settings.names()
-        self._ids: dict[str, str] | None = None
+        self._ids: dict[str, str] = {}
+        self._are_read = False
 
     def population(self) -> int:
         """How many people there are."""
@@ -39,9 +40,9 @@ class People:
     @property
     def ids(self) -> dict[str, str]:
         """Employee number -> BambooHR's own ID."""
-        if self._ids is None:
+        if not self._are_read:
             self.read({}, None)
-        return self._ids or {}
+        return self._ids
 
     def read(
         self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
@@ -55,7 +56,7 @@ class People:
             n for n in columns if records and not any(names[n] in record for record in records)
         )
         twice = several(str(record.get(names["employee_id"]) or "").strip() for record in records)
-        self._ids = {}
+        self._ids, self._are_read = {}, True
         found: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
         for record in records:
