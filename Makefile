@@ -68,7 +68,7 @@ mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law noti
 	$(BIN)/python tests/mutants.py
 
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, takes a thousand random steps and two thousand rounds of edits on both sides
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/flows/test_malformed_records.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
 
 history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, and kills a historical reconciliation at ten points
 	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/flows/history -k "forty or killed" --timeout 1800 $(ARGS)

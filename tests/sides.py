@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +130,26 @@ class Side:
         }
 
 
+HR, STORE = "hr.db", "store.db"
+
+
+@cache
+def _new() -> Path:
+    """A folder with new databases: their tables are made once, then copied."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    SqlHr(f"sqlite:///{folder / HR}").close()
+    SyncStore(f"sqlite:///{folder / STORE}").close()
+    return folder
+
+
 @contextmanager
 def opened(folder: Path, dialect: str, size: int, **options: Any) -> Iterator[Side]:
     """The side whose databases are in ``folder``, made where they are missing. ``options``: of the
     sandbox."""
+    for name in (HR, STORE):
+        if not (folder / name).exists():
+            shutil.copy(_new() / name, folder / name)
     sandbox = Sandbox(str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect], **options)
     served = Served(make_app(sandbox))
     base_url = f"http://127.0.0.1:{served.port}{ROOT}"
@@ -138,8 +158,8 @@ def opened(folder: Path, dialect: str, size: int, **options: Any) -> Iterator[Si
         base_url,
         folder,
         DIALECTS[dialect],
-        SqlHr(f"sqlite:///{folder / 'hr.db'}"),
-        SyncStore(f"sqlite:///{folder / 'store.db'}"),
+        SqlHr(f"sqlite:///{folder / HR}"),
+        SyncStore(f"sqlite:///{folder / STORE}"),
         AccessplanitSettings(base_url=base_url, api_key="sandbox-key", backoff=0.01, attempts=8),  # type: ignore[arg-type,call-arg]
     )
     try:

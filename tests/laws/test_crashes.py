@@ -54,7 +54,7 @@ def at_every_place(test: Any) -> Any:
     return test
 
 
-@examples(50)
+@examples(30)
 @at_every_place
 @given(
     users=USERS,

@@ -42,10 +42,11 @@ def in_sandbox(side: Side, where: str = "1=1", table: str = "User") -> set[str]:
         )
 
 
-SIZES = [(size, page) for page in (7, 100, 1000) for size in (0, 1, 2, 99, 100, 101, 199, 200, 333)]
+SIZES = [(size, 100) for size in (0, 1, 99, 100, 101, 199, 200, 333)]
+SIZES += [(size, 7) for size in (0, 7, 8, 14, 99)] + [(333, 1000)]
 
 
-@pytest.mark.parametrize(("size", "page"), [*SIZES, (0, 2), (1, 2), (2, 2), (3, 2), (9, 2)])
+@pytest.mark.parametrize(("size", "page"), [*SIZES, (1, 2), (2, 2), (3, 2), (9, 2)])
 def test_every_row_comes_once_whatever_the_page(
     make_side: Callable[..., Side], size: int, page: int
 ) -> None:
