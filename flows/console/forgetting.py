@@ -22,6 +22,7 @@ from reconciliation.identifiers import identifier
 from reconciliation.person import WHOSE, Person
 from reconciliation.ports import NO_HASHES, HrSystem, LeavesTraces
 from reconciliation.snapshot import Snapshot
+from reconciliation.spec import ProcessSpec
 from tasks.blocks import accessplanit_settings, hr_settings
 from tasks.connections import hr_system
 
@@ -31,11 +32,13 @@ NAMED = ("forenames", "surname", "email", "employee_number")
 
 
 @dataclass(frozen=True)
-class Told:
-    """What was erased: place -> rows. left: what could not be erased, in words for the user."""
+class Erasure:
+    """What was erased, and what is left."""
 
     erased: Mapping[str, int]
+    """Place -> rows."""
     left: tuple[str, ...]
+    """What could not be erased, in words for the user."""
 
 
 def meant(settings: Settings, person: str) -> list[str]:
@@ -45,7 +48,7 @@ def meant(settings: Settings, person: str) -> list[str]:
         return store.spelled(person)
 
 
-def forget(settings: Settings, person: str) -> Told:
+def forget(settings: Settings, person: str) -> Erasure:
     """Erases an accessplanit user from the store, from what the HR connectors keep, and from
     reports and lists.
 
@@ -92,7 +95,7 @@ def forget(settings: Settings, person: str) -> Told:
                 "old pages of the sync store, which another program holds open: stop it, and "
                 "compact the database (VACUUM)"
             )
-    return Told(
+    return Erasure(
         {
             **erased,
             "rows of HR connectors": sum(each.rows for each in own),
@@ -115,37 +118,30 @@ def _systems(settings: Settings) -> Iterator[HrSystem]:
             yield connector.open(hr_settings(settings, name, ""), settings.home)
 
 
+def _feeds_of_people() -> Iterator[ProcessSpec]:
+    """A process for each feed of accessplanit whose records belong to people."""
+    specs = [chosen.scoped() for chosen in PROCESSES.values()]
+    to_hr = [spec for spec in specs if spec.person and spec.direction == "to_hr"]
+    yield from {(spec.feed, spec.person): spec for spec in to_hr}.values()
+
+
+def _keys_of(source: AccessplanitSource, spec: ProcessSpec, person: str) -> set[str]:
+    """Keys of a person's records, also of those that cannot be read."""
+    ask = Ask(keys=(person,), by=spec.person, skip_known=False)
+    found = source.read(spec.feed, [spec.key, str(spec.person)], (), ask, NO_HASHES, "0")
+    return {str(key) for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]}
+
+
 def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple[Person, str]:
     """Keys of the person's records in accessplanit, which the store may know though HR has never
     had them; and what to do there."""
     keys: set[str] = set()
     try:
         tenant = accessplanit_settings(settings)
-        with closing(
-            AccessplanitSource(
-                tenant,
-                settings.dialect,
-                store.budget(tenant.requests_per_hour, tenant.hour_seconds),
-            )
-        ) as source:
-            feeds = {
-                (spec.feed, spec.person): spec
-                for spec in (chosen.scoped() for chosen in PROCESSES.values())
-            }
-            for (feed, column), spec in feeds.items():
-                if column and spec.direction == "to_hr":
-                    found = source.read(
-                        feed,
-                        [spec.key, column],
-                        (),
-                        Ask(keys=(person,), by=column, skip_known=False),
-                        NO_HASHES,
-                        "0",
-                    )
-                    keys |= {
-                        str(key)
-                        for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]
-                    }
+        budget = store.budget(tenant.requests_per_hour, tenant.hour_seconds)
+        with closing(AccessplanitSource(tenant, settings.dialect, budget)) as source:
+            for spec in _feeds_of_people():
+                keys |= _keys_of(source, spec, person)
     except HrsyncError as error:
         why = (
             f"accessplanit could not be asked for the user {person}: the store may know hashes "

@@ -46,10 +46,11 @@ def not_to_create(
 def removed_in_target(
     comparison: Comparison, wanted: pd.DataFrame, current: Snapshot
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """``wanted`` without the rows that a target which gives keys has had and no longer has;
-    those of them that have ended here too; and ``match.HELD`` of the others.
+    """``wanted`` without the rows that somebody has removed in the target; the removed rows that
+    have ended here too; and ``match.HELD`` for the other removed rows.
 
-    They are not made again: somebody has removed them there, and must say so here.
+    Only a target that gives keys shows that a row was removed. The row is not made again until its
+    record says so.
     """
     if comparison.spec.new_key != PROVISIONAL or not current.complete:
         return wanted, wanted[:0], held(wanted["source_key"][:0], "(row)", "")
@@ -66,11 +67,11 @@ def removed_in_target(
 def without_unreadable_awards(
     comparison: Comparison, wanted: pd.DataFrame, there: pd.DataFrame, current: Snapshot
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The wanted award rows and the target's, without those of people of whom the target holds such
-    an award that cannot be read; and ``match.HELD`` of the former.
+    """``wanted`` and the target's rows without the awards that may depend on an unreadable award of
+    the same person; and ``match.HELD`` for the wanted ones.
 
-    It may be the one that supersedes the others. Where the record of such a row is here, the row's
-    content does not matter.
+    The unreadable award may supersede the others. Its content does not matter if its own record is
+    among ``wanted``.
     """
     key, holder, entity = comparison.key, comparison.spec.holder, comparison.spec.entity
     rejected = current.rejected[~current.rejected["key"].isin(wanted[key].dropna())]
