@@ -78,9 +78,9 @@ class TargetReader(Protocol):
         """
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of those among ``changes`` (of a Plan) that are not to be sent, with the reason:
-        ``failed``, which the target's own rules are known to refuse, and ``unsupported``, which it
-        has no place for."""
+        """Receipts of the ``changes`` (of a Plan) that are not sent, with the reason: ``failed``
+        where they break the target's rules, ``unsupported`` where the target has no place for
+        them."""
 
 
 class Target(TargetReader, Protocol):
