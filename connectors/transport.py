@@ -1,7 +1,7 @@
-"""httpx transports and their settings, for every HTTP connector.
+"""httpx transports with retries and a request budget, for every HTTP connector.
 
-Order, from the outside: retry (httpx-retries: table, Retry-After, backoff with jitter) → request
-budget → network. A retry is a request like any other and is paid from the budget.
+The layers, outermost first: retries (httpx-retries: Retry-After, or a growing pause with jitter),
+request budget, network. Retries count against the budget.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -17,11 +17,12 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 log = logging.getLogger("hrsync.http")
-# httpx logs whole URLs, and a $filter can hold an e-mail address: dropped whatever level somebody
-# sets.
+# httpx logs whole URLs, and a $filter can hold an e-mail address. These records are dropped at
+# every log level.
 logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 RETRIED = (429, 500, 502, 503, 504)
+"""The statuses after which a request is sent again."""
 
 
 @cache
@@ -30,8 +31,8 @@ def _tls() -> ssl.SSLContext:
 
 
 def network(**options: Any) -> httpx.HTTPTransport:
-    """A transport of httpx. Reading all certificate authorities takes longer than many a run: a
-    process does it once."""
+    """A transport of httpx. Loading the certificate authorities is slow, so a process does it
+    once."""
     return httpx.HTTPTransport(verify=_tls(), **options)
 
 
@@ -42,14 +43,13 @@ class Budget(Protocol):
         """0 if a request may be made now, else the seconds until the next one may."""
 
     def close(self) -> None:
-        """Gives back what was taken from the others and not used."""
+        """Gives back the requests that were reserved and not used."""
 
 
 class BudgetTransport(httpx.BaseTransport):
-    """Answers 429 with Retry-After itself when the budget is used up, so that the retry around it
-    waits.
+    """Answers 429 with Retry-After when the budget is used up. The retries around it then wait.
 
-    A run that needs more than an hour's requests is spread over the hours instead of failing.
+    A run that needs more than an hour's requests takes several hours instead of failing.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class BudgetTransport(httpx.BaseTransport):
         self._inner, self._budget, self._endpoint_of = inner, budget, endpoint_of
         self._lock = threading.Lock()
         self.made = 0
-        """Requests that went to the network, retries among them."""
+        """Requests that went to the network, including retries."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         wait = self._budget.take(self._endpoint_of(request))
@@ -83,44 +83,51 @@ class BudgetTransport(httpx.BaseTransport):
         self._budget.close()
 
 
-def _whole(response: httpx.Response) -> None:
-    """Reads the body while a retry is still possible: a connection cut in mid-body is retried like
-    one never made."""
-    response.read()
-
-
 def posting(attempts: int, backoff: float, *, safe: bool) -> Retry:
-    """The retries of one POST (the request's extension ``retry``): of what was surely not carried
-    out, and of anything where repeating does no harm (``safe``)."""
+    """The retries of one POST, given as the request's extension ``retry``.
+
+    ``safe``: repeating the request does no harm, so it is retried like a GET. Any other POST is
+    retried only if the server surely did not carry it out.
+    """
+    if safe:
+        return _retries(attempts, backoff, ["POST"], RETRIED, None)
     surely_not = (httpx.ConnectError, httpx.ConnectTimeout)
-    return Retry(
-        total=attempts,
-        allowed_methods=["POST"],
-        status_forcelist=RETRIED if safe else (429,),
-        retry_on_exceptions=None if safe else surely_not,
-        backoff_factor=backoff,
-        backoff_jitter=1.0,
-        max_backoff_wait=3600.0,
-    )
+    return _retries(attempts, backoff, ["POST"], (429,), surely_not)
 
 
 def retrying(
     inner: httpx.BaseTransport, attempts: int, backoff: float, *, post: bool = False
 ) -> RetryTransport:
-    """``inner`` with retries: connection errors, time-outs, cut bodies and the statuses
+    """``inner`` with retries after connection errors, time-outs, cut bodies and the statuses
     :data:`RETRIED`.
 
-    Our PATCHes set values, so that repeating them does no harm; POST is retried only where
-    repeating it does no harm (``post``).
+    Our PATCHes set values, so repeating them is safe. A POST is retried only if ``post`` is true,
+    or as its extension ``retry`` says.
     """
     methods = ["GET", "PUT", "PATCH", "DELETE", *(["POST"] if post else [])]
-    retry = Retry(
+    return RetryTransport(inner, _retries(attempts, backoff, methods, RETRIED, None))
+
+
+def _retries(
+    attempts: int,
+    backoff: float,
+    methods: Sequence[str],
+    statuses: Sequence[int],
+    errors: Sequence[type[httpx.HTTPError]] | None,
+) -> Retry:
+    """``errors``: those that are retried; ``None`` is all that httpx-retries counts as passing."""
+    return Retry(
         total=attempts,
         allowed_methods=methods,
-        status_forcelist=RETRIED,
+        status_forcelist=statuses,
+        retry_on_exceptions=errors,
         backoff_factor=backoff,
         backoff_jitter=1.0,
         max_backoff_wait=3600.0,
-        validate_response=_whole,
+        validate_response=_read_body,
     )
-    return RetryTransport(transport=inner, retry=retry)
+
+
+def _read_body(response: httpx.Response) -> None:
+    """Reads the body within the retries, so that an answer that breaks off is asked for again."""
+    response.read()
