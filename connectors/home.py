@@ -1,4 +1,4 @@
-"""The home folder of hrsync: its owner's alone, and one ``hrsync up`` at a time."""
+"""Keeps the home folder of hrsync private, and lets one ``hrsync up`` at a time use it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from reconciliation.errors import Misconfigured
 from .private import OTHERS
 
 LOCK = "up.lock"
-LOOKS = 20
-"""Attempts at the lock, within a second."""
+LOCK_ATTEMPTS = 20
+"""Number of attempts to get the lock: one second in all."""
 
 
-def own(home: Path) -> bool:
-    """Makes the folder, in which personal data and secrets lie, readable by its owner alone;
-    whether others could read it before.
+def make_private(home: Path) -> bool:
+    """Makes the folder readable by its owner alone: it holds personal data and secrets.
+
+    Returns:
+        Whether others could read it before.
 
     Raises:
-        Misconfigured: it is not ours.
+        Misconfigured: the folder belongs to another account, or cannot be changed.
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,7 +37,7 @@ def own(home: Path) -> bool:
             home.chmod(0o700)
     except OSError as error:
         raise Misconfigured(
-            f"The home folder {home} is not this account's, or cannot be made so "
+            f"The home folder {home} belongs to another account, or cannot be made private "
             f"({type(error).__name__})",
             "Set HRSYNC_HOME to a folder of this account.",
         ) from None
@@ -43,19 +45,18 @@ def own(home: Path) -> bool:
 
 
 @contextmanager
-def held(home: Path) -> Iterator[None]:
-    """Holds the home folder for one ``hrsync up``. The lock ends with the process, however that
-    ends.
+def locked(home: Path) -> Iterator[None]:
+    """Locks the home folder for one ``hrsync up``. The system releases the lock when the process
+    ends, also after a kill.
 
     Raises:
-        Misconfigured: another one is at work there.
+        Misconfigured: another ``hrsync up`` has the lock.
     """
     with (home / LOCK).open("a+") as file:
-        if not _locked(file):
+        if not _try_lock(file):
             file.seek(0)
             raise Misconfigured(
-                f"hrsync up is at work on {home} already (process "
-                f"{file.read().strip() or 'unknown'})",
+                f"Another hrsync up uses {home} (process {file.read().strip() or 'unknown'})",
                 "Stop that one first, or set HRSYNC_HOME to another folder.",
             )
         file.truncate(0)
@@ -64,10 +65,10 @@ def held(home: Path) -> Iterator[None]:
         yield
 
 
-def _locked(file: TextIO) -> bool:
-    """Whether the lock could be had. A command that looks whether somebody is at work has it for a
-    moment, too."""
-    for _ in range(LOOKS):
+def _try_lock(file: TextIO) -> bool:
+    """Whether the lock is ours now. It is tried several times: :func:`at_work` has it for a moment,
+    too."""
+    for _ in range(LOCK_ATTEMPTS):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from connectors.accessplanit.client import AccessplanitSource
 from connectors.accessplanit.target import AccessplanitTarget
-from connectors.home import own
+from connectors.home import make_private
 from connectors.hr import connectors
 from connectors.hr.absent import NotHeld
 from connectors.hr.source import HrSource
@@ -70,7 +70,7 @@ class Connections:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._systems: dict[tuple[str, str], HrSystem] = {}
-        own(settings.home.absolute())
+        make_private(settings.home.absolute())
         with ExitStack() as opened:
             self.store = SyncStore(settings.store_url, settings.lease_seconds)
             opened.callback(self.store.close)

@@ -3,9 +3,10 @@ a key."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import sqlalchemy as sa
@@ -178,22 +179,29 @@ class Ledger(Plans):
             row.update(_values(plans.get(digest), row))
         return rows[::-1]
 
-    def tell(
+    def enter_link_change(
         self,
-        process: str,
-        entity: str,
-        run: str,
+        spec: ProcessSpec,
         key: str,
         person: str,
-        kind: str,
+        kind: Literal["link", "unlink"],
         reason: str,
         now: datetime,
     ) -> None:
-        """Enters what a person has done to a link."""
+        """Enters that somebody has set or removed a link by hand.
+
+        Args:
+            spec: the process that links the entity.
+            key: the key of the row in HR, or of the record in accessplanit if there is no row.
+            person: the user's ID in accessplanit.
+            kind: what was done.
+            reason: the sentence that ``hrsync why`` shows.
+            now: the moment (UTC).
+        """
         head = {
-            "process": process,
-            "entity": entity,
-            "run": run,
+            "process": spec.name,
+            "entity": spec.entity,
+            "run": uuid.uuid4().hex,
             "digest": "",
             "start": 0,
             "stop": 0,

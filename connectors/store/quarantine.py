@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from reconciliation.frame import arrow, of, strings
 from reconciliation.history.context import OPEN
+from reconciliation.ownership import CONFLICT
 from reconciliation.ports import Marks
 from reconciliation.settle import QUARANTINE
 from reconciliation.spec import ProcessSpec
@@ -273,6 +274,22 @@ class Quarantine(Part):
                     query.order_by(q.first_seen, q.id).limit(limit)
                 ).mappings()
             ]
+
+    def unlinked(self, processes: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """Open entries of records that these processes could not match with one row, oldest
+        first."""
+        q = t.quarantine.c
+        query = sa.select(t.quarantine).where(
+            q.status == "open",
+            q.stage == "held",
+            q.process.in_(processes),
+            q.waits_for.is_(None),
+            q.field != "(link)",
+            q.reason != CONFLICT,
+        )
+        with failing(), self.engine.connect() as connection:
+            rows = connection.execute(query.order_by(q.first_seen, q.id).limit(limit)).mappings()
+            return [dict(row) for row in rows]
 
     def entries_of(self, key: str) -> list[dict[str, Any]]:
         """All entries of a key, or that wait for it, whatever their status."""

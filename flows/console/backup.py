@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from connectors.home import at_work, own
+from connectors.home import at_work, make_private
 from connectors.settings import Settings
 from reconciliation.errors import Misconfigured, StoreFailed
 
@@ -41,7 +41,7 @@ def backup(settings: Settings, target: Path) -> list[str]:
         )
     if target.exists() and any(target.iterdir()):
         raise Misconfigured(f"{target} is not empty", "Name a new folder.")
-    own(target)
+    make_private(target)
     return [*(_copied(file, target / file.name) for file in files), *elsewhere]
 
 
@@ -66,7 +66,7 @@ def restore(settings: Settings, source: Path) -> list[str]:
             f"{home} has {', '.join(there)} already",
             "Restore into an empty home folder, or move these files away first.",
         )
-    own(home)
+    make_private(home)
     told = [_copied(file, home / file.name) for file in files]
     if (home / STORE).exists():
         with closing(sqlite3.connect(home / STORE)) as store, store:

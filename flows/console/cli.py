@@ -20,21 +20,25 @@ from ..local import up as quick_start
 from ..local.running import in_running_server
 from ..options import RunOptions
 from ..reconcile_history import ENTITIES, Only, When, keep_list, reconcile_history
+from .conflicts import app as conflicts
 from .doctor import findings
+from .links import app as links
 from .mapping import app as mapping
-from .operator import app as desk
+from .quarantine import app as quarantine
+from .status import app as status
 from .terminal import (
     ProcessArgument,
-    at_start,
     end,
     out,
     plain_errors,
     print_changes,
     print_report,
+    secure_home,
     store,
     unbroken,
 )
 from .terminal import settings as read_settings
+from .upkeep import app as upkeep
 from .webhooks import app as webhooks
 
 app = typer.Typer(
@@ -42,7 +46,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(desk)
+app.add_typer(status)
+app.add_typer(upkeep)
+app.add_typer(quarantine, name="quarantine")
+app.add_typer(links, name="links")
+app.add_typer(conflicts, name="conflicts")
 app.add_typer(mapping, name="mapping")
 app.add_typer(webhooks, name="webhooks")
 
@@ -77,7 +85,7 @@ def up(
     receiver, first runs."""
     plan = quick_start.Plan(people, tick_seconds, once, sandbox_port, prefect_port, receiver_port)
     settings = load()
-    at_start(settings, blocks=False)
+    secure_home(settings, blocks=False)
     if not quick_start.up(settings, plan, out) and once:
         raise typer.Exit(1)
 
@@ -108,7 +116,7 @@ def receiver(
 
     settings = read_settings()
     with in_running_server(settings):
-        at_start(settings)
+        secure_home(settings)
         serve(settings, host, port, PREFECT_API_URL.value())
 
 
@@ -161,7 +169,7 @@ def run(
     wanted = {"full": full, "since": since, "sweep": sweep}
     options = chosen.options.of({name: value for name, value in wanted.items() if value})
     with in_running_server(settings):
-        at_start(settings)
+        secure_home(settings)
         state = chosen.flow(filters=filters, run=options, return_state=True)
     end(state)
 
@@ -289,7 +297,7 @@ def reject(
 @plain_errors
 def doctor() -> None:
     """Check settings, credentials, rights, clock, databases and every assumption about the API."""
-    found = list(findings(read_settings(warn=False)))
+    found = list(findings(read_settings(warn_of_unknown=False)))
     table = unbroken(Table("check", "verdict", "found", "who must do what"), 2)
     colours = {
         "confirmed": "green",

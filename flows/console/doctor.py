@@ -17,7 +17,7 @@ from tasks.blocks import accessplanit_settings
 from tasks.connections import hr_system
 
 from ..catalogue import PROCESSES
-from .terminal import exposed
+from .terminal import unsafe_settings
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
             )
         yield from _systems(looked_at)
         yield from _store_and_tenant(looked_at, told=looked_at is settings)
-    yield from exposed(settings)
+    yield from unsafe_settings(settings)
 
 
 @contextmanager

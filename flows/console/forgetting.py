@@ -41,9 +41,9 @@ class Erasure:
     """What could not be erased, in words for the user."""
 
 
-def meant(settings: Settings, person: str) -> list[str]:
-    """Users who may be meant by an ID that nobody has: in another spelling, or by the key of the
-    employee."""
+def similar_ids(settings: Settings, person: str) -> list[str]:
+    """IDs of users like an ID that no user has: in another spelling, or of the employee who has
+    this key in HR."""
     with closing(SyncStore(settings.store_url, create=False)) as store:
         return store.spelled(person)
 
@@ -79,7 +79,7 @@ def forget(settings: Settings, person: str) -> Erasure:
         if known is None and not left:
             raise Misconfigured(
                 "Nothing is known of a user with this ID, and nothing was erased",
-                "Look the ID up in accessplanit; it is meant to the letter.",
+                "Look the exact ID up in accessplanit.",
             )
         more, there = _in_accessplanit(settings, store, person)
         who |= more

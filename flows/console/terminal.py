@@ -1,8 +1,8 @@
-"""What the commands share: one face for results, errors and tables."""
+"""What all commands share: settings, the store, and one style for results, errors and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from rich.text import Text
 from connectors.accessplanit.probe import Finding
 from connectors.database import shown
 from connectors.exposure import exposures
-from connectors.home import own
+from connectors.home import make_private
 from connectors.settings import Settings, load
 from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
@@ -33,50 +33,49 @@ ProcessArgument = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}
 
 
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Our errors are one sentence and exit code 1; anything else is a defect and shows where it
-    happened."""
+    """Prints an error of hrsync as one sentence, with exit code 1. Any other exception is a defect
+    and keeps its traceback."""
 
     @wraps(command)
-    def called(*args: Any, **kwargs: Any) -> None:
+    def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except HrsyncError as error:
             where = f" [dim]Fix in: {error.fix_in}.[/]" if error.fix_in else ""
-            told = f"[bold red]{type(error).__name__}[/]: {escape(str(error))}{where}"
-            err.print(told, highlight=False, soft_wrap=True)
+            message = f"[bold red]{type(error).__name__}[/]: {escape(str(error))}{where}"
+            err.print(message, highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
 
-    return called
+    return wrapper
 
 
-def settings(warn: bool = True) -> Settings:
+def settings(warn_of_unknown: bool = True) -> Settings:
     """The settings, pointing to the running sandbox while no tenant is configured."""
-    found = running.with_running_sandbox(load())
-    for name in found.unknown() if warn else ():
-        err.print(f"[yellow]{name} is not a setting of hrsync and is ignored[/]", highlight=False)
-    return found
+    config = running.with_running_sandbox(load())
+    if warn_of_unknown:
+        for name in config.unknown():
+            text = f"[yellow]{name} is not a setting of hrsync and is ignored[/]"
+            err.print(text, highlight=False)
+    return config
 
 
-def exposed(found: Settings, blocks: bool = True) -> list[Finding]:
-    """What weakens safety in the settings, and in the Prefect blocks that they name."""
-    return exposures(found, in_use(found, NAMES, blocks))
+def unsafe_settings(config: Settings, blocks: bool = True) -> list[Finding]:
+    """The unsafe settings, those of the Prefect blocks among them if ``blocks``."""
+    return exposures(config, in_use(config, NAMES, blocks))
 
 
-def at_start(found: Settings, blocks: bool = True) -> None:
-    """What ``up``, ``run`` and ``receiver`` do before they begin: the home folder is closed to
-    others, and what is not safe is said."""
-    home = found.home.absolute()
-    if own(home):
-        err.print(
-            f"{home} could be read by other accounts of this machine; now it is yours alone",
-            highlight=False,
-            soft_wrap=True,
-        )
-    warn(exposed(found, blocks))
+def secure_home(config: Settings, blocks: bool = True) -> None:
+    """Makes the home folder private and prints a warning for each unsafe setting. ``up``, ``run``
+    and ``receiver`` begin with it."""
+    home = config.home.absolute()
+    if make_private(home):
+        text = f"Other accounts of this machine could read {home}. Now only you can."
+        err.print(text, highlight=False, soft_wrap=True)
+    warn(unsafe_settings(config, blocks))
 
 
 def warn(findings: Iterable[Finding]) -> None:
-    """Prints warnings on the standard error stream, a line each."""
+    """Prints warnings to the standard error stream, one line each."""
     for finding in findings:
         err.print(
             Text(f"{finding.check}: {finding.says}. {finding.remedy}", style="yellow"),
@@ -86,7 +85,7 @@ def warn(findings: Iterable[Finding]) -> None:
 
 @contextmanager
 def store() -> Iterator[SyncStore]:
-    """The configured sync store, which must be there; says which one it is."""
+    """Opens the configured sync store and prints its address. Fails if it does not exist."""
     opened = SyncStore(load().store_url, create=False)
     err.print(f"[dim]sync store: {shown(opened.engine.url)}[/]", highlight=False, soft_wrap=True)
     try:
@@ -96,7 +95,7 @@ def store() -> Iterator[SyncStore]:
 
 
 def unbroken(table: Table, columns: int) -> Table:
-    """``table`` with its first columns kept whole on a narrow terminal; nothing is cut off."""
+    """``table`` with its first ``columns`` columns on one line. The others wrap."""
     for number, column in enumerate(table.columns):
         column.no_wrap = number < columns
         column.overflow = "fold"
@@ -104,7 +103,7 @@ def unbroken(table: Table, columns: int) -> Table:
 
 
 def print_changes(plan: Plan, title: str, limit: int) -> None:
-    """The first changes of a plan, field by field: personal data."""
+    """Prints the first changes of a plan, field by field: personal data."""
     table = unbroken(Table("change", "HR key", "field", "before", "after", title=title), 3)
     last = ""
     for kind, key, field, before, after in differences(plan, limit):
@@ -115,7 +114,7 @@ def print_changes(plan: Plan, title: str, limit: int) -> None:
 
 
 def print_report(report: RunReport) -> None:
-    """A run in figures."""
+    """Prints how many rows of a run had which outcome."""
     out.print(f"Source: {report.source}", highlight=False)
     table = Table("outcome", "rows")
     for name, rows in report.outcomes.items():
@@ -129,16 +128,25 @@ def print_report(report: RunReport) -> None:
             highlight=False,
         )
     out.print(
-        f"{report.read:,} rows read, {report.reexamined:,} looked at again in HR; plan "
-        f"{report.digest}",
+        f"{report.read:,} rows read, {report.reexamined:,} compared with HR again. Plan "
+        f"{report.digest}.",
         highlight=False,
     )
 
 
-def end(state: Any) -> None:
-    """Says how a flow run ended; exit code 1 unless it did what it was to do."""
-    if state.is_completed():
-        out.print(state.message, highlight=False, soft_wrap=True)
-        return
-    err.print(f"[bold red]{state.name}[/]: {state.message}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+def more(rows: Sequence[object], limit: int) -> None:
+    """Says that a list was cut, where ``rows`` has more than the ``limit`` that it shows."""
+    if len(rows) > limit:
+        out.print(f"The list is cut after {limit:,}. Show more with --limit.", highlight=False)
+
+
+def end(*states: Any) -> None:
+    """Prints how flow runs ended. Exits with code 1 unless all of them completed."""
+    for state in states:
+        if state.is_completed():
+            out.print(state.message, highlight=False, soft_wrap=True)
+        else:
+            text = f"[bold red]{state.name}[/]: {state.message}"
+            err.print(text, highlight=False, soft_wrap=True)
+    if not all(state.is_completed() for state in states):
+        raise typer.Exit(1)

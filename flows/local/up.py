@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from connectors.home import held, own
+from connectors.home import locked, make_private
 from connectors.settings import AccessplanitSettings, Settings
 from connectors.store.sql import SyncStore
 from reconciliation.errors import Misconfigured
@@ -83,10 +83,10 @@ def up(settings: Settings, plan: Plan, out: Console) -> bool:
         NotStarted, Misconfigured: with the port or log to look at.
     """
     home = settings.home.absolute()
-    own(home)
+    make_private(home)
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
     try:
-        with held(home):
+        with locked(home):
             return QuickStart(
                 _with_sandbox(settings, plan.sandbox_port) if stand_in else settings,
                 plan,

@@ -28,7 +28,7 @@ from limits.strategies import FixedWindowRateLimiter
 from prometheus_client import generate_latest
 from starlette.requests import ClientDisconnect
 
-from connectors.home import own
+from connectors.home import make_private
 from connectors.settings import Settings, WebhookSettings
 from connectors.store.sql import SyncStore
 from connectors.webhooks import Arrival, Delivery, Forged, Unreadable, Watch, digest
@@ -359,7 +359,7 @@ def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> 
             "There is no Prefect server to tell",
             "Set PREFECT_API_URL, or start 'hrsync up' first.",
         )
-    own(settings.home.absolute())
+    make_private(settings.home.absolute())
     settings = _within_limits(settings)
     store = SyncStore(settings.store_url)
     try:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connectors.home import held
+from connectors.home import locked
 from connectors.hr.sql import SqlHr
 from connectors.settings import Settings
 from connectors.store.sql import SyncStore
@@ -75,7 +75,7 @@ def test_nothing_is_overwritten_and_each_refusal_says_why(world: Side, tmp_path:
     with pytest.raises(Misconfigured, match=r"has .*store\.db already"):
         restore(at(world.folder), copy)
     home.mkdir()
-    with held(home), pytest.raises(Misconfigured, match="at work"):
+    with locked(home), pytest.raises(Misconfigured, match="at work"):
         restore(at(home), copy)
     (copy / "store.db").write_bytes((copy / "store.db").read_bytes()[:5000] + b"x" * 90_000)
     with pytest.raises(StoreFailed, match="could not be copied"):

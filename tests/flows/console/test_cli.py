@@ -119,7 +119,7 @@ def test_links_are_listed_set_and_undone(configured: Side) -> None:
     )
     assert f"{key} is H1" in hrsync("links", "set", "employees", key, "H1")
     assert "1 updated" in hrsync("run", "users_to_hr")
-    assert "Nothing waits to be linked" in hrsync("links", "list", "--held")
+    assert "No record is waiting for a link" in hrsync("links", "list", "--held")
     assert re.search(rf"employees │ {key} │ H1 │ .* │ set", hrsync("links", "list", key))
     assert "not linked any more" in hrsync("links", "unset", "employees", key)
     assert "has no link" in hrsync("links", "unset", "employees", key, code=1)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.home import at_work, held, own
+from connectors.home import at_work, locked, make_private
 from flows.local import children as module
 from flows.local.children import Children, NotStarted
 from flows.local.ports import check_free, is_somebody_elses
@@ -144,8 +144,8 @@ def test_a_home_is_held_by_one_and_by_nobody_who_is_gone(tmp_path: Path) -> None
     script = f"""
 import time
 from pathlib import Path
-from connectors.home import held
-with held(Path({str(tmp_path)!r})):
+from connectors.home import locked
+with locked(Path({str(tmp_path)!r})):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -157,25 +157,25 @@ with held(Path({str(tmp_path)!r})):
         pytest.raises(
             Misconfigured, match=rf"at work on {tmp_path} already \(process {other.pid}\)"
         ),
-        held(tmp_path),
+        locked(tmp_path),
     ):
         pass
     other.kill()
     other.wait()
     assert not at_work(tmp_path), "its note alone says nothing"
-    with held(tmp_path):
+    with locked(tmp_path):
         assert at_work(tmp_path)
 
 
 def test_a_home_is_its_owners_alone(tmp_path: Path) -> None:
     home = tmp_path / "a" / "home"
-    assert not own(home)
+    assert not make_private(home)
     assert home.stat().st_mode & 0o777 == 0o700
     home.chmod(0o755)
-    assert own(home), "it was open to others"
+    assert make_private(home), "it was open to others"
     assert home.stat().st_mode & 0o777 == 0o700
     with pytest.raises(Misconfigured, match="HRSYNC_HOME"):
-        own(Path("/proc/nowhere/home"))
+        make_private(Path("/proc/nowhere/home"))
 
 
 def test_a_large_log_is_put_aside_while_its_writer_goes_on(
@@ -253,7 +253,7 @@ def test_a_look_whether_it_is_at_work_keeps_nobody_from_starting(tmp_path: Path)
         thread.start()
     try:
         for _ in range(200):
-            with held(tmp_path):
+            with locked(tmp_path):
                 pass
     finally:
         stop.set()
