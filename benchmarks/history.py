@@ -176,7 +176,7 @@ def dask(folder: Path) -> dict[str, Any]:
     from reconciliation.frame import empty, frame
     from reconciliation.history.causes import EXPLAINED
     from reconciliation.history.comparison import Comparison
-    from tasks.history import classes, compare_partition, partition
+    from tasks.history import classes, compare_partition, write_partitions
 
     truth, there = (
         frame({name: table[name].combine_chunks() for name in table.column_names})
@@ -187,7 +187,7 @@ def dask(folder: Path) -> dict[str, Any]:
     found = {}
     for name in ("threads", "dask", "one"):
         work = Folder(str(folder / name))
-        number = partition(work, SPEC, compared, 250_000 if name != "one" else 10**9)
+        number = write_partitions(work, SPEC, compared, 250_000 if name != "one" else 10**9)
         began = time.perf_counter()
         if name == "one":
             compare_partition.fn(work.url, 0)

@@ -33,7 +33,7 @@ from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import verified
 from reconciliation.tables import texts
-from tasks.history import classes, kept, partition, read_part, read_target
+from tasks.history import classes, load_saved, read_part, read_target, write_partitions
 
 from ._run import Caller, World, in_prefect
 
@@ -135,7 +135,7 @@ class _Answering:
         entries = store.open_entries(spec.name)
         back = Background(self.known_on, origin, entries, people, chosen)
         compared = self._compared(read, current, back, versions)
-        number = partition(self.folder, spec, compared, rows)
+        number = write_partitions(self.folder, spec, compared, rows)
         compare(self.folder.url, number)
         self._step()
         evidence = self._evidence(compared, versions, rows_from(gone, origin, spec))
@@ -210,10 +210,10 @@ class _Answering:
 
     def _kept(self, name: str, read: Callable[[], None]) -> Snapshot:
         """A part as it was kept; it is read if it was not."""
-        found = kept(self.folder, name)
+        found = load_saved(self.folder, name)
         if found is None:
             read()
-            found = kept(self.folder, name)
+            found = load_saved(self.folder, name)
         if found is None:
             raise StoreFailed(
                 f"The part {name} is not in the folder of reconciliations",

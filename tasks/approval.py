@@ -1,4 +1,4 @@
-"""The form in which a person decides on a plan that is past its guard."""
+"""The form in which a person decides on a plan that its guard has stopped."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ Decision = Literal["approve", "reject"]
 
 
 class Approval(RunInput):
-    """What is asked in the Prefect UI."""
+    """The form that the Prefect UI shows."""
 
     decision: Decision = Field(
-        description="approve: exactly this plan is applied. reject: nothing is written."
+        description="approve: hrsync applies exactly this plan. reject: hrsync writes nothing."
     )
     digest: str = Field(
-        description="The plan that is decided on. Leave it as it is: another one is not applied."
+        description="The plan that you decide on. Do not change it: hrsync applies no other plan."
     )
 
 
 def this_run() -> tuple[str | None, datetime | None]:
-    """Prefect's ID of this flow run, if it can be suspended (it belongs to a deployment); and when
-    a schedule wanted it."""
+    """Prefect's ID of this flow run, and the time (UTC) for which a schedule planned it.
+
+    The ID is ``None`` if the run belongs to no deployment and so cannot be suspended. The time is
+    ``None`` if no schedule has made the run.
+    """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None or run.deployment_id is None:
@@ -43,8 +46,8 @@ def this_run() -> tuple[str | None, datetime | None]:
 
 
 def answerable(flow_run: str) -> bool:
-    """Whether somebody can still decide in a flow run that was suspended: not if it was cancelled
-    or deleted, or has ended."""
+    """Whether somebody can still decide in a suspended flow run. Nobody can once it is deleted,
+    cancelled or finished."""
     with get_client(sync_client=True) as client:
         try:
             state = client.read_flow_run(UUID(flow_run)).state
@@ -56,14 +59,21 @@ def answerable(flow_run: str) -> bool:
 def question(
     report: RunReport,
     counts: Mapping[str, int],
-    whole: tuple[str, int],
+    total: tuple[str, int],
     digest: str,
-    found: Sequence[str],
+    reasons: Sequence[str],
 ) -> str:
-    """What the form says, as Markdown: counts and the digest, never a person. whole: a name, and
-    the rows that it has."""
+    """The text of the form, as Markdown. It holds counts and the digest, and no personal data.
+
+    Args:
+        report: the run that made the plan.
+        counts: kind of change -> rows.
+        total: the rows that the counts compare with: a label and their number.
+        digest: names the plan.
+        reasons: why the guard has stopped it, a sentence each.
+    """
     rows = "\n".join(f"| {kind} | {number:,} |" for kind, number in counts.items())
-    why = "\n".join(f"- {line}" for line in found)
+    why = "\n".join(f"- {line}" for line in reasons)
     read = f"{counted(report.read, 'record')} of {report.source}"
     return f"""**{report.process}** was stopped by its guard:
 
@@ -72,33 +82,39 @@ def question(
 | change | rows |
 |---|---:|
 {rows}
-| {whole[0]} | {whole[1]:,} |
+| {total[0]} | {total[1]:,} |
 
 Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {read}.
 
-`hrsync show {digest}` shows it field by field, `hrsync why KEY` what happened to a row before."""
+`hrsync show {digest}` shows the plan field by field; `hrsync why KEY` the history of a row."""
 
 
 def approval(
     report: RunReport,
     counts: Mapping[str, int],
-    whole: tuple[str, int],
+    total: tuple[str, int],
     digest: str,
-    found: Sequence[str],
+    reasons: Sequence[str],
     patience: timedelta,
 ) -> Decision:
-    """Suspends this flow run until somebody has decided; when it runs again, returns what they
-    decided.
+    """Suspends this flow run until somebody has decided. Prefect then runs the flow again, and this
+    call returns the decision. The other arguments are those of :func:`question`.
 
     After ``patience`` Prefect ends the run, and nothing is written.
 
     Raises:
-        StalePlan: what was approved is not the digest that was asked about.
+        StalePlan: the digest in the answer is not the one of the question.
     """
     form = Approval.with_initial_data(
-        description=question(report, counts, whole, digest, found), digest=digest
+        description=question(report, counts, total, digest, reasons), digest=digest
     )
-    given = suspend_flow_run(wait_for_input=form, timeout=int(patience.total_seconds()), key=digest)
-    if given.decision == "approve" and given.digest != digest:
-        raise StalePlan(f"The plan {given.digest} was approved, but {digest} was asked about", "")
-    return given.decision
+    # The first time, this ends the run as suspended; it returns when the flow runs again.
+    answer = suspend_flow_run(
+        wait_for_input=form, timeout=int(patience.total_seconds()), key=digest
+    )
+    if answer.decision == "approve" and answer.digest != digest:
+        raise StalePlan(
+            f"The plan {answer.digest} was approved, but the question was about {digest}",
+            "Run the flow again and leave the digest in the form as it is.",
+        )
+    return answer.decision

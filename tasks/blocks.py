@@ -1,5 +1,7 @@
-"""Prefect blocks: the tenant's and the HR systems' settings as typed forms in the UI, secrets
-encrypted."""
+"""Prefect blocks: the settings of the tenant and of the HR systems as typed forms in the UI.
+
+Prefect encrypts all of a block's values; the UI hides those that are secrets.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,7 @@ from reconciliation.names import named
 
 
 class Accessplanit(Block):
-    """The accessplanit tenant and the service user, kept encrypted by Prefect and filled in in its
-    UI."""
+    """The accessplanit tenant and its service user. You fill the block in in the Prefect UI."""
 
     _block_type_slug = "accessplanit"
     _block_type_name = "accessplanit"
@@ -41,42 +42,44 @@ def block_of(name: str) -> type[Block]:
     fields: dict[str, Any] = {
         field: (info.annotation, info) for field, info in connector.settings.model_fields.items()
     }
-    words = name.replace("_", "-")
-    made = create_model(
-        "".join(word.capitalize() for word in words.split("-")) + "Hr",
+    slug = name.replace("_", "-")
+    block_type = create_model(
+        "".join(word.capitalize() for word in slug.split("-")) + "Hr",
         __base__=Block,
         __doc__=connector.settings.__doc__,
         **fields,
     )
-    made._block_type_slug, made._block_type_name = f"hrsync-{words}", f"HR: {connector.title}"
-    return made
+    block_type._block_type_slug = f"hrsync-{slug}"
+    block_type._block_type_name = f"HR: {connector.title}"
+    return block_type
 
 
 def register() -> None:
     """Makes all block types known to Prefect's UI."""
-    kinds: tuple[type[Block], ...] = (Accessplanit, *(block_of(name) for name in connectors()))
-    for kind in kinds:
-        kind.register_type_and_schema()
+    block_types: list[type[Block]] = [Accessplanit, *(block_of(name) for name in connectors())]
+    for block_type in block_types:
+        block_type.register_type_and_schema()
 
 
 def hr_settings(settings: Settings, name: str, block: str) -> BaseModel:
-    """A connector's settings: those of a Prefect block, or, if none is named, of the environment.
+    """A connector's settings, from the Prefect block ``block``, or from the environment if it is
+    empty.
 
     Raises:
-        Misconfigured: the block cannot be loaded, or holds what cannot be used.
+        Misconfigured: the block cannot be loaded, or holds invalid values.
     """
     if not block:
         return settings.of_connector(name)
-    kind = block_of(name)
-    loaded = _loaded(kind, block, "HRSYNC_HR")
+    block_type = block_of(name)
+    loaded = _loaded(block_type, block, "HRSYNC_HR")
     model = connectors()[name].settings
-    with _usable(f"{kind._block_type_slug}/{block}"):
+    with _hiding_values(f"{block_type._block_type_slug}/{block}"):
         return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
 
 
 @contextmanager
-def _usable(block: str) -> Iterator[None]:
-    """What is wrong with the values of a block is said without them."""
+def _hiding_values(block: str) -> Iterator[None]:
+    """Turns pydantic's error, which shows the values of a block, into one that does not."""
     try:
         yield
     except ValidationError as error:
@@ -86,34 +89,34 @@ def _usable(block: str) -> Iterator[None]:
         ) from None
 
 
-def _loaded(kind: type[Block], name: str, setting: str) -> Any:
+def _loaded(block_type: type[Block], name: str, setting: str) -> Any:
+    """The block ``name``. ``setting``: the setting that names it."""
     named(name, "a Prefect block")
     try:
-        return kind.load(name)
-    # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us
+        return block_type.load(name)
+    # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us. Its
+    # RuntimeError about values that do not fit has pydantic's error as its cause.
     except Exception as error:
-        wrong = (
-            problems(error.__cause__)
-            if isinstance(error.__cause__, ValidationError)
-            else type(error).__name__
-        )
+        cause = error.__cause__
+        why = problems(cause) if isinstance(cause, ValidationError) else type(error).__name__
         raise Misconfigured(
-            f"The Prefect block {kind._block_type_slug}/{name} cannot be loaded ({wrong})",
+            f"The Prefect block {block_type._block_type_slug}/{name} cannot be loaded ({why})",
             f"Create it in the Prefect UI, or change {setting}.",
         ) from None
 
 
 def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
-    """The environment's settings, with the address and credentials of the block if one is named.
+    """The settings of the environment, with the address and credentials of the Prefect block if
+    ``HRSYNC_ACCESSPLANIT_BLOCK`` names one.
 
     Raises:
-        Misconfigured: the named block cannot be loaded, or its address cannot be used.
+        Misconfigured: the block cannot be loaded, or holds invalid values.
     """
     if settings.accessplanit_block is None:
         return settings.accessplanit
     block = _loaded(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
-    chosen = {
-        name: getattr(block, name) for name in ("base_url", "api_key", "username", "password")
-    }
-    with _usable(f"accessplanit/{settings.accessplanit_block}"):
-        return AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **chosen})
+    names = ("base_url", "api_key", "username", "password")
+    of_block = {name: getattr(block, name) for name in names}
+    with _hiding_values(f"accessplanit/{settings.accessplanit_block}"):
+        of_environment = settings.accessplanit.model_dump()
+        return AccessplanitSettings.model_validate({**of_environment, **of_block})

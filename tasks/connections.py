@@ -38,34 +38,31 @@ def hr_system(settings: Settings, process: str) -> HrSystem:
 
 
 def in_use(settings: Settings, processes: Iterable[str], blocks: bool) -> dict[str, BaseModel]:
-    """The settings of accessplanit and of the HR systems of ``processes``, by the place in which
-    they are.
+    """The settings of accessplanit and of the HR systems of ``processes``, by where they come from:
+    the prefix of environment variables, or a Prefect block.
 
-    blocks: those in Prefect blocks too. What cannot be read is left out; the error comes when it is
-    opened.
+    ``blocks``: read Prefect blocks too. Settings that cannot be read are left out; they raise their
+    error when the system is opened.
     """
-    block = settings.accessplanit_block
-    readers: dict[str, Callable[[], BaseModel]] = {
-        _place("accessplanit", block or ""): partial(accessplanit_settings, settings)
+    tenant_block = settings.accessplanit_block or ""
+    readers: dict[tuple[str, str], Callable[[], BaseModel]] = {
+        ("accessplanit", tenant_block): partial(accessplanit_settings, settings)
     }
     for process in processes:
         with suppress(Misconfigured):
             name, block = settings.system_of(process)
-            readers[_place(name, block)] = partial(hr_settings, settings, name, block)
+            readers[name, block] = partial(hr_settings, settings, name, block)
     found: dict[str, BaseModel] = {}
-    for place, reader in readers.items():
+    for (name, block), read in readers.items():
+        if block and not blocks:
+            continue
         with suppress(Misconfigured):
-            if blocks or place.startswith(PREFIX):
-                found[place] = reader()
+            found[f"block {name}/{block}" if block else f"{PREFIX}{name.upper()}"] = read()
     return found
 
 
-def _place(name: str, block: str) -> str:
-    return f"block {name}/{block}" if block else f"{PREFIX}{name.upper()}"
-
-
 class Connections:
-    """The open accessplanit and store of a run, and the HR systems of its processes."""
+    """The open connections of a run: accessplanit, the sync store, and the HR systems."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -81,15 +78,15 @@ class Connections:
             self._opened = opened.pop_all()
 
     def system(self, process: str) -> HrSystem:
-        """The HR system of a process, opened when it is first asked for."""
-        which = self._settings.system_of(process)
-        if which not in self._systems:
-            self._systems[which] = hr_system(self._settings, process)
-            self._opened.callback(self._systems[which].close)
-        return self._systems[which]
+        """The HR system of a process, which is opened at the first call."""
+        name = self._settings.system_of(process)
+        if name not in self._systems:
+            self._systems[name] = hr_system(self._settings, process)
+            self._opened.callback(self._systems[name].close)
+        return self._systems[name]
 
     def narrowed(self, spec: ProcessSpec) -> ProcessSpec:
-        """A process with only what its HR system can hold."""
+        """``spec`` without the fields that the HR system of the process cannot hold."""
         return narrowed(spec, self.system(spec.name).capabilities)
 
     def world(self, spec: ProcessSpec) -> World:
@@ -98,34 +95,34 @@ class Connections:
         return World(source, target, self.store, self._settings.dialect.zone)
 
     def close(self) -> None:
-        """Closes all."""
+        """Closes all connections."""
         self._opened.close()
 
 
 def ways(
     spec: ProcessSpec, accessplanit: AccessplanitSource, hr: HrSystem
 ) -> tuple[Source, Target]:
-    """What a process between these two reads and what it writes."""
+    """The source and the target of a process between these two systems."""
     if spec.direction == "from_hr":
         return HrSource(hr), AccessplanitTarget(accessplanit)
-    return accessplanit, hr if spec.entity in hr.capabilities.entities else NotHeld(hr)
+    if spec.entity not in hr.capabilities.entities:
+        return accessplanit, NotHeld(hr)
+    return accessplanit, hr
 
 
 class ReadOnly:
-    """What a preview is given of a target: it can look, and has no means to write."""
+    """A target that can only be read, for previews."""
 
     def __init__(self, target: Target) -> None:
-        self.name, self.population, self.read, self.rejections = (
-            target.name,
-            target.population,
-            target.read,
-            target.rejections,
-        )
+        self.name = target.name
+        self.population = target.population
+        self.read = target.read
+        self.rejections = target.rejections
 
 
 @contextmanager
 def previewed(world: World) -> Iterator[World]:
-    """A world for a preview: whatever it does leaves both sides as they are."""
+    """A world for a preview, which cannot change either side."""
     with ExitStack() as opened:
 
         def untouched(system: HrSystem) -> HrSystem:
@@ -140,7 +137,7 @@ def previewed(world: World) -> Iterator[World]:
             target = NotHeld(untouched(target.system))
         else:
             target = untouched(cast(HrSystem, target))
-        # On purpose less than a Target: a preview that tried to write would fail.
+        # ReadOnly has no ``apply``, so a preview that tried to write would fail.
         yield replace(world, source=source, target=cast(Target, ReadOnly(target)))
 
 

@@ -24,8 +24,11 @@ R = TypeVar("R")
 
 
 def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
-    """``@step("extract")``: a task whose arguments and result stay in this process. run_name: of
-    one run of it, a template over the arguments; these must hold no data then."""
+    """``@step("extract")``: makes a task whose arguments and result Prefect does not store.
+
+    ``run_name``: a template for the names of its runs. It may use the arguments, which must hold no
+    personal data then.
+    """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         return Task(
@@ -54,14 +57,14 @@ STEPS: dict[Callable[..., Any], Task[..., Any]] = {
         preview,
     )
 }
-"""The steps of a run (``flows/_run.py``), each with its task."""
+"""The steps of a run (``flows/_run.py``): the function -> its Prefect task."""
 
 
 def in_prefect(step: Callable[..., Any], *args: Any) -> Any:
-    """Calls a step as a Prefect task."""
+    """Calls a step as a Prefect task. It is one of :data:`STEPS`, or a task already."""
     return STEPS.get(step, step)(*args)
 
 
 def plainly(step: Callable[..., Any], *args: Any) -> Any:
-    """Calls a step as the function that it is."""
+    """Calls a step as a plain function, without Prefect."""
     return step.fn(*args) if isinstance(step, Task) else step(*args)

@@ -1,5 +1,7 @@
-"""The processes of the quick start, each in a group of its own: started, started again when they
-end, stopped together."""
+"""Starts the processes of the quick start, restarts those that end, and stops all of them together.
+
+Each has a process group of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,16 @@ from pathlib import Path
 from reconciliation.errors import HrsyncError
 
 PAUSES = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds before a part that has ended starts again: the first time, the second, …, and from then
-on."""
+"""Seconds before the first, second, … restart of a process. The last pause is that of all later
+ones."""
 STEADY = 300.0
-"""A part that has run for as many seconds is well: the next time that it ends counts as the
-first."""
+"""Seconds of running after which the next end of a process counts as its first."""
+RETRY_AFTER = 2.0
+"""Seconds before another attempt at a restart that failed."""
 LOG_BYTES = 20_000_000
-"""A log that is larger is put aside."""
+"""A larger log is rotated."""
 LOGS_KEPT = 3
-"""Logs of a part that were put aside, the newest ``.1``; older ones go."""
+"""Number of rotated logs of a process. ``.1`` is the newest."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -43,9 +46,9 @@ class Child:
     process: subprocess.Popen[bytes]
     began: float
     ends: int = 0
-    """How often it has ended, one time soon after the other."""
+    """How often it has ended in quick succession."""
     due: float | None = None
-    """When it starts again, if it has ended."""
+    """When it starts again (``time.monotonic``), if it has ended."""
 
 
 @dataclass
@@ -54,69 +57,74 @@ class Children:
 
     logs: Path
     folder: Path
-    """Where they work."""
+    """Their working directory."""
     started: list[Child] = field(default_factory=list)
 
     def start(self, name: str, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Starts a process whose output goes to ``logs/<name>.log``. When this process is killed,
-        it is asked to end."""
+        """Starts a process. Its output goes to ``logs/<name>.log``. On Linux it gets SIGTERM when
+        this process dies."""
         child = Child(name, command, env, self._spawn(name, command, env), time.monotonic())
         self.started.append(child)
         return child.process
 
     def check(self) -> None:
         """Raises:
-        NotStarted: one of them has ended by itself.
+        NotStarted: a process has ended by itself.
         """
         for child in self.started:
             if child.process.poll() is not None:
                 raise NotStarted(
-                    f"The {child.name} has ended ({_how(child.process)})",
+                    f"The {child.name} has ended ({_reason(child.process)})",
                     f"Its log is {self._log(child.name)}.",
                 )
 
     def tend(self, before: Mapping[str, Callable[[], object]]) -> Iterator[str]:
-        """Starts again what has ended, after a pause that grows, and puts large logs aside. Call it
-        now and then.
+        """Restarts processes that have ended, after a growing pause, and rotates large logs. Call
+        it regularly.
 
         Args:
-            before: name of a part -> what must be done before it starts again.
+            before: name of a process -> what must be done before its restart.
 
         Yields:
-            What was seen and done, in words.
+            A message for each event.
         """
-        now = time.monotonic()
         for child in self.started:
-            put_aside(self._log(child.name))
+            rotate_if_large(self._log(child.name))
             if child.due is None and child.process.poll() is not None:
-                child.ends = 1 if now - child.began > STEADY else child.ends + 1
-                pause = PAUSES[min(child.ends, len(PAUSES)) - 1]
-                child.due = now + pause
-                self._end_group(child)
-                told = (
-                    f"the {child.name} has ended ({_how(child.process)}) and starts again in "
-                    f"{pause:.0f} s"
-                )
-                yield f"{told}; its log is {self._log(child.name)}"
-            elif child.due is not None and now >= child.due:
-                try:
-                    before.get(child.name, lambda: None)()
-                except Exception as error:
-                    child.due = now + PAUSES[1]
-                    yield (
-                        f"the {child.name} cannot start yet ({type(error).__name__}): it waits "
-                        "for the other parts"
-                    )
-                    continue
-                child.process, child.began, child.due = (
-                    self._spawn(child.name, child.command, child.env),
-                    now,
-                    None,
-                )
-                yield f"the {child.name} has started again"
+                yield self._ended(child)
+            elif child.due is not None and time.monotonic() >= child.due:
+                yield self._restarted(child, before.get(child.name))
+
+    def _ended(self, child: Child) -> str:
+        """Ends what the process has started, and says when it starts again."""
+        now = time.monotonic()
+        child.ends = 1 if now - child.began > STEADY else child.ends + 1
+        pause = PAUSES[min(child.ends, len(PAUSES)) - 1]
+        child.due = now + pause
+        self._end_group(child)
+        return (
+            f"the {child.name} has ended ({_reason(child.process)}) and starts again in "
+            f"{pause:.0f} s; its log is {self._log(child.name)}"
+        )
+
+    def _restarted(self, child: Child, before: Callable[[], object] | None) -> str:
+        try:
+            if before is not None:
+                before()
+        except Exception as error:
+            child.due = time.monotonic() + RETRY_AFTER
+            return (
+                f"the {child.name} cannot start yet ({type(error).__name__}); the next attempt is "
+                f"in {RETRY_AFTER:.0f} s"
+            )
+        child.process = self._spawn(child.name, child.command, child.env)
+        child.began = time.monotonic()
+        child.due = None
+        return f"the {child.name} has started again"
 
     def stop(self) -> None:
-        """Ends them, the last started first: asked, given time, then killed with their groups."""
+        """Stops all, the last started first: SIGTERM, 15 seconds, then SIGKILL for the whole
+        group."""
         for child in reversed(self.started):
             if child.process.poll() is None:
                 os.killpg(child.process.pid, signal.SIGTERM)
@@ -128,7 +136,7 @@ class Children:
     def _spawn(self, name: str, command: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
         self.logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("ab") as log:
-            # The command is our own.
+            # The command is a constant of hrsync: no part of it is typed by a user.
             return subprocess.Popen(  # noqa: S603
                 command,
                 env=env,
@@ -136,7 +144,7 @@ class Children:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # One call of the kernel, and no thread of ours holds a lock then.
+                # Safe: it makes one system call and takes no lock.
                 preexec_fn=end_with_parent,  # noqa: PLW1509
             )
 
@@ -145,25 +153,25 @@ class Children:
 
     @staticmethod
     def _end_group(child: Child) -> None:
-        """What a part has started ends with it."""
+        """Kills the process group: what the process has started ends with it."""
         with suppress(ProcessLookupError):
             os.killpg(child.process.pid, signal.SIGKILL)
 
 
-def put_aside(log: Path) -> None:
-    """Begins a log anew that has grown large, and keeps what it held in ``.1``.
+def rotate_if_large(log: Path) -> None:
+    """Copies a large log to ``.1`` and empties it.
 
-    Its writer goes on: it appends, so that it writes at the beginning of the file that was emptied.
-    What it writes within the few milliseconds between the copy and the emptying is lost.
+    The process that writes it appends, so it goes on at the start of the emptied file. Lines that
+    it writes within the few milliseconds between the copy and the emptying are lost.
     """
     if not log.exists() or log.stat().st_size <= LOG_BYTES:
         return
-    # A disk that is full keeps the log as it is.
+    # If the disk is full, the log stays as it is.
     with suppress(OSError):
-        _put_aside(log)
+        _rotate(log)
 
 
-def _put_aside(log: Path) -> None:
+def _rotate(log: Path) -> None:
     for number in range(LOGS_KEPT - 1, 0, -1):
         older = log.with_name(f"{log.name}.{number}")
         if older.exists():
@@ -172,12 +180,12 @@ def _put_aside(log: Path) -> None:
     os.truncate(log, 0)
 
 
-def _how(process: subprocess.Popen[bytes]) -> str:
+def _reason(process: subprocess.Popen[bytes]) -> str:
     code = process.returncode
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def end_with_parent() -> None:
-    """On Linux a process is asked to end when the one that has started it is gone."""
+    """On Linux: sends this process SIGTERM when its parent dies."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -30,6 +30,7 @@ SLEEPER = (
 @pytest.fixture
 def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Children]:
     monkeypatch.setattr(module, "PAUSES", (0.05, 0.2))
+    monkeypatch.setattr(module, "RETRY_AFTER", 0.2)
     made = Children(tmp_path / "logs", tmp_path)
     yield made
     made.stop()
@@ -154,9 +155,7 @@ with locked(Path({str(tmp_path)!r})):
     assert other.stdout.readline() == "held\n"
     assert at_work(tmp_path)
     with (
-        pytest.raises(
-            Misconfigured, match=rf"at work on {tmp_path} already \(process {other.pid}\)"
-        ),
+        pytest.raises(Misconfigured, match=rf"up uses {tmp_path} \(process {other.pid}\)"),
         locked(tmp_path),
     ):
         pass
@@ -210,7 +209,7 @@ def test_a_log_stays_as_it_is_while_it_cannot_be_put_aside(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", full)
-    module.put_aside(family.logs / "full.log")
+    module.rotate_if_large(family.logs / "full.log")
     assert (family.logs / "full.log").read_text() == "more than ten bytes"
 
 
