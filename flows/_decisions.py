@@ -1,4 +1,4 @@
-"""What a flow does next with a process: run, ask a person, or end."""
+"""Decides what a flow does next with a process: run it, ask a person, or end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Decisions:
         self.store = world.store
 
     def first(self) -> Next:
-        """What is done first: if a plan waits for a decision in this run, that is asked for."""
+        """The first step. If a plan waits for a decision in this run, it asks for that."""
         waits = self.store.waiting(self.spec.name, self.spec.fingerprint(), self.world.clock())
         if not waits or not self.order.flow_run:
             return self.order
@@ -36,19 +36,18 @@ class Decisions:
             return self._decided(digest)
         if answerable(flow_run) or not self.store.close_plan(digest, "rejected"):
             return self.order
-        gone = (
+        message = (
             f"The plan {digest} counts as rejected: the run that waited for a decision was "
-            "cancelled or deleted in Prefect."
+            "cancelled or deleted in Prefect. Nothing was written. The next run makes a new plan."
         )
-        message = f"{gone} Nothing was written. The next run makes a new plan."
         return Cancelled(name="Rejected", message=message)
 
     def after(self, stop: Skipped | StalePlan | UnsafePlan, order: Order) -> Next:
-        """What is done after a run with ``order`` has stopped.
+        """The next step after a run with ``order`` has stopped.
 
         Raises:
             UnsafePlan: the plan exceeds its guard, and Prefect cannot suspend this run.
-            StalePlan: the plan that the flow was to apply is out of date.
+            StalePlan: the plan to apply is out of date.
         """
         if isinstance(stop, Skipped):
             return Completed(name="Skipped", message=str(stop))
@@ -57,40 +56,40 @@ class Decisions:
                 raise stop
             return self._decided(stop.digest)
         if self.order.confirm:
-            remedy = "Reconcile again: what was to be repaired is no longer as it was."
-            raise StalePlan(stop.what, f"{remedy} Nothing was written.") from None
+            remedy = "Nothing was written. Reconcile again: the rows to repair have changed."
+            raise StalePlan(stop.what, remedy) from None
         if self.order.approve:
-            raise StalePlan(stop.what, self._anew(order)) from None
-        # The target has changed while the plan waited: nobody has approved the new plan.
+            raise StalePlan(stop.what, self._replaced(order)) from None
+        # The target has changed while the plan waited. Nobody has approved the new plan yet.
         return replace(self.order, scheduled=None)
 
     def done(self, report: RunReport) -> State[None]:
-        """How the flow ends after a run."""
+        """The state of the flow after a run that has completed."""
         preview = "Preview only. " if self.order.mode == "plan" else ""
-        told = sentence(report.read, report.outcomes)
-        return Completed(message=f"{preview}{told}. Source: {report.source}")
+        did = sentence(report.read, report.outcomes)
+        return Completed(message=f"{preview}{did}. Source: {report.source}")
 
     def _decided(self, digest: str) -> Next:
-        """Suspends the run for a decision on a kept plan, or, once it was taken, does what was
-        decided."""
+        """Suspends the flow run for a decision on a kept plan. Once somebody has decided, returns
+        the step that follows."""
         draft = self.store.draft(digest)
         compared = draft.compared
-        found = reasons(draft) or [REPAIR]
+        why = reasons(draft) or [REPAIR]
         rows = compared.figures.get("answered_for", compared.population)
-        figures = f"{self.spec.target_side}, rows of this process", rows
+        total = f"{self.spec.target_side}, rows of this process", rows
         counts, patience = compared.plan.counts(), self.order.patience
-        if approval(draft.report, counts, figures, digest, found, patience) == "approve":
+        if approval(draft.report, counts, total, digest, why, patience) == "approve":
             return self.order.approving(digest)
         if not self.store.close_plan(digest, "rejected"):
-            why = f"The plan {digest} is being applied by another run: it was not rejected."
-            return Completed(name="Skipped", message=why)
-        why = f"The plan {digest} was rejected. Nothing was written."
-        return Cancelled(name="Rejected", message=why)
+            message = f"Another run is applying the plan {digest}, so it was not rejected."
+            return Completed(name="Skipped", message=message)
+        message = f"The plan {digest} was rejected. Nothing was written."
+        return Cancelled(name="Rejected", message=message)
 
-    def _anew(self, order: Order) -> str:
-        """Makes a new plan in the place of one that is out of date; what to do about it."""
+    def _replaced(self, order: Order) -> str:
+        """Makes a new plan in place of one that is out of date. Returns what to do with it."""
         again = replace(order, mode="plan", approve=None, keep=True)
         _, plan = run_process(self.spec, self.world, again)
         if not len(plan.changes):
-            return "By now there is nothing to do. Nothing was written."
-        return f"A new plan was made: review {plan.digest} and apply it. Nothing was written."
+            return "Nothing was written. No action needed: both sides agree now."
+        return f"Nothing was written. Review the new plan {plan.digest} and apply it."

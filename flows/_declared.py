@@ -1,5 +1,8 @@
-"""What the flows declare their processes with: the mappings, read when a flow is loaded from
-``flows/mappings`` or your own folder (``HRSYNC_MAPPINGS``), and filters."""
+"""What flow files use to declare their processes: the mappings, and clauses for filters.
+
+Mappings are read from ``flows/mappings`` and from your own folder (``HRSYNC_MAPPINGS``) when a flow
+is loaded.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A historical reconciliation from question to findings; it reads, compares and explains, and
-writes to neither side.
+"""A historical reconciliation from question to findings. It reads, compares and explains; it writes
+to neither side.
 
-The source is read in parts, each kept in a folder as soon as it is read: a run that was killed is
-taken up where it was.
+The source is read in parts, and each part is saved in a folder. A run that was killed goes on after
+the last saved part.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from tasks.history import classes, load_saved, read_part, read_target, write_par
 from ._run import Caller, World, in_prefect
 
 FRESH = timedelta(hours=24)
-"""An interrupted reconciliation that began longer ago is begun anew."""
+"""An interrupted reconciliation that began longer ago starts again from the beginning."""
 VERIFIED = "verified"
-"""The part with the records that were in no other and were asked for by key."""
+"""Name of the part with the records that no other part had and that were then read by key."""
 Compare = Callable[[str, int], None]
-"""Compares the partitions of a folder, by its address and their number."""
+"""Compares the partitions of a folder. Arguments: its address, and the number of partitions."""
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found, and what it was found from."""
+    """The findings, and the data behind them."""
 
     findings: Findings
     compared: Comparison
     chosen: pd.Series[str] | None
-    """The people that were asked about, as the target names them; ``None``: all."""
+    """Target keys of the people that the question is about; ``None``: all people."""
 
 
 def answer(
@@ -68,27 +68,27 @@ def answer(
     call: Caller = in_prefect,
     progress: Progress = lambda _done, _all: None,
 ) -> Answer:
-    """What a question finds.
+    """Answers a question.
 
     Args:
         spec: the process that the question is about.
         inquiry: the question.
         world: the two sides and the store.
         hr: the HR system.
-        folder: keeps what was read until the question is answered.
+        folder: holds the saved reads until the question is answered.
         compare: compares the partitions, on threads or on Dask.
-        rows: rows of one partition.
-        call: runs a step as a task.
-        progress: called with the parts that are done and all parts.
+        rows: number of rows in a partition.
+        call: calls a step.
+        progress: is called with the number of finished parts and of all parts.
 
     Raises:
-        HrsyncError: it cannot be answered (now); what was read is kept for a day.
+        HrsyncError: the question cannot be answered now. The saved reads are kept for a day.
     """
     return _Answering(spec, inquiry, world, hr, folder, call, progress).answer(compare, rows)
 
 
 class _Answering:
-    """One question on its way."""
+    """One question while it is being answered."""
 
     def __init__(
         self,
@@ -100,14 +100,9 @@ class _Answering:
         call: Caller,
         progress: Progress,
     ) -> None:
-        self.spec, self.inquiry, self.world, self.hr, self.folder, self.call = (
-            spec,
-            inquiry,
-            world,
-            hr,
-            folder,
-            call,
-        )
+        self.spec, self.inquiry = spec, inquiry
+        self.world, self.hr = world, hr
+        self.folder, self.call = folder, call
         self.source, self.store = world.source, world.store
         self.began = _begun(folder, world.clock())
         zone = ZoneInfo(world.zone)
@@ -140,7 +135,7 @@ class _Answering:
         self._step()
         evidence = self._evidence(compared, versions, rows_from(gone, origin, spec))
         findings = self._findings(compared, classes(self.folder, number), evidence)
-        # Whatever was asked, all rows of the target were seen.
+        # The question may be about few rows, but all rows of the target were read.
         store.observe(spec, as_seen(spec, present.frame), uuid.uuid4().hex, self.began)
         self._step()
         return Answer(findings, compared, chosen)
@@ -155,8 +150,10 @@ class _Answering:
     def _evidence(
         self, compared: Comparison, versions: pd.DataFrame, gone: pd.Series[str]
     ) -> Evidence:
-        """What is known of the faults. gone: keys of the target's rows whose record no longer
-        exists."""
+        """The evidence for the causes of faults.
+
+        ``gone``: keys of target rows whose source record no longer exists.
+        """
         spec, known_at = self.spec, self.inquiry.known_at
         evidence = Evidence(
             mark=self.store.watermark(spec.name, spec.fingerprint()).moment,
@@ -168,7 +165,7 @@ class _Answering:
         )
         if known_at is None:
             return evidence
-        # Of another time, what has been put right since is told apart.
+        # For an earlier time, say which faults have been put right since.
         now = as_known(spec, shown(versions, None)).frame
         return replace(evidence, later=arrived_since(spec, compared, now))
 
@@ -195,8 +192,8 @@ class _Answering:
         )
 
     def _read(self) -> Snapshot:
-        """The source, part by part; a record that has moved from one part to another between two
-        reads is there once."""
+        """The source, part by part. A record that moved from one part to another between two reads
+        is there once."""
         reads = []
         for name, ask in self.parts.items():
             self.resumed += self.folder.read_note(name) is not None
@@ -209,7 +206,7 @@ class _Answering:
         )
 
     def _kept(self, name: str, read: Callable[[], None]) -> Snapshot:
-        """A part as it was kept; it is read if it was not."""
+        """A saved part. It is read and saved first if it is not there."""
         found = load_saved(self.folder, name)
         if found is None:
             read()
@@ -217,7 +214,7 @@ class _Answering:
         if found is None:
             raise StoreFailed(
                 f"The part {name} is not in the folder of reconciliations",
-                "Another process has removed it; run again.",
+                "Another process has removed it. Run the reconciliation again.",
             )
         self._step()
         return found
@@ -229,8 +226,10 @@ class _Answering:
         origin: pd.DataFrame,
         chosen: pd.Series[str] | None,
     ) -> tuple[Snapshot, pd.Series[str]]:
-        """``read`` with the records that were in no part and answered when they were asked for by
-        key; and those that did not."""
+        """Reads by key the records that no part had.
+
+        Returns ``read`` with those that exist, and the source keys of those that do not.
+        """
         suspects = doubted(self.spec, self.inquiry, read, rows, origin, chosen)
         if not suspects:
             self._step()
@@ -261,8 +260,10 @@ class _Answering:
 
 
 def _begun(folder: Folder, now: datetime) -> datetime:
-    """When this question was begun to be answered; one that was begun too long ago is begun
-    anew."""
+    """When the work on this question began (UTC).
+
+    Work that began too long ago is removed and starts again now.
+    """
     note = folder.read_note("began")
     if note and datetime.fromisoformat(note["at"]) > now - FRESH:
         return datetime.fromisoformat(note["at"])

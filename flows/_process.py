@@ -1,4 +1,4 @@
-"""The body of every flow: its runs, their reports published, and what a person has to decide."""
+"""The body of every flow: runs its processes, publishes their reports, and asks for decisions."""
 
 from __future__ import annotations
 
@@ -33,13 +33,19 @@ def run_flow(
     through: Callable[[World], World] | None = None,
     after: Callable[[World], None] | None = None,
 ) -> State[None]:
-    """The body of every flow: one run with what the environment configures, its report published.
+    """The body of every flow: runs its processes with the settings of the environment.
 
-    The state says in a sentence what was done, the run's name in a few words. Nothing of the data
-    is returned to Prefect. A plan past its guard suspends the run until somebody has approved or
-    rejected it; then the flow begins again and comes here. ``further`` processes run after the
-    first, each once the one before has done its work. ``through`` is what the world is seen
-    through, ``after`` what is done when all has gone well.
+    The returned state says in a sentence what was done, the run's name in a few words. No data goes
+    back to Prefect. A plan that its guard stops suspends the flow run until somebody has approved
+    or rejected the plan. Prefect then runs the flow again, and this function carries out the
+    decision.
+
+    Args:
+        spec: the process.
+        order: what the run reads and what it may write.
+        further: processes that run after the first, each once the one before has completed.
+        through: replaces the world of each process, for example by one with a computed source.
+        after: is called with the world of each process that has completed.
     """
     settings = load_settings()
     flow_run, scheduled = this_run()
@@ -80,7 +86,7 @@ def run_flow(
 def _chosen(
     store: Store, order: Order, processes: tuple[ProcessSpec, ...]
 ) -> tuple[ProcessSpec, ...]:
-    """The processes that run: all, or that of the plan to apply."""
+    """The processes to run: all, or only that of the plan to apply."""
     if not order.approve or len(processes) == 1:
         return processes
     name = store.draft(order.approve).spec.name
@@ -89,22 +95,22 @@ def _chosen(
 
 @dataclass
 class _Done:
-    """What the processes of a flow run have done."""
+    """The results of the processes of a flow run."""
 
     states: list[State[None]] = field(default_factory=list)
-    """How each ended."""
+    """How each process ended."""
     written: Counter[str] = field(default_factory=Counter)
     """Rows by outcome."""
     approved: bool = False
     """Somebody has approved a plan of this run."""
 
     def takes(self, report: RunReport, order: Order) -> None:
-        """Adds what a run with ``order`` did."""
+        """Adds the report of a run with ``order``."""
         self.written.update(report.outcomes)
         self.approved |= order.approve is not None
 
     def what(self) -> str:
-        """What was done, in a few words."""
+        """What was done, in a few words, for the run's name."""
         last = self.states[-1]
         if not last.is_completed():
             return str(last.name).lower()
@@ -112,7 +118,7 @@ class _Done:
         return "skipped" if skipped else did(self.written)
 
     def state(self) -> State[None]:
-        """How the flow ends: as the process that did not complete, or completed."""
+        """The state of the flow: that of the process that did not complete, or Completed."""
         last = self.states[-1]
         if len(self.states) == 1 or not last.is_completed():
             return last

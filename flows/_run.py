@@ -1,4 +1,4 @@
-"""One run of one process, on the one ordered path that all take."""
+"""One run of one process: the ordered steps that every run takes."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def run_process(
 ) -> tuple[RunReport, Plan]:
     """Ask, fetch, reconcile, guard, load, record. Returns the run's report and its plan.
 
-    The steps are Prefect tasks; with ``call=plainly`` they run as the functions that they are. A
-    preview (mode ``plan``) is given a target that cannot be written. It changes nothing in HR, the
-    watermark or the quarantine; only a plan that the order keeps goes to the store.
+    The steps are Prefect tasks. With ``call=plainly`` they are plain functions. A preview (mode
+    ``plan``) gets a target that it cannot write to. It changes nothing in HR, the watermark or the
+    quarantine. It stores its plan only if the order keeps it.
 
     Raises:
-        HrsyncError: the run cannot go on; it says what to do, and the next run loses nothing.
-        Skipped: another run of the process is at work or has done this one's work, or a plan waits
+        HrsyncError: the run cannot go on. The error says what to do; the next run loses nothing.
+        Skipped: another run of the process is at work or has done this run's work, or a plan waits
             for its approval.
     """
     timed = _Timed(call)
@@ -63,11 +63,12 @@ def run_process(
 
 
 class _Timed:
-    """Calls steps, and notes how many seconds each took."""
+    """Calls steps and measures them."""
 
     def __init__(self, call: Caller) -> None:
         self._call = call
         self.seconds: dict[str, float] = {}
+        """Name of a step -> seconds."""
 
     def __call__(self, step: Callable[..., Any], *args: Any) -> Any:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The processes by name: which flow runs each, and how its form narrows it."""
+"""All processes by name: the flow that runs each, and how the flow's form narrows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .options import Form, WriteOptions
 
 
 def as_it_is(world: World, filters: Form | None = None) -> World:
-    """The world itself: what most processes read needs no computing."""
+    """Returns ``world`` unchanged. Most processes read their source as it is."""
     return world
 
 
@@ -31,7 +31,8 @@ class Process:
     narrowed: Callable[[Any], ProcessSpec]
     """Its SPEC within the filters of the flow's form."""
     through: Callable[..., World] = as_it_is
-    """What it sees the world through: called with a world and, if any, filters."""
+    """Called with a world and, if there are any, filters: returns the world with which the process
+    runs."""
 
     @property
     def filters(self) -> type[Form]:
@@ -75,7 +76,7 @@ FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
 
 
 def _wave(chosen: Process) -> int:
-    """Users come first, then what belongs to them, then what HR knows of them."""
+    """Users come first, then the records that belong to them, then the records from HR."""
     spec = chosen.narrowed(chosen.filters())
     if spec.entity == "employees":
         return 0

@@ -62,13 +62,14 @@ ENTITIES: dict[str, CheckedProcess] = {
     "job_roles": "job_roles_to_hr",
     "assignments": "assignments_to_hr",
 }
-"""The process by which an entity of HR is checked."""
+"""Entity of HR -> the process that checks it."""
 What = Literal[Entity, CheckedProcess]
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What was found, where the report is, and the records that a repair would read."""
+    """The findings, the files of the report, and the keys of the records that a repair would
+    read."""
 
     findings: Findings
     written: Written
@@ -76,7 +77,8 @@ class Reported:
 
 
 class When(Form):
-    """Which day is asked about, with which knowledge, and which records by their own day."""
+    """The day of the question, whether to use today's knowledge, and which records to compare by
+    their own day."""
 
     as_of: date | None = Field(
         default=None, description="The business day, at its end. Empty: today."
@@ -95,7 +97,7 @@ class When(Form):
 
 
 class Only(Form):
-    """Whose records and which records are compared. Everything empty: all."""
+    """Which people and which records to compare. Empty: all."""
 
     companies: list[str] = Field(
         default=[], description="IDs of companies (MainCompanyID): only their people."
@@ -108,7 +110,7 @@ class Only(Form):
     people: str | None = Field(
         default=None,
         description="Name of a list of people: lists/NAME.txt in the folder of reconciliations, an "
-        "accessplanit user ID a line. Never enter an ID here: Prefect must not know it.",
+        "accessplanit user ID per line. Never enter an ID here: Prefect must not know it.",
     )
     filters: dict[str, Any] = Field(
         default={},
@@ -159,21 +161,22 @@ def reconcile(
     filters: dict[str, Any],
     **given: Any,
 ) -> State[None]:
-    """The body of the flow."""
+    """Reports and, in the mode ``repair``, plans and carries out what can be put right."""
     settings = load_settings()
     chosen = process(ENTITIES.get(what, what))
     spec = chosen.scoped(**filters)
     if mode == "repair" and known_at:
         raise Misconfigured(
-            "What was known once cannot be repaired", "Leave known_at out, or ask for a report."
+            "A repair uses what both sides hold now, not what was known earlier",
+            "Leave known_at out, or ask for a report.",
         )
     flow_run, _ = this_run()
     with connections(settings) as opened:
         can = opened.system(spec.name).capabilities
         if (spec.entity if spec.direction == "to_hr" else spec.feed) not in can.entities:
             raise Misconfigured(
-                f"{can.system} does not hold what {spec.name} is about",
-                "There is nothing to reconcile with it.",
+                f"{can.system} does not hold the data of {spec.name}",
+                "Reconcile a process whose data it holds.",
             )
         spec = narrowed(spec, can)
         waits = opened.store.waiting(spec.name, spec.fingerprint(), datetime.now(UTC))
@@ -190,45 +193,39 @@ def reconcile(
             )
             reported = report(settings, opened, spec, inquiry)
     if decided:
-        # Somebody has decided on the repair: the flow has begun again from its top.
+        # Somebody has decided on the repair, and Prefect runs the flow again from its start.
         return run_flow(spec, Order(confirm=True, named=()))
-    told = _sentence(reported)
-    if mode == "report" or not reported.faulty:
-        return Completed(
-            message=f"{told} Nothing was written."
-            if mode == "report"
-            else f"{told} There is nothing to repair."
-        )
+    findings = _sentence(reported)
+    if mode == "report":
+        return Completed(message=f"{findings} Nothing was written.")
+    if not reported.faulty:
+        return Completed(message=f"{findings} There is nothing to repair.")
     try:
         state = run_flow(spec, Order(confirm=True, named=reported.faulty))
     except UnsafePlan as unsafe:
-        # Outside of a deployment nobody can be asked in the Prefect UI.
-        plan = f"hrsync show {unsafe.digest}; then hrsync apply {unsafe.digest}, or reject"
-        return Completed(
-            name="Waiting", message=f"{told} The repair waits for your decision: {plan}."
-        )
-    return Completed(message=f"{told} {state.message}") if state.is_completed() else state
+        # Outside of a deployment Prefect cannot ask anybody.
+        digest = unsafe.digest
+        how = f"hrsync show {digest}; then hrsync apply {digest}, or reject"
+        message = f"{findings} The repair waits for your decision: {how}."
+        return Completed(name="Waiting", message=message)
+    return Completed(message=f"{findings} {state.message}") if state.is_completed() else state
 
 
 def report(
     settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: Inquiry
 ) -> Reported:
-    """Answers a question and writes the report; the folder in which it was worked on is removed."""
-    world, hr, home = (
-        opened.world(spec),
-        opened.system(spec.name),
-        Folder(settings.history_folder),
-    )
-    # The address of this folder may be given to Prefect: by it nobody can find out which people
-    # were asked about.
+    """Answers a question, writes the report, and removes the folder with the intermediate data."""
+    world, hr = opened.world(spec), opened.system(spec.name)
+    home = Folder(settings.history_folder)
+    # Prefect may see the address of this folder. The salt hides which people the question is about.
     name = inquiry.digest(opened.store.salt())
     work = home.below(f"work/{name}")
-    # A run that was killed holds its lease for a while: the next one waits for it to expire, and
-    # takes up what it has left.
+    # A run that was killed holds its lease for a while. The next one waits for the lease to expire
+    # and goes on with the saved reads.
     with opened.store.lease(f"history {name}", uuid4().hex, 1.5 * settings.lease_seconds) as mine:
         if not mine:
             raise StoreFailed(
-                "The very same question is being answered by another run",
+                "Another run is answering the same question",
                 "Wait for its report, or ask again later.",
             )
         compare, rows = _comparing(settings.history), settings.history.partition_rows
@@ -242,8 +239,8 @@ def report(
 
 
 def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) -> Forecast | None:
-    """Expiry and compliance as of the day, where all awards of the people were asked about and HR
-    holds who has which job role."""
+    """Expiry and compliance as of the day. ``None`` unless the question is about all awards of the
+    people, and HR holds who has which job role."""
     spec, held = found.findings.spec, {"employees", "assignments", "award_targets", "job_roles"}
     if (
         spec.entity != "awards"
@@ -271,8 +268,8 @@ def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) ->
 
 @flow(name="compare partitions", persist_result=False, validate_parameters=False)
 def compare_partitions(url: str, number: int) -> None:
-    """Compares the partitions of a folder, each in a task of its own: only their address
-    travels."""
+    """Compares the partitions of a folder, each in its own task. Prefect sees only the address of
+    the folder."""
     futures = [compare_partition.submit(url, part) for part in range(number)]
     wait(futures)
     for future in futures:
@@ -293,7 +290,7 @@ def runner(settings: HistorySettings) -> TaskRunner[Any]:
     """Threads of this process, or a Dask cluster.
 
     Raises:
-        Misconfigured: Dask is wanted and not installed.
+        Misconfigured: the settings name a Dask cluster, and Dask is not installed.
     """
     if settings.cluster is None:
         return ThreadPoolTaskRunner(max_workers=settings.workers)
@@ -316,7 +313,7 @@ def runner(settings: HistorySettings) -> TaskRunner[Any]:
 
 
 def _progress(spec: ProcessSpec) -> Callable[[int, int], None]:
-    """Shows in the Prefect UI how far it is."""
+    """Shows the progress in the Prefect UI."""
     made: list[UUID] = []
 
     def shown(done: int, whole: int) -> None:
@@ -355,14 +352,14 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     if text is None:
         raise Misconfigured(
             f"List {name}.txt not found",
-            "Put it into the folder lists of the reconciliations, an ID a line.",
+            "Put it into the folder lists of the reconciliations, with one ID per line.",
         )
     return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
 
 
 def keep_list(settings: Settings, ids: list[str]) -> str:
-    """Keeps user IDs as a list; returns its name, which tells nothing of them: Prefect is given
-    it."""
+    """Saves user IDs as a list. Returns the name of the list, which may go to Prefect: it says
+    nothing about the people."""
     name = uuid4().hex[:12]
     Folder(settings.history_folder).below("lists").write(
         f"{name}.txt", "\n".join(sorted(set(ids))).encode()

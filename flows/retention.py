@@ -1,4 +1,4 @@
-"""What the sync store keeps no longer than needed."""
+"""Deletes what the sync store and the report folder have kept for long enough."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def retention(
     """Prune plans, closed quarantine entries, figures of runs, old versions of rows, and reports.
 
     Args:
-        days: plans and figures that are older go. What plans say of rows is kept as versions, for
-            questions about the past.
-        history_days: versions that were replaced longer ago go; five years unless told otherwise.
-        report_days: reports of historical reconciliations that are older go, lists of people that
-            were last written longer ago, and what was read for a reconciliation that was never
-            finished.
+        days: Plans and figures are deleted after this number of days. The values of rows stay as
+            versions, for questions about the past.
+        history_days: Versions are deleted this number of days after they were replaced (default:
+            five years).
+        report_days: Reports of historical reconciliations, lists of people, and the saved reads of
+            reconciliations that never finished are deleted after this number of days.
     """
     settings, now = load(), datetime.now(UTC)
     store = SyncStore(settings.store_url)

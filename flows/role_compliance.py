@@ -48,7 +48,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """The day, and what counts as expiring."""
+    """The day of the question, and when an award counts as expiring."""
 
     as_of: date | None = Field(
         default=None, description="The day the question is about. Empty: today."
@@ -61,7 +61,7 @@ class Filters(Form):
 
 
 def narrowed(filters: Filters) -> ProcessSpec:
-    """:data:`SPEC`: the filters concern what is computed, not which rows are in scope."""
+    """Returns :data:`SPEC`. The filters change what is computed, not which rows are in scope."""
     return SPEC
 
 
@@ -89,7 +89,7 @@ def publish_counts(world: World) -> None:
 def role_compliance(
     filters: Filters = Filters(), run: WriteOptions = WriteOptions()
 ) -> State[None]:
-    """HR's table role_compliance shows who lacks which award that their job roles require.
+    """Write to HR's table role_compliance who lacks which award that their job roles require.
 
     Each run compares everything. It also publishes the counts.
     """

@@ -1,5 +1,7 @@
-"""The name of a flow run: which process it runs and how, and at its end what it did. It holds
-counts, never personal data."""
+"""Names flow runs: after the process and its options, and at the end after what the run did.
+
+A name holds counts, and no personal data.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ from reconciliation.spec import ProcessSpec
 
 from ._run import Order
 
-TOLD = ("created", "updated", "closed", "failed")
+NAMED = ("created", "updated", "closed", "failed")
+"""The outcomes that a name counts."""
 
 
 def at_start(spec: ProcessSpec) -> Callable[[], str]:
-    """Names a run after its process and its options: "Users to HR (sweep)"."""
+    """Returns what names a run after its process and its options: "Users to HR (sweep)"."""
 
     def name() -> str:
         context = FlowRunContext.get()
@@ -39,16 +42,16 @@ def at_start(spec: ProcessSpec) -> Callable[[], str]:
 
 
 def did(outcomes: Mapping[str, int]) -> str:
-    """What a run wrote, in brief."""
-    counts = [f"{outcomes[kind]:,} {kind}" for kind in TOLD if outcomes.get(kind)]
+    """The counts of a run in a few words."""
+    counts = [f"{outcomes[kind]:,} {kind}" for kind in NAMED if outcomes.get(kind)]
     return ", ".join(counts) or "no changes"
 
 
 def at_end(what: str, *, approved: bool = False) -> None:
-    """Adds to the name of this run what it did: "Users to HR: 4 updated (sweep)".
+    """Adds what this run did to its name: "Users to HR: 4 updated (sweep)".
 
-    A plan that was ``approved`` in the middle of the run is named too. Without a server the name
-    stays: a run that has done its work does not fail for its name.
+    ``approved``: somebody has approved a plan in the middle of the run. If Prefect's server does
+    not answer, the name stays as it is: a run does not fail for its name.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:

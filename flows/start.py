@@ -1,5 +1,5 @@
-"""The console script: what is wrong with settings or mappings is one sentence, though they are read
-when flows are loaded."""
+"""The console script. It also catches errors in settings and mappings, which are read while the
+flows are imported."""
 
 from __future__ import annotations
 

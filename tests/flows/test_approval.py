@@ -230,7 +230,7 @@ def test_from_the_command_line_a_plan_is_kept_and_applied_by_digest(configured: 
     before = configured.dump()
     told = hrsync("apply", digest, code=1)
     assert "HR has moved since the plan" in told
-    fresh = told.partition("A new plan was made: review ")[2].split()[0]
+    fresh = told.partition("Review the new plan ")[2].split()[0]
     assert configured.dump() == before
     assert f"The plan {fresh} is rejected" in hrsync("reject", fresh)
     assert "is rejected already" in hrsync("apply", fresh, code=1)
