@@ -1,2 +1,2 @@
-"""All I/O: accessplanit, the HR systems and the sync store. Imports ``reconciliation`` and nothing
-above itself."""
+"""All I/O: accessplanit, the HR systems and the sync store. Imports ``reconciliation``, and neither
+``tasks`` nor ``flows``."""

@@ -1,4 +1,4 @@
-"""Addresses of servers. They stand in messages, reports and artifacts, so that they hold no
+"""Validates server addresses. They appear in messages, reports and artifacts, so they must not hold
 credentials."""
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pydantic import AfterValidator
 
 
 def plain(address: str) -> str:
-    """An address as it was given.
+    """Returns an HTTP address unchanged if it is valid.
 
     Raises:
-        ValueError: it is not one of HTTP, or may hold credentials; does not repeat it.
+        ValueError: it is not an HTTP address, or may hold credentials. The message does not repeat
+            the address.
     """
     try:
         parts = urlsplit(address)
@@ -26,27 +27,27 @@ def plain(address: str) -> str:
         raise ValueError("the address does not begin with https:// and a host")
     if parts.query or parts.fragment:
         raise ValueError(
-            "the address has a query or a fragment: leave them out, and use the settings that "
-            "are for credentials"
+            "the address has a query or a fragment: leave them out, and put credentials in their "
+            "own settings"
         )
     if "@" in address:
         raise ValueError(
-            "the address may hold a user name or a password: leave them out, and use the "
-            "settings that are for credentials"
+            "the address may hold a user name or a password: leave them out, and put credentials "
+            "in their own settings"
         )
     return address
 
 
 def without_password(address: str) -> str:
-    """An address, or a path, as it was given.
+    """Returns an address or a path unchanged if it holds no password.
 
     Raises:
-        ValueError: it holds a password; does not repeat it.
+        ValueError: it holds a password. The message does not repeat the address.
     """
     if re.search(r"://[^@]*:.*@", address):
         raise ValueError(
-            "the address may hold a password: leave it out, and give it to what opens the "
-            "address otherwise"
+            "the address may hold a password: leave it out, and configure it in the library that "
+            "opens the address"
         )
     return address
 
@@ -55,8 +56,11 @@ Address = Annotated[str, AfterValidator(plain)]
 
 
 def credentials_apart(given: Any) -> Any:
-    """Settings as they were given, with the user name and password of ``base_url`` in fields of
-    their own where these are empty."""
+    """Moves the user name and password from ``base_url`` to the fields ``username`` and
+    ``password``.
+
+    Returns the same object if there is nothing to move or one of these fields has a value.
+    """
     if (
         not isinstance(given, dict)
         or not isinstance(given.get("base_url"), str)
@@ -72,12 +76,12 @@ def credentials_apart(given: Any) -> Any:
     if not at:
         return given
     name, _, password = credentials.partition(":")
-    found = {"username": unquote(name) or None, "password": unquote(password) or None}
-    return {**given, **found, "base_url": urlunsplit(parts._replace(netloc=place))}
+    moved = {"username": unquote(name) or None, "password": unquote(password) or None}
+    return {**given, **moved, "base_url": urlunsplit(parts._replace(netloc=place))}
 
 
 def is_here(host: str) -> bool:
-    """Whether a host is this machine: what is sent there leaves on no wire."""
+    """Whether a host is this machine, so that traffic to it does not cross a network."""
     try:
         address = ip_address(host)
     except ValueError:

@@ -1,5 +1,5 @@
-"""A folder of frames by path: on this machine or in a bucket, whatever fsspec knows. A finished
-part is never half there."""
+"""Stores frames and notes in a folder, on this machine or in any bucket that fsspec can open. Files
+are written atomically."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Folder:
     """Frames as Parquet and notes as JSON below ``url`` (a path, or ``s3://…``, ``gs://…``,
     ``abfs://…``).
 
-    What it makes on this machine is for its owner alone.
+    Files and folders on this machine are created for their owner alone.
 
     Raises:
-        Misconfigured: nothing that is installed can open such an address.
-        StoreFailed: it cannot be read or written.
+        Misconfigured: no installed package can open such an address.
+        StoreFailed: the folder cannot be read or written.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,36 +39,36 @@ class Folder:
         except (ImportError, ValueError) as error:
             raise Misconfigured(
                 f"The folder of reconciliations cannot be opened ({type(error).__name__})",
-                "Correct HRSYNC_HISTORY__FOLDER, or install what opens "
-                "such an address (s3fs, gcsfs, adlfs).",
+                "Correct HRSYNC_HISTORY__FOLDER, or install the package for this kind of address "
+                "(s3fs, gcsfs, adlfs).",
             ) from None
 
     def below(self, name: str) -> Folder:
-        """A folder in this one."""
+        """Returns a subfolder."""
         return Folder(f"{self.url}/{name}")
 
     def has(self, name: str) -> bool:
-        """Whether there is a note or file of this name."""
+        """Whether a file of this full name exists."""
         return bool(self._fs.exists(f"{self._path}/{name}"))
 
     def names(self) -> list[str]:
-        """What is in it."""
+        """Returns the sorted names of the files and folders in this folder."""
         if not self._fs.exists(self._path):
             return []
         return sorted(
-            str(found).rstrip("/").rpartition("/")[2]
-            for found in self._fs.ls(self._path, detail=False)
+            str(path).rstrip("/").rpartition("/")[2]
+            for path in self._fs.ls(self._path, detail=False)
         )
 
     def keep(self, name: str, data: pd.DataFrame) -> None:
-        """Writes a frame, whole or not at all."""
+        """Writes a frame as ``name.parquet``, atomically."""
         table = pa.table({column: arrow(data[column]) for column in data.columns})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         self.write(f"{name}.parquet", sink.getvalue().to_pybytes())
 
     def frame(self, name: str) -> pd.DataFrame:
-        """A frame that was kept."""
+        """Reads a frame that :meth:`keep` has written."""
         try:
             table = pq.read_table(
                 pa.BufferReader(self._fs.cat_file(f"{self._path}/{name}.parquet"))
@@ -78,36 +78,36 @@ class Folder:
         return frame({column: table[column].combine_chunks() for column in table.column_names})
 
     def note(self, name: str, content: dict[str, Any]) -> None:
-        """Writes a note, whole or not at all: the last act of a part, by which it is known to be
-        finished."""
+        """Writes a note as ``name.json``, atomically. A part is finished when its note exists, so
+        the note is written last."""
         self.write(f"{name}.json", json.dumps(content).encode())
 
     def read_note(self, name: str) -> dict[str, Any] | None:
-        """A note; ``None`` if it does not exist."""
+        """Reads a note. Returns ``None`` if it does not exist."""
         if not self.has(f"{name}.json"):
             return None
         return dict(json.loads(self._fs.cat_file(f"{self._path}/{name}.json")))
 
     def text(self, name: str) -> str | None:
-        """A file as text; ``None`` if it does not exist."""
+        """Reads a file as text. Returns ``None`` if it does not exist."""
         return bytes(self._fs.cat_file(f"{self._path}/{name}")).decode() if self.has(name) else None
 
     def write(self, name: str, content: bytes) -> str:
-        """Writes a file under another name and gives it its own then; returns where it is."""
-        whole, part = f"{self._path}/{name}", f"{self._path}/.{uuid.uuid4().hex}"
+        """Writes a file under a temporary name, then renames it. Returns its address."""
+        final, part = f"{self._path}/{name}", f"{self._path}/.{uuid.uuid4().hex}"
         try:
             if isinstance(self._fs, LocalFileSystem):
                 private_file(Path(part))
             else:
                 self._fs.makedirs(self._path, exist_ok=True)
             self._fs.pipe_file(part, content)
-            self._fs.mv(part, whole)
+            self._fs.mv(part, final)
         except OSError as error:
             raise _failed(error) from None
         return f"{self.url}/{name}"
 
     def written(self, name: str) -> datetime:
-        """When a file was last written."""
+        """Returns the time of a file's last write. One without a zone is taken as UTC."""
         try:
             moment: datetime = self._fs.modified(f"{self._path}/{name}")
         except OSError as error:
@@ -115,7 +115,7 @@ class Folder:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def delete(self, name: str) -> None:
-        """Deletes a file, if it is there."""
+        """Deletes a file if it exists."""
         try:
             if self.has(name):
                 self._fs.rm_file(f"{self._path}/{name}")
@@ -123,7 +123,7 @@ class Folder:
             raise _failed(error) from None
 
     def remove(self) -> None:
-        """Deletes the folder and all that is in it."""
+        """Deletes the folder and its content."""
         if self._fs.exists(self._path):
             self._fs.rm(self._path, recursive=True)
 
@@ -131,6 +131,6 @@ class Folder:
 def _failed(error: OSError) -> StoreFailed:
     return StoreFailed(
         f"The folder of reconciliations cannot be used ({type(error).__name__})",
-        "Check HRSYNC_HISTORY__FOLDER, its rights and its free space, then "
-        "run again; finished parts are kept.",
+        "Check HRSYNC_HISTORY__FOLDER, its permissions and its free space, then "
+        "run again. Finished parts are kept.",
     )

@@ -1,6 +1,7 @@
-"""What weakens the protection of credentials and personal data, though every setting is valid.
+"""Finds valid but unsafe settings: those that expose credentials or personal data.
 
-``hrsync up``, ``run`` and ``receiver`` say it when they start, and ``hrsync doctor`` repeats it.
+``hrsync up``, ``run`` and ``receiver`` print these warnings at start, and so does ``hrsync
+doctor``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from .private import open_to_others
 from .settings import ENV_FILE, PREFIX, AccessplanitSettings, Settings
 
 DATABASES = ("store.db", "hr.db")
-"""Below the home folder, where none is configured elsewhere."""
+"""Default database files below the home folder."""
 WITHOUT_TLS = ("disable", "allow", "prefer")
-"""Values of ``sslmode`` with which a server may be spoken to in the clear; the last is what counts
-where none is given."""
+"""Values of ``sslmode`` that allow an unencrypted connection. ``prefer`` is the default of
+libpq."""
 
 OPEN_HTTP = (
     "is an http:// address of another host: credentials and personal data can be read on the way",
@@ -43,64 +44,69 @@ OPEN_DATABASE = (
 
 
 def exposures(settings: Settings, systems: Mapping[str, BaseModel]) -> list[Finding]:
-    """Each with its setting or file; never with a value that may be secret.
+    """Returns a warning for each unsafe setting and each readable file, without any value that may
+    be secret.
 
-    systems: the settings of accessplanit and of the HR systems by the place in which they are, such
-    as ``HRSYNC_SCIM``.
+    Args:
+        settings: the general settings.
+        systems: the settings of accessplanit and of the HR systems, by their environment prefix or
+            other place, such as ``HRSYNC_SCIM``.
     """
-    values = [found for place, model in systems.items() for found in _values(place, model)]
+    values = [pair for place, model in systems.items() for pair in _values(place, model)]
     values += _values(f"{PREFIX}STORE", settings.store)
-    found = [
-        Finding(name, "warning", *open_) for name, value in values if (open_ := _unencrypted(value))
+    findings = [
+        Finding(name, "warning", *problem)
+        for name, value in values
+        if (problem := _unencrypted(value))
     ]
     if any(
         isinstance(model, AccessplanitSettings) and model.were_in_address
         for model in systems.values()
     ):
-        found.append(Finding("HRSYNC_ACCESSPLANIT__BASE_URL", "warning", *IN_ADDRESS))
-    homely = sorted(
+        findings.append(Finding("HRSYNC_ACCESSPLANIT__BASE_URL", "warning", *IN_ADDRESS))
+    home_files = sorted(
         {*DATABASES, *(name for connector in connectors().values() for name in connector.keeps)}
     )
-    kept = [
+    paths = [
         Path(ENV_FILE),
         settings.home,
-        *(settings.home / name for name in homely),
+        *(settings.home / name for name in home_files),
         *_files(value for _, value in values),
     ]
-    exposed = sorted({path.absolute() for path in kept if open_to_others(path)})
-    told = "other accounts of this machine have rights to it"
-    return found + [
-        Finding(str(path), "warning", told, f"Take the rights away: chmod go= {path}")
+    exposed = sorted({path.absolute() for path in paths if open_to_others(path)})
+    problem_of_path = "other accounts on this machine can access it"
+    return findings + [
+        Finding(str(path), "warning", problem_of_path, f"Remove their access: chmod go= {path}")
         for path in exposed
     ]
 
 
 def _values(place: str, model: BaseModel) -> list[tuple[str, str]]:
-    """The texts of a model and of those in it, each by its name."""
-    found: list[tuple[str, str]] = []
+    """Returns (setting, value) of every text and secret in a model and its nested models."""
+    values: list[tuple[str, str]] = []
     for name in type(model).model_fields:
-        value, named = getattr(model, name), f"{place}__{name.upper()}"
+        value, setting = getattr(model, name), f"{place}__{name.upper()}"
         if isinstance(value, BaseModel):
-            found += _values(named, value)
+            values += _values(setting, value)
         elif isinstance(value, str | SecretStr):
-            found.append((named, value if isinstance(value, str) else value.get_secret_value()))
-    return found
+            values.append((setting, value if isinstance(value, str) else value.get_secret_value()))
+    return values
 
 
 def _unencrypted(value: str) -> tuple[str, str] | None:
-    """What is wrong with an address over which others can read, and who must do what."""
+    """Returns (problem, remedy) if a value is an address whose traffic others can read."""
     if value.lower().startswith("http://"):
         return None if is_here(_host(value)) else OPEN_HTTP
     url = _database(value)
     if url is None or url.get_backend_name() != "postgresql":
         return None
-    away = [host for host in _hosts(url) if host and not host.startswith("/") and not is_here(host)]
-    modes = _asked(url, "sslmode") or [
-        os.environ.get(
-            "PGSSLMODE", "verify-full" if _asked(url, "sslrootcert") == ["system"] else "prefer"
-        )
+    remote = [
+        host for host in _hosts(url) if host and not host.startswith("/") and not is_here(host)
     ]
-    return OPEN_DATABASE if away and set(modes) & set(WITHOUT_TLS) else None
+    # libpq verifies the server by default when the system's certificates are chosen.
+    default = "verify-full" if _option(url, "sslrootcert") == ["system"] else "prefer"
+    modes = _option(url, "sslmode") or [os.environ.get("PGSSLMODE", default)]
+    return OPEN_DATABASE if remote and set(modes) & set(WITHOUT_TLS) else None
 
 
 def _host(address: str) -> str:
@@ -117,23 +123,25 @@ def _database(value: str) -> sa.URL | None:
         return None
 
 
-def _asked(url: sa.URL, name: str) -> list[str]:
-    """What the query of a URL says of an option: once, several times, or in a list with commas."""
-    said = url.query.get(name, ())
-    return [one for text in ([said] if isinstance(said, str) else said) for one in text.split(",")]
+def _option(url: sa.URL, name: str) -> list[str]:
+    """Returns the values of an option in the query of a URL, which may repeat it or separate its
+    values by commas."""
+    value = url.query.get(name, ())
+    texts = [value] if isinstance(value, str) else value
+    return [part for text in texts for part in text.split(",")]
 
 
 def _hosts(url: sa.URL) -> list[str]:
-    """Where a URL leads, each without its port: by address, by name, or as libpq's environment
-    says. None, or a path: a socket."""
-    named = _asked(url, "hostaddr") or _asked(url, "host") or [unquote(url.host or "")]
-    if named == [""]:
-        named = [os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")]
-    return [re.sub(r"^([^:]*):\d+$", r"\1", host) for host in named]
+    """Returns the hosts of a URL without their ports. They come from ``hostaddr``, from ``host``,
+    or from libpq's environment variables. An empty host or a path is a local socket."""
+    hosts = _option(url, "hostaddr") or _option(url, "host") or [unquote(url.host or "")]
+    if hosts == [""]:
+        hosts = [os.environ.get("PGHOSTADDR") or os.environ.get("PGHOST", "")]
+    return [re.sub(r"^([^:]*):\d+$", r"\1", host) for host in hosts]
 
 
 def _files(values: Iterable[str]) -> list[Path]:
-    """The files of SQLite databases."""
+    """Returns the files of the SQLite databases among ``values``."""
     urls = [
         url for value in values if (url := _database(value)) and url.get_backend_name() == "sqlite"
     ]

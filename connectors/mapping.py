@@ -1,4 +1,4 @@
-"""Mappings as files: TOML, checked against both sides when they are read."""
+"""Loads mappings from TOML files and checks them against the columns of both sides."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REMEDY = "Correct the mapping; nothing runs with a wrong one."
 
 
 def load_mapping(name: str, folders: list[Path]) -> Mapping:
-    """The mapping ``name`` from the first of the folders that has it.
+    """Loads the mapping ``name`` from the first of ``folders`` that has it.
 
     Raises:
-        Misconfigured: with the file and the place in it.
+        Misconfigured: no folder has it, or it is wrong. The message names the file and the place.
     """
     named(name, "a mapping")
     file = next(

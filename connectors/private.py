@@ -1,5 +1,5 @@
-"""Files and folders that their owner alone can read, whatever the umask: personal data lies in
-them."""
+"""Creates files and folders for personal data that only their owner can read, whatever the
+umask."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 OTHERS = 0o077
-"""The rights of everybody but the owner."""
+"""Permission bits of everybody but the owner."""
 ENTER = 0o011
-"""Of these, that to enter a folder."""
+"""Permission bits with which others can enter a folder."""
 
 
 def private_folder(folder: Path) -> None:
-    """Makes a folder and those above it that are missing. Folders that are there keep their
-    rights."""
+    """Creates a folder and its missing parents, with mode 0700. Existing folders keep their
+    mode."""
     for missing in reversed([place for place in (folder, *folder.parents) if not place.exists()]):
         with suppress(FileExistsError):
             missing.mkdir(mode=0o700)
@@ -24,8 +24,8 @@ def private_folder(folder: Path) -> None:
 
 
 def private_file(file: Path) -> None:
-    """Makes an empty file, in a folder that is made for it if need be. A file that is there keeps
-    its rights and content."""
+    """Creates an empty file with mode 0600, and its folder if missing. An existing file keeps its
+    mode and content."""
     private_folder(file.parent)
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
@@ -33,7 +33,7 @@ def private_file(file: Path) -> None:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
+    """Writes a private file atomically: completely or not at all."""
     part = file.with_name(f".{file.name}.part")
     part.unlink(missing_ok=True)
     private_file(part)
@@ -42,20 +42,22 @@ def write_private(file: Path, text: str) -> None:
 
 
 def is_ours(file: Path) -> bool:
-    """Whether a file is there, belongs to this account, and gives rights to nobody else: nobody
-    else can have written or read it."""
+    """Whether a regular file exists, belongs to this account and is closed to all others, so that
+    nobody else can have written or read it."""
     try:
-        found = file.lstat()
+        status = file.lstat()
     except OSError:
         return False
     return (
-        stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and not status.st_mode & OTHERS
     )
 
 
 def open_to_others(path: Path) -> bool:
-    """Whether a file or folder is there and others have rights to it; what lies in a folder that
-    they cannot enter is closed to them."""
+    """Whether a file or folder exists and other accounts can reach it: they have rights to it and
+    can enter every folder above it."""
     try:
         return bool(path.stat().st_mode & OTHERS) and all(
             folder.stat().st_mode & ENTER for folder in path.absolute().parents

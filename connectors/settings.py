@@ -1,4 +1,5 @@
-"""Settings: from the environment (``HRSYNC_…``) and a ``.env`` file. Secrets are ``SecretStr``."""
+"""Settings, read from the environment (``HRSYNC_…``) and a ``.env`` file. Secrets are
+``SecretStr``."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ PREFIX = "HRSYNC_"
 class Account(BaseModel):
     """Settings with a user name and a password: both, or neither."""
 
-    # What was given may be a password.
+    # Errors must not repeat the input, which may be a password.
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     username: str | None = None
@@ -47,16 +48,18 @@ class Account(BaseModel):
     @model_validator(mode="after")
     def _both(self) -> Self:
         if bool(self.username) != bool(self.password):
-            there, missing = ("username", "password") if self.username else ("password", "username")
+            present, missing = (
+                ("username", "password") if self.username else ("password", "username")
+            )
             raise PydanticCustomError(
-                "half", f"has a {there} without a {missing}: set both or neither"
+                "half", f"has a {present} without a {missing}: set both or neither"
             )
         return self
 
 
 class AccessplanitSettings(Account):
-    """Where the tenant is and who we are there: an API key, or the name and password of a service
-    user."""
+    """The tenant's address and our credentials there: an API key, or the name and password of a
+    service user."""
 
     base_url: Address | None = Field(
         None,
@@ -64,29 +67,29 @@ class AccessplanitSettings(Account):
     )
     api_key: SecretStr | None = None
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
-    attempts: int = Field(6, ge=0, description="retries of one request")
+    attempts: int = Field(6, ge=0, description="maximum number of retries of one request")
     backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles")
-    concurrency: int = Field(8, ge=1, le=32, description="pages fetched at a time")
+    concurrency: int = Field(8, ge=1, le=32, description="maximum number of parallel requests")
     requests_per_hour: int = Field(
         5000, ge=1, description="per endpoint; the published limit of API v1"
     )
     hour_seconds: float = Field(
-        3600.0, gt=0, description="length of the hour of the limit; shorter in tests"
+        3600.0, gt=0, description="seconds in which the limit applies; shorter in tests"
     )
 
     _were_in_address: bool = PrivateAttr(False)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _apart(cls, given: Any, made: ModelWrapValidatorHandler[Self]) -> Self:
-        apart = credentials_apart(given)
-        found = made(apart)
-        found._were_in_address = apart is not given
-        return found
+    def _apart(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        separated = credentials_apart(data)
+        settings = validate(separated)
+        settings._were_in_address = separated is not data
+        return settings
 
     @property
     def were_in_address(self) -> bool:
-        """Whether the user name and password stood in the address."""
+        """Whether the user name and password were part of the address."""
         return self._were_in_address
 
 
@@ -99,68 +102,73 @@ class DatabaseSettings(BaseModel):
 
 
 class WebhookSettings(Account):
-    """How deliveries of webhooks are known to be genuine, and how they are gathered. All that is
-    set must hold.
+    """How webhook deliveries are verified and batched. Every configured check must pass.
 
     The user name and the password are those of basic authentication.
     """
 
-    secret: SecretStr | None = Field(None, description="what the secret header must hold")
-    # The name of a header.
+    secret: SecretStr | None = Field(None, description="required value of the secret header")
+    # The name of a header, not a secret.
     secret_header: str = "X-Webhook-Secret"  # noqa: S105
     signing_key: SecretStr | None = Field(
-        None, description="a gateway signs deliveries with it: docs/webhooks.md says what"
+        None,
+        description="key with which a gateway signs deliveries; docs/webhooks.md says which parts",
     )
     signature_header: str = "X-Webhook-Signature"
     timestamp_header: str = Field("X-Webhook-Timestamp", description="seconds since 1970")
     tolerance_seconds: float = Field(
-        300.0, gt=0, description="so far a signature's time may be from ours"
+        300.0, gt=0, description="maximum difference between the signed time and ours"
     )
     id_header: str = Field(
-        "X-Webhook-Id", description="where the sender gives each delivery an ID of its own"
+        "X-Webhook-Id", description="header with the sender's unique ID of each delivery"
     )
-    max_bytes: int = Field(262_144, ge=1, description="of one body")
+    max_bytes: int = Field(262_144, ge=1, description="maximum size of one body")
     header_seconds: float = Field(
-        5.0, gt=0, description="within these the headers of a request must be complete"
+        5.0, gt=0, description="time limit for receiving the headers of a request"
     )
-    body_seconds: float = Field(10.0, gt=0, description="within these its body must be complete")
+    body_seconds: float = Field(10.0, gt=0, description="time limit for receiving its body")
     connections: int = Field(
         500,
         ge=1,
-        description="at a time; one more takes the place of the one that has waited longest",
+        description="maximum at a time; one more replaces the one that has waited longest",
     )
     open_pages: bool = Field(
-        False, description="whether /metrics and /openapi.json answer strangers"
+        False, description="whether /metrics and /openapi.json need no credentials"
     )
-    rate: str = Field("60000/minute", description="requests from one address, as 100/second")
+    rate: str = Field(
+        "60000/minute", description="maximum number of requests from one address, as 100/second"
+    )
     window_seconds: float = Field(
-        2.0, ge=1, description="so long deliveries are gathered before a run is started"
+        2.0, ge=1, description="seconds for which deliveries are gathered before a run starts"
     )
     burst: int = Field(
-        200, ge=1, description="while more records than this wait, they are gathered for longer"
+        200, ge=1, description="while more records than this wait, gathering goes on"
     )
-    burst_seconds: float = Field(30.0, ge=1, description="the longest that a burst is gathered")
-    watch_seconds: float = Field(5.0, gt=0, description="so often an inbox of files is looked at")
+    burst_seconds: float = Field(
+        30.0, ge=1, description="maximum seconds for which a burst is gathered"
+    )
+    watch_seconds: float = Field(5.0, gt=0, description="seconds between looks at a file inbox")
 
     @property
     def proof(self) -> Proof:
-        """What the headers of a request must hold."""
+        """The credentials that the headers of a request must hold."""
         return Proof(self.secret_header, self.secret, self.username, self.password)
 
     @property
     def guarded(self) -> bool:
-        """Whether there is anything by which a genuine delivery is known."""
+        """Whether any check of a delivery is configured."""
         return self.proof.asked or bool(self.signing_key)
 
 
 class HistorySettings(BaseModel):
-    """Where historical reconciliations are worked on and their reports are kept, and on what they
-    are computed."""
+    """Settings of historical reconciliations: the folder of their data and reports, and the
+    machines that compute them."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     folder: Annotated[str, AfterValidator(without_password)] | None = Field(
-        None, description="a path or an address that fsspec knows (s3://…); none: below HRSYNC_HOME"
+        None,
+        description="a path, or an address that fsspec can open (s3://…); none: below HRSYNC_HOME",
     )
     cluster: Annotated[str, AfterValidator(without_password)] | None = Field(
         None,
@@ -168,18 +176,18 @@ class HistorySettings(BaseModel):
         "scheduler",
     )
     workers: int = Field(2, ge=1, description="threads, or workers of a local cluster")
-    partition_rows: int = Field(250_000, ge=1000, description="rows that are compared at a time")
+    partition_rows: int = Field(250_000, ge=1000, description="rows compared at a time")
 
 
-def _of_processes(chosen: dict[str, str]) -> dict[str, str]:
-    """HR systems by process: a misspelt process would quietly go to the usual system."""
-    if unknown := sorted(set(chosen) - set(NAMES)):
+def _of_processes(systems: dict[str, str]) -> dict[str, str]:
+    """Rejects unknown processes: a misspelt one would silently use the default HR system."""
+    if unknown := sorted(set(systems) - set(NAMES)):
         raise PydanticCustomError(
             "process",
-            "names no process: {unknown}. Use one of {names}",
+            "names an unknown process: {unknown}. Use one of {names}",
             {"unknown": ", ".join(unknown), "names": ", ".join(NAMES)},
         )
-    return chosen
+    return systems
 
 
 ENV_FILE = ".env"
@@ -194,12 +202,12 @@ ENVIRONMENT = SettingsConfigDict(
 
 
 class Settings(BaseSettings):
-    """Everything a run needs to know of its surroundings."""
+    """The settings of this project, except those of the HR systems (:meth:`of_connector`)."""
 
     model_config = ENVIRONMENT
 
-    home: Path = Field(Path(".hrsync"), description="where databases and logs are kept")
-    # The environment gives what is not given here.
+    home: Path = Field(Path(".hrsync"), description="folder of databases and logs")
+    # Missing values come from the environment.
     accessplanit: AccessplanitSettings = AccessplanitSettings()  # type: ignore[call-arg]
     accessplanit_block: str | None = Field(
         None, description="name of a Prefect block that holds the accessplanit settings"
@@ -207,39 +215,39 @@ class Settings(BaseSettings):
     dialect: Dialect = Dialect()
     hr: str = Field(
         "sql",
-        description="the HR system: the name of a connector, with settings of its own, or "
-        "connector/block",
+        description="the HR system: the name of a connector, whose settings come from the "
+        "environment, or connector/block",
     )
     hr_of: Annotated[dict[str, str], AfterValidator(_of_processes)] = Field(
-        {}, description="process -> its HR system, where that is another one"
+        {}, description="process -> its HR system, where it differs from hr"
     )
     mappings: Path | None = Field(
         None,
-        description="a folder with mappings of your own, which take the place of those by the "
-        "same name",
+        description="a folder with your own mappings, which replace those of the same name",
     )
     store: DatabaseSettings = DatabaseSettings()
     approval_hours: float = Field(
-        24.0, gt=0, description="so long a plan past its guard waits for an approval"
+        24.0, gt=0, description="hours for which a stopped plan waits for an approval"
     )
-    # The environment gives what is not given here.
+    # Missing values come from the environment.
     webhooks: WebhookSettings = WebhookSettings()  # type: ignore[call-arg]
-    # The environment gives what is not given here.
+    # Missing values come from the environment.
     history: HistorySettings = HistorySettings()  # type: ignore[call-arg]
     lease_seconds: float = Field(
         60.0,
         gt=0,
-        description="seconds for which a killed run keeps the next of its process waiting",
+        description="seconds for which a killed run blocks the next run of its process",
     )
 
     def system_of(self, process: str) -> tuple[str, str]:
-        """(connector, name of its Prefect block, if it is one) of a process's HR system.
+        """Returns the connector of a process's HR system and the name of its Prefect block, empty
+        if its settings come from the environment.
 
         Raises:
             Misconfigured: the connector is unknown.
         """
-        chosen = self.hr_of.get(process, self.hr)
-        name, _, block = chosen.partition("/")
+        system = self.hr_of.get(process, self.hr)
+        name, _, block = system.partition("/")
         if name not in connectors():
             raise Misconfigured(
                 f"There is no HR system '{name}'",
@@ -248,22 +256,22 @@ class Settings(BaseSettings):
         return name, block
 
     def of_connector(self, name: str) -> BaseModel:
-        """The settings of a connector, from the environment.
+        """Reads the settings of a connector from the environment.
 
         Raises:
-            Misconfigured: one has no usable value.
+            Misconfigured: a setting has no usable value.
         """
         model = connectors()[name].settings
         fields: dict[str, Any] = {name: (model, Field(default_factory=model))}
         with _named():
-            chosen: BaseModel = getattr(
+            settings: BaseModel = getattr(
                 create_model("Chosen", __base__=_Environment, **fields)(), name
             )
-            return chosen
+            return settings
 
     @property
     def store_url(self) -> str:
-        """The sync store; SQLite below ``home`` unless one is configured."""
+        """URL of the sync store: SQLite below ``home`` unless one is configured."""
         return (
             self.store.url.get_secret_value()
             if self.store.url
@@ -272,23 +280,23 @@ class Settings(BaseSettings):
 
     @property
     def history_folder(self) -> str:
-        """Where historical reconciliations are kept: personal data."""
+        """Folder of the historical reconciliations. It holds personal data."""
         return self.history.folder or str(self.home.absolute() / "reconciliations")
 
     def as_environment(self) -> dict[str, str]:
-        """These settings as environment variables, secrets in the clear: for the processes that
-        this one starts."""
-        found: dict[str, str] = {}
+        """Returns these settings as environment variables for child processes. Secrets are in
+        plain text."""
+        variables: dict[str, str] = {}
 
         def add(name: str, value: object) -> None:
             if isinstance(value, dict) and name != f"{PREFIX}DIALECT__NAMES":
                 for key, inner in value.items():
                     add(f"{name}__{key.upper()}", inner)
             elif isinstance(value, SecretStr):
-                found[name] = value.get_secret_value()
+                variables[name] = value.get_secret_value()
             else:
                 value = value.absolute() if isinstance(value, Path) else value
-                found[name] = (
+                variables[name] = (
                     str(value) if isinstance(value, str | Path) else json.dumps(value, default=str)
                 )
 
@@ -299,11 +307,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}{connector.upper()}",
                 self.of_connector(connector).model_dump(exclude_defaults=True),
             )
-        return found
+        return variables
 
     def unknown(self) -> list[str]:
-        """Environment variables with our prefix that name no setting: nearly always a
-        misspelling."""
+        """Returns environment variables with our prefix that match no setting, usually
+        misspellings."""
         known = {name.upper() for name in (*type(self).model_fields, *connectors())}
         return sorted(
             k
@@ -318,26 +326,29 @@ class _Environment(BaseSettings):
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """A setting without a usable value is named, without the value."""
+    """Turns a validation error into :class:`Misconfigured`, which names each setting without its
+    value."""
     try:
         yield
     except ValidationError as error:
         raise Misconfigured(
-            f"Settings are wrong: {problems(error, PREFIX)}",
+            f"Invalid settings: {problems(error, PREFIX)}",
             "Correct them in the environment or in .env.",
         ) from None
 
 
 def problems(error: ValidationError, prefix: str = "") -> str:
-    """The settings that have no usable value, each with what is wrong and without the value."""
-    found = error.errors(include_input=False, include_url=False)
-    return "; ".join(f"{prefix}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in found)
+    """Lists the invalid settings, each with the fault and without its value."""
+    errors = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{prefix}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in errors)
 
 
 def load() -> Settings:
-    """Raises:
-    Misconfigured: a setting has no usable value; names each, without the value.
+    """Reads the settings from the environment.
+
+    Raises:
+        Misconfigured: settings have no usable value. The message names each, without its value.
     """
     with _named():
-        # The environment gives what is not given here.
+        # Missing values come from the environment.
         return Settings()  # type: ignore[call-arg]

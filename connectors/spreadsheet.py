@@ -1,19 +1,20 @@
-"""CSV cells that a spreadsheet would take for formulas, made harmless and made whole again."""
+"""Escapes CSV cells that a spreadsheet would run as formulas, and undoes it."""
 
 from __future__ import annotations
 
 import re
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
+"""Characters with which a formula begins in a spreadsheet (OWASP, CSV injection)."""
 NUMBER = re.compile(r"[+-][\d\s()./-]*(?:\s*(?:x|ext\.?)\s*\d+)?", re.IGNORECASE)
-"""A number or a telephone number, with an extension or without: it begins like a formula but is not
-one."""
+"""A signed number or a telephone number, with or without an extension. It begins like a formula but
+is harmless."""
 
 
 def defused(text: str) -> str:
-    """``text`` with an apostrophe before it if a spreadsheet would take it for a formula, or
-    :func:`restored` for a defused text."""
+    """Returns the text with an apostrophe before it if a spreadsheet would take it for a formula.
+    A text that already looks escaped gets one too, so that :func:`restored` returns the
+    original."""
     bare = text.lstrip("'")
     return (
         f"'{text}"
@@ -23,5 +24,5 @@ def defused(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """The text of which ``text`` is the :func:`defused` form."""
+    """Undoes :func:`defused`: removes the apostrophe that it added."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA) else text

@@ -1,5 +1,5 @@
-"""What a receiver needs of whoever sends webhooks, without a socket: is this delivery genuine, and
-what does it say?"""
+"""The interface between the webhook receiver and the systems that send webhooks: is a delivery
+genuine, and which records is it about? Nothing here opens a socket."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True)
 class Delivery:
-    """A request as it came."""
+    """A webhook request as received."""
 
     subscription: str
     method: str
     target: bytes
-    """The path with its query string, as they were sent."""
+    """The path and query string as sent."""
     key: str | None
-    """What the path says after the subscription."""
+    """The part of the path after the subscription."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    """By lower-case name; each character of a value is one byte of what was sent (Latin-1)."""
+    """Headers by lower-case name. Values are decoded as Latin-1: one character for each byte."""
     body: bytes
     at: datetime
-    """When it came, UTC."""
+    """Time of receipt, UTC."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a genuine delivery says."""
+    """The content of a genuine delivery."""
 
     subscription: str
     method: str
     records: tuple[tuple[str, str | None], ...]
-    """(feed, key) of each record; the key is ``None`` where the sender cannot name it."""
+    """(feed, key) of each record. The key is ``None`` where the sender cannot name it."""
     identity: str
-    """Recognises the same delivery when it comes again."""
+    """A digest by which a repeated delivery is recognised."""
     once: bool
-    """``identity`` belongs to one delivery for good. If false, two equal deliveries may be about
-    two changes: the second is a duplicate only while no run has processed the first."""
+    """Whether ``identity`` belongs to one delivery for good. If false, two equal deliveries may be
+    about two changes: the second is a duplicate only while no run has processed the first."""
     deleted: bool = False
-    """The records are said to be deleted."""
+    """Whether the sender reports the records as deleted."""
 
 
 class Forged(Exception):
-    """The delivery cannot be shown to be genuine. reason: one of a few words, to be counted."""
+    """The delivery is not proved genuine. ``reason`` is one of a few fixed words and labels a
+    counter."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -58,30 +59,31 @@ class Forged(Exception):
 
 
 class Unreadable(Exception):
-    """The delivery is genuine, but it does not say of which record it is. The message holds nothing
-    of it."""
+    """The delivery is genuine but names no usable record. The message quotes nothing from it."""
 
 
 class Sender(Protocol):
-    """A system that sends deliveries."""
+    """A system that sends webhooks."""
 
     def subscriptions(self) -> Mapping[str, str]:
-        """Name of a subscription, as the path has it -> the feed that it is about."""
+        """Maps each subscription, as named in the path, to its feed."""
 
     def screen(self, headers: Mapping[str, str]) -> None:
-        """Looks at the headers before the body is read. headers: as those of a :class:`Delivery`.
+        """Checks the headers (:attr:`Delivery.headers`) before the body is read.
 
         Raises:
-            Forged: they alone show that it is not genuine.
+            Forged: the headers alone show that the delivery is not genuine.
         """
 
     def verify(self, delivery: Delivery) -> None:
-        """Raises:
-        Forged: it is not genuine.
+        """Checks a complete delivery.
+
+        Raises:
+            Forged: it is not genuine.
         """
 
     def read(self, delivery: Delivery) -> Arrival:
-        """What it says.
+        """Returns the content of a delivery.
 
         Raises:
             Unreadable: it names no record.
@@ -89,20 +91,20 @@ class Sender(Protocol):
 
 
 class Watch(Protocol):
-    """Notices by looking what nobody tells."""
+    """Polls a source that sends no webhooks."""
 
     def look(self) -> Mapping[str, str]:
-        """A mark of everything new that is there -> the feed it is about; of the same thing it is
-        the same each time."""
+        """Maps a mark of each new item to its feed. The same item has the same mark at every
+        call."""
 
     def close(self) -> None:
-        """Ends what it has opened."""
+        """Closes connections."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the headers of a request must hold: a secret, basic authentication, or both. This is
-    where they are read."""
+    """Credentials that the headers of a request must hold: a secret, basic authentication, or
+    both. No other code reads these headers."""
 
     header: str
     secret: SecretStr | None
@@ -111,12 +113,12 @@ class Proof:
 
     @property
     def asked(self) -> bool:
-        """Whether there is anything that must hold."""
+        """Whether a secret or a password is configured."""
         return bool(self.secret or self.password)
 
     def wanting(self, headers: Mapping[str, str]) -> list[str]:
-        """What does not hold, of ``secret`` and ``credentials``. headers: as those of a
-        :class:`Delivery`."""
+        """Returns the names of the failed checks: ``secret``, ``credentials``, both or none.
+        ``headers`` are :attr:`Delivery.headers`."""
         wrong = []
         if self.secret and not equal(
             _sent(headers, self.header.lower()), self.secret.get_secret_value()
@@ -124,7 +126,7 @@ class Proof:
             wrong.append("secret")
         if self.password:
             name, password = basic(_sent(headers, "authorization")) or (b"", b"")
-            # Both are compared, so that the time tells of neither.
+            # Both are always compared, so that the time taken reveals neither.
             if not all(
                 [
                     equal(name, self.username or ""),
@@ -136,12 +138,12 @@ class Proof:
 
 
 def _sent(headers: Mapping[str, str], name: str) -> bytes:
-    """A header's value as it was sent; empty if the header is missing."""
+    """Returns the bytes of a header as sent, empty if the header is missing."""
     return headers.get(name, "").encode("latin-1", "replace")
 
 
 def basic(header: bytes) -> tuple[bytes, bytes] | None:
-    """The user name and the password of an ``Authorization`` header; ``None`` if it is not
+    """Returns user name and password from an ``Authorization`` header, or ``None`` if it is not
     well-formed basic authentication."""
     scheme, _, encoded = header.partition(b" ")
     try:
@@ -152,8 +154,8 @@ def basic(header: bytes) -> tuple[bytes, bytes] | None:
 
 
 def equal(given: bytes, text: str) -> bool:
-    """Whether this is a text as UTF-8 or as Latin-1, in a time that does not tell how much of it
-    is."""
+    """Whether ``given`` is ``text`` in UTF-8 or Latin-1. The time taken does not reveal how much of
+    it matches."""
     utf8 = text.encode("utf-8", "surrogateescape")
     latin = text.encode("latin-1") if all(ord(letter) < 256 for letter in text) else utf8
     same = hmac.compare_digest(given, utf8), hmac.compare_digest(given, latin)
@@ -161,15 +163,15 @@ def equal(given: bytes, text: str) -> bool:
 
 
 def signed(given: str | None, key: SecretStr, message: bytes) -> bool:
-    """Whether ``given`` is the HMAC-SHA256 of a message, hexadecimal, with or without ``sha256=``
-    before it."""
-    right = hmac.new(key.get_secret_value().encode(), message, hashlib.sha256).hexdigest()
-    said = (given or "").strip().removeprefix("sha256=").lower()
-    return hmac.compare_digest(said.encode("utf-8", "surrogateescape"), right.encode())
+    """Whether ``given`` is the hexadecimal HMAC-SHA256 of a message, with or without the prefix
+    ``sha256=``."""
+    expected = hmac.new(key.get_secret_value().encode(), message, hashlib.sha256).hexdigest()
+    signature = (given or "").strip().removeprefix("sha256=").lower()
+    return hmac.compare_digest(signature.encode("utf-8", "surrogateescape"), expected.encode())
 
 
 def timely(stamp: str | None, at: datetime, tolerance: timedelta) -> bool:
-    """Whether a time in seconds since 1970 is near enough to ``at``."""
+    """Whether ``stamp``, in seconds since 1970, differs from ``at`` by at most ``tolerance``."""
     try:
         return abs(float(stamp or "") - at.timestamp()) <= tolerance.total_seconds()
     except (ValueError, OverflowError):
@@ -177,17 +179,18 @@ def timely(stamp: str | None, at: datetime, tolerance: timedelta) -> bool:
 
 
 def digest(*parts: str | bytes) -> str:
-    """A digest of parts in their order."""
-    whole = hashlib.blake2b(digest_size=16)
+    """Returns a 128-bit hexadecimal digest of the parts in their order."""
+    state = hashlib.blake2b(digest_size=16)
     for part in parts:
         data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
-        whole.update(len(data).to_bytes(8, "big") + data)
-    return whole.hexdigest()
+        # With its length, so that ("ab", "c") and ("a", "bc") differ.
+        state.update(len(data).to_bytes(8, "big") + data)
+    return state.hexdigest()
 
 
 def usable(key: object) -> str | None:
-    """A value as the key of a record: text or a whole number, short and without control
-    characters."""
+    """Returns a value as a record key, or ``None`` if it cannot be one: a key is text or a whole
+    number, of 1 to 200 printable characters."""
     if isinstance(key, bool) or not isinstance(key, str | int):
         return None
     text = str(key).strip()

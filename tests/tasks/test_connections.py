@@ -37,7 +37,7 @@ def test_a_misspelt_process_does_not_quietly_go_to_another_system(
     monkeypatch.setenv("HRSYNC_HR_OF__AWARD_TO_HR", "csv_drop")
     state = run("users_to_hr")
     assert state.is_failed()
-    assert "HRSYNC_HR_OF names no process: award_to_hr" in str(state.message)
+    assert "HRSYNC_HR_OF names an unknown process: award_to_hr" in str(state.message)
 
 
 def test_each_process_has_the_system_that_is_chosen_for_it(
