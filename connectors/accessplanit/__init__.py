@@ -1,1 +1,2 @@
-"""accessplanit API v2, as far as it is publicly known; what is not known is in :mod:`.dialect`."""
+"""accessplanit API v2 as publicly known. Assumptions about the unknown parts are in
+:mod:`.dialect`."""

@@ -1,4 +1,4 @@
-"""Bearer authentication: an API key, or a token by password grant with refresh."""
+"""Bearer authentication, with an API key or with a token from a password grant."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from reconciliation.errors import CredentialsRefused, SourceFailed
 
 EARLY = 30.0
-"""Seconds before its end at which a token is no longer used."""
+"""Seconds before its expiry from which a token is no longer used."""
 RETRIES = 2
+"""Maximum number of retries of a request after a 401."""
 REMEDY = (
-    "The accessplanit administrator must check the credentials, that they may use the API "
-    "and that they have not expired."
+    "Ask the accessplanit administrator to check that the credentials are right, may use the API "
+    "and have not expired."
 )
 
 
 class ApiKey(httpx.Auth):
-    """The key goes where a token would; it cannot be refreshed."""
+    """Sends an API key as the bearer token. It cannot be refreshed."""
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key
@@ -30,7 +31,7 @@ class ApiKey(httpx.Auth):
         request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         response = yield request
         if response.status_code == 401:
-            # Asked once more: a server may refuse a valid key for a moment, while it restarts.
+            # Try once more: a server that restarts may briefly refuse a valid key.
             response = yield request
         if response.status_code == 401:
             raise CredentialsRefused("accessplanit does not accept the API key (401)", REMEDY)
@@ -45,8 +46,8 @@ class Granted(BaseModel):
 
 
 class PasswordGrant(httpx.Auth):
-    """Fetches a token when there is none, before it ends, and once more after a 401: by refresh,
-    else by password."""
+    """Fetches a token at first, before it expires, and after a 401: with the refresh token or,
+    failing that, with the password."""
 
     requires_response_body = True
 
@@ -65,33 +66,33 @@ class PasswordGrant(httpx.Auth):
         response = yield request
         tries = 0
         while response.status_code == 401 and tries < RETRIES:
-            # One retry with a new token. A second one only because another thread's new token may
-            # have ended ours.
+            # A second retry is needed because another thread's new token may have ended ours.
             tries += 1
             token = self._token(refused=token)
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
         if response.status_code == 401:
             raise CredentialsRefused(
-                "accessplanit does not accept the token it has just given (401)", REMEDY
+                "accessplanit does not accept the token that it has just issued (401)", REMEDY
             )
 
     def _token(self, refused: str | None) -> str:
-        """A token in force that is not ``refused``. One thread fetches, the others wait for it."""
+        """Returns a valid token other than ``refused``. One thread fetches it while the others
+        wait."""
         with self._lock:
-            held = self._granted
+            current = self._granted
             if (
-                held
-                and held.access_token.get_secret_value() != refused
+                current
+                and current.access_token.get_secret_value() != refused
                 and time.monotonic() < self._until
             ):
-                return held.access_token.get_secret_value()
+                return current.access_token.get_secret_value()
             granted = None
-            if held and held.refresh_token:
+            if current and current.refresh_token:
                 granted = self._ask(
                     {
                         "grant_type": "refresh_token",
-                        "refresh_token": held.refresh_token.get_secret_value(),
+                        "refresh_token": current.refresh_token.get_secret_value(),
                     }
                 )
             if granted is None:
@@ -111,13 +112,14 @@ class PasswordGrant(httpx.Auth):
             return granted.access_token.get_secret_value()
 
     def _ask(self, form: dict[str, str]) -> Granted | None:
+        """Requests a token. Returns ``None`` if the credentials are refused."""
         response = self._client.post(self._url, data=form)
         if response.status_code in (400, 401, 403):
             return None
         if not response.is_success:
             raise SourceFailed(
                 f"The token endpoint of accessplanit answered {response.status_code}",
-                "Check base_url and token_path; if they are right, the operator runs again later.",
+                "Check base_url and token_path. If they are right, run again later.",
             )
         try:
             return Granted.model_validate_json(response.content)

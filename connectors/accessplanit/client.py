@@ -1,5 +1,5 @@
-"""The accessplanit source: pages fetched side by side, completeness proved, every row accounted
-for."""
+"""Reads feeds from accessplanit: fetches pages in parallel, checks that a read is complete, and
+counts every row."""
 
 from __future__ import annotations
 
@@ -33,53 +33,54 @@ from .feeds import FEEDS, kinds
 log = logging.getLogger("hrsync.accessplanit")
 
 PASSES = 3
-"""How often a feed that moves while it is read is read again."""
+"""Maximum number of reads of a feed that changes while it is read."""
 BLOCK = 10_000
-"""Records that are decoded together."""
+"""Number of records decoded together."""
 KEYS_PER_REQUEST = 40
-"""Keys in one $filter: keeps a URL below 2 kB, the longest the vendor's own code is seen to
-send."""
+"""Maximum number of keys in one $filter. It keeps a URL below 2 kB, the longest URL seen in the
+vendor's own code."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The raw records of one page. escapes: somewhere in it stands a JSON escape of a control
-    character."""
+    """The raw records of one page."""
 
     raws: list[msgspec.Raw]
     total: int | None
+    """The tenant's count of the rows that match the filter; ``None`` if it gives none."""
     escapes: bool
+    """Whether the page holds a JSON escape of a control character."""
 
 
 def _nothing(shape: Shape) -> Snapshot:
-    """What comes when nothing is asked for."""
+    """Returns an empty snapshot, for a read without requests."""
     frame, _ = decode(shape, [], np.empty(0, dtype=np.int64), escapes=False)
     return Snapshot(frame)
 
 
 class _Block:
-    """Raw records of several pages that are decoded together: columns are made once for thousands
-    of rows."""
+    """Raw records of several pages, decoded together: building columns costs least for thousands
+    of rows at once."""
 
     def __init__(self) -> None:
         self.raws: list[msgspec.Raw] = []
         self.escapes = False
-        self._marks: list[Hashes] = []
+        self._digests: list[Hashes] = []
 
     def add(
-        self, raws: Sequence[msgspec.Raw], marks: Hashes, wanted: Hashes, escapes: bool
+        self, raws: Sequence[msgspec.Raw], digests: Hashes, wanted: Hashes, escapes: bool
     ) -> None:
+        """Adds the records at the positions ``wanted``. ``digests`` are those of all ``raws``."""
         self.raws.extend(raws if len(wanted) == len(raws) else [raws[i] for i in wanted.tolist()])
-        self._marks.append(marks[wanted])
+        self._digests.append(digests[wanted])
         self.escapes |= escapes
 
-    def marks(self) -> Hashes:
-        return np.concatenate(self._marks) if self._marks else np.empty(0, dtype=np.int64)
+    def digests(self) -> Hashes:
+        return np.concatenate(self._digests) if self._digests else np.empty(0, dtype=np.int64)
 
 
 class AccessplanitSource:
-    """Implements :class:`reconciliation.ports.Source`. Synchronous; one instance may be used by
-    several threads."""
+    """Implements :class:`reconciliation.ports.Source`. It is synchronous and thread-safe."""
 
     def __init__(self, settings: AccessplanitSettings, dialect: Dialect, budget: Budget) -> None:
         if not settings.base_url:
@@ -88,8 +89,8 @@ class AccessplanitSource:
                 "Set HRSYNC_ACCESSPLANIT__BASE_URL.",
             )
         self.root = settings.base_url.rstrip("/")
-        # A tenant is never on this machine. The run's report must say that these are not its
-        # people.
+        # A local address is the sandbox: a tenant never runs on this machine. Reports must say
+        # that its people are invented.
         local = httpx.URL(self.root).host in ("127.0.0.1", "localhost", "::1")
         self.name = f"{self.root} (sandbox: invented people)" if local else self.root
         self.dialect = dialect
@@ -126,15 +127,15 @@ class AccessplanitSource:
 
     @property
     def requests(self) -> int:
-        """Requests made so far, retries among them."""
+        """Number of requests so far, including retries."""
         return self._network.made
 
     def kinds(self, feed: str) -> Mapping[str, str]:
-        """The feed's columns, name -> kind."""
+        """Maps the feed's columns to their kinds."""
         return kinds(FEEDS[feed])
 
     def updated_column(self, feed: str, column: str | None) -> str | None:
-        """``column`` if this tenant's feed has the date of the last change."""
+        """Returns ``column``, or ``None`` if this tenant has no date of the last change."""
         return column if self.dialect.date_updated else None
 
     def read(
@@ -146,11 +147,11 @@ class AccessplanitSource:
         known: Hashes,
         seed: str,
     ) -> Snapshot:
-        """One read of a feed.
+        """Reads a feed.
 
-        The frame has ``columns`` and ``custom`` (text) and ``hash``; complete means: pages joined
-        without a shift and, where the tenant counts, as many rows as it says. A feed that moved
-        while it was read is read up to three times.
+        The frame has ``columns``, ``custom`` (as text) and ``hash``. The read is complete if the
+        pages joined without a shift and, where the tenant counts, the number of rows is right. A
+        feed that changes while it is read is read up to three times.
 
         Raises:
             CredentialsRefused, SourceFailed: the feed cannot be read at all.
@@ -168,7 +169,7 @@ class AccessplanitSource:
             passes or [_nothing(shape)], "id", "updated_at" if "updated_at" in columns else None
         )
 
-    # -- what to ask ------------------------------------------------------------------------------
+    # -- filters ----------------------------------------------------------------------------------
 
     def _filters(self, shape: Shape, ask: Ask) -> Iterator[str]:
         if ask.keys is not None:
@@ -185,13 +186,13 @@ class AccessplanitSource:
         conditions: list[odata.Compare | odata.AnyOf] = [
             self._clause(shape, clause) for clause in ask.clauses
         ]
-        for asked in (*([ask.range] if ask.range else []), *ask.also):
-            conditions += self._range(shape, asked)
+        for range_ in (*([ask.range] if ask.range else []), *ask.also):
+            conditions += self._range(shape, range_)
         yield from odata.filters(conditions, self.dialect.date_literals, self.dialect.or_filters)
 
     def _clause(self, shape: Shape, clause: Clause) -> odata.AnyOf:
-        # Whether the wire says "In Progress" or "InProgress" is not known, and the server may
-        # compare to the letter.
+        # Both "In Progress" and "InProgress": which one the tenant uses is not known, and the
+        # server may compare exactly.
         spellings = dict.fromkeys(
             spelling for value in clause.values for spelling in (value, value.replace(" ", ""))
         )
@@ -199,9 +200,9 @@ class AccessplanitSource:
             tuple(odata.Compare(shape.wire[clause.column], "eq", value) for value in spellings)
         )
 
-    def _range(self, shape: Shape, asked: Range) -> list[odata.Compare | odata.AnyOf]:
-        field = shape.wire[asked.column]
-        low, high = self._naive(asked.low), self._naive(asked.high)
+    def _range(self, shape: Shape, range_: Range) -> list[odata.Compare | odata.AnyOf]:
+        field = shape.wire[range_.column]
+        low, high = self._naive(range_.low), self._naive(range_.high)
         return [
             *([odata.Compare(field, "ge", low)] if low is not None else []),
             *([odata.Compare(field, "lt", high)] if high is not None else []),
@@ -213,8 +214,8 @@ class AccessplanitSource:
     # -- reading ----------------------------------------------------------------------------------
 
     def _settled(self, shape: Shape, filter_: str, known: Hashes, seed: int) -> list[Snapshot]:
-        """Reads until a pass was not disturbed; what earlier passes have seen is not taken
-        twice."""
+        """Reads until one pass is complete, at most :data:`PASSES` times. Each record is taken
+        from the first pass that shows it."""
         passes: list[Snapshot] = []
         seen: Hashes = np.empty(0, dtype=np.int64)
         for attempt in range(PASSES):
@@ -231,14 +232,16 @@ class AccessplanitSource:
     def _pass(
         self, shape: Shape, filter_: str, known: Hashes, seen: Hashes, seed: int
     ) -> tuple[Snapshot, Hashes]:
+        """Reads all pages once. Returns the records whose hashes are neither in ``known`` nor in
+        ``seen``, and the hashes of all records."""
         frames: list[pd.DataFrame] = []
         rejected: list[pd.DataFrame] = []
         digests: list[Hashes] = []
         block = _Block()
 
-        def decoded() -> None:
+        def flush() -> None:
             nonlocal block
-            frame, bad = decode(shape, block.raws, block.marks(), escapes=block.escapes)
+            frame, bad = decode(shape, block.raws, block.digests(), escapes=block.escapes)
             frames.append(frame)
             rejected.append(bad)
             block = _Block()
@@ -251,6 +254,7 @@ class AccessplanitSource:
         for page in self._pages(shape, filter_):
             raws, total = page.raws, page.total
             if last is not None and raws:
+                # Each page repeats the last row of the one before.
                 if shape.same(bytes(raws[0]), bytes(last)):
                     raws = raws[1:]
                 else:
@@ -261,16 +265,16 @@ class AccessplanitSource:
             if page.raws and vanished != set():
                 absent = shape.absent_from(page.raws)
                 vanished = absent if vanished is None else vanished & absent
-            marks = hashes(raws, seed)
-            digests.append(marks)
-            fresh = ~among(marks, seen)
-            old = among(marks, known) & fresh
+            of_page = hashes(raws, seed)
+            digests.append(of_page)
+            fresh = ~among(of_page, seen)
+            unchanged = among(of_page, known) & fresh
             read += int(fresh.sum())
-            skipped += int(old.sum())
-            block.add(raws, marks, np.flatnonzero(fresh & ~old), page.escapes)
+            skipped += int(unchanged.sum())
+            block.add(raws, of_page, np.flatnonzero(fresh & ~unchanged), page.escapes)
             if len(block.raws) >= BLOCK:
-                decoded()
-        decoded()
+                flush()
+        flush()
         complete = steady and (total is None or total == rows)
         snapshot = Snapshot(
             concat(frames),
@@ -285,8 +289,8 @@ class AccessplanitSource:
         return snapshot, np.concatenate(digests)
 
     def _pages(self, shape: Shape, filter_: str) -> Iterator[Page]:
-        """All pages in order. Each begins with the last row of the one before, so that a shift of
-        the rows shows."""
+        """Yields all pages in order. Each begins with the last row of the one before, which reveals
+        rows that have shifted between requests."""
         size = self.dialect.page_size
         first = self._page(shape, filter_, size, 0)
         yield first
@@ -294,8 +298,8 @@ class AccessplanitSource:
         if got == 0 or (first.total is not None and got >= first.total):
             return
         if first.total is None and got < size:
-            # Fewer than asked for and no count: the end, or a smaller largest page. Only the next
-            # page can tell.
+            # Fewer rows than requested, and no count: either this is the end, or the server's
+            # maximum page is smaller. The next page shows which.
             second = self._page(shape, filter_, got, max(1, got - 1))
             yield second
             if len(second.raws) < got:
@@ -304,13 +308,9 @@ class AccessplanitSource:
         else:
             size, start = got, 1
         step = max(1, size - 1)
-        known = first.total is not None
-        offsets = (
-            n * step
-            for n in (
-                range(start, -(-(int(first.total or 0) - 1) // step)) if known else naturals(start)
-            )
-        )
+        counted = first.total is not None
+        last = -(-(int(first.total or 0) - 1) // step)  # Rounded up.
+        offsets = (n * step for n in (range(start, last) if counted else naturals(start)))
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="accessplanit") as pool:
             ahead: list[Future[Page]] = []
             try:
@@ -324,7 +324,7 @@ class AccessplanitSource:
                         return
                     page = ahead.pop(0).result()
                     yield page
-                    if not known and len(page.raws) < size:
+                    if not counted and len(page.raws) < size:
                         return
             finally:
                 for future in ahead:
@@ -340,26 +340,26 @@ class AccessplanitSource:
         return Page(raws, total, holds_escapes(response.content))
 
     def get(self, path: str, query: dict[str, str] | None = None) -> httpx.Response:
-        """A GET below the tenant's root that was answered with 2xx.
+        """Sends a GET for a path below the tenant's root. Returns the answer if it is 2xx.
 
         Raises:
-            CredentialsRefused, SourceFailed, Misconfigured: with the status and path, never the
-                query.
+            CredentialsRefused, SourceFailed, Misconfigured: it is not. The message names the status
+                and the path, never the query.
         """
         try:
             response = self.http.get(f"{self.root}/{path}", params=query)
         except httpx.HTTPError as error:
             raise SourceFailed(
                 f"accessplanit at {self.root} does not answer ({type(error).__name__})",
-                "Check the address and the network, then run again; nothing was lost.",
+                "Check the address and the network, then run again. Nothing was lost.",
             ) from None
         if response.is_success:
             return response
         status = response.status_code
         if status == 403:
             raise CredentialsRefused(
-                f"accessplanit refuses {path} to this service user (403)",
-                "The accessplanit administrator must give it the right.",
+                f"accessplanit does not let this service user read {path} (403)",
+                "Ask the accessplanit administrator to grant the permission.",
             )
         if status == 404:
             raise Misconfigured(
@@ -369,19 +369,20 @@ class AccessplanitSource:
         if status == 400:
             raise Misconfigured(
                 f"accessplanit does not understand the query for {path} (400)",
-                "Run 'hrsync doctor': it tries each assumption of the "
-                "dialect and names the setting.",
+                "Run 'hrsync doctor': it tests each assumption about the API and names the "
+                "setting to change.",
             )
         raise SourceFailed(
             f"accessplanit answered {status} for {path} after all retries",
-            "Run again later; nothing was lost.",
+            "Run again later. Nothing was lost.",
         )
 
     def count(self, feed: str) -> int:
-        """How many records the feed has; where the tenant does not count, by reading their keys.
+        """Returns the number of records of a feed. Where the tenant does not count, all keys are
+        read.
 
         Raises:
-            CredentialsRefused, SourceFailed, Misconfigured: as :meth:`read`.
+            CredentialsRefused, SourceFailed, Misconfigured: as in :meth:`read`.
         """
         if self.dialect.count_key is not None:
             response = self.get(f"api/v2/{feed}", odata.options(["ID"], "", [], 1, 0, True))
@@ -389,12 +390,13 @@ class AccessplanitSource:
             if total is not None:
                 return total
         shape = Shape(feed, ["id"], (), self.dialect)
+        # Each page but the first repeats one row.
         return sum(
             len(page.raws) - (number > 0) for number, page in enumerate(self._pages(shape, ""))
         )
 
     def _endpoint(self, request: httpx.Request) -> str:
-        """The module that a request counts against."""
+        """Returns the module whose request budget a request uses."""
         parts = request.url.path.split("/api/v2/")
         return parts[1].split("/")[0].lower() if len(parts) > 1 else "metadata"
 

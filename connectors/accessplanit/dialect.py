@@ -1,9 +1,8 @@
-"""How this tenant speaks: every assumption about API v2 that its public knowledge leaves open, in
-one place.
+"""Collects every assumption about API v2 that public documentation does not settle.
 
-A setting overrules each (``HRSYNC_DIALECT__<NAME>``), ``hrsync doctor`` asks a live tenant about
-each, and the sandbox has switches of its own for the same questions. No other module may assume any
-of this.
+The environment variable ``HRSYNC_DIALECT__<NAME>`` overrides an assumption, ``hrsync doctor`` tests
+each against a live tenant, and the sandbox has its own switches for the same questions. No other
+module may assume any of this.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ def _assumed(default: object, text: str, evidence: str) -> object:
 
 
 class Dialect(BaseModel):
-    """One answer to each open question; the defaults are those with the best public evidence.
+    """The assumptions about a tenant. Defaults are the values with the best public evidence.
 
-    The evidence codes are those of the API notes: V vendor documentation, VC vendor code, 3P
-    somebody's working code, V1 documentation of API v1, HELP a help page, INF inferred, none: a
-    guess that a test must confirm.
+    Evidence codes: V vendor documentation, VC vendor code, 3P working code of third parties, V1
+    documentation of API v1, HELP a help page, INF inferred, none: a guess that a test must confirm.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,19 +41,19 @@ class Dialect(BaseModel):
     page_size: Annotated[
         int,
         Field(ge=2),
-        _assumed(1000, "rows to ask for in one page; a smaller page is noticed", "none"),
+        _assumed(1000, "rows to ask for in one page; smaller pages are detected", "none"),
     ] = 1000
     date_literals: Annotated[
         Literal["bare", "quoted"],
         _assumed(
-            "bare", "whether a date in $filter stands in quotes", "one example in a README, bare"
+            "bare", "whether a date in $filter is bare or quoted", "one example in a README, bare"
         ),
     ] = "bare"
     or_filters: Annotated[
         bool,
         _assumed(
             True,
-            "whether $filter knows 'or' (never with parentheses); if not, several requests",
+            "whether $filter accepts 'or' (never with parentheses); if not, several requests",
             "VC (an enum)",
         ),
     ] = True
@@ -104,14 +102,14 @@ class Dialect(BaseModel):
         dict[str, tuple[str, ...]],
         _assumed(
             {},
-            "values that a drop-down takes, as {'User.country': ['United Kingdom']}; what is "
-            "not named is not checked",
+            "values that a drop-down takes, as {'User.country': ['United Kingdom']}; a "
+            "drop-down that is not named is not checked",
             "V1",
         ),
     ] = {}
     token_path: Annotated[
         str, _assumed("token", "path of the token endpoint below api/v2", "3P, VC")
-        # A path, and no secret.
+        # A path, not a secret.
     ] = "token"  # noqa: S105
     metadata_path: Annotated[
         str, _assumed("apihelp/v2/modules", "path of the metadata, outside api/v2", "3P")
@@ -120,7 +118,7 @@ class Dialect(BaseModel):
     @field_validator("count_key", "date_updated", "upsert", mode="before")
     @classmethod
     def _null(cls, value: object) -> object:
-        """The text ``null`` in an environment variable stands for no value."""
+        """Reads the text ``null`` in an environment variable as no value."""
         return None if value == "null" else value
 
     @field_validator("zone")
@@ -134,7 +132,7 @@ class Dialect(BaseModel):
 
     @classmethod
     def assumptions(cls) -> dict[str, tuple[str, str]]:
-        """Name -> (what is assumed, its evidence)."""
+        """Maps the name of each assumption to (description, evidence)."""
         schema = cls.model_json_schema()["properties"]
         return {
             name: (str(schema[name]["description"]), str(schema[name]["evidence"]))

@@ -1,8 +1,8 @@
-"""The query options of API v2, built from typed values. Pure; knows nothing of HTTP.
+"""Builds the query options of API v2 from typed values, without I/O.
 
-Only what the vendor's own code shows is emitted: ``eq ge lt``, ``and``, ``or``. ``and`` binds
-tighter than ``or``, so a disjunction of conjunctions needs no parentheses, whose support is
-unknown.
+It uses only the operators seen in the vendor's own code: ``eq ge lt``, ``and``, ``or``. Parentheses
+may not be supported, so every filter is a disjunction of conjunctions: ``and`` binds tighter than
+``or``, and no parentheses are needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = str | bool | int | datetime | date
 
 @dataclass(frozen=True)
 class Compare:
-    """``field op value``. Moments are naive wall times of the tenant."""
+    """The comparison ``field op value``. Moments are naive wall times in the tenant's zone."""
 
     field: str
     op: Literal["eq", "ge", "lt"]
@@ -33,8 +33,8 @@ class AnyOf:
 
 
 def literal(value: Value, dates: Literal["bare", "quoted"]) -> str:
-    """A value as it stands in ``$filter``: text in single quotes, which are doubled inside it;
-    numbers quoted too."""
+    """Formats a value for ``$filter``. Text and numbers are put in single quotes; quotes inside are
+    doubled."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime | date):
@@ -51,15 +51,15 @@ def literal(value: Value, dates: Literal["bare", "quoted"]) -> str:
 def filters(
     conditions: Sequence[Compare | AnyOf], dates: Literal["bare", "quoted"], with_or: bool
 ) -> list[str]:
-    """``$filter`` texts that together ask for the rows that meet all conditions: one text, or
-    several without "or".
+    """Builds ``$filter`` texts that together select the rows that meet all conditions: one text, or
+    one for each alternative where ``or`` is not supported.
 
-    An empty text asks for all rows.
+    An empty text selects all rows.
     """
     alternatives = product(*(c.options if isinstance(c, AnyOf) else (c,) for c in conditions))
     texts = [
-        " and ".join(f"{c.field} {c.op} {literal(c.value, dates)}" for c in every)
-        for every in alternatives
+        " and ".join(f"{c.field} {c.op} {literal(c.value, dates)}" for c in comparisons)
+        for comparisons in alternatives
     ]
     return [" or ".join(texts)] if with_or else texts
 
@@ -67,12 +67,12 @@ def filters(
 def options(
     select: Sequence[str], filter_: str, order: Sequence[str], top: int, skip: int, count: bool
 ) -> dict[str, str]:
-    """The query options of one page."""
-    found = {"$select": ",".join(select), "$top": str(top), "$skip": str(skip)}
+    """Builds the query options of one page."""
+    query = {"$select": ",".join(select), "$top": str(top), "$skip": str(skip)}
     if order:
-        found["$orderby"] = ",".join(f"{name} asc" for name in order)
+        query["$orderby"] = ",".join(f"{name} asc" for name in order)
     if filter_:
-        found["$filter"] = filter_
+        query["$filter"] = filter_
     if count:
-        found["$count"] = "true"
-    return found
+        query["$count"] = "true"
+    return query
