@@ -365,7 +365,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         11,
         "a login page counts as done",
         "connectors/accessplanit/refusals.py",
-        "if not response.is_success or not isinstance(said, dict | list):",
+        "if not response.is_success or not isinstance(answer, dict | list):",
         "if not response.is_success:",
     ),
     (

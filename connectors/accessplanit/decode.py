@@ -1,9 +1,9 @@
-"""From the bytes of a page to typed columns.
+"""Decodes the bytes of a page into typed columns.
 
-The pydantic model in :mod:`.feeds` says what a record is. Most records of most tenants are of the
-plainest form it accepts, and for those a decoder is compiled from the model (a msgspec struct). The
-compiled decoder accepts a subset of what the model accepts, with equal values; whatever it does not
-accept goes to the model, which has the last word. ``test_decode.py`` holds that as a property.
+The pydantic model in :mod:`.feeds` defines a record. Most records have the simplest form that it
+accepts, so for speed a decoder for that form (a msgspec struct) is compiled from the model. It
+accepts a subset of what the model accepts and returns equal values, a property that
+``test_decode.py`` tests. A record that it does not accept goes to the model, which decides.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from .dialect import Dialect
 from .feeds import EMAIL, FEEDS, MARKUP, Custom, Record, constraints, kinds, reason_of
 
 RAW_KEPT = 4000
-"""Characters of a rejected record that are kept with it."""
+"""Maximum number of bytes of a rejected record that are kept."""
 ESCAPES = re.compile(rb"\\(?:u00(?:0[0-8bBcCeEfF]|1)|[bf])")
-"""JSON cannot hold a control character but as such an escape."""
+"""Escapes of control characters. JSON can hold such a character only as an escape."""
 
 
 def holds_escapes(page: bytes) -> bool:
-    """Whether a page holds :data:`ESCAPES` at all: nearly none does, and a plain search says so
-    quickly."""
+    """Whether a page holds any of :data:`ESCAPES`. Few pages do, so a quick search for a backslash
+    comes first."""
     return b"\\" in page and ESCAPES.search(page) is not None
 
 
 class Unreadable(Exception):
-    """The record is not what its model says: the field and the reason, without the value."""
+    """A record does not fit its model. It holds the field and the reason, not the value."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")
@@ -55,10 +55,10 @@ class Unreadable(Exception):
 
 
 class Shape:
-    """The columns asked of a feed, their wire names and the two decoders of a record.
+    """The columns to read from a feed, their wire names and the two decoders of a record.
 
     Raises:
-        Misconfigured: the feed, a field or a custom field is not known.
+        Misconfigured: the feed or a field does not exist.
     """
 
     def __init__(
@@ -99,81 +99,82 @@ class Shape:
         self._structs: dict[frozenset[str], msgspec.json.Decoder[Any]] = {}
 
     def decoder(self, first: object) -> msgspec.json.Decoder[Any]:
-        """The compiled decoder for records with the keys of ``first``; further keys are passed
-        over."""
+        """Returns the compiled decoder for records with the keys of ``first``. It ignores keys that
+        are not among the wire names, and rejects records with any other key."""
         keys = frozenset(first) if isinstance(first, dict) else frozenset(self.wire.values())
         if keys not in self._structs:
             extra = sorted(keys - set(self.wire.values()))
-            given = {
+            # Tenants with sparse records leave out fields without a value.
+            defaults = {
                 c: {}
                 if self.model.model_fields[c].is_required() or not self.sparse
                 else {"default": None}
                 for c in self.kinds
             }
             known = [
-                (c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **given[c]))
+                (c, _compiled(self.model, c), msgspec.field(name=self.wire[c], **defaults[c]))
                 for c in self.kinds
             ]
-            passed = [
+            ignored = [
                 (f"extra_{i}", msgspec.Raw, msgspec.field(name=k, default=msgspec.Raw(b"")))
                 for i, k in enumerate(extra)
             ]
-            # gc=False: a hundred thousand records without a cycle among them are nothing to
-            # collect.
+            # gc=False saves time: records hold no reference cycles.
             struct = msgspec.defstruct(
-                self.feed, [*known, *passed], forbid_unknown_fields=True, kw_only=True, gc=False
+                self.feed, [*known, *ignored], forbid_unknown_fields=True, kw_only=True, gc=False
             )
             self._structs[keys] = msgspec.json.Decoder(struct)
         return self._structs[keys]
 
     def validate(self, raw: bytes) -> Record:
-        """The record by its model.
+        """Parses a record with the pydantic model.
 
         Raises:
-            Unreadable: with field and reason.
+            Unreadable: the record does not fit the model.
         """
         try:
             record = _loads(raw)
         except (ValueError, RecursionError):
-            raise Unreadable(
-                "(record)", "is not JSON, or holds too many lists within lists"
-            ) from None
+            raise Unreadable("(record)", "is not JSON, or is nested too deeply") from None
         if not isinstance(record, dict):
             raise Unreadable("(record)", "is not an object")
-        found = {self._folded[k.lower()]: v for k, v in record.items() if k.lower() in self._folded}
+        fields = {
+            self._folded[k.lower()]: v for k, v in record.items() if k.lower() in self._folded
+        }
         missing = (
-            [] if self.sparse else [name for name in self._folded.values() if name not in found]
+            [] if self.sparse else [name for name in self._folded.values() if name not in fields]
         )
         if missing:
-            # A field that is not there is not a field without a value: HR would lose what it has.
+            # A missing field is not an empty one: if it counted as empty, HR's value would be
+            # cleared.
             raise Unreadable(missing[0], "is missing from the record")
         try:
-            return self.model.model_validate(found, by_name=True, context={"no_end": self.no_end})
+            return self.model.model_validate(fields, by_name=True, context={"no_end": self.no_end})
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
             raise Unreadable(".".join(map(str, first["loc"])), reason_of(first)) from None
 
     def key(self, raw: bytes) -> str | None:
-        """The record's key, if that much can be read."""
+        """Returns the key of a record, or ``None`` if it cannot be read."""
         try:
             record = _loads(raw)
-            found = {k.lower(): v for k, v in record.items()}[self.wire["id"].lower()]
+            key = {k.lower(): v for k, v in record.items()}[self.wire["id"].lower()]
             return (
-                str(found).strip() or None
-                if isinstance(found, str | int) and not isinstance(found, bool)
+                str(key).strip() or None
+                if isinstance(key, str | int) and not isinstance(key, bool)
                 else None
             )
         except (ValueError, KeyError, AttributeError, RecursionError):
             return None
 
     def same(self, one: bytes, other: bytes) -> bool:
-        """Whether two raw records are one: by their keys or, where one has none that can be read,
-        by their bytes."""
+        """Whether two raw records are the same record. Their keys are compared or, if the key of
+        ``one`` cannot be read, their bytes."""
         key = self.key(one)
         return one == other if key is None else key == self.key(other)
 
     def appeared(self, first: object) -> tuple[str, ...]:
-        """Fields that came unasked, judged by one record."""
+        """Returns the fields of a record that were not requested."""
         return (
             tuple(str(k) for k in first if str(k).lower() not in self._folded)
             if isinstance(first, dict)
@@ -181,81 +182,78 @@ class Shape:
         )
 
     def absent_from(self, raws: Sequence[msgspec.Raw]) -> set[str]:
-        """The columns that not one of the records has, judged by the first and, for what it lacks,
-        by all."""
+        """Returns the columns that no record has. For speed, only the columns that the first record
+        lacks are searched in the others."""
         if self.sparse:
             return set()
         first = first_object(raws)
-        came = {str(k).lower() for k in first} if isinstance(first, dict) else set()
-        lacking = {
+        in_first = {str(k).lower() for k in first} if isinstance(first, dict) else set()
+        candidates = {
             column: f'"{wire.lower()}"'.encode()
             for column, wire in self.wire.items()
-            if wire.lower() not in came
+            if wire.lower() not in in_first
         }
         return {
             column
-            for column, name in lacking.items()
+            for column, name in candidates.items()
             if not any(name in bytes(raw).lower() for raw in raws)
         }
 
     def columns_of(self, records: Sequence[Any]) -> dict[str, pa.Array]:
-        """The records' values as Arrow columns: text tidied, moments in UTC, custom fields as
-        ``values.encoded`` writes them."""
-        found = {
+        """Returns the records' values as Arrow columns: text tidied, moments in UTC, custom fields
+        as text (``values.encoded``)."""
+        columns = {
             name: pa.nulls(len(records), ARROW[kind]) for name, kind in self.absent_kinds.items()
         }
-        # Only the model accepts an offset; the compiled decoder does not.
-        by_model = [place for place, record in enumerate(records) if isinstance(record, self.model)]
+        # Only records read by the model may have moments with an offset: the compiled decoder
+        # rejects them.
+        by_model = [i for i, record in enumerate(records) if isinstance(record, self.model)]
         for name, kind in self.kinds.items():
             column = [getattr(record, name) for record in records]
             if name in self.custom:
-                found[name] = pa.array([encoded(value) for value in column], pa.string())
+                columns[name] = pa.array([encoded(value) for value in column], pa.string())
             elif kind == "text":
                 texts = pa.array(column, pa.string())
-                found[name] = tidy(
+                columns[name] = tidy(
                     _as_lines(texts) if MARKUP in self.model.model_fields[name].metadata else texts
                 )
             elif kind == "moment":
-                found[name] = self._moments(column, by_model)
+                columns[name] = self._moments(column, by_model)
             else:
-                found[name] = (
+                columns[name] = (
                     without_days(pa.array(column, ARROW[kind]), self.no_end)
                     if kind == "day"
                     else pa.array(column, ARROW[kind])
                 )
-        return found
+        return columns
 
     def _moments(self, column: list[datetime | None], by_model: Sequence[int]) -> pa.Array:
-        """Moments in UTC: those with an offset as they say, the others in the tenant's zone."""
+        """Converts moments to UTC. Those without an offset are in the tenant's zone. Only the
+        positions ``by_model`` may have one."""
         aware = {
-            place: value
-            for place in by_model
-            if (value := column[place]) is not None and value.tzinfo is not None
+            i: value
+            for i in by_model
+            if (value := column[i]) is not None and value.tzinfo is not None
         }
         wall = pa.array(
-            [None if place in aware else value for place, value in enumerate(column)]
-            if aware
-            else column,
+            [None if i in aware else value for i, value in enumerate(column)] if aware else column,
             pa.timestamp("us"),
         )
         moments = utc(without_days(wall, self.no_end), self.zone)
-        return (
-            pc.coalesce(
-                moments, pa.array([aware.get(place) for place in range(len(column))], moments.type)
-            )
-            if aware
-            else moments
-        )
+        if not aware:
+            return moments
+        with_offset = pa.array([aware.get(i) for i in range(len(column))], moments.type)
+        return pc.coalesce(moments, with_offset)
 
     def doubtful(self, columns: dict[str, pa.Array]) -> np.ndarray[Any, Any]:
-        """Rows on which the compiled decoder was too lenient: a mandatory field is blank, an e-mail
-        is none, a year odd."""
+        """Marks rows in which the compiled decoder may have been too lenient: a mandatory field is
+        blank, an e-mail address is not valid, or a year is out of range."""
         doubt = np.zeros(len(columns["id"]), dtype=bool)
         for name, kind in self.kinds.items():
             if kind in ("moment", "day"):
                 year = pc.year(columns[name])
-                # The year is judged as it is written; the first and the last one may be others in
-                # UTC.
+                # The first and the last year are doubtful too: the model judges the year as
+                # written, which may differ from the year in UTC.
                 doubt |= true(
                     pc.or_(pc.less_equal(year, YEARS[0]), pc.greater_equal(year, YEARS[1]))
                 )
@@ -270,17 +268,18 @@ class Shape:
 
 
 def wire_name(feed: str, column: str, dialect: Dialect) -> str | None:
-    """How the tenant spells a field; ``None`` if it does not have it."""
-    spelled = dialect.names.get(f"{feed}.{column}")
-    return spelled or (
-        dialect.date_updated if column == "updated_at" else FEEDS[feed].model_fields[column].alias
-    )
+    """Returns the tenant's name of a field, or ``None`` if the tenant does not have it."""
+    if name := dialect.names.get(f"{feed}.{column}"):
+        return name
+    if column == "updated_at":
+        return dialect.date_updated
+    return FEEDS[feed].model_fields[column].alias
 
 
 def _model(
     feed: str, model: type[Record], columns: Sequence[str], custom: Sequence[str]
 ) -> type[Record]:
-    """The feed's model cut to ``columns``, with custom fields as text."""
+    """Returns the feed's model reduced to ``columns``, plus the custom fields."""
     fields: dict[str, Any] = {}
     for name in columns:
         info = model.model_fields[name]
@@ -290,17 +289,17 @@ def _model(
         )
     for name in custom:
         fields[name] = (Custom, None)
-    made: Any = create_model(feed, **fields)
-    return cast("type[Record]", made)
+    reduced: Any = create_model(feed, **fields)
+    return cast("type[Record]", reduced)
 
 
 def _compiled(model: type[Record], name: str) -> Any:
-    """The msgspec type that accepts the plain form of a field."""
+    """Returns the msgspec type that accepts the simplest form of a field."""
     info = model.model_fields[name]
     kind = kinds(model)[name]
     plain: Any
     if info.annotation is Any:
-        # Written as JSON, a text may become twice as long, and has quotes.
+        # Encoding as JSON can double the length of a text, and adds two quotes.
         plain = Annotated[str, msgspec.Meta(max_length=LONGEST // 2 - 1)]
     elif get_origin(info.annotation) is Literal:
         plain = Literal[get_args(info.annotation)]
@@ -318,13 +317,14 @@ def _compiled(model: type[Record], name: str) -> Any:
 
 
 def _loads(text: bytes) -> Any:
-    """JSON whose text may hold bytes that are no UTF-8: they become half characters, which no model
-    accepts."""
+    """Parses JSON that may hold bytes other than UTF-8. These become lone surrogates, which every
+    model rejects."""
     return json.loads(text.decode("utf-8", errors="surrogateescape"))
 
 
 def _as_lines(texts: pa.Array) -> pa.Array:
-    """Text of several lines, which the vendor writes with ``<br />`` and entities."""
+    """Converts the vendor's HTML to plain text: ``<br />`` to newlines, and entities to their
+    characters."""
     lines = pc.replace_substring_regex(texts, r"(?i)\s*<br\s*/?>\s*", "\n")
     if not pc.any(pc.match_substring(lines, "&")).as_py():
         return lines
@@ -348,26 +348,25 @@ class Envelope:
         self._key, self._count = dialect.results_key, dialect.count_key
 
     def split(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
-        """The raw records and, if it is there, the total.
+        """Returns the raw records and the total, or ``None`` without one.
 
         Raises:
-            SourceFailed: no rows stand where they should: an error, not an empty feed.
+            SourceFailed: there is no list of rows. This is never taken for an empty feed.
         """
         page = page.removeprefix(codecs.BOM_UTF8)
         try:
-            found = self._decoder.decode(page)
+            envelope = self._decoder.decode(page)
         except msgspec.ValidationError:
             raise self._no_list() from None
         except msgspec.DecodeError:
             return self._split_leniently(page)
-        return found.rows, _count(getattr(found, "count", None))
+        return envelope.rows, _count(getattr(envelope, "count", None))
 
     def _split_leniently(self, page: bytes) -> tuple[list[msgspec.Raw], int | None]:
-        """A page that is no strict JSON because of one record: half a character, or bytes that are
-        no UTF-8.
+        """Splits a page that is not strict JSON because a record holds a lone surrogate or bytes
+        other than UTF-8.
 
-        What is amiss becomes an escape, which the record's model rejects; the records beside it are
-        read.
+        The fault becomes an escape, which the record's model rejects. The other records are read.
         """
         try:
             body = _loads(page)
@@ -386,17 +385,17 @@ class Envelope:
         )
 
 
-def _count(said: Any) -> int | None:
-    """A total, which may be written as text; ``None`` if there is none that can be read."""
+def _count(total: Any) -> int | None:
+    """Returns a total, which may be a number or text, or ``None`` if it cannot be read."""
     try:
-        return number(said)
+        return number(total)
     except ValueError:
         return None
 
 
 def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:
-    """xxh3 of each raw record. 64 bits: among a million known records a changed one is taken for
-    known once in 10^13."""
+    """Returns the 64-bit xxh3 hash of each raw record. With a million known records, a changed
+    record is mistaken for a known one with a probability of about 1 in 10^13."""
     digest = xxhash.xxh3_64_intdigest
     return np.fromiter((digest(raw, seed) for raw in raws), np.uint64, len(raws)).view(np.int64)
 
@@ -404,66 +403,71 @@ def hashes(raws: Sequence[msgspec.Raw], seed: int) -> Hashes:
 def decode(
     shape: Shape, raws: Sequence[msgspec.Raw], digests: Hashes, *, escapes: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows that can be read, with ``hash``, and the rejected ones
+    """Returns the readable rows, with their ``hash``, and the rejected ones
     (``reconciliation.snapshot.REJECTED``).
 
-    escapes: the page holds JSON escapes of control characters somewhere; only then are records
-    searched for them.
+    Args:
+        shape: the columns to read.
+        raws: the raw records.
+        digests: their hashes.
+        escapes: whether a page of these records holds JSON escapes of control characters. Only then
+            is each record searched for them.
     """
-    plain = shape.decoder(first_object(raws)).decode
+    compiled = shape.decoder(first_object(raws)).decode
     records: list[Any] = []
-    places: list[int] = []
+    positions: list[int] = []
     rejected: list[tuple[str | None, str, str, str, int]] = []
 
-    def by_model(place: int) -> None:
-        raw = bytes(raws[place])
+    def by_model(i: int) -> None:
+        raw = bytes(raws[i])
         try:
             records.append(shape.validate(raw))
-            places.append(place)
+            positions.append(i)
         except Unreadable as error:
-            kept = raw[:RAW_KEPT].decode(errors="replace")
-            rejected.append((shape.key(raw), error.field, error.reason, kept, int(digests[place])))
+            excerpt = raw[:RAW_KEPT].decode(errors="replace")
+            rejected.append((shape.key(raw), error.field, error.reason, excerpt, int(digests[i])))
 
     def one_by_one() -> None:
-        for place, raw in enumerate(raws):
+        for i, raw in enumerate(raws):
             if escapes and ESCAPES.search(bytes(raw)):
-                by_model(place)
+                by_model(i)
                 continue
             try:
-                records.append(plain(raw))
-                places.append(place)
+                records.append(compiled(raw))
+                positions.append(i)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                by_model(place)
+                by_model(i)
 
-    try:
-        # Most blocks have no bad record: then this is all.
-        records, places = (
-            ([], []) if escapes else ([plain(raw) for raw in raws], list(range(len(raws))))
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        records, places = [], []
+    # The fast path: most blocks have no bad record.
+    if not escapes:
+        try:
+            records = [compiled(raw) for raw in raws]
+            positions = list(range(len(raws)))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            records = []
     if not records:
         one_by_one()
     columns = shape.columns_of(records)
     doubt = shape.doubtful(columns)
     if doubt.any():
-        again = [places[i] for i in np.flatnonzero(doubt)]
+        recheck = [positions[i] for i in np.flatnonzero(doubt)]
         sure = np.flatnonzero(~doubt)
-        records, places = [records[i] for i in sure], [places[i] for i in sure]
-        for place in again:
-            by_model(place)
+        records, positions = [records[i] for i in sure], [positions[i] for i in sure]
+        for i in recheck:
+            by_model(i)
         columns = shape.columns_of(records)
-    data = frame({**columns, "hash": pa.array(digests[np.array(places, dtype=np.int64)])})
+    data = frame({**columns, "hash": pa.array(digests[np.array(positions, dtype=np.int64)])})
     return data, of(REJECTED, rejected)
 
 
 def first_object(raws: Sequence[msgspec.Raw]) -> object:
-    """The first record that is an object: the page's records are taken to have its fields."""
+    """Returns the first record that is an object, or ``None``. The other records are expected to
+    have the same fields."""
     for raw in raws:
         try:
-            found = msgspec.json.decode(raw)
+            record = msgspec.json.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        if isinstance(found, dict):
-            return found
+        if isinstance(record, dict):
+            return record
     return None

@@ -1,9 +1,9 @@
-"""The feeds: one wire model each, the single definition of a record.
+"""Defines the feeds: one pydantic model for each, the only definition of its records.
 
-The alias of a field is the vendor's spelling (found in any case; :attr:`Dialect.names` overrules
-it); everywhere else a field has the name on the left. The validators accept what is known of the
-vendor's unstable JSON types: a value, a number, a one-element list, and ``""``, ``[]``, ``{}`` or
-``null`` for no value.
+A field's alias is the vendor's spelling. It is matched in upper or lower case, and
+:attr:`Dialect.names` can override it. All other code uses the field's Python name. The vendor's
+JSON types vary, so the validators accept a value, a number or a one-element list, and ``""``,
+``[]``, ``{}`` or ``null`` for no value.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from reconciliation.frame import Kind, fold
 from reconciliation.values import LONGEST
 
 MARKUP = "markup"
-"""Marks text that the vendor writes as HTML: lines are parted by ``<br />``."""
+"""Marks text that the vendor writes as HTML, with ``<br />`` between lines."""
 _SPACE = "\\s\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 EMAIL = rf"^[^@{_SPACE}]+@[^@{_SPACE}]+\.[^@{_SPACE}]+$"
-"""With every space spelled out: Arrow takes ``\\s`` for ASCII's alone, pydantic for all of
-Unicode's."""
+"""Pattern of an e-mail address. It lists all Unicode spaces, because ``\\s`` means only ASCII
+spaces in Arrow and all of them in pydantic."""
 
 
 def _one(value: Any) -> Any:
-    """A one-element list is its element; an empty list, object or text is no value."""
+    """Unwraps a one-element list. An empty list, object or text becomes ``None``."""
     if isinstance(value, list):
         if len(value) > 1:
             raise ValueError("holds several values where one is expected")
@@ -51,12 +51,12 @@ def _moment(value: Any, info: ValidationInfo) -> datetime | None:
 
 
 def _no_end(info: ValidationInfo) -> frozenset[date]:
-    """The tenant's dates for no end (``Dialect.no_end``)."""
+    """Returns the dates by which the tenant means no date (``Dialect.no_end``)."""
     return info.context["no_end"] if info.context else values.NO_END
 
 
 def _start(value: Any, info: ValidationInfo) -> datetime | None:
-    """A moment, or the label of a course date, which begins with it: "31/01/2025 09:00 - 19:55"."""
+    """Reads a moment, or the start of a course date's label such as "31/01/2025 09:00 - 19:55"."""
     label = (
         re.match(r"\s*(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d)\b", value)
         if isinstance(value, str)
@@ -119,9 +119,9 @@ def _whole(value: Any) -> int | None:
 
 
 def _custom(value: Any) -> Any:
-    """The value of a custom field: text, a number, true or false, or a list of these."""
-    written = values.encoded(value)
-    if written is not None and len(written) > LONGEST:
+    """Checks the value of a custom field: text, a number, true or false, or a list of these."""
+    encoded = values.encoded(value)
+    if encoded is not None and len(encoded) > LONGEST:
         raise ValueError(f"should have at most {LONGEST} characters")
     return value
 
@@ -139,11 +139,12 @@ Custom = Annotated[Any, BeforeValidator(_custom)]
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 AwardStatus = Annotated[AwardStatusName, BeforeValidator(_award_status)]
 DelegateStatus = Annotated[DelegateStatusName, BeforeValidator(_delegate_status)]
-"""The importer's list with its flag values [HELP]; multi-word values with or without a space."""
+"""A status of the importer's list, or its number there [HELP]. A status of several words may be
+written without spaces."""
 
 
 def reason_of(error: ErrorDetails) -> str:
-    """Why a value was rejected, in words that say nothing of it."""
+    """Returns why a value was rejected, without the value."""
     return (
         "is not a valid e-mail address"
         if error["type"] == "string_pattern_mismatch"
@@ -152,7 +153,7 @@ def reason_of(error: ErrorDetails) -> str:
 
 
 class Record(BaseModel):
-    """A record of a feed. Unknown fields are no error: they are reported as drift."""
+    """A record of a feed. Unknown fields are not an error; they are reported as drift."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -162,7 +163,7 @@ class Record(BaseModel):
 
 
 class User(Record):
-    """A person. Lengths: v1 field rules [V1]."""
+    """A person. The maximum lengths are the field rules of API v1 [V1]."""
 
     external_id: Text = Field(None, alias="ExternalID")
     forenames: Annotated[Required, Field(max_length=50)] = Field(alias="Forenames")
@@ -187,8 +188,8 @@ class User(Record):
 
 
 class UserAward(Record):
-    """An award of a person. ``completed_on`` and ``expires_on``: the importer's column names
-    [HELP]."""
+    """An award of a person. The wire names of ``completed_on`` and ``expires_on`` are the column
+    names of the importer [HELP]."""
 
     user_id: Required = Field(alias="UserID")
     user_full_name: Text = Field(None, alias="UserFullname")
@@ -202,10 +203,13 @@ class UserAward(Record):
 
 
 class UserCourseDate(Record):
-    """A delegate. The company is the one that the user has booked with. ``starts_at``, ``ends_at``:
-    the vendor's own demo selects them; CourseDateStartDate is, by the guide's example, a label and
-    not a date (``Dialect.names`` can point ``starts_at`` to it: labels are understood).
-    ``course_id`` and ``training_provider_id`` are assumed to be named as on other modules [INF]."""
+    """A delegate: a person on a course date.
+
+    The company is the one that the user has booked with. The wire names of ``starts_at`` and
+    ``ends_at`` are those in the vendor's demo. CourseDateStartDate is a label, not a date, in the
+    guide's example; ``Dialect.names`` can point ``starts_at`` to it, since labels are understood.
+    ``course_id`` and ``training_provider_id`` are assumed to be named as in other modules [INF].
+    """
 
     user_id: Required = Field(alias="UserID")
     user_full_name: Text = Field(None, alias="UserFullName")
@@ -225,7 +229,7 @@ class UserCourseDate(Record):
 
 
 class ManagerUserCourseDateAuthorisation(Record):
-    """A delegate who needs an authorisation. The guide names these fields, and no ID."""
+    """A delegate who needs an authorisation. The guide lists these fields, without an ID."""
 
     user_id: Required = Field(alias="UserID")
     user_forenames: Text = Field(None, alias="UserForenames")
@@ -237,7 +241,7 @@ class ManagerUserCourseDateAuthorisation(Record):
 
 
 class CourseDate(Record):
-    """A course on a date; its places."""
+    """A course on a date, with its free places."""
 
     course_id: Text = Field(None, alias="CourseID")
     starts_at: Moment = Field(None, alias="StartDate")
@@ -254,7 +258,7 @@ class UserType(Record):
 
 
 class UserUserType(Record):
-    """Who has which job role, from and to which day [INF]."""
+    """A job role of a person, with its first and last day [INF]."""
 
     user_id: Required = Field(alias="UserID")
     user_type_id: Required = Field(alias="UserTypeID")
@@ -309,7 +313,7 @@ FEEDS: dict[str, type[Record]] = {
 
 
 def kind_of(annotation: Any) -> Kind:
-    """The frame kind of a model field's annotation."""
+    """Returns the frame kind for a model field's annotation."""
     if get_origin(annotation) in (Union, types.UnionType):
         annotation = next(a for a in get_args(annotation) if a is not type(None))
     kinds: dict[Any, Kind] = {bool: "flag", datetime: "moment", date: "day", int: "number"}
@@ -317,7 +321,8 @@ def kind_of(annotation: Any) -> Kind:
 
 
 def constraints(info: FieldInfo) -> list[Any]:
-    """The length and pattern constraints of a model field, those on its optional text included."""
+    """Returns the length and pattern constraints of a model field, including those inside an
+    optional text."""
     nested = [
         m
         for arg in get_args(info.annotation)
@@ -331,5 +336,5 @@ def constraints(info: FieldInfo) -> list[Any]:
 
 
 def kinds(model: type[Record]) -> dict[str, Kind]:
-    """Field -> kind, in the order of the model."""
+    """Maps each field to its kind, in the order of the model."""
     return {name: kind_of(info.annotation) for name, info in model.model_fields.items()}

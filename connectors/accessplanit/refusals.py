@@ -1,10 +1,10 @@
-"""What accessplanit's answer to a write means: done, refused for the row's sake, or a fault of the
-system.
+"""Interprets accessplanit's answer to a write: written, refused because of the row, or a fault of
+the system.
 
-What a genuine answer looks like is not public. Assumed: a write that was done is answered 2xx, with
-a JSON object or array or with nothing; one that was refused has ``errors`` or ``error`` in its
-JSON. Anything else with 2xx, such as a login page, is not the API's answer: whether the write was
-done is found out by reading.
+The format of the answers is not public. The assumptions: the answer to a successful write is 2xx
+with a JSON object, a JSON array or an empty body; a refusal has ``errors`` or ``error`` in its
+JSON. Anything else with 2xx, such as a login page, does not come from the API. Only the next read
+shows then whether the record was written.
 """
 
 from __future__ import annotations
@@ -20,12 +20,9 @@ from reconciliation.errors import CredentialsRefused, Misconfigured, TargetFaile
 
 from .feeds import FEEDS
 
-AGAIN = (
-    "Run again later. Nothing was lost: the next run reads what became of the changes that "
-    "were sent."
-)
+AGAIN = "Run again later. Nothing was lost: the next run reads which of the changes were written."
 LATER = frozenset({408, 425, 429})
-"""Statuses below 500 that say nothing about the record."""
+"""Statuses below 500 that mean "try again later" and say nothing about the record."""
 KINDS = (
     ("not found", r"not found|does ?n.t exist|does not exist|no such|unknown|not the id"),
     ("no place left", r"no place|fully booked|course is full"),
@@ -34,33 +31,40 @@ KINDS = (
     ("mandatory", r"mandatory|required|missing|blank|empty|must be (given|supplied|provided)"),
     ("not valid", r"valid|not in the list|not allowed|format|must be"),
 )
-"""Kinds of refusals, and the vendor's words by which each is known; the first that fits counts."""
+"""(our reason, pattern of the vendor's words for it). The first match counts."""
 OTHER = "for another reason"
 WORDS = ("message", "error", "description", "detail", "title", "reason", "code")
-"""Where an error object has its words."""
+"""Keys of an error object that may hold its text."""
 NAMES = ("field", "property", "name", "key", "member")
-"""Where an error object names its field."""
+"""Keys of an error object that may name its field."""
 
 
 def refusal(response: httpx.Response, entity: str, body: Mapping[str, Any]) -> str | None:
-    """Why accessplanit refused the record, in our words and with field names only; ``None`` if it
-    was written.
+    """Returns why accessplanit refused a record, or ``None`` if it was written.
+
+    The reason is in our own words and names fields, never values.
+
+    Args:
+        response: the answer.
+        entity: the module.
+        body: the fields that were sent, by wire name.
 
     Raises:
-        CredentialsRefused: the service user may not write here.
-        Misconfigured: this tenant has no such module, or takes no such request.
-        TargetFailed: the system failed, or what answered is not API v2; whether the record was
-            written is not known.
+        CredentialsRefused: the service user may not write this module.
+        Misconfigured: this tenant has no such module, or does not accept such a request.
+        TargetFailed: the system failed, or the answer is not from API v2. It is unknown whether the
+            record was written.
     """
     status = response.status_code
     if status == 403:
         raise CredentialsRefused(
-            f"accessplanit refuses to let this service user write {entity} (403)",
-            "The accessplanit administrator must give it the right; nothing was lost.",
+            f"accessplanit does not let this service user write {entity} (403)",
+            "Ask the accessplanit administrator to grant the permission. Nothing was lost.",
         )
-    if status in (404, 405) and (status == 405 or response.request.method == "POST"):
+    # A PUT with 404 is different: the record does not exist, see below.
+    if status == 405 or (status == 404 and response.request.method == "POST"):
         raise Misconfigured(
-            f"accessplanit takes no {response.request.method} for {entity} ({status})",
+            f"accessplanit does not accept {response.request.method} for {entity} ({status})",
             "Check base_url and that the module can be written.",
         )
     if status in LATER or status >= 500:
@@ -73,16 +77,16 @@ def refusal(response: httpx.Response, entity: str, body: Mapping[str, Any]) -> s
         )
     if response.is_success and not response.content.strip():
         return None
-    said = _json(response)
-    if not response.is_success or not isinstance(said, dict | list):
+    answer = _json(response)
+    if not response.is_success or not isinstance(answer, dict | list):
         raise TargetFailed(
             f"accessplanit answered something that is not API v2 when {entity} was written "
             f"({status}; a login or proxy page?)",
             AGAIN,
         )
     return (
-        _reason(said, status, entity, body)
-        if isinstance(said, dict) and (said.get("errors") or said.get("error"))
+        _reason(answer, status, entity, body)
+        if isinstance(answer, dict) and (answer.get("errors") or answer.get("error"))
         else None
     )
 
@@ -94,28 +98,29 @@ def _json(response: httpx.Response) -> Any:
         return None
 
 
-def _reason(said: Any, status: int, entity: str, body: Mapping[str, Any]) -> str:
-    """Our sentence. A field is named only if we have sent it or know it: anything else may be a
+def _reason(answer: Any, status: int, entity: str, body: Mapping[str, Any]) -> str:
+    """Describes a refusal. Only fields that we know or have sent are named: any other name may be a
     value."""
     known = {
         name.lower(): name
         for name in (*(f.alias or n for n, f in FEEDS[entity].model_fields.items()), *body)
     }
-    found = dict.fromkeys(
-        (_field(name, words, known), _kind(words)) for name, words in _errors(said)
+    distinct = dict.fromkeys(
+        (_field(name, words, known), _kind(words)) for name, words in _errors(answer)
     )
-    reasons = list(found) or [(None, OTHER)]
+    reasons = list(distinct) or [(None, OTHER)]
     return "; ".join(
         f"accessplanit refused {name or 'it'} ({status}): {kind}" for name, kind in reasons
     )
 
 
-def _errors(said: Any) -> Iterator[tuple[str, str]]:
-    """(field, words) of each error, whatever the shape that ``errors`` has."""
+def _errors(answer: Any) -> Iterator[tuple[str, str]]:
+    """Yields (field, text) of each error, whatever the shape of ``errors``. The field is empty if
+    the error names none."""
     errors = (
-        (said.get("errors") or said.get("error") or said.get("message"))
-        if isinstance(said, dict)
-        else said
+        (answer.get("errors") or answer.get("error") or answer.get("message"))
+        if isinstance(answer, dict)
+        else answer
     )
     if isinstance(errors, dict) and not any(name in errors for name in (*NAMES, *WORDS)):
         for name, words in errors.items():
@@ -134,6 +139,7 @@ def _errors(said: Any) -> Iterator[tuple[str, str]]:
 
 
 def _text(error: Any) -> str:
+    """Returns the text of an error."""
     return (
         " ".join(str(error[n]) for n in WORDS if error.get(n))
         if isinstance(error, dict)
@@ -142,6 +148,7 @@ def _text(error: Any) -> str:
 
 
 def _field(name: str, words: str, known: Mapping[str, str]) -> str | None:
+    """Returns the known field that an error names or, if it names none, mentions in its text."""
     if name:
         return known.get(name.lower())
     return next((known[word] for word in re.findall(r"\w+", words.lower()) if word in known), None)

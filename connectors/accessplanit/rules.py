@@ -1,8 +1,8 @@
-"""What accessplanit is known to refuse, checked before the call: lengths, mandatory fields, values
-that must exist there.
+"""Checks changes against accessplanit's known field rules before they are sent: lengths, mandatory
+fields, and values that must exist there.
 
-The lengths and patterns are those of the feeds' models; the rest is published for API v1 [V1] and
-taken for v2.
+Lengths and patterns come from the feeds' models. The other rules are published for API v1 [V1] and
+assumed for v2.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from reconciliation.values import decoded
 from .feeds import EMAIL, FEEDS, Custom, Record, constraints, reason_of
 
 PHONE = r"^\+?[\d\s().\-/]{5,}(?:\s*(?:x|ext\.?)\s*\d+)?$"
-"""A telephone number; extensions are accepted [V1]."""
+"""Pattern of a telephone number, with or without an extension [V1]."""
 Refusal = tuple["pd.Index[Any]", str, str]
-"""The rows that are refused, the column, and why."""
+"""(refused rows, column, reason)."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """A module that is written to."""
+    """The rules of a module that hrsync writes."""
 
     mandatory: tuple[str, ...] = ()
-    """Columns that a new record must have, and that are never emptied."""
+    """Columns that a new record must have, and that must not be emptied."""
     lookups: Mapping[str, str] = field(default_factory=dict)
-    """Column -> the feed that has its value as an ID."""
+    """Column -> the feed in which its value must exist as an ID."""
     phones: tuple[str, ...] = ()
-    """Columns that hold telephone numbers."""
+    """Columns with telephone numbers."""
     natural: tuple[str, ...] = ()
-    """Columns that tell a record that was just made from the others."""
+    """Columns that together identify a record that was just created."""
     alternate: str | None = None
-    """The column by which a record is known that has no ID yet."""
+    """The column that identifies a record before it has an ID."""
     creates: bool = True
-    """Whether hrsync makes records of it (POST)."""
+    """Whether hrsync creates records of this module (POST)."""
 
 
 MODULES: Mapping[str, Module] = {
@@ -76,19 +76,19 @@ def broken(
     lists: Mapping[str, tuple[str, ...]],
     ids: Callable[[str], pa.Array | None],
 ) -> dict[str, str]:
-    """Key -> the first rule that a change breaks, without the value.
+    """Maps the key of each invalid change to the first rule that it breaks, without the value.
 
     Args:
         module: the module of accessplanit.
         changes: a plan's changes.
         lists: "Module.column" -> the values that a drop-down takes.
-        ids: returns the IDs of a feed, ``None`` if it cannot be read.
+        ids: returns the IDs of a feed, or ``None`` if it cannot be read.
     """
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for rows, column, reason in _refusals(module, changes, lists, ids):
         for key in changes.loc[rows, "key"]:
-            found.setdefault(key, f"{column} {reason}")
-    return found
+            reasons.setdefault(key, f"{column} {reason}")
+    return reasons
 
 
 def _refusals(
@@ -97,12 +97,12 @@ def _refusals(
     lists: Mapping[str, tuple[str, ...]],
     ids: Callable[[str], pa.Array | None],
 ) -> Iterator[Refusal]:
-    """What each rule refuses, in the order in which the rules are looked at."""
+    """Yields what each rule refuses, in the order of the checks."""
     rules, model = MODULES[module], FEEDS[module]
     creates = changes["kind"] == "create"
     fields = [text.split(",") for text in changes["fields"]]
     if not rules.creates:
-        reason = f"is not in accessplanit, and a {module} is not made from HR"
+        reason = f"is not in accessplanit, and hrsync does not create a {module}"
         yield changes[creates].index, "(record)", reason
     for column in managed(changes):
         sent = creates | pd.Series([column in names for names in fields], changes.index, bool)
@@ -112,7 +112,7 @@ def _refusals(
         values = changes.loc[sent, column].dropna()
         if len(values) and values.dtype == TEXT:
             yield from _of_text(module, values, lists, ids)
-        # What has no rule of its own must at least be readable for us when it comes back.
+        # Even a column without another rule must hold values that we can read back.
         yield from _unreadable(model, values)
 
 
@@ -122,7 +122,7 @@ def _of_text(
     lists: Mapping[str, tuple[str, ...]],
     ids: Callable[[str], pa.Array | None],
 ) -> Iterator[Refusal]:
-    """What the rules for text refuse of the ``values`` of a column, which is their name."""
+    """Yields what the rules for text refuse. The name of ``values`` is its column."""
     rules, column, info = MODULES[module], str(values.name), FEEDS[module].model_fields
     marks = constraints(info[column]) if column in info else []
     longest = min([m.max_length for m in marks if isinstance(m, MaxLen)], default=None)
@@ -144,17 +144,17 @@ def _of_text(
 
 
 def _unreadable(model: type[Record], values: pd.Series[Any]) -> Iterator[Refusal]:
-    """The values that the feed's own model would reject when it reads them back."""
+    """Yields the values that the feed's own model would reject when it reads them back."""
     info = model.model_fields.get(str(values.name))
     declared: Any = Annotated[info.annotation, *info.metadata] if info else Custom
-    kept: TypeAdapter[Any] = TypeAdapter(declared)
+    adapter: TypeAdapter[Any] = TypeAdapter(declared)
     for row, value in zip(values.index, arrow(values).to_pylist(), strict=True):
         try:
             if info is None:
-                kept.validate_python(decoded(value))
+                adapter.validate_python(decoded(value))
             else:
-                # A moment is written without an offset, a day as its midnight.
-                kept.validate_python(
+                # Checked as sent: a moment has no offset.
+                adapter.validate_python(
                     value.replace(tzinfo=None) if isinstance(value, datetime) else value
                 )
         except ValidationError as error:

@@ -1,5 +1,5 @@
-"""accessplanit as a target: POST for what is new, a partial PUT of the fields that change, several
-at a time."""
+"""Writes changes to accessplanit: a POST for each new record, a PUT of the changed fields
+otherwise, several requests in parallel."""
 
 from __future__ import annotations
 
@@ -45,19 +45,20 @@ Receipt = tuple[str, str, str | None, str | None]
 class AccessplanitTarget:
     """Implements :class:`reconciliation.ports.Target` over the modules of :mod:`.rules`.
 
-    Every change is a request of its own, paid from the budget; with none left it waits for the next
-    hour. A record that accessplanit refuses is a receipt with its reason.
+    Every change is one request, counted against the hourly budget. When the budget is used up,
+    requests wait for the next hour. A refused record gives a receipt with the reason.
     """
 
     batch = 200
-    """Changes whose fate an interruption leaves in doubt."""
+    """Number of changes in one batch. After an interruption it is unknown which of them were
+    written."""
 
     def __init__(self, source: AccessplanitSource) -> None:
         self.source, self.dialect, self.name = source, source.dialect, source.name
         self._ids: dict[str, pa.Array | None] = {}
 
     def population(self, entity: str) -> int:
-        """How many records the module has."""
+        """Returns the number of records in the module."""
         try:
             return self.source.count(entity)
         except SourceFailed as error:
@@ -66,7 +67,8 @@ class AccessplanitTarget:
     def read(
         self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
     ) -> Snapshot:
-        """Records of a feed, each once, with ``id`` and ``columns``."""
+        """Reads records of a feed, each once, with ``id`` and ``columns``: all of them, or those
+        with one of the values of a column in ``lookups``."""
         names = list(
             dict.fromkeys(
                 ["id", *(n for n in columns if n in FEEDS[entity].model_fields), *(lookups or {})]
@@ -75,11 +77,11 @@ class AccessplanitTarget:
         custom = [n for n in columns if n not in FEEDS[entity].model_fields]
         try:
             if lookups is None:
-                found = [
+                reads = [
                     self.source.read(entity, names, custom, Ask(skip_known=False), NO_HASHES, SEED)
                 ]
             else:
-                found = [
+                reads = [
                     self.source.read(
                         entity,
                         names,
@@ -94,21 +96,23 @@ class AccessplanitTarget:
         except SourceFailed as error:
             raise TargetFailed(error.what, error.remedy) from None
         chosen = ["id", *columns]
-        frames = [_with(s.frame, chosen)[chosen] for s in found]
+        frames = [_with(s.frame, chosen)[chosen] for s in reads]
         rows = concat(frames) if frames else empty({"id": "text", **columns})
-        rejected = concat([s.rejected for s in found]) if found else Snapshot(rows).rejected
+        rejected = concat([s.rejected for s in reads]) if reads else Snapshot(rows).rejected
         return Snapshot(
-            rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in found), rejected
+            rows.drop_duplicates("id", ignore_index=True), all(s.complete for s in reads), rejected
         )
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes that break a field rule."""
-        found = broken(entity, changes, self.dialect.lists, self._existing) if len(changes) else {}
-        return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
+        """Returns failed receipts for the changes that break a field rule."""
+        reasons = (
+            broken(entity, changes, self.dialect.lists, self._existing) if len(changes) else {}
+        )
+        return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in reasons.items()])
 
     def _existing(self, feed: str) -> pa.Array | None:
-        """The IDs of a feed; ``None`` where this service user cannot read it, so that its values
-        cannot be checked."""
+        """Returns the IDs of a feed, or ``None`` if they cannot be read in full. References to the
+        feed are not checked then."""
         if feed not in self._ids:
             try:
                 read = self.source.read(feed, ["id"], (), Ask(skip_known=False), NO_HASHES, SEED)
@@ -122,35 +126,36 @@ class AccessplanitTarget:
         return self._ids[feed]
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """One request for each change, several at a time; the receipts stand in their order.
+        """Sends one request for each change, several in parallel. Receipts have the order of the
+        changes.
 
         Raises:
-            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written to. That
-                is not a row's fault. No further change is sent. The error carries the receipts of
-                the changes that were answered.
+            CredentialsRefused, TargetFailed, Misconfigured: accessplanit cannot be written, for a
+                reason that is not in a row. No further change is sent. The error carries the
+                receipts of the changes that were answered.
         """
         columns = managed(changes)
         rows = one_by_one(changes)
         faults: list[HrsyncError] = []
 
-        def sent(row: Mapping[str, Any]) -> Receipt | None:
+        def send(row: Mapping[str, Any]) -> Receipt | None:
             if faults:
                 return None
             try:
-                return self._one(entity, columns, row)
+                return self._apply_one(entity, columns, row)
             except HrsyncError as fault:
                 faults.append(fault)
                 return None
 
         with ThreadPoolExecutor(self.source.concurrency, thread_name_prefix="accessplanit") as pool:
             receipts = of(
-                RECEIPTS, [receipt for receipt in pool.map(sent, rows) if receipt is not None]
+                RECEIPTS, [receipt for receipt in pool.map(send, rows) if receipt is not None]
             )
         if faults:
             raise after(receipts, faults[0])
         return receipts
 
-    def _one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> Receipt:
+    def _apply_one(self, entity: str, columns: Sequence[str], row: Mapping[str, Any]) -> Receipt:
         key, kind = str(row["key"]), str(row["kind"])
         names = (
             [c for c in columns if row[c] is not None]
@@ -164,18 +169,18 @@ class AccessplanitTarget:
             return key, "failed", reason, None
         if kind != "create":
             return key, PAST_TENSE[kind], None, None
-        given = _id(response) or self._made(entity, row)
-        if given is None:
+        new_id = _id(response) or self._created_id(entity, row)
+        if new_id is None:
             return (
                 key,
                 "failed",
-                "was sent, and accessplanit does not show it; the next run looks for it",
+                "was sent, but accessplanit does not show it; the next run looks for it",
                 None,
             )
-        return key, PAST_TENSE[kind], None, given
+        return key, PAST_TENSE[kind], None, new_id
 
     def _send(self, entity: str, key: str | None, body: Mapping[str, Any]) -> httpx.Response:
-        """PUT of the record ``key``, or POST of a new one."""
+        """Sends a PUT for the record ``key``, or a POST for a new record if it is ``None``."""
         url = f"{self.source.root}/api/v2/{entity}"
         try:
             if key is not None:
@@ -194,8 +199,8 @@ class AccessplanitTarget:
                 AGAIN,
             ) from None
 
-    def _made(self, entity: str, row: Mapping[str, Any]) -> str | None:
-        """The ID of a record that was just made, where the answer does not tell it."""
+    def _created_id(self, entity: str, row: Mapping[str, Any]) -> str | None:
+        """Looks up the ID of a record that was just created, for answers without an ID."""
         natural = MODULES[entity].natural
         if row.get(natural[0]) is None:
             return None
@@ -210,22 +215,26 @@ class AccessplanitTarget:
             )
         except SourceFailed as error:
             raise TargetFailed(error.what, error.remedy) from None
-        found = read.frame
+        matches = read.frame
         for name in natural:
             value = row.get(name)
-            found = found[found[name].isna() if value is None else found[name].isin([value])]
-        return str(found["id"].iloc[0]) if len(found) == 1 else None
+            equal = matches[name].isna() if value is None else matches[name].isin([value])
+            matches = matches[equal]
+        return str(matches["id"].iloc[0]) if len(matches) == 1 else None
 
     def _wire(self, entity: str, name: str) -> str:
+        """Returns the wire name of a column."""
         wire = wire_name(entity, name, self.dialect) if name in FEEDS[entity].model_fields else name
         if wire is None:
             raise Misconfigured(
                 f"This tenant's {entity} has no {name}",
-                "Take it out of the mapping.",
+                "Remove it from the mapping.",
             )
         return wire
 
     def _value(self, name: str, value: Any) -> Any:
+        """Returns a value as sent: moments without an offset in the tenant's zone, days as their
+        midnight."""
         if value is None:
             return None if self.dialect.clear == "null" else ""
         if name.startswith(CUSTOM_PREFIX):
@@ -242,17 +251,18 @@ class AccessplanitTarget:
 
 
 def _spelled(column: str, values: Sequence[str]) -> tuple[str, ...]:
-    """What to ask for: of e-mail addresses and numbers every spelling, for a server that compares
-    to the letter; keys as they are."""
+    """Returns the values to search for: IDs unchanged, other values in every spelling, since the
+    server may compare exactly. Provisional keys are left out."""
     real = [value for value in values if not value.startswith(PROVISIONAL)]
     return (
         tuple(real)
         if column == "id"
-        else tuple(dict.fromkeys(way for value in real for way in spellings(value)))
+        else tuple(dict.fromkeys(spelling for value in real for spelling in spellings(value)))
     )
 
 
 def _with(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Adds the missing columns, empty."""
     missing = {
         name: frame({name: pa.nulls(len(rows), pa.string())})[name]
         for name in columns
@@ -262,16 +272,16 @@ def _with(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _id(response: httpx.Response) -> str | None:
-    """The ID in the answer to a POST, whose shape is not known: at its top, or in the first of its
-    results."""
+    """Returns the ID in the answer to a POST: at its top level, or in its first result. The format
+    of the answer is not documented."""
     try:
         body = response.json()
     except json.JSONDecodeError:
         return None
     inner = body.get("results") if isinstance(body, dict) else None
-    for place in (body, inner[0] if isinstance(inner, list) and inner else inner):
-        if isinstance(place, dict):
-            found = next((value for name, value in place.items() if name.lower() == "id"), None)
-            if isinstance(found, str | int) and not isinstance(found, bool) and str(found).strip():
-                return str(found)
+    for record in (body, inner[0] if isinstance(inner, list) and inner else inner):
+        if isinstance(record, dict):
+            id_ = next((value for name, value in record.items() if name.lower() == "id"), None)
+            if isinstance(id_, str | int) and not isinstance(id_, bool) and str(id_).strip():
+                return str(id_)
     return None
