@@ -1,2 +1,2 @@
-"""The sync store: what was loaded, how far, what is linked, what is quarantined. The durable truth
-of every run."""
+"""The sync store: the durable state of every run. It holds watermarks, links, the quarantine and a
+ledger of all changes."""

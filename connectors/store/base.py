@@ -1,4 +1,4 @@
-"""What every part of the sync store stands on: the engine, upserts, moments, errors."""
+"""Helpers that all parts of the sync store share: the engine, upserts, moments and errors."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from ..database import trouble
 from . import schema as t
 
 IN = 5000
-"""Values in one IN."""
+"""Maximum number of values in one SQL ``IN``."""
 
 
 class Part:
-    """A part of the sync store, over the engine that all parts share."""
+    """A part of the sync store. All parts share one engine."""
 
     engine: sa.Engine
 
     def salt(self) -> bytes:
-        """What is mixed into digests that leave the store: the same for all who use it, and known
-        to nobody else."""
+        """Returns the secret salt of digests that leave the store. It is created once, and is the
+        same for every process on this store."""
         table = t.salt
         with failing(), self.engine.begin() as connection:
             if connection.execute(sa.select(table.c.value)).first() is None:
                 connection.execute(table.insert().values(value=secrets.token_hex(16)))
+            # Two processes may each have inserted one: all take the smallest.
             return bytes.fromhex(
                 connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one()
             )
@@ -44,7 +45,7 @@ class Part:
 
 @contextmanager
 def failing() -> Iterator[None]:
-    """Turns what a database raises into StoreFailed."""
+    """Converts database errors to StoreFailed."""
     try:
         yield
     except (SQLAlchemyError, OSError, ImportError) as error:
@@ -60,11 +61,15 @@ def upsert(
     keep: Sequence[str] = (),
     where: Callable[[Any], sa.ColumnElement[bool]] | None = None,
 ) -> Any:
-    """INSERT … ON CONFLICT DO UPDATE. ``names``: the columns written; ``keep``: those that an
-    existing row keeps.
+    """Builds INSERT … ON CONFLICT DO UPDATE.
 
-    ``where``: an existing row is changed only if it meets this condition, which may look at the row
-    that was to come.
+    Args:
+        engine: decides the SQL dialect.
+        table: the table.
+        names: the columns to write.
+        keys: the columns of the unique key.
+        keep: columns whose values an existing row keeps.
+        where: returns the condition under which an existing row is changed. It gets the new row.
     """
     insert = (sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert)(table)
     insert = insert.values({name: sa.bindparam(name) for name in names})
@@ -77,17 +82,17 @@ def upsert(
 
 
 def naive(moment: datetime) -> datetime:
-    """A moment as it stands in the store: UTC without an offset."""
+    """Converts a moment to the store's form: UTC without an offset."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def aware(moment: datetime) -> datetime:
-    """A moment of the store as the instant it is."""
+    """Converts a moment from the store to an aware datetime in UTC."""
     return moment.replace(tzinfo=UTC)
 
 
 def packed(data: pd.DataFrame) -> bytes:
-    """A frame as an Arrow IPC file, lz4-compressed."""
+    """Serialises a frame as an Arrow IPC file with lz4 compression."""
     sink = pa.BufferOutputStream()
     pyarrow.feather.write_feather(
         pa.table({n: arrow(data[n]) for n in data.columns}), sink, compression="lz4"
@@ -97,6 +102,6 @@ def packed(data: pd.DataFrame) -> bytes:
 
 
 def unpacked(data: bytes) -> pd.DataFrame:
-    """The frame of :func:`packed`."""
+    """Reads a frame that :func:`packed` has written."""
     table = pyarrow.feather.read_table(pa.BufferReader(data))
     return frame({name: table[name].combine_chunks() for name in table.column_names})

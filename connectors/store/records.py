@@ -1,5 +1,5 @@
-"""How far each process has read, and what it has seen: hashes of landed records, watermarks, the
-fields of its feed."""
+"""Stores how far each process has read, and what: hashes of landed records, watermarks, and changes
+to the fields of its feed."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ class Records(Part):
     """Landed records, watermarks and drift."""
 
     def known(self, process: str) -> Hashes:
-        """The hashes of all landed records, sorted. Records with an open quarantine entry are left
-        out: one that is put back as it was must be looked at again, so that its entry ends."""
+        """Returns the sorted hashes of all landed records, except those with an open quarantine
+        entry: if such a record returns to its old value, the run must see it to close the entry."""
         r, q = t.record.c, t.quarantine.c
-        again = sa.select(r.hash).join_from(
+        with_entry = sa.select(r.hash).join_from(
             t.record, t.quarantine, (r.process == q.process) & (r.key == q.key)
         )
         with failing(), self.engine.connect() as connection:
-            entered = (
-                connection.execute(again.where(r.process == process, q.status == "open"))
+            quarantined = (
+                connection.execute(with_entry.where(r.process == process, q.status == "open"))
                 .scalars()
                 .all()
             )
             result = connection.execute(
                 sa.select(t.record.c.hash).where(t.record.c.process == process)
             )
-            # From the driver's cursor: SQLAlchemy's rows cost three times as much, and there is one
-            # per source record.
+            # Read from the driver's cursor, since there is one row per source record and
+            # SQLAlchemy's rows take three times as long.
             fetch = result.cursor.fetchmany
             parts = [
                 np.array(rows, dtype=np.int64).ravel() for rows in iter(lambda: fetch(50_000), [])
             ]
-        found = np.concatenate([np.empty(0, dtype=np.int64), *parts])
-        found.sort()
-        return found[~np.isin(found, entered)] if entered else found
+        hashes = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+        hashes.sort()
+        return hashes[~np.isin(hashes, quarantined)] if quarantined else hashes
 
     def watermark(self, process: str, fingerprint: str) -> Watermark:
-        """How far this process with this scope has come."""
+        """Returns the watermark of a process with this scope."""
         with failing(), self.engine.connect() as connection:
             return self.watermark_in(connection, process, fingerprint)
 
     def watermark_in(self, connection: sa.Connection, process: str, fingerprint: str) -> Watermark:
-        """:meth:`watermark` as seen by a transaction."""
+        """As :meth:`watermark`, within a transaction."""
         w = t.watermark.c
         row = connection.execute(
             sa.select(w.moment, w.as_of, w.waiting).where(
@@ -71,8 +71,8 @@ class Records(Part):
         )
 
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
-        """Which record (``source_key``) each row of the target (``key``) comes from that this
-        process has linked or loaded."""
+        """Returns the source record (``source_key``) of each target row (``key``) that this process
+        has linked or loaded."""
         if spec.match:
             sides = (t.link.c.source_key, t.link.c.target_key)
             query = sa.select(*(sides if spec.direction == "to_hr" else sides[::-1])).where(
@@ -86,8 +86,8 @@ class Records(Part):
             return of(ORIGIN, [tuple(row) for row in connection.execute(query)])
 
     def gone(self, process: str) -> list[str]:
-        """Keys of the records that the source has no more, as an earlier run has found out, and
-        whose row the target still has."""
+        """Returns the keys of records that an earlier run has found deleted in the source, and
+        whose rows are still in the target."""
         with failing(), self.engine.connect() as connection:
             return list(
                 connection.execute(
@@ -104,12 +104,19 @@ class Records(Part):
         *,
         whole: bool,
     ) -> None:
-        """Remembers records that are gone, and forgets those that are ``back``. whole: after a
-        sweep no others are gone."""
+        """Updates the list of records deleted in the source.
+
+        Args:
+            connection: the transaction.
+            process: the process's name.
+            gone: keys of records found deleted.
+            back: keys of records that were read.
+            whole: the run was a sweep, so ``gone`` replaces the list.
+        """
         g = t.gone.c
         known = set(connection.execute(sa.select(g.key).where(g.process == process)).scalars())
-        over = known - set(gone) if whole else known & set(back)
-        for keys in _some(sorted(over)):
+        outdated = known - set(gone) if whole else known & set(back)
+        for keys in _some(sorted(outdated)):
             connection.execute(t.gone.delete().where(g.process == process, g.key.in_(keys)))
         fresh = [
             {"process": process, "key": key} for key in dict.fromkeys(gone) if key not in known
@@ -118,11 +125,11 @@ class Records(Part):
             connection.execute(t.gone.insert(), fresh)
 
     def lose(self, connection: sa.Connection, spec: ProcessSpec, lost: pd.DataFrame) -> None:
-        """Drops the links of records (``sweep.ORIGIN``) that neither side has any more."""
+        """Deletes the links of records (``sweep.ORIGIN``) that no longer exist on either side."""
         if not spec.match:
             return
         c = t.link.c
-        ours, theirs = (
+        source, target = (
             (c.source_key, c.target_key)
             if spec.direction == "to_hr"
             else (c.target_key, c.source_key)
@@ -132,16 +139,17 @@ class Records(Part):
             for s, k in zip(strings(lost["source_key"]), strings(lost["key"]), strict=True)
         ]
         if pairs:
-            mine = t.link.delete().where(
-                c.entity == spec.links, ours == sa.bindparam("s"), theirs == sa.bindparam("k")
+            deletion = t.link.delete().where(
+                c.entity == spec.links, source == sa.bindparam("s"), target == sa.bindparam("k")
             )
-            connection.execute(mine, pairs)
+            connection.execute(deletion, pairs)
 
     def land(self, connection: sa.Connection, process: str, landed: pd.DataFrame) -> None:
-        """Remembers the hashes of records that need no second look."""
+        """Stores the hashes of records that were processed to the end. Later runs skip them while
+        they are unchanged."""
         columns = strings(landed["key"]), arrow(landed["hash"]).to_numpy().tolist()
         if self.engine.dialect.name == "sqlite":
-            # At driver speed: this is the one table with a row per source record.
+            # Without SQLAlchemy, for speed: only this table has a row per source record.
             text = (
                 'INSERT INTO record (process, "key", hash) VALUES (?, ?, ?)'
                 " ON CONFLICT DO UPDATE SET hash = excluded.hash WHERE hash <> excluded.hash"
@@ -152,24 +160,24 @@ class Records(Part):
             return
         values = [{"process": process, "key": k, "hash": h} for k, h in zip(*columns, strict=True)]
         if values:
-            changed = upsert(
+            statement = upsert(
                 self.engine,
                 t.record,
                 ["process", "key", "hash"],
                 ["process", "key"],
                 where=lambda new: t.record.c.hash != new.hash,
             )
-            connection.execute(changed, values)
+            connection.execute(statement, values)
 
     def unland(self, connection: sa.Connection, process: str, keys: Sequence[str | None]) -> None:
-        """Forgets the hashes of records: they are looked at when they come again."""
+        """Deletes the hashes of records, so that a run processes them when it reads them again."""
         r = t.record.c
-        for some in _some(keys):
-            connection.execute(t.record.delete().where(r.process == process, r.key.in_(some)))
+        for chunk in _some(keys):
+            connection.execute(t.record.delete().where(r.process == process, r.key.in_(chunk)))
 
     def note_scope(self, connection: sa.Connection, spec: ProcessSpec, now: datetime) -> None:
-        """Keeps what a process is, with its filters, so that what it leaves behind can be read
-        again in the same way."""
+        """Stores the definition of a process with its filters, so that records which it leaves in
+        quarantine can be read again in the same way."""
         row = {
             "process": spec.name,
             "fingerprint": spec.fingerprint(),
@@ -179,44 +187,44 @@ class Records(Part):
         connection.execute(upsert(self.engine, t.scope, list(row), ["process", "fingerprint"]), row)
 
     def scope(self, process: str, fingerprint: str | None) -> ProcessSpec:
-        """A process as it was when it was known by ``fingerprint``; as its latest run had it, if
-        none is given.
+        """Returns a process as stored under ``fingerprint`` or, if that is ``None``, as its latest
+        run had it.
 
         Raises:
-            Misconfigured: no run has left it.
+            Misconfigured: it is not stored.
         """
         s = t.scope.c
         query = sa.select(s.spec).where(s.process == process).order_by(s.used.desc()).limit(1)
         query = query if fingerprint is None else query.where(s.fingerprint == fingerprint)
         with failing(), self.engine.connect() as connection:
-            found = connection.execute(query).scalar()
-        if found is None:
+            stored = connection.execute(query).scalar()
+        if stored is None:
             raise Misconfigured(
-                f"It is not known with which filters {process} has read these records",
-                "Run its deployment once: it looks at them again, and what stays can be replayed.",
+                f"The filters with which {process} has read these records are not known",
+                "Run its deployment once: it reads them again. Replay those that remain.",
             )
-        return ProcessSpec.model_validate_json(found)
+        return ProcessSpec.model_validate_json(stored)
 
     def show_opposite(
         self, connection: sa.Connection, spec: ProcessSpec, written: Sequence[str], now: datetime
     ) -> None:
-        """What this process has written is looked at again by the process of the other direction,
-        whatever that one knows of it."""
+        """Lets the process of the opposite direction read again what this process has written, even
+        if it knows the record or has it in quarantine."""
         if spec.opposite is None or not written:
             return
         q = t.quarantine.c
         self.unland(connection, spec.opposite, written)
         for i in range(0, len(written), IN):
-            rests = t.quarantine.update().where(
+            entries = t.quarantine.update().where(
                 q.process == spec.opposite, q.status == "open", q.key.in_(written[i : i + IN])
             )
-            connection.execute(rests.where(q.stage != "gone").values(next_attempt=naive(now)))
+            connection.execute(entries.where(q.stage != "gone").values(next_attempt=naive(now)))
 
     def move(
         self, connection: sa.Connection, spec: ProcessSpec, before: Watermark, after: Watermark
     ) -> None:
-        """Moves the watermark from ``before`` to ``after``; leaves it where another run has moved
-        it meanwhile."""
+        """Moves the watermark from ``before`` to ``after``, unless another run has moved it
+        meanwhile."""
         fingerprint = spec.fingerprint()
         if after == before or self.watermark_in(connection, spec.name, fingerprint) != before:
             return
@@ -238,8 +246,8 @@ class Records(Part):
         drift: tuple[tuple[str, str], ...] | None,
         now: datetime,
     ) -> tuple[str, ...]:
-        """Of what is odd about a feed's fields, what was not reported yet; what is no longer odd is
-        forgotten."""
+        """Returns the changes to a feed's fields that were not reported before, and stores
+        ``drift`` as the current changes. With ``None`` nothing is stored."""
         if drift is None:
             return ()
         d = t.drift.c
@@ -249,9 +257,9 @@ class Records(Part):
             .all()
         )
         fresh = [(field, change) for field, change in drift if known.get(field) != change]
-        over = [field for field in known if field not in dict(drift)]
-        if over:
-            connection.execute(t.drift.delete().where(d.process == process, d.field.in_(over)))
+        outdated = [field for field in known if field not in dict(drift)]
+        if outdated:
+            connection.execute(t.drift.delete().where(d.process == process, d.field.in_(outdated)))
         rows = [
             {"process": process, "field": field, "change": change, "since": naive(now)}
             for field, change in fresh
@@ -264,5 +272,6 @@ class Records(Part):
 
 
 def _some(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Splits keys into chunks for SQL ``IN``."""
     for start in range(0, len(keys), IN):
         yield keys[start : start + IN]

@@ -1,5 +1,5 @@
-"""The sync store through SQLAlchemy: SQLite by default, PostgreSQL by URL, any number of runs side
-by side."""
+"""Implements the sync store with SQLAlchemy, on SQLite by default or on PostgreSQL. Any number of
+runs can use it at the same time."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from .sweeps import Sweeps
 
 
 class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
-    """Implements :class:`reconciliation.ports.Store`, and answers what people ask of it. Each part
-    has a file.
+    """Implements :class:`reconciliation.ports.Store` and the queries of the console. Each base
+    class is one part, in its own module.
 
     Raises:
-        StoreFailed: the database cannot be reached or its tables cannot be made.
-        Misconfigured: the database does not exist and ``create`` is false; or a newer release has
+        StoreFailed: the database cannot be reached or its tables cannot be created.
+        Misconfigured: the database does not exist and ``create`` is false, or a newer release has
             used it.
     """
 
@@ -58,20 +58,25 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         self.engine.dispose()
 
     def budget(self, limit: int, hour_seconds: float) -> StoredBudget:
-        """The request budget shared by all runs on this store."""
+        """Returns the request budget that all runs on this store share.
+
+        Args:
+            limit: maximum number of requests per endpoint and hour.
+            hour_seconds: length of that hour, in seconds.
+        """
         return StoredBudget(self.engine, limit, hour_seconds)
 
     def look_again(
         self, specs: Sequence[ProcessSpec], person: str, employee: str, reason: str, now: datetime
     ) -> None:
-        """Lets the next runs read a person's own record and all records of that person again.
+        """Lets the next runs read again a person's own record and all that belong to the person.
 
         Args:
             specs: the processes concerned.
             person: the user's ID in accessplanit.
             employee: the key of the person's row in HR.
-            reason: why, for people.
-            now: the moment (UTC).
+            reason: the reason to show to people.
+            now: the current time (UTC).
         """
         for spec in specs:
             key = person if spec.direction == "to_hr" else employee
@@ -83,13 +88,13 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
     def look_at(self, spec: ProcessSpec, keys: Sequence[str], reason: str, now: datetime) -> None:
         """Lets the next run read these records again.
 
-        They are entered into the quarantine as held for ``reason``: that is what a run asks for by
-        key.
+        They are put into the quarantine, held for ``reason``, because a run reads quarantined
+        records by their keys.
         """
         with failing(), self.engine.begin() as connection:
             self.unland(connection, spec.name, keys)
-            held = [(key, "held", "(link)", reason, None, None, None) for key in keys]
-            self.quarantine(connection, BY_HAND, spec, of(QUARANTINE, held), [], now)
+            entries = [(key, "held", "(link)", reason, None, None, None) for key in keys]
+            self.quarantine(connection, BY_HAND, spec, of(QUARANTINE, entries), [], now)
 
     def settle(
         self,
@@ -100,11 +105,11 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
         now: datetime,
         failure: str | None = None,
     ) -> tuple[str, ...]:
-        """Writes everything that a run leaves, in one transaction: the receipts of its last batch,
-        records, links, quarantine, watermark, what is new about the feed's fields (returned), and
-        the run itself.
+        """Writes all results of a run in one transaction: the receipts of its last batch, records,
+        links, quarantine, watermark, and the run itself.
 
-        ``failure``: the run ends as failed for this reason, and the watermark stays where it was.
+        If ``failure`` is given, the run ends as failed for this reason and the watermark does not
+        move. Returns the changes to the feed's fields that were not reported before.
         """
         spec, report = draft.spec, draft.report
         with failing(), self.engine.begin() as connection:
@@ -146,8 +151,8 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
             if draft.whole:
                 self.drop_parts(connection, spec)
             if failure is None:
-                # A draft that was applied is closed with its receipts; of any other plan this is no
-                # draft.
+                # If the plan was a draft that this run has applied, close it. This changes nothing
+                # for other plans.
                 self.end_drafts(
                     connection, t.plan.c.digest == draft.compared.plan.digest, "applied"
                 )
@@ -156,10 +161,11 @@ class SyncStore(Ledger, Records, Links, Quarantine, Hints, Sweeps, Privacy):
 
 
 def _must_exist(url: str) -> None:
+    """Raises Misconfigured if the URL is of a SQLite file that does not exist."""
     file = sa.make_url(url).database
     if url.startswith("sqlite") and file and not Path(file).exists():
         raise Misconfigured(
             f"There is no sync store at {file}",
-            "Set HRSYNC_HOME (or HRSYNC_STORE__URL) to where it is. 'hrsync up' and 'hrsync "
-            "run' make a new one.",
+            "Set HRSYNC_HOME (or HRSYNC_STORE__URL) to its location. 'hrsync up' and 'hrsync "
+            "run' create a new one.",
         )
