@@ -1,5 +1,5 @@
-"""The ledger: intents before the call, receipts after, append-only; and the story that it tells of
-a key."""
+"""Keeps the ledger: an intent before changes are sent, and an entry for each receipt after. Entries
+are only appended."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from .base import failing, naive
 from .plans import Plans
 
 WRITTEN = ("intent", "place", "key", "person", "kind", "fields", "reason", "outcome", "note")
+"""Columns of a ledger entry, in the order in which they are inserted."""
 STORY = 1000
-"""Entries of one story, the latest."""
+"""Maximum number of entries in one :meth:`Ledger.story`. The latest are shown."""
 
 
 class Ledger(Plans):
@@ -32,7 +33,7 @@ class Ledger(Plans):
     def intend(
         self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime
     ) -> Intent:
-        """Notes changes that are about to be sent."""
+        """Records that the changes ``start`` to ``stop`` of a plan are about to be sent."""
         row = {
             "process": spec.name,
             "entity": spec.entity,
@@ -50,8 +51,8 @@ class Ledger(Plans):
     def receive(
         self, run: str, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True
     ) -> None:
-        """Writes the receipts of an intent and closes it, unless some of its changes have none
-        yet."""
+        """Writes the receipts of an intent and, if ``closes``, closes it. An intent stays open
+        while some of its changes have no receipt."""
         with failing(), self.engine.begin() as connection:
             self.hold_lease(connection, spec, run)
             self.enter(connection, spec, batch, now, closes=closes)
@@ -65,16 +66,16 @@ class Ledger(Plans):
         *,
         closes: bool = True,
     ) -> None:
-        """:meth:`receive` within a transaction. What was not tried is no entry; what has an entry
-        keeps it."""
-        told = set(
+        """As :meth:`receive`, within a transaction. An untried change gets no entry, and existing
+        entries are not changed."""
+        entered = set(
             connection.execute(
                 sa.select(t.ledger.c.place).where(t.ledger.c.intent == batch.intent.id)
             ).scalars()
         )
-        rows = [row for row in self._entries(spec, batch) if row[1] not in told]
+        rows = [row for row in self._entries(spec, batch) if row[1] not in entered]
         if rows and self.engine.dialect.name == "sqlite":
-            # At driver speed: there is a row for every change.
+            # Without SQLAlchemy, for speed: there is a row for every change.
             names, marks = ", ".join(f'"{name}"' for name in WRITTEN), ", ".join("?" * len(WRITTEN))
             connection.exec_driver_sql(f"INSERT INTO ledger ({names}) VALUES ({marks})", rows)
         elif rows:
@@ -87,17 +88,18 @@ class Ledger(Plans):
             )
 
     def _entries(self, spec: ProcessSpec, batch: Batch) -> list[tuple[Any, ...]]:
+        """Returns ledger entries (:data:`WRITTEN`) for the receipts of a batch."""
         changes, receipts = batch.changes, batch.receipts
-        # Receipts that were found out afterwards may be fewer than the changes.
+        # There may be fewer receipts than changes, when an interrupted batch is resolved later.
         at = _positions(strings(changes["key"]), strings(receipts["key"]))
-        chosen = {name: strings(_at(changes, name, at)) for name in ("kind", "fields", "reason")}
+        change = {name: strings(_at(changes, name, at)) for name in ("kind", "fields", "reason")}
         person = (
             strings(_at(changes, spec.person_column, at))
             if spec.person_column
             else [None] * len(at)
         )
         _, outcome, note, _ = (strings(receipts[name]) for name in RECEIPTS)
-        # A row that the target has named is known by that name from now on.
+        # If the target gave a new row a different key, that key is used from now on.
         key = strings(receipts["given"].fillna(receipts["key"]))
         if spec.person_column == "key":
             person = key
@@ -108,9 +110,9 @@ class Ledger(Plans):
             places,
             key,
             person,
-            chosen["kind"],
-            chosen["fields"],
-            chosen["reason"],
+            change["kind"],
+            change["fields"],
+            change["reason"],
             outcome,
             note,
             strict=True,
@@ -118,8 +120,8 @@ class Ledger(Plans):
         return [row for row in rows if row[7] != "untried"]
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
-        """Intents without receipts, each with the part of the plan that it names; a row of somebody
-        who was forgotten is empty."""
+        """Returns the open intents of a process, each with its part of the plan. The rows of an
+        erased person are empty."""
         i = t.intent.c
         query = (
             sa.select(i.id, i.digest, i.start, i.stop)
@@ -128,7 +130,7 @@ class Ledger(Plans):
         )
         with failing(), self.engine.connect() as connection:
             intents = [Intent(*row) for row in connection.execute(query)]
-        found = []
+        with_plans = []
         for intent in intents:
             plan = self.plan(intent.digest)
             if plan is not None:
@@ -136,14 +138,16 @@ class Ledger(Plans):
                 before = plan.before[plan.before["key"].isin(changes["key"].dropna())].reset_index(
                     drop=True
                 )
-                found.append((intent, replace(plan, changes=changes, before=before)))
-        return found
+                with_plans.append((intent, replace(plan, changes=changes, before=before)))
+        return with_plans
 
     def story(self, key: str) -> list[dict[str, Any]]:
-        """What happened to a key (of an HR row, or of an accessplanit user), oldest first.
+        """Returns the latest changes of an HR row or of an accessplanit user's records, oldest
+        first.
 
-        Each has seq, ``at`` (UTC), entity, process, run, digest, key, kind, fields, reason,
-        outcome, note; and ``before`` and ``after`` of the changed fields while the plan is kept.
+        Each has seq, ``at`` (UTC), entity, process, run, digest, place, key, kind, fields, reason,
+        outcome and note. While the plan is kept, it also has ``before`` and ``after`` with the
+        values of the changed fields.
         """
         e, i = t.ledger.c, t.intent.c
         columns = (
@@ -188,15 +192,15 @@ class Ledger(Plans):
         reason: str,
         now: datetime,
     ) -> None:
-        """Enters that somebody has set or removed a link by hand.
+        """Adds an entry for a link that a person has set or removed.
 
         Args:
             spec: the process that links the entity.
             key: the key of the row in HR, or of the record in accessplanit if there is no row.
             person: the user's ID in accessplanit.
-            kind: what was done.
+            kind: the action.
             reason: the sentence that ``hrsync why`` shows.
-            now: the moment (UTC).
+            now: the current time (UTC).
         """
         head = {
             "process": spec.name,
@@ -209,9 +213,9 @@ class Ledger(Plans):
             "closed": naive(now),
         }
         with failing(), self.engine.begin() as connection:
-            made = connection.execute(t.intent.insert().values(head)).inserted_primary_key
+            intent = connection.execute(t.intent.insert().values(head)).inserted_primary_key
             entry = {
-                "intent": made[0] if made else 0,
+                "intent": intent[0] if intent else 0,
                 "key": key,
                 "person": person,
                 "kind": kind,
@@ -226,6 +230,7 @@ def _at(changes: pd.DataFrame, name: str, places: list[int]) -> pd.Series[Any]:
 
 
 def _positions(keys: list[str | None], wanted: list[str | None]) -> list[int]:
+    """Returns the position in ``keys`` of each wanted key."""
     if keys == wanted:
         return list(range(len(keys)))
     place = {key: i for i, key in enumerate(keys)}
@@ -233,13 +238,15 @@ def _positions(keys: list[str | None], wanted: list[str | None]) -> list[int]:
 
 
 def _values(plan: Plan | None, row: dict[str, Any]) -> dict[str, dict[str, str | None]]:
-    """``before`` and ``after`` of the fields that an entry has changed, as text."""
+    """Returns ``before`` and ``after`` with the fields that an entry has changed, as text."""
     if plan is None or row["place"] is None or row["place"] >= len(plan.changes):
         return {}
     change = plan.changes.iloc[row["place"]]
+    # Only a created row may have a different key in the ledger: the one that the target gave.
     if change["key"] != row["key"] and change["kind"] != "create":
         return {}
     names = [name for name in (row["fields"] or "").split(",") if name]
+    # An entry without fields is about the whole row.
     names = names or [name for name in plan.before.columns if name != "key"]
     old = plan.before[plan.before["key"] == change["key"]]
     after = {name: _text(change[name]) for name in names}

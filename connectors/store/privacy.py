@@ -1,4 +1,4 @@
-"""Erasing one person, and pruning what is past its retention."""
+"""Erases one person's data, and prunes data past its retention period."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .plans import OPEN, Plans
 
 
 class Privacy(History, Plans):
-    """What the store forgets."""
+    """Erasure and pruning."""
 
     def known_of(self, person: str) -> Person | None:
-        """What the store knows of an accessplanit user: who they are in HR, and the keys of their
-        records; ``None``: nothing at all."""
+        """Returns an accessplanit user's key in HR and the keys of their records, or ``None`` if
+        the store knows nothing about the user."""
         e, link, q = t.ledger.c, t.link.c, t.quarantine.c
         with failing(), self.engine.connect() as connection:
             linked = sa.select(link.target_key).where(
@@ -46,33 +46,35 @@ class Privacy(History, Plans):
                     sa.select(q.key).where(_named(q.waits_for, ids)).distinct()
                 ).scalars()
             )
-            unread = connection.execute(
+            with_raw = connection.execute(
                 sa.select(q.key, q.raw).where(q.stage != "held", q.raw.is_not(None))
             ).tuples()
-            keys |= {key for key, raw in unread if ids.has_record(raw)}
-            found = ids | Person.of(keys=keys)
-            # Records of one side that are rows of the other.
+            keys |= {key for key, raw in with_raw if ids.has_record(raw)}
+            known = ids | Person.of(keys=keys)
+            # Add the key on the other side of each linked record.
             pairs = connection.execute(
                 sa.select(link.source_key, link.target_key).where(link.entity != "employees")
             ).tuples()
-            more = [key for pair in pairs if any(found.has(key) for key in pair) for key in pair]
-            found |= Person.of(keys=more)
-            there = bool(found.keys) or any(
-                connection.execute(sa.select(column).where(_named(column, found)).limit(1)).first()
+            more = [key for pair in pairs if any(known.has(key) for key in pair) for key in pair]
+            known |= Person.of(keys=more)
+            is_known = bool(known.keys) or any(
+                connection.execute(sa.select(column).where(_named(column, known)).limit(1)).first()
                 for column in _places()
             )
-        return found if there else None
+        return known if is_known else None
 
     def forgettable(self) -> None:
-        """Raises:
-        StalePlan: a run is at work; it would write down again what is forgotten now.
+        """Checks that no run is active.
+
+        Raises:
+            StalePlan: a run is active. It could store again what is erased now.
         """
         with failing(), self.engine.connect() as connection:
-            self._nobody_works(connection)
+            self._no_active_run(connection)
 
     def spelled(self, person: str) -> list[str]:
-        """Users who are linked and whose ID is ``person`` in another spelling, or who are the
-        employee of that key."""
+        """Returns linked users whose ID is ``person`` in another spelling, or whose key in HR is
+        ``person``. Returns nothing if a user with exactly this ID is linked."""
         link = t.link.c
         with failing(), self.engine.connect() as connection:
             rows = (
@@ -95,28 +97,28 @@ class Privacy(History, Plans):
     def forget(
         self, person: str, further: Sequence[str], now: datetime, values: Sequence[str] = ()
     ) -> dict[str, int]:
-        """Erases the data of one accessplanit user: rows per table.
+        """Erases the data of one accessplanit user. Returns the number of rows per table.
 
-        Plans lose the person's rows, and what else they say of them. What is somebody else's stays,
-        without what names the person. What remains is a tombstone that says when and how much, not
-        who; it prevents nothing: if accessplanit still has the person, the next run sees a new one.
-        :meth:`scrub` is to follow.
+        Plans lose the person's rows. Other people's data stays, without mentions of the person. A
+        tombstone records when and how much was erased, but not whose data. It prevents nothing: if
+        accessplanit still has the person, the next run imports them again. Call :meth:`scrub`
+        afterwards.
 
         Args:
             person: the user's ID.
-            further: other keys that are that person's, such as of their awards in HR.
-            now: when they are forgotten.
-            values: what else is theirs alone (``person.Person``).
+            further: other keys of this person, such as those of their awards in HR.
+            now: the time of the erasure (UTC).
+            values: other values that only this person has (``person.Person``).
 
         Raises:
-            StalePlan: a run is at work, which would write down again what is to be forgotten.
+            StalePlan: a run is active. It could store again what is erased.
         """
         who = (self.known_of(person) or Person.of([person])) | Person.of(
             keys=further, values=values
         )
         r, s = t.record.c, t.scope.c
         with failing(), self.engine.begin() as connection:
-            self._nobody_works(connection)
+            self._no_active_run(connection)
             erased = {
                 "hints": self._unhint(connection, who),
                 "plans": self._redact(connection, who),
@@ -146,31 +148,30 @@ class Privacy(History, Plans):
         return erased
 
     def scrub(self) -> bool:
-        """Sees to it that what was deleted does not stay readable in free pages or in the log;
-        false if somebody reads meanwhile."""
+        """Removes deleted data from the database's free pages and its log. Returns false if other
+        connections prevent it."""
         with failing():
             return scrub(self.engine)
 
-    def _nobody_works(self, connection: sa.Connection) -> None:
+    def _no_active_run(self, connection: sa.Connection) -> None:
+        """Raises StalePlan if a run holds a lease."""
         lease = t.lease.c
-        at_work = sa.select(lease.process).where(
-            lease.run != "", lease.until >= naive(self.clock())
-        )
-        process = connection.execute(at_work.limit(1)).scalar()
+        active = sa.select(lease.process).where(lease.run != "", lease.until >= naive(self.clock()))
+        process = connection.execute(active.limit(1)).scalar()
         if process is not None:
             raise StalePlan(
-                f"Nothing was forgotten: {process} is at work, or a plan is being applied",
+                f"Nothing was erased: {process} is running, or a plan of it is being applied",
                 "Wait for its run to end (hrsync status), then run again.",
             )
 
     def _unhint(self, connection: sa.Connection, person: Person) -> int:
-        """Hints of the person and of their records. The digest of a delivery that told of them is
-        replaced: it may be guessed from."""
+        """Deletes the hints of the person and of their records. The digests of their deliveries are
+        replaced, because one could guess a person and compare."""
         h, d = t.hint.c, t.delivery.c
-        mine = _named(h.key, person)
+        of_person = _named(h.key, person)
         for number in (
             connection.execute(
-                sa.select(h.delivery).where(mine, h.delivery.is_not(None)).distinct()
+                sa.select(h.delivery).where(of_person, h.delivery.is_not(None)).distinct()
             )
             .scalars()
             .all()
@@ -178,10 +179,10 @@ class Privacy(History, Plans):
             connection.execute(
                 t.delivery.update().where(d.id == number).values(identity=uuid.uuid4().hex)
             )
-        return _delete(connection, t.hint, mine)
+        return _delete(connection, t.hint, of_person)
 
     def _erase_entries(self, connection: sa.Connection, person: Person) -> int:
-        """The entries stay, so that counts add up; whom they were about does not."""
+        """Empties the person's ledger entries. The entries stay, so that counts add up."""
         e = t.ledger.c
         blank = {"key": None, "person": None, "fields": None, "note": None}
         rows = connection.execute(
@@ -190,63 +191,64 @@ class Privacy(History, Plans):
         return int(rows) + _replace(connection, t.ledger, e.seq, (e.reason, e.note), person)
 
     def _erase_quarantine(self, connection: sa.Connection, person: Person) -> int:
-        """Entries of their records, of records that wait for them, and of unreadable ones that name
-        them; others lose what names them."""
+        """Deletes the entries of the person's records, of records that wait for the person, and of
+        unreadable records that name the person. Other entries lose their mentions of the person."""
         q = t.quarantine.c
-        mine = _named(q.key, person) | _named(q.waits_for, person)
-        unread = sa.select(q.id, q.key, q.raw).where(q.stage != "held", q.raw.is_not(None))
-        named = [
+        of_person = _named(q.key, person) | _named(q.waits_for, person)
+        with_raw = sa.select(q.id, q.key, q.raw).where(q.stage != "held", q.raw.is_not(None))
+        unreadable = [
             number
-            for number, key, raw in connection.execute(unread).tuples()
+            for number, key, raw in connection.execute(with_raw).tuples()
             if person.has_record(raw) or (key is None and person.mentioned(raw))
         ]
-        rows = _delete(connection, t.quarantine, mine)
-        for some in _some(named):
-            rows += _delete(connection, t.quarantine, q.id.in_(some))
+        rows = _delete(connection, t.quarantine, of_person)
+        for chunk in _some(unreadable):
+            rows += _delete(connection, t.quarantine, q.id.in_(chunk))
         return rows + _replace(connection, t.quarantine, q.id, (q.raw, q.reason, q.note), person)
 
     def _redact(self, connection: sa.Connection, person: Person) -> int:
-        """Takes the person's rows out of every kept plan; returns of how many."""
-        found, p = 0, t.plan.c
-        # A draft holds records, links and reasons beside its changes: it is given up rather than
-        # searched.
+        """Empties the person's rows in every kept plan. Returns the number of changed plans."""
+        redacted, p = 0, t.plan.c
+        # A draft also holds records, links and reasons. All drafts become stale, which is simpler
+        # than searching them.
         connection.execute(t.plan_part.delete())
         connection.execute(
             t.plan.update().where(p.status.in_(OPEN)).values(status="stale", draft=None)
         )
         for digest in list(connection.execute(sa.select(p.digest)).scalars()):
             row = connection.execute(sa.select(p.changes, p.before).where(p.digest == digest)).one()
-            kept = {
+            frames = {
                 name: _blanked(unpacked(getattr(row, name)), person)
                 for name in ("changes", "before")
             }
-            cut = {name: packed(data) for name, data in kept.items() if data is not None}
+            cut = {name: packed(data) for name, data in frames.items() if data is not None}
             if cut:
-                found += 1
+                redacted += 1
                 connection.execute(
                     t.plan.update().where(p.digest == digest).values(**cut, redacted=True)
                 )
-        return found
+        return redacted
 
     def prune(
         self, before: datetime, history: datetime, hour_seconds: float = 3600.0
     ) -> dict[str, int]:
-        """Deletes plans (and with them the before and after of ledger entries), closed quarantine
-        entries, hints, figures of runs, refusals, and requests counted (by hours of
-        ``hour_seconds``), from before this moment; rows per table. A plan that an open intent needs
-        stays.
+        """Deletes data past its retention period. Returns the number of rows per table.
 
-        What the plans say of rows is kept as versions; of these go the ones that were replaced
-        before ``history``, and with them the ledger's entries of changes that were settled before
-        it. What a process was with filters that no record in quarantine was read with, and that it
-        has not had since this moment, goes too.
+        Plans are first copied to versions. Plans with open intents, and plans that are being
+        applied, stay. Discarded quarantine entries stay too, but lose the raw record. Stored
+        filters of a process stay if an open quarantine entry was read with them, or if they are its
+        latest.
+
+        Args:
+            before: plans (with the before and after of ledger entries), closed quarantine entries,
+                hints, deliveries, runs, leases, parts of sweeps, filters, refusals and request
+                counts older than this are deleted.
+            history: versions that were replaced before this time are deleted, as are the ledger
+                entries of changes that were settled before it.
+            hour_seconds: length of the hour by which requests are counted, in seconds.
         """
-        edge, p, q, past = (
-            naive(before),
-            t.plan.c,
-            t.quarantine.c,
-            int(before.timestamp() // hour_seconds),
-        )
+        edge, p, q = naive(before), t.plan.c, t.quarantine.c
+        first_hour = int(before.timestamp() // hour_seconds)
         needed = sa.select(t.intent.c.digest).where(t.intent.c.closed.is_(None))
         with failing(), self.engine.begin() as connection:
             old = list(
@@ -288,11 +290,11 @@ class Privacy(History, Plans):
                 ),
                 "versions": replaced,
                 "plans": sum(
-                    _delete(connection, t.plan, p.digest.in_(some)) for some in _some(old)
+                    _delete(connection, t.plan, p.digest.in_(chunk)) for chunk in _some(old)
                 ),
                 "plan parts": sum(
-                    _delete(connection, t.plan_part, t.plan_part.c.digest.in_(some))
-                    for some in _some(old)
+                    _delete(connection, t.plan_part, t.plan_part.c.digest.in_(chunk))
+                    for chunk in _some(old)
                 ),
                 "quarantine": int(connection.execute(closed).rowcount)
                 + int(connection.execute(raw.values(raw=None)).rowcount),
@@ -321,25 +323,27 @@ class Privacy(History, Plans):
                     ).rowcount
                 ),
                 "budget": int(
-                    connection.execute(t.budget.delete().where(t.budget.c.hour < past)).rowcount
+                    connection.execute(
+                        t.budget.delete().where(t.budget.c.hour < first_hour)
+                    ).rowcount
                 ),
             }
 
 
 def _blanked(data: pd.DataFrame, person: Person) -> pd.DataFrame | None:
-    """``data`` with the person's rows emptied in their places (the ledger counts them), and the
-    others without what names the person; ``None`` if there is nothing to take out."""
+    """Empties the person's rows and removes mentions of the person from the others. Returns
+    ``None`` if there are neither. Emptied rows stay, because ledger entries refer to positions."""
     mask = person.theirs(data)
-    kept = data.copy()
+    emptied = data.copy()
     if mask.any():
-        kept.loc[mask, [name for name in data.columns if name != "kind"]] = pd.NA
-    left = person.redacted(kept)
-    return left if mask.any() or left is not kept else None
+        emptied.loc[mask, [name for name in data.columns if name != "kind"]] = pd.NA
+    redacted = person.redacted(emptied)
+    return redacted if mask.any() or redacted is not emptied else None
 
 
 def _linked(person: Person) -> sa.ColumnElement[bool]:
-    """Links of the person, and of their records. The ID of a user may be the key of another
-    employee."""
+    """Condition for the links of the person and of their records. Users' IDs and employees' keys
+    are told apart, because one user's ID may be another employee's key."""
     link, people = t.link.c, t.link.c.entity == "employees"
     own = _named(link.source_key, Person(person.users)) | _named(
         link.target_key, Person(employees=person.employees)
@@ -350,13 +354,14 @@ def _linked(person: Person) -> sa.ColumnElement[bool]:
 
 
 def _named(column: sa.ColumnElement[Any], person: Person) -> sa.ColumnElement[bool]:
-    """Where a column of keys names the person or one of their records, however it is spelled."""
+    """Condition for a column of keys to name the person or one of their records, in any
+    spelling."""
     exact = sorted({*person.ids, *person.keys, *person.plain["any"]})
     heads = sorted({*(f"{each}~" for each in person.ids), *person.heads})
     keys = [*exact, *(f"{PROVISIONAL}{each}" for each in exact)]
     return sa.or_(
         sa.false(),
-        *(column.in_(some) | sa.func.lower(column).in_(some) for some in _some(keys)),
+        *(column.in_(chunk) | sa.func.lower(column).in_(chunk) for chunk in _some(keys)),
         *(
             column.startswith(head, autoescape=True)
             | sa.func.lower(column).startswith(head, autoescape=True)
@@ -366,7 +371,7 @@ def _named(column: sa.ColumnElement[Any], person: Person) -> sa.ColumnElement[bo
 
 
 def _places() -> list[sa.ColumnElement[Any]]:
-    """Columns in which keys stand, of people or of their records."""
+    """Returns the columns that hold keys of people or of their records."""
     q, link = t.quarantine.c, t.link.c
     return [
         link.source_key,
@@ -387,21 +392,27 @@ def _replace(
     columns: Sequence[sa.Column[Any]],
     person: Person,
 ) -> int:
-    """Takes what names the person out of texts; returns of how many rows."""
+    """Removes mentions of the person from texts. Returns the number of changed rows.
+
+    Args:
+        connection: the transaction.
+        table: the table.
+        number: its primary key.
+        columns: its columns with texts.
+        person: the person.
+    """
     query = sa.select(number, *columns).where(sa.or_(*(column.is_not(None) for column in columns)))
-    # A few texts stand in most rows.
-    named = lru_cache(maxsize=10_000)(person.mentioned)
+    # Cached, because most rows have one of a few texts.
+    mentioned = lru_cache(maxsize=10_000)(person.mentioned)
     rows = 0
-    for which, *texts in connection.execute(query).tuples().all():
+    for row, *texts in connection.execute(query).tuples().all():
         changed = {
             column.name: person.without(text)
             for column, text in zip(columns, texts, strict=True)
-            if text and named(text)
+            if text and mentioned(text)
         }
         if changed:
-            rows += connection.execute(
-                table.update().where(number == which).values(changed)
-            ).rowcount
+            rows += connection.execute(table.update().where(number == row).values(changed)).rowcount
     return rows
 
 
@@ -410,5 +421,6 @@ def _delete(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[
 
 
 def _some(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Splits values into chunks for SQL ``IN``."""
     for start in range(0, len(values), IN):
         yield values[start : start + IN]

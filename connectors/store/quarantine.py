@@ -1,4 +1,5 @@
-"""Records that did not go through: kept with their reason, tried again, discarded by a person."""
+"""Keeps the quarantine: records that could not be loaded, with the reason, until a retry succeeds
+or a person discards them."""
 
 from __future__ import annotations
 
@@ -21,22 +22,22 @@ from . import schema as t
 from .base import IN, Part, failing, naive
 
 RETRIES_AT_ONCE = 2000
-"""Quarantined records that one run looks at again, the longest waiting first."""
+"""Maximum number of quarantined records that one run retries. Those that have waited longest come
+first."""
 EAGER_ATTEMPTS = 3
-"""Number of runs that look at a quarantined record again at once; then the pause doubles, from an
-hour."""
+"""Number of attempts without a pause. Then the pause is 2 hours and doubles, up to 256 hours."""
 BY_HAND = "by hand"
-"""Instead of a run, where a person has entered a record."""
+"""Value of ``run`` for an entry that was not made by a run."""
 REFUSALS = 8
-"""Refusals after which a record waits until it changes, somebody asks for it, or a sweep or a full
-run comes by."""
+"""Number of refusals after which a record is retried only when it changes, when a person asks for
+it, or in a sweep or full run."""
 
 
 class Quarantine(Part):
     """The quarantine."""
 
     def retryable(self, process: str, now: datetime) -> list[str]:
-        """Keys in quarantine whose next attempt is due, or whose person has arrived."""
+        """Returns the keys whose next attempt is due, or whose awaited person is now linked."""
         q = t.quarantine.c
         query = sa.select(q.key).where(
             q.process == process, q.status == "open", q.key.is_not(None), _due(now)
@@ -48,7 +49,7 @@ class Quarantine(Part):
             return list(dict.fromkeys(str(key) for key in keys))
 
     def open_keys(self, process: str, *stages: str) -> list[str]:
-        """Keys of the open entries of these stages, due or not."""
+        """Returns the keys of the open entries in these stages, due or not."""
         q = t.quarantine.c
         query = sa.select(q.key).where(
             q.process == process, q.status == "open", q.stage.in_(stages), q.key.is_not(None)
@@ -59,25 +60,22 @@ class Quarantine(Part):
             ]
 
     def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
-        """Hashes of the records in quarantine that are not to be looked at now.
+        """Returns the hashes of quarantined records that this run skips because they are not due.
 
-        ``whole``: the run reads everything, and looks again at records that were refused
-        :data:`REFUSALS` times.
+        With ``whole`` (a run that reads everything) records that were refused :data:`REFUSALS`
+        times are not skipped.
         """
         q = t.quarantine.c
-        mine = sa.select(q.hash).where(q.process == process, q.hash.is_not(None))
+        entries = sa.select(q.hash).where(q.process == process, q.hash.is_not(None))
         with failing(), self.engine.connect() as connection:
-            # A record without a key cannot be asked for; it is looked at whenever it comes by.
-            rests = mine.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))
-            rests = (
-                rests.where(sa.or_(q.stage != "failed", q.next_attempt.is_not(None)))
-                if whole
-                else rests
-            )
+            # A record without a key cannot be requested by key, so it is never skipped.
+            not_due = entries.where(q.status == "open", q.key.is_not(None), sa.not_(_due(now)))
+            if whole:
+                not_due = not_due.where(sa.or_(q.stage != "failed", q.next_attempt.is_not(None)))
             queries = (
-                rests.where(q.stage == "held"),
-                rests.where(q.stage != "held"),
-                mine.where(q.status == "discarded"),
+                not_due.where(q.stage == "held"),
+                not_due.where(q.stage != "held"),
+                entries.where(q.status == "discarded"),
             )
             return Marks(
                 *(
@@ -87,7 +85,7 @@ class Quarantine(Part):
             )
 
     def known_bad(self, process: str) -> set[int]:
-        """Hashes of the rejected records that are open in quarantine."""
+        """Returns the hashes of the rejected records with an open entry."""
         q = t.quarantine.c
         query = sa.select(q.hash).where(
             q.process == process, q.status == "open", q.stage == "rejected"
@@ -104,30 +102,33 @@ class Quarantine(Part):
         landed: Sequence[str | None],
         now: datetime,
     ) -> None:
-        """Enters ``rows`` (``settle.QUARANTINE``) and releases the keys that have ``landed``."""
+        """Adds or updates entries for ``rows`` (``settle.QUARANTINE``), and closes the entries of
+        keys that have ``landed``."""
         q = t.quarantine.c
         moment = naive(now)
-        # A record that was entered by hand has no scope of its own.
+        # An entry made by hand keeps the scope that its record was read with.
         scope = {} if run == BY_HAND else {"fingerprint": spec.fingerprint()}
-        mine = (q.process == spec.name) & (q.status == "open")
         self._leave(connection, spec.name, landed, "replayed", moment)
-        came = [str(key) for key in strings(rows["key"]) if key is not None]
+        keys = [str(key) for key in strings(rows["key"]) if key is not None]
         known = sa.select(q.id, q.key, q.hash, q.attempts, q.stage, q.status).where(
             q.process == spec.name
         )
-        # What somebody has discarded as gone is not entered again by the next sweep.
-        kept = known.where((q.status == "open") | ((q.status == "discarded") & (q.stage == "gone")))
-        found = list(connection.execute(known.where(mine, q.key.is_(None)))) if len(rows) else []
-        for i in range(0, len(came), IN):
-            found += connection.execute(kept.where(q.key.in_(came[i : i + IN])))
-        # A record without a key is known by its bytes: several that are alike are one entry.
-        seen = {(row.key, row.hash if row.key is None else None): row for row in found}
+        without_key = known.where(q.status == "open", q.key.is_(None))
+        # If a person has discarded an entry of stage "gone", the next sweep must not add it again.
+        with_key = known.where(
+            (q.status == "open") | ((q.status == "discarded") & (q.stage == "gone"))
+        )
+        existing = list(connection.execute(without_key)) if len(rows) else []
+        for i in range(0, len(keys), IN):
+            existing += connection.execute(with_key.where(q.key.in_(keys[i : i + IN])))
+        # Records without a key are identified by their hash: equal ones share an entry.
+        by_identity = {(row.key, row.hash if row.key is None else None): row for row in existing}
         fresh: dict[object, dict[str, Any]] = {}
         again: list[dict[str, Any]] = []
         for row in zip(*(arrow(rows[name]).to_pylist() for name in QUARANTINE), strict=True):
             values: dict[str, Any] = dict(zip(QUARANTINE, row, strict=True))
             identity = (values["key"], values["hash"] if values["key"] is None else None)
-            before = seen.get(identity)
+            before = by_identity.get(identity)
             if before is not None and before.status == "discarded":
                 continue
             attempts = before.attempts + 1 if before else 1
@@ -175,24 +176,25 @@ class Quarantine(Part):
             connection: the transaction.
             run: the run's ID.
             process: the process's name.
-            gone: keys that were asked for and did not answer.
-            now: the moment (UTC).
-            looked_again: records without a key that did not come again are closed too.
-            whole: the run was a sweep: records that it did not find gone have come back.
+            gone: keys that were requested and that the source did not return.
+            now: the current time (UTC).
+            looked_again: also close the entries without a key that this run has not updated.
+            whole: the run was a sweep. Records of stage "gone" that it did not find gone are back,
+                so their entries are closed.
         """
         q, moment = t.quarantine.c, naive(now)
-        mine = (q.process == process) & (q.status == "open") & (q.run != run)
+        untouched = (q.process == process) & (q.status == "open") & (q.run != run)
         self._leave(connection, process, gone, "vanished", moment)
         if looked_again:
             connection.execute(
                 t.quarantine.update()
-                .where(mine, q.key.is_(None))
+                .where(untouched, q.key.is_(None))
                 .values(status="vanished", last_seen=moment)
             )
         if whole:
             connection.execute(
                 t.quarantine.update()
-                .where(mine, q.stage == "gone")
+                .where(untouched, q.stage == "gone")
                 .values(status="replayed", last_seen=moment)
             )
 
@@ -204,22 +206,23 @@ class Quarantine(Part):
         status: str,
         moment: datetime,
     ) -> None:
+        """Closes the open entries of these keys with a status."""
         q = t.quarantine.c
-        mine = (q.process == process) & (q.status == "open")
-        if not keys or connection.execute(sa.select(q.id).where(mine).limit(1)).first() is None:
+        entries = (q.process == process) & (q.status == "open")
+        if not keys or connection.execute(sa.select(q.id).where(entries).limit(1)).first() is None:
             return
         for i in range(0, len(keys), IN):
             connection.execute(
                 t.quarantine.update()
-                .where(mine, q.key.in_(keys[i : i + IN]))
+                .where(entries, q.key.in_(keys[i : i + IN]))
                 .values(status=status, last_seen=moment)
             )
 
-    # -- what people ask and do -------------------------------------------------------------------
+    # -- for the console --------------------------------------------------------------------------
 
     def retry_now(self, process: str, keys: Sequence[str] | None) -> int:
-        """Lets the next run look at these open entries again (all of the process if none are
-        named); returns how many."""
+        """Makes open entries due for the next run: those with these keys, or all of the process.
+        Returns how many."""
         q = t.quarantine.c
         query = t.quarantine.update().where(
             q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone"
@@ -232,22 +235,24 @@ class Quarantine(Part):
             )
 
     def to_replay(self, process: str, keys: Sequence[str] | None) -> dict[str | None, list[str]]:
-        """Fingerprint -> keys of the open entries, all or those named, that it was read with."""
+        """Maps the fingerprint of each scope to the keys of the open entries read with it. ``keys``
+        limits the entries; ``None`` means all of the process."""
         q = t.quarantine.c
         query = sa.select(q.fingerprint, q.key).where(
             q.process == process, q.status == "open", q.key.is_not(None), q.stage != "gone"
         )
         query = query if keys is None else query.where(q.key.in_(keys))
-        found: dict[str | None, list[str]] = {}
+        by_scope: dict[str | None, list[str]] = {}
         with failing(), self.engine.connect() as connection:
             for fingerprint, key in connection.execute(query.order_by(q.first_seen, q.id)).tuples():
-                found.setdefault(fingerprint, []).append(key)
-        return found
+                by_scope.setdefault(fingerprint, []).append(key)
+        return by_scope
 
     def discard(self, entry: int, reason: str) -> bool:
-        """A person decides not to load this record as it is now; false if the entry is not open.
+        """Stores a person's decision not to load a record in its current state. Returns false if
+        the entry is not open.
 
-        When the record changes it is looked at again.
+        When the record changes, runs read it again.
         """
         q = t.quarantine.c
         query = t.quarantine.update().where(q.id == entry, q.status == "open")
@@ -261,7 +266,7 @@ class Quarantine(Part):
         stage: str | None = None,
         reason: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Open entries of the quarantine, oldest first."""
+        """Returns open entries, oldest first."""
         q = t.quarantine.c
         query = sa.select(t.quarantine).where(q.status == "open")
         query = query.where(q.process == process) if process else query
@@ -276,8 +281,8 @@ class Quarantine(Part):
             ]
 
     def unlinked(self, processes: Sequence[str], limit: int) -> list[dict[str, Any]]:
-        """Open entries of records that these processes could not match with one row, oldest
-        first."""
+        """Returns open entries of records that these processes could not match with exactly one
+        row, oldest first."""
         q = t.quarantine.c
         query = sa.select(t.quarantine).where(
             q.status == "open",
@@ -292,7 +297,7 @@ class Quarantine(Part):
             return [dict(row) for row in rows]
 
     def entries_of(self, key: str) -> list[dict[str, Any]]:
-        """All entries of a key, or that wait for it, whatever their status."""
+        """Returns all entries of a key and those that wait for it, in any status."""
         q = t.quarantine.c
         with failing(), self.engine.connect() as connection:
             rows = connection.execute(
@@ -301,8 +306,8 @@ class Quarantine(Part):
             return [dict(row) for row in rows]
 
     def open_entries(self, process: str) -> pd.DataFrame:
-        """``context.OPEN``: what is in quarantine, and what a person has discarded (stage
-        ``discarded``), with the hash it had."""
+        """Returns the open entries and those that a person has discarded (with stage ``discarded``)
+        as a frame ``context.OPEN``, with the hash of each record."""
         q = t.quarantine.c
         stage = sa.case((q.status == "discarded", "discarded"), else_=q.stage)
         query = sa.select(q.key, q.hash, stage, q.reason)
@@ -313,7 +318,7 @@ class Quarantine(Part):
             return of(OPEN, [tuple(row) for row in connection.execute(query.order_by(q.id))])
 
     def quarantine_entry(self, entry: int) -> dict[str, Any] | None:
-        """One entry, whatever its status."""
+        """Returns one entry in any status, or ``None``."""
         with failing(), self.engine.connect() as connection:
             row = (
                 connection.execute(sa.select(t.quarantine).where(t.quarantine.c.id == entry))
@@ -323,7 +328,7 @@ class Quarantine(Part):
             return dict(row) if row else None
 
     def quarantine_counts(self) -> dict[tuple[str, str], int]:
-        """(process, stage) -> open entries."""
+        """Maps (process, stage) to the number of open entries."""
         q = t.quarantine.c
         query = (
             sa.select(q.process, q.stage, sa.func.count())
@@ -335,19 +340,21 @@ class Quarantine(Part):
 
 
 def _due(now: datetime) -> sa.ColumnElement[bool]:
-    q, one = t.quarantine.c, t.link.alias()
-    # Whichever side the person is known on: one that is looked at too early waits on.
+    """Condition for an entry to be due: its time has come or, if it waits for a person, the person
+    is linked."""
+    q, link = t.quarantine.c, t.link.alias()
+    # ``waits_for`` may be a key of either side. A record that is retried too early just waits on.
     arrived = sa.exists().where(
-        (one.c.source_key == q.waits_for) | (one.c.target_key == q.waits_for),
-        one.c.entity == "employees",
+        (link.c.source_key == q.waits_for) | (link.c.target_key == q.waits_for),
+        link.c.entity == "employees",
     )
     timely = q.next_attempt.is_not(None) & (q.next_attempt <= naive(now))
     return sa.case((q.waits_for.is_(None), timely), else_=arrived)
 
 
 def _next(stage: str, attempts: int, moment: datetime) -> datetime | None:
-    """When a record is tried again; ``None``: not before it changes, somebody asks for it or
-    everything is read."""
+    """Returns the time of the next attempt. ``None`` means: only when the record changes, when a
+    person asks for it, or when everything is read."""
     if stage == "gone" or (stage == "failed" and attempts >= REFUSALS):
         return None
     return moment + (
