@@ -1,4 +1,4 @@
-"""The request budget that all runs on one store share."""
+"""Counts requests against an hourly budget that all runs on one store share."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ from .base import failing
 
 @dataclass
 class Held:
-    """Requests of one endpoint that were drawn from an hour and not made yet."""
+    """Requests to one endpoint that were reserved for an hour and not made yet."""
 
     hour: int
+    """Number of the hour since 1970."""
     left: int
+    """Number of requests that are left."""
     share: int
-    """How many the next draw takes."""
+    """Number of requests that the next draw reserves."""
 
 
 class StoredBudget:
-    """Implements :class:`connectors.transport.Budget`. Draws requests from the store a few at a
-    time, and gives back the rest.
+    """Implements :class:`connectors.transport.Budget`. Reserves several requests at a time in the
+    store, and gives back unused ones.
 
-    The first draw is of one request and each further one of twice as many, up to ``SHARE``: a run
-    that is killed before it gives back loses no more than it has used, and never more than one
-    share per endpoint.
+    The first draw reserves one request, and each further one twice as many, up to ``SHARE``. A run
+    that is killed therefore wastes at most as many requests as it has made, and at most
+    ``SHARE`` per endpoint.
     """
 
     SHARE = 20
-    """Maximum number of requests drawn at once: one write to the store for all of them."""
+    """Maximum number of requests in one draw, which is one write to the store."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class StoredBudget:
         self._lock = threading.Lock()
 
     def take(self, endpoint: str) -> float:
-        """0 if a request may be made now, else the seconds until the hour is over.
+        """Returns 0 if a request may be made now, else the seconds until the hour is over.
 
         Raises:
             StoreFailed: the budget cannot be read or written.
@@ -68,21 +70,21 @@ class StoredBudget:
             return 0.0
 
     def close(self) -> None:
-        """Gives back what was drawn and not used. A budget that is used again after this draws
-        again."""
-        # A store that is away keeps these few requests until the hour is over: no reason for a
-        # finished run to fail.
+        """Gives back unused requests. The budget can still be used afterwards."""
+        # If the store cannot be reached, these few requests are lost for the rest of the hour.
+        # That is no reason for a finished run to fail.
         with self._lock, suppress(StoreFailed), failing(), self._engine.begin() as connection:
             for endpoint, held in self._held.items():
                 self._give_back(connection, endpoint, held)
             self._held.clear()
 
     def _draw(self, endpoint: str, held: Held, hour: int) -> None:
+        """Gives back what is left, and reserves requests for this hour."""
         b = t.budget.c
-        mine = (b.endpoint == endpoint) & (b.hour == hour)
+        this_hour = (b.endpoint == endpoint) & (b.hour == hour)
         with failing(), self._engine.begin() as connection:
             self._give_back(connection, endpoint, held)
-            # Writing first takes the lock, so that two runs cannot both see the same remainder.
+            # Write first to take the lock, so that two runs cannot both see the same remainder.
             row = {"endpoint": endpoint, "hour": hour, "used": 0}
             insert = (
                 sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
@@ -92,14 +94,14 @@ class StoredBudget:
                     index_elements=["endpoint", "hour"], set_={"used": b.used}
                 )
             )
-            used = connection.execute(sa.select(b.used).where(mine)).scalar_one()
+            used = connection.execute(sa.select(b.used).where(this_hour)).scalar_one()
             drawn = max(0, min(held.share, self._limit - used))
-            connection.execute(t.budget.update().where(mine).values(used=used + drawn))
+            connection.execute(t.budget.update().where(this_hour).values(used=used + drawn))
         held.hour, held.left, held.share = hour, int(drawn), min(self.SHARE, held.share * 2)
 
     @staticmethod
     def _give_back(connection: sa.Connection, endpoint: str, held: Held) -> None:
         b = t.budget.c
         if held.left:
-            mine = (b.endpoint == endpoint) & (b.hour == held.hour)
-            connection.execute(t.budget.update().where(mine).values(used=b.used - held.left))
+            its_hour = (b.endpoint == endpoint) & (b.hour == held.hour)
+            connection.execute(t.budget.update().where(its_hour).values(used=b.used - held.left))

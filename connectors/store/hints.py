@@ -1,4 +1,5 @@
-"""Deliveries that were acknowledged, the hints they give, and which runs have heard them."""
+"""Stores acknowledged webhook deliveries and their hints: notices to processes that records have
+changed."""
 
 from __future__ import annotations
 
@@ -23,16 +24,16 @@ from .base import IN, Part, aware, failing, naive
 
 @dataclass(frozen=True)
 class Figures:
-    """Webhook deliveries in figures."""
+    """Figures of webhook deliveries."""
 
     received: Mapping[str, tuple[int, int]]
     """Subscription -> (deliveries, duplicates)."""
     refused: Mapping[str, int]
-    """Reason -> number of refused deliveries, by whole days."""
+    """Reason -> number of refused deliveries. They are counted for whole days."""
     waiting: Mapping[str, int]
-    """Process -> hints that no run has processed."""
+    """Process -> number of hints that no run has processed."""
     lags: Sequence[float]
-    """Seconds from a delivery to its load, ascending."""
+    """Seconds from each delivery to its load, ascending."""
 
 
 class Hints(Part):
@@ -44,18 +45,23 @@ class Hints(Part):
         concerned: Mapping[tuple[str, str], Sequence[str]],
         now: datetime,
     ) -> list[bool]:
-        """Writes deliveries down in one transaction, with a hint for each process that a record of
-        their feed concerns.
+        """Stores deliveries in one transaction, with a hint for each record and each process that
+        reads its feed.
 
-        concerned: (subscription, feed) -> processes. Returns which of them are new; the others are
-        duplicates.
+        Args:
+            arrivals: the contents of the deliveries.
+            concerned: (subscription, feed) -> processes.
+            now: the time of receipt (UTC).
+
+        Returns:
+            Whether each delivery is new; the others are duplicates.
         """
         d, moment, answers = t.delivery.c, naive(now), []
         with failing(), self.engine.begin() as connection:
             known = self._known(connection, arrivals)
             fresh: dict[str, Arrival] = {}
             repeated: list[dict[str, Any]] = []
-            again_at_once: Counter[str] = Counter()
+            repeats_of_fresh: Counter[str] = Counter()
             for arrival in arrivals:
                 new = arrival.identity not in known and arrival.identity not in fresh
                 answers.append(new)
@@ -64,14 +70,14 @@ class Hints(Part):
                 elif arrival.identity in known:
                     repeated.append({"which": known[arrival.identity]})
                 else:
-                    again_at_once[arrival.identity] += 1
+                    repeats_of_fresh[arrival.identity] += 1
             if repeated:
-                again = (
+                counting = (
                     t.delivery.update()
                     .where(d.id == sa.bindparam("which"))
                     .values(repeats=d.repeats + 1)
                 )
-                connection.execute(again, repeated)
+                connection.execute(counting, repeated)
             rows = [
                 {
                     "subscription": a.subscription,
@@ -79,7 +85,7 @@ class Hints(Part):
                     "identity": a.identity,
                     "received": moment,
                     "records": len(a.records),
-                    "repeats": again_at_once[a.identity],
+                    "repeats": repeats_of_fresh[a.identity],
                 }
                 for a in fresh.values()
             ]
@@ -91,30 +97,31 @@ class Hints(Part):
                     .scalars()
                     .all()
                 )
-                said = [
-                    _said(process, feed, key, moment, delivery=number, deleted=arrival.deleted)
+                hints = [
+                    _row(process, feed, key, moment, delivery=number, deleted=arrival.deleted)
                     for number, arrival in zip(numbers, fresh.values(), strict=True)
                     for feed, key in arrival.records
                     for process in concerned.get((arrival.subscription, feed), ())
                 ]
-                if said:
-                    connection.execute(t.hint.insert(), said)
+                if hints:
+                    connection.execute(t.hint.insert(), hints)
         return answers
 
     def _known(self, connection: sa.Connection, arrivals: Sequence[Arrival]) -> dict[str, int]:
-        """Identity -> number of the delivery that one of ``arrivals`` repeats."""
+        """Maps the identity of each repeated delivery to the ID of the stored one."""
         d, h = t.delivery.c, t.hint.c
-        # Once a run has begun to read the record, the same words tell of another change.
-        unheard = sa.exists().where(h.delivery == d.id, h.heard.is_(None), h.taken.is_(None))
-        found: dict[str, int] = {}
+        # For deliveries without a unique identity: once a run has begun to read the record, an
+        # equal delivery may be about another change.
+        not_taken = sa.exists().where(h.delivery == d.id, h.heard.is_(None), h.taken.is_(None))
+        known: dict[str, int] = {}
         for once in (True, False):
-            mine = list({a.identity for a in arrivals if a.once is once})
-            for i in range(0, len(mine), IN):
-                query = sa.select(d.identity, d.id).where(d.identity.in_(mine[i : i + IN]))
-                found |= dict(
-                    connection.execute(query if once else query.where(unheard)).tuples().all()
+            identities = list({a.identity for a in arrivals if a.once is once})
+            for i in range(0, len(identities), IN):
+                query = sa.select(d.identity, d.id).where(d.identity.in_(identities[i : i + IN]))
+                known |= dict(
+                    connection.execute(query if once else query.where(not_taken)).tuples().all()
                 )
-        return found
+        return known
 
     def arrive(
         self,
@@ -124,9 +131,17 @@ class Hints(Part):
         relinked: pd.DataFrame,
         now: datetime,
     ) -> None:
-        """People who are linked now are a hint for the records that have waited for them, and those
-        who have been linked otherwise before (``relinked``: ``match.LINKS``, from accessplanit's
-        side) for all that is theirs."""
+        """Adds hints after people were linked: for quarantined records that waited for them, and
+        for all records of people whose link has changed.
+
+        Args:
+            connection: the transaction.
+            spec: the process. Only processes that link employees have an effect.
+            links: the new links.
+            relinked: those that replace another link (``match.LINKS``, with accessplanit as the
+                source side).
+            now: the current time (UTC).
+        """
         if spec.links != "employees" or not len(links):
             return
         q, moment = t.quarantine.c, naive(now)
@@ -136,51 +151,50 @@ class Hints(Part):
             for key in strings(links[name])
             if key is not None
         ]
-        said: list[dict[str, Any]] = []
+        hints: list[dict[str, Any]] = []
         for i in range(0, len(people), IN):
-            waits = sa.select(q.process, q.feed, q.key).where(
+            waiting = sa.select(q.process, q.feed, q.key).where(
                 q.status == "open", q.key.is_not(None), q.waits_for.in_(people[i : i + IN])
             )
-            said += [
-                _said(process, feed, key, moment)
-                for process, feed, key in connection.execute(waits).tuples()
+            hints += [
+                _row(process, feed, key, moment)
+                for process, feed, key in connection.execute(waiting).tuples()
             ]
         if len(relinked):
             keys = {
                 "to_hr": strings(relinked["source_key"]),
                 "from_hr": strings(relinked["target_key"]),
             }
-            of_people = {
+            specs = {
                 process: json.loads(text)
                 for process, text in connection.execute(
                     sa.select(t.scope.c.process, t.scope.c.spec)
                 )
             }
-            ways = {
-                process: known["direction"]
-                for process, known in of_people.items()
-                if known["person"]
+            # Processes whose records belong to people.
+            directions = {
+                process: spec_["direction"] for process, spec_ in specs.items() if spec_["person"]
             }
-            said += [
-                _said(process, PEOPLE[way][0], key, moment)
-                for process, way in ways.items()
-                for key in keys[way]
+            hints += [
+                _row(process, PEOPLE[direction][0], key, moment)
+                for process, direction in directions.items()
+                for key in keys[direction]
             ]
-        if said:
-            connection.execute(t.hint.insert(), said)
+        if hints:
+            connection.execute(t.hint.insert(), hints)
 
     def hint(self, process: str, feed: str, keys: Sequence[str], now: datetime) -> None:
-        """Gives hints for records, as a person does who wants them read again."""
-        said = [_said(process, feed, key, naive(now)) for key in keys]
-        if said:
+        """Adds hints, so that the next run of the process reads these records again."""
+        hints = [_row(process, feed, key, naive(now)) for key in keys]
+        if hints:
             with failing(), self.engine.begin() as connection:
-                connection.execute(t.hint.insert(), said)
+                connection.execute(t.hint.insert(), hints)
 
     def hints(self, process: str, taken: datetime | None = None) -> tuple[Hint, ...]:
-        """Hints that no run of this process has heard, one for each record.
+        """Returns the unprocessed hints of a process, one for each record.
 
-        taken: when a run begins to read what they name; what is said from then on is a hint of its
-        own.
+        ``taken`` is the time at which a run begins to read their records. It is stored, so that a
+        later delivery about the same record counts as a new hint.
         """
         h = t.hint.c
         deleted = sa.func.max(sa.cast(h.deleted, sa.Integer))
@@ -191,15 +205,15 @@ class Hints(Part):
             rows = connection.execute(
                 query.group_by(h.feed, h.key).order_by(sa.func.min(h.seq))
             ).tuples()
-            found = tuple(Hint(feed, key, bool(gone), int(last)) for feed, key, gone, last in rows)
-            if taken is not None and found:
-                waits = (
+            hints = tuple(Hint(feed, key, bool(gone), int(last)) for feed, key, gone, last in rows)
+            if taken is not None and hints:
+                returned = (
                     h.heard.is_(None)
                     & (h.process == process)
-                    & (h.seq <= max(hint.last for hint in found))
+                    & (h.seq <= max(hint.last for hint in hints))
                 )
-                connection.execute(t.hint.update().where(waits).values(taken=naive(taken)))
-            return found
+                connection.execute(t.hint.update().where(returned).values(taken=naive(taken)))
+            return hints
 
     def hear(
         self,
@@ -209,15 +223,14 @@ class Hints(Part):
         hints: Sequence[Hint],
         now: datetime,
     ) -> None:
-        """Notes that a run has done what there was to do for these hints; later ones of the same
-        records still wait."""
+        """Marks hints as processed by a run. Later hints of the same records still wait."""
         h = t.hint.c
-        waits = (
+        marking = (
             t.hint.update()
             .where(h.heard.is_(None), h.process == process)
             .values(heard=naive(now), run=run)
         )
-        named = waits.where(
+        with_key = marking.where(
             h.key == sa.bindparam("k"), h.feed == sa.bindparam("f"), h.seq <= sa.bindparam("s")
         )
         rows = [
@@ -226,15 +239,15 @@ class Hints(Part):
             if hint.key is not None
         ]
         if rows:
-            connection.execute(named, rows)
+            connection.execute(with_key, rows)
         for hint in hints:
             if hint.key is None:
                 connection.execute(
-                    waits.where(h.key.is_(None), h.feed == hint.feed, h.seq <= hint.last)
+                    marking.where(h.key.is_(None), h.feed == hint.feed, h.seq <= hint.last)
                 )
 
     def waiting_hints(self) -> dict[str, Waiting]:
-        """Process -> what waits of its hints."""
+        """Maps each process to the figures of its unprocessed hints."""
         h = t.hint.c
         fresh = h.announced.is_(None)
         columns = (
@@ -252,34 +265,34 @@ class Hints(Part):
             ).tuples()
             return {
                 process: Waiting(
-                    count, told, _aware(oldest), _aware(newest), _aware(announced), times
+                    count, sent, _aware(oldest), _aware(newest), _aware(announced), times
                 )
-                for process, count, told, oldest, newest, announced, times in rows
+                for process, count, sent, oldest, newest, announced, times in rows
             }
 
     def announce(self, processes: Sequence[str], now: datetime) -> None:
-        """Notes that Prefect was told of all hints of these processes that wait."""
+        """Stores that Prefect was notified of all unprocessed hints of these processes."""
         h = t.hint.c
         with failing(), self.engine.begin() as connection:
-            waits = t.hint.update().where(h.heard.is_(None), h.process.in_(processes))
-            connection.execute(waits.values(announced=naive(now), times=h.times + 1))
+            unprocessed = t.hint.update().where(h.heard.is_(None), h.process.in_(processes))
+            connection.execute(unprocessed.values(announced=naive(now), times=h.times + 1))
 
     def refuse(self, reasons: Mapping[str, int], now: datetime) -> None:
-        """Adds to the day's refusals."""
+        """Adds to the day's counts of refused deliveries."""
         day, table = naive(now).date(), t.refusal
         with failing(), self.engine.begin() as connection:
             for reason, number in reasons.items():
-                mine = (table.c.day == day) & (table.c.reason == reason)
+                row = (table.c.day == day) & (table.c.reason == reason)
                 if not connection.execute(
-                    table.update().where(mine).values(number=table.c.number + number)
+                    table.update().where(row).values(number=table.c.number + number)
                 ).rowcount:
                     connection.execute(table.insert().values(day=day, reason=reason, number=number))
 
-    # -- what people ask and do -------------------------------------------------------------------
+    # -- for the console --------------------------------------------------------------------------
 
     def lags(self, after: datetime) -> list[tuple[str, datetime, datetime]]:
-        """(process, received, heard) of the hints of deliveries that were heard after a moment, in
-        the order of that."""
+        """Returns (process, received, processed) of the hints of deliveries that were processed
+        after a time, sorted by the last column. Times are UTC."""
         h = t.hint.c
         query = (
             sa.select(h.process, h.received, h.heard)
@@ -293,36 +306,42 @@ class Hints(Part):
             ]
 
     def figures(self, since: datetime) -> Figures:
-        """What came after a moment, and how long it took."""
+        """Returns the figures of the deliveries since a time."""
         d, f = t.delivery.c, t.refusal.c
         edge = naive(since)
         with failing(), self.engine.connect() as connection:
-            counts = (
+            deliveries = (
                 sa.select(d.subscription, sa.func.count(), sa.func.sum(d.repeats))
                 .where(d.received >= edge)
                 .group_by(d.subscription)
             )
-            came = {
-                name: (int(new), int(again))
-                for name, new, again in connection.execute(counts).tuples()
+            received = {
+                name: (int(new), int(repeats))
+                for name, new, repeats in connection.execute(deliveries).tuples()
             }
-            no = (
+            refusals = (
                 sa.select(f.reason, sa.func.sum(f.number))
                 .where(f.day >= edge.date())
                 .group_by(f.reason)
             )
-            refused = {reason: int(number) for reason, number in connection.execute(no).tuples()}
-        lags = [(heard - received).total_seconds() for _, received, heard in self.lags(since)]
+            refused = {
+                reason: int(number) for reason, number in connection.execute(refusals).tuples()
+            }
+        lags = [(heard - arrived).total_seconds() for _, arrived, heard in self.lags(since)]
         return Figures(
-            came,
+            received,
             refused,
             {name: w.fresh + w.sent for name, w in self.waiting_hints().items()},
             sorted(lags),
         )
 
     def deliveries(self, limit: int, *, waiting: bool = False) -> list[dict[str, Any]]:
-        """The latest deliveries, newest first: their columns, ``waiting`` (hints that no run has
-        heard) and ``heard`` (when the last was). waiting: only those with such hints."""
+        """Returns the latest deliveries, newest first.
+
+        They have their columns, ``waiting`` (number of unprocessed hints) and ``heard`` (time at
+        which the last hint was processed). With ``waiting=True`` only deliveries with unprocessed
+        hints are returned.
+        """
         d, h = t.delivery.c, t.hint.c
         open_ = (
             sa.select(sa.func.count())
@@ -344,12 +363,12 @@ class Hints(Part):
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def replay(self, numbers: Sequence[int], since: datetime | None, now: datetime) -> int:
-        """Gives the hints of these deliveries, and of all since a moment, again; returns how
-        many."""
+        """Adds the hints of these deliveries again, and of all received since ``since``. Returns
+        the number of new hints."""
         h, d = t.hint.c, t.delivery.c
-        chosen = (
-            d.id.in_(numbers) if since is None else d.id.in_(numbers) | (d.received >= naive(since))
-        )
+        chosen: sa.ColumnElement[bool] = d.id.in_(numbers)
+        if since is not None:
+            chosen |= d.received >= naive(since)
         query = sa.select(
             h.process,
             h.feed,
@@ -363,16 +382,16 @@ class Hints(Part):
             .group_by(h.process, h.feed, h.key)
         )
         with failing(), self.engine.begin() as connection:
-            said = [
-                _said(process, feed, key, naive(now), delivery=number, deleted=bool(deleted))
+            hints = [
+                _row(process, feed, key, naive(now), delivery=number, deleted=bool(deleted))
                 for process, feed, key, deleted, number in connection.execute(query).tuples()
             ]
-            if said:
-                connection.execute(t.hint.insert(), said)
-        return len(said)
+            if hints:
+                connection.execute(t.hint.insert(), hints)
+        return len(hints)
 
 
-def _said(
+def _row(
     process: str,
     feed: str,
     key: str | None,
@@ -381,6 +400,7 @@ def _said(
     delivery: int | None = None,
     deleted: bool = False,
 ) -> dict[str, Any]:
+    """Returns a row of the table ``hint``. ``received`` is naive UTC."""
     return {
         "delivery": delivery,
         "process": process,

@@ -1,4 +1,5 @@
-"""Which accessplanit record is which HR record, and what both sides last agreed on of it."""
+"""Stores links between accessplanit records and HR records, and the last common values of fields
+that both sides may change."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Links(Part):
         source_keys: Sequence[str] | None = None,
         target_keys: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The links of these keys; all if none are given."""
+        """Returns the links of these keys, or all links of the entity if neither side's keys are
+        given."""
         c = t.link.c
         query = sa.select(c.source_key, c.target_key).where(c.entity == entity)
         rows: dict[str, str] = {}
@@ -47,7 +49,8 @@ class Links(Part):
         return of(LINKS, rows.items())
 
     def listed(self, entity: str | None, key: str | None, limit: int) -> list[dict[str, Any]]:
-        """Links with their origin, the latest first; of one key on either side, if one is named."""
+        """Returns links with their origin, the latest first. ``key`` limits them to one key of
+        either side."""
         c = t.link.c
         query = sa.select(t.link).order_by(c.since.desc(), c.entity, c.source_key).limit(limit)
         query = query.where(c.entity == entity) if entity else query
@@ -56,20 +59,17 @@ class Links(Part):
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def agreed(self, pair: str, keys: Sequence[str]) -> pd.DataFrame:
-        """What both sides last agreed on of these accessplanit records (``ownership.AGREED``)."""
+        """Returns the last common values of these accessplanit records (``ownership.AGREED``), or
+        those of all records if ``keys`` are too many for one query."""
         a = t.agreement.c
         query = sa.select(a.key, a.field, a.value).where(a.pair == pair)
-        rows: list[Any] = []
+        if len(keys) <= IN:
+            query = query.where(a.key.in_(keys))
         with failing(), self.engine.connect() as connection:
-            rows = (
-                list(connection.execute(query))
-                if len(keys) > IN
-                else list(connection.execute(query.where(a.key.in_(keys))))
-            )
-        return of(AGREED, [tuple(row) for row in rows])
+            return of(AGREED, [tuple(row) for row in connection.execute(query)])
 
     def agree(self, connection: sa.Connection, pair: str | None, agreed: pd.DataFrame) -> None:
-        """Keeps what both sides agree on from now on."""
+        """Stores the new common values of both sides."""
         columns = (strings(agreed[name]) for name in AGREED)
         values = [
             {"pair": pair, "key": key, "field": field, "value": value}
@@ -81,8 +81,8 @@ class Links(Part):
             )
 
     def settle_conflict(self, pair: str, key: str, field: str, value: str | None) -> None:
-        """A person settles a conflict: ``value``, that of the side whose change does not count, is
-        what was agreed on."""
+        """Stores a person's decision on a conflict. ``value`` is that of the side whose change is
+        dropped: as the last common value, it makes the other side's value the only change."""
         row = {"pair": pair, "key": key, "field": field, "value": value}
         with failing(), self.engine.begin() as connection:
             connection.execute(
@@ -92,43 +92,43 @@ class Links(Part):
     def relinked(
         self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame
     ) -> pd.DataFrame:
-        """Those of ``links`` (:data:`LINKS`), from accessplanit's side, of which the record or the
-        row is linked otherwise still."""
+        """Returns those of ``links`` (:data:`LINKS`) that replace a stored link of either key, with
+        accessplanit as the source side."""
         if not len(links):
             return links
         c = t.link.c
-        found = (
+        new = (
             links
             if spec.direction == "to_hr"
             else links.set_axis(["target_key", "source_key"], axis=1)
         )
-        known: list[Any] = []
+        stored: list[Any] = []
         for column, keys in (
-            (c.source_key, strings(found["source_key"])),
-            (c.target_key, strings(found["target_key"])),
+            (c.source_key, strings(new["source_key"])),
+            (c.target_key, strings(new["target_key"])),
         ):
             for i in range(0, len(keys), IN):
                 query = sa.select(c.source_key, c.target_key).where(
                     c.entity == spec.links, column.in_(keys[i : i + IN])
                 )
-                known += [tuple(row) for row in connection.execute(query)]
-        before = of(LINKS, known)
-        touched = found["source_key"].isin(before["source_key"]) | found["target_key"].isin(
+                stored += [tuple(row) for row in connection.execute(query)]
+        before = of(LINKS, stored)
+        touched = new["source_key"].isin(before["source_key"]) | new["target_key"].isin(
             before["target_key"]
         )
         same = (
-            found.merge(before.drop_duplicates(), on=list(LINKS), how="left", indicator=True)[
+            new.merge(before.drop_duplicates(), on=list(LINKS), how="left", indicator=True)[
                 "_merge"
             ]
             .eq("both")
             .to_numpy()
         )
-        return found[touched.to_numpy(dtype=bool) & ~same][list(LINKS)].reset_index(drop=True)
+        return new[touched.to_numpy(dtype=bool) & ~same][list(LINKS)].reset_index(drop=True)
 
     def tie(
         self, connection: sa.Connection, spec: ProcessSpec, links: pd.DataFrame, now: datetime
     ) -> None:
-        """Keeps links that a run has found; one that a person has set stays."""
+        """Stores links that a run has found. Links that a person has set are not changed."""
         sides = (
             ("source_key", "target_key")
             if spec.direction == "to_hr"
@@ -147,14 +147,14 @@ class Links(Part):
             for s, k in rows
         ]
         if values:
-            # Matching has found these rows free: a user who was linked to one of them is deleted
-            # or has left.
+            # Matching treats a row as free although it is linked, if the linked user is deleted or
+            # has left. Such an outdated link is removed.
             c = t.link.c
-            theirs = t.link.delete().where(
+            outdated = t.link.delete().where(
                 c.entity == spec.links, c.origin != "set", c.target_key == sa.bindparam("k")
             )
             connection.execute(
-                theirs.where(c.source_key != sa.bindparam("s")),
+                outdated.where(c.source_key != sa.bindparam("s")),
                 [{"k": v["target_key"], "s": v["source_key"]} for v in values],
             )
             statement = upsert(
@@ -168,10 +168,10 @@ class Links(Part):
             connection.execute(statement, values)
 
     def set_link(self, entity: str, source_key: str, target_key: str, now: datetime) -> None:
-        """A person says which HR record a record of accessplanit is.
+        """Stores a link that a person sets.
 
         Raises:
-            Misconfigured: the HR record is linked to another one.
+            Misconfigured: the HR record is linked to another accessplanit record.
         """
         c = t.link.c
         with failing(), self.engine.begin() as connection:
@@ -196,8 +196,8 @@ class Links(Part):
             )
 
     def unset_link(self, entity: str, source_key: str) -> bool:
-        """Removes a link; false if the record has no link. The next run matches the record again,
-        by its rules."""
+        """Removes a link. Returns false if the record has none. The next run matches the record
+        again by its rules."""
         c = t.link.c
         with failing(), self.engine.begin() as connection:
             return bool(

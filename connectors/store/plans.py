@@ -1,4 +1,5 @@
-"""Plans by their digest: those that were carried out, and drafts that wait for a person."""
+"""Stores plans by their digest: those that were carried out, and drafts that wait for a person's
+decision."""
 
 from __future__ import annotations
 
@@ -37,13 +38,14 @@ FRAMES = (
     "lost",
     "unread",
 )
+"""Frames of a draft (fields of ``settle.Compared``) that are stored beside its plan."""
 OPEN = ("made", "waiting")
-"""The statuses of a plan that somebody may still decide on."""
+"""Statuses of a plan that can still be applied or rejected."""
 
 
 @dataclass(frozen=True)
 class _Rest:
-    """What a draft has beside its frames."""
+    """The data of a draft that is not in its frames."""
 
     spec: ProcessSpec
     population: int
@@ -66,11 +68,8 @@ class Plans(Runs):
     def keep_plan(
         self, plan: Plan, spec: ProcessSpec, now: datetime, run: str | None = None
     ) -> None:
-        """Keeps the plan under its digest; the same plan twice is kept once, one without changes
-        not at all.
-
-        run: the run that keeps it, whose lease is checked.
-        """
+        """Stores a plan under its digest. An equal plan is stored once, and a plan without changes
+        not at all. If ``run`` is given, its lease is checked."""
         if len(plan.changes):
             with failing(), self.engine.begin() as connection:
                 if run:
@@ -85,6 +84,7 @@ class Plans(Runs):
         now: datetime,
         more: dict[str, Any],
     ) -> None:
+        """Stores a plan, with ``more`` columns, within a transaction."""
         row = {
             "digest": plan.digest,
             "process": spec.name,
@@ -98,7 +98,7 @@ class Plans(Runs):
         connection.execute(upsert(self.engine, t.plan, list(row), ["digest"]), row)
 
     def plan(self, digest_: str) -> Plan | None:
-        """A kept plan; ``None`` if there is none (any more)."""
+        """Returns a stored plan, or ``None`` if it does not exist or was pruned."""
         p = t.plan.c
         with failing(), self.engine.connect() as connection:
             row = connection.execute(
@@ -118,11 +118,11 @@ class Plans(Runs):
         until: datetime,
         run: str | None = None,
     ) -> None:
-        """Keeps a draft to be applied by the digest of its plan; it takes the place of an older one
-        that waits.
+        """Stores a draft, to be applied later by the digest of its plan.
 
-        A sweep ends with it: what its parts were read for is in the draft. run: the run that keeps
-        it, whose lease is checked.
+        A draft that waits for approval replaces an older one of the same process and scope, which
+        becomes stale. After a sweep the parts of the sweep are deleted, because the draft holds
+        their results. If ``run`` is given, its lease is checked.
         """
         compared, p = draft.compared, t.plan.c
         rest = _Rest(
@@ -174,19 +174,23 @@ class Plans(Runs):
             )
 
     def waiting(self, process: str, fingerprint: str, now: datetime) -> tuple[str, str] | None:
-        """(digest, flow run) of the plan of this process that waits for an approval in Prefect."""
+        """Returns (digest, flow run) of the plan of this process and scope that waits for approval
+        in Prefect, or ``None``."""
         p = t.plan.c
-        mine = (p.process == process) & (p.fingerprint == fingerprint) & (p.status == "waiting")
         query = sa.select(p.digest, p.flow_run).where(
-            mine, p.flow_run.is_not(None), p.until > naive(now)
+            p.process == process,
+            p.fingerprint == fingerprint,
+            p.status == "waiting",
+            p.flow_run.is_not(None),
+            p.until > naive(now),
         )
         with failing(), self.engine.connect() as connection:
             row = connection.execute(query).first()
         return (row[0], row[1]) if row else None
 
     def drafts(self) -> list[dict[str, Any]]:
-        """Plans that somebody may apply or reject, oldest first: digest, process, status, made,
-        until, changes per kind."""
+        """Returns plans that can be applied or rejected, oldest first: digest, process, status,
+        made, until and flow_run."""
         p = t.plan.c
         query = sa.select(p.digest, p.process, p.status, p.made, p.until, p.flow_run).where(
             p.status.in_(OPEN)
@@ -195,11 +199,11 @@ class Plans(Runs):
             return [dict(row) for row in connection.execute(query.order_by(p.made)).mappings()]
 
     def draft(self, digest_: str) -> Draft:
-        """The draft under a digest, to be applied.
+        """Returns the draft with this digest, to be applied.
 
         Raises:
-            StalePlan: there is none, it has been applied, rejected or redacted, it does not have
-                this digest, or another release has made it.
+            StalePlan: it does not exist; it was applied, rejected or redacted; its content does not
+                fit the digest; or another release has made it.
         """
         remedy = "Make a new one: hrsync plan PROCESS --out."
         plan = self.plan(digest_)
@@ -219,18 +223,20 @@ class Plans(Runs):
             }
         if plan is None or row is None or row["status"] == "carried":
             raise StalePlan(
-                f"No plan {digest_} is kept to be applied",
+                f"There is no plan {digest_} to apply",
                 f"Look it up with 'hrsync status'. {remedy}",
             )
         if row["status"] not in OPEN:
-            raise StalePlan(f"The plan {digest_} is {row['status']} already", remedy)
+            raise StalePlan(f"The plan {digest_} is already {row['status']}", remedy)
         if row["redacted"]:
             raise StalePlan(
-                f"The plan {digest_} concerned somebody who has been forgotten since", remedy
+                f"The plan {digest_} had changes of a person whose data has been erased since",
+                remedy,
             )
         if not _fits(plan, digest_):
             raise StalePlan(
-                f"The plan kept as {digest_} has been altered: it does not have this digest",
+                f"The plan stored as {digest_} has been altered: its content does not fit the "
+                "digest",
                 f"Find out who has access to the sync store. {remedy}",
             )
         try:
@@ -240,9 +246,9 @@ class Plans(Runs):
                 f"The plan {digest_} was made by another release of hrsync", remedy
             ) from None
         plan = replace(plan, withheld=frames["withheld"]["key"])
-        # A draft of an older version may lack one.
-        kept = {name: frames[name] for name in FRAMES if name in frames}
-        compared = Compared(**kept, plan=plan, population=rest.population, figures=rest.figures)
+        # A draft of an older release may lack some frames.
+        stored = {name: frames[name] for name in FRAMES if name in frames}
+        compared = Compared(**stored, plan=plan, population=rest.population, figures=rest.figures)
         return Draft(
             rest.spec,
             compared,
@@ -256,25 +262,24 @@ class Plans(Runs):
         )
 
     def take_plan(self, digest_: str, spec: ProcessSpec, run: str) -> None:
-        """Notes that a run begins to apply a draft: from now on until it ends nobody rejects the
-        plan.
+        """Marks a draft as being applied by a run. Until the run ends, no one can reject the plan.
 
         Raises:
-            StalePlan: somebody has decided otherwise since the draft was read.
+            StalePlan: the plan was rejected or became stale since the draft was read.
             StoreFailed: the run has lost its lease.
         """
-        which = (t.plan.c.digest == digest_) & t.plan.c.status.in_(OPEN)
+        open_plan = (t.plan.c.digest == digest_) & t.plan.c.status.in_(OPEN)
         with failing(), self.engine.begin() as connection:
             self.hold_lease(connection, spec, run)
-            taken = connection.execute(t.plan.update().where(which).values(run=run)).rowcount
+            taken = connection.execute(t.plan.update().where(open_plan).values(run=run)).rowcount
         if not taken:
             raise StalePlan(
-                f"The plan {digest_} was rejected or has become stale meanwhile",
+                f"The plan {digest_} was rejected or became stale in the meantime",
                 "Make a new one: hrsync plan PROCESS --out.",
             )
 
     def begun(self, digest_: str) -> bool:
-        """Whether a run was ever about to send changes of this plan."""
+        """Whether a run has ever started to send changes of this plan."""
         with failing(), self.engine.connect() as connection:
             return (
                 connection.execute(
@@ -286,18 +291,17 @@ class Plans(Runs):
     def close_plan(
         self, digest_: str, status: Literal["rejected", "stale"], run: str | None = None
     ) -> bool:
-        """Notes what became of a draft; what applying it would have needed is dropped. run: the run
-        that applies it, if it says so.
+        """Closes a draft with a status, and deletes its frames.
 
-        Returns whether it was closed: not if another run is applying it, or if somebody has decided
-        on it before.
+        ``run`` is the run that applies the draft, if that run closes it. Returns false if another
+        run is applying the draft, or if it is closed already.
         """
         with failing(), self.engine.begin() as connection:
-            mine = t.plan.c.run == run if run else ~self.applying()
-            return self.end_drafts(connection, (t.plan.c.digest == digest_) & mine, status) == 1
+            allowed = t.plan.c.run == run if run else ~self.applying()
+            return self.end_drafts(connection, (t.plan.c.digest == digest_) & allowed, status) == 1
 
     def applying(self) -> sa.ColumnElement[bool]:
-        """Whether a run that holds its lease is applying a plan (a row of ``plan``)."""
+        """Condition for a row of ``plan``: a run that holds its lease is applying it."""
         lease, now = t.lease.c, naive(self.clock())
         return (
             sa.exists()
@@ -308,8 +312,7 @@ class Plans(Runs):
     def end_drafts(
         self, connection: sa.Connection, which: sa.ColumnElement[bool], status: str
     ) -> int:
-        """:meth:`close_plan` within a transaction, for the drafts among some plans; how many they
-        were."""
+        """Closes the open drafts among some plans, within a transaction. Returns their number."""
         ending = (
             t.plan.update()
             .where(which & t.plan.c.status.in_(OPEN))
@@ -322,7 +325,7 @@ class Plans(Runs):
 
 
 def _fits(plan: Plan, digest_: str) -> bool:
-    """Whether the frames of a kept plan are those that its digest names."""
+    """Whether the content of a stored plan has this digest."""
     try:
         return plan.digest == digest_
     except (pa.ArrowException, KeyError):

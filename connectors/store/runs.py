@@ -1,4 +1,4 @@
-"""The runs of the store: begun, ended, and under lease while they write."""
+"""Stores the start and end of runs, and the leases that let only one run of a process write."""
 
 from __future__ import annotations
 
@@ -23,39 +23,40 @@ from . import schema as t
 from .base import Part, aware, failing, naive
 
 LOOK_AGAIN = 0.5
-"""Seconds after which somebody who waits for a lease looks again."""
+"""Seconds between attempts to take a lease."""
 
 
 class Runs(Part):
     """Runs and leases."""
 
     lease_seconds: float = 60.0
-    """How long a run that does not renew its lease keeps others waiting. All processes on a store
-    use the same value."""
+    """Length of a lease, in seconds: the time for which a run that has stopped renewing it blocks
+    others. It must be the same for all processes on a store."""
     clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
     _tokens: dict[tuple[str, str], int]
-    """(process, run) -> the fencing number of a lease that was taken here and has not been given
-    back."""
+    """(process, run) -> the fencing number of a lease that this object has taken and not
+    released."""
 
     @contextmanager
     def lease(self, process: str, run: str, patience: float = 0.0) -> Iterator[bool]:
-        """Only the run that holds the lease of a process writes. Yields false if another run still
-        holds it after ``patience`` seconds.
+        """Takes the lease of a process, without which a run cannot write. Yields false if another
+        run still holds it after ``patience`` seconds.
 
-        A thread renews the lease three times in its length; it is released at the end. A killed run
-        holds it until it lapses. A run that finds it held waits until it is renewed (its holder is
-        at work) or has lapsed. A lapsed lease is lost for good: its run neither renews it nor takes
-        it again. Each time a lease is taken, it gets the next fencing number. Every write of a run
-        checks that number in the same transaction, so that a run which has lost its lease (a
-        machine that slept) cannot write beside the next one.
+        A thread renews the lease every third of its length; it is released at the end. A killed run
+        holds its lease until it lapses. A run that finds the lease held waits until it is renewed,
+        which shows that its holder is alive, or has lapsed. A lapsed lease is lost for good: its
+        run neither renews it nor takes it again. Each time a lease is taken, it gets the next
+        fencing number. Every write of a run checks that number in the same transaction, so that a
+        run which has lost its lease (because its machine slept) cannot write beside the next one.
         """
-        deadline, seen = time.monotonic() + patience, None
+        deadline, first = time.monotonic() + patience, None
         while not self._take(process, run):
-            held = self._holding(process)
-            if seen is not None and held != seen and time.monotonic() >= deadline:
+            current = self._holding(process)
+            renewed = first is not None and current != first
+            if renewed and time.monotonic() >= deadline:
                 yield False
                 return
-            seen = seen or held
+            first = first or current
             time.sleep(LOOK_AGAIN)
         ended = threading.Event()
 
@@ -76,9 +77,11 @@ class Runs(Part):
                 self._give_back(process, run)
 
     def _take(self, process: str, run: str) -> bool:
-        """Takes a lease that nobody holds. One that ends later than twice its length from now was
-        written by a clock that was wrong: it counts as lapsed, and its number fences its holder
-        off."""
+        """Takes a lease if no run holds it.
+
+        A lease that ends later than now plus twice its length was written with a wrong clock, and
+        counts as lapsed. The new fencing number keeps its holder from writing.
+        """
         if (process, run) in self._tokens:
             return False
         now, length = self.clock(), timedelta(seconds=self.lease_seconds)
@@ -102,8 +105,8 @@ class Runs(Part):
         return token is not None
 
     def _holding(self, process: str) -> tuple[int, datetime] | None:
-        """The fencing number and the end of a process's lease, by which one that was renewed, or
-        taken anew, is told."""
+        """Returns the fencing number and the end of a process's lease. Either changes when the
+        lease is renewed or taken again."""
         lease = t.lease.c
         with failing(), self.engine.connect() as connection:
             row = connection.execute(
@@ -111,8 +114,8 @@ class Runs(Part):
             ).first()
         return (row.token, row.until) if row else None
 
-    def _held(self, process: str, run: str) -> sa.ColumnElement[bool]:
-        """The row of a lease that this run has taken and that has neither lapsed nor been taken by
+    def _valid(self, process: str, run: str) -> sa.ColumnElement[bool]:
+        """Condition for a lease that this run has taken and that neither lapsed nor was taken by
         another run."""
         lease, token = t.lease.c, self._tokens.get((process, run), 0)
         return (
@@ -123,26 +126,28 @@ class Runs(Part):
         )
 
     def _renew(self, process: str, run: str) -> bool:
+        """Renews a lease. Returns false if it is lost."""
         until = naive(self.clock() + timedelta(seconds=self.lease_seconds))
         with failing(), self.engine.begin() as connection:
             return (
                 connection.execute(
-                    t.lease.update().where(self._held(process, run)).values(until=until)
+                    t.lease.update().where(self._valid(process, run)).values(until=until)
                 ).rowcount
                 == 1
             )
 
     def _give_back(self, process: str, run: str) -> None:
-        held = self._held(process, run)
+        """Releases a lease, unless it is lost."""
+        valid = self._valid(process, run)
         del self._tokens[process, run]
         with failing(), self.engine.begin() as connection:
             connection.execute(
-                t.lease.update().where(held).values(run="", until=naive(self.clock()))
+                t.lease.update().where(valid).values(run="", until=naive(self.clock()))
             )
 
     def hold_lease(self, connection: sa.Connection, spec: ProcessSpec, run: str) -> None:
-        """The first statement of every transaction in which a run writes: nobody takes the lease
-        until it ends.
+        """Checks the run's leases and locks them until the transaction ends. Every transaction in
+        which a run writes begins with this.
 
         Raises:
             StoreFailed: the run has lost its lease.
@@ -151,7 +156,7 @@ class Runs(Part):
             if (
                 name
                 and connection.execute(
-                    t.lease.update().where(self._held(name, run)).values(run=run)
+                    t.lease.update().where(self._valid(name, run)).values(run=run)
                 ).rowcount
                 != 1
             ):
@@ -165,7 +170,7 @@ class Runs(Part):
     def start(
         self, run: str, spec: ProcessSpec, mode: str, now: datetime, flow_run: str | None = None
     ) -> None:
-        """Notes that a run has begun."""
+        """Stores the start of a run."""
         values = {
             "id": run,
             "process": spec.name,
@@ -178,7 +183,7 @@ class Runs(Part):
             connection.execute(t.run.insert().values(values))
 
     def finish(self, run: str, outcome: Outcome, reason: str | None, now: datetime) -> None:
-        """Notes how a run ended that settled nothing."""
+        """Stores the outcome of a run that wrote no results."""
         with failing(), self.engine.begin() as connection:
             self.end(connection, run, outcome, reason, now, None)
 
@@ -191,18 +196,18 @@ class Runs(Part):
         now: datetime,
         report: RunReport | None,
     ) -> None:
-        """Notes how a run ended, with its figures."""
+        """Stores the outcome of a run and, if there is a report, its figures."""
         values: dict[str, Any] = {"ended": naive(now), "outcome": outcome, "reason": reason}
         if report is not None:
             values["report"] = json.loads(json.dumps(asdict(report), default=str))
         connection.execute(t.run.update().where(t.run.c.id == run).values(values))
 
     def covered(self, process: str, fingerprint: str, moment: datetime, sweep: bool) -> bool:
-        """Whether a completed run of this process and scope began at or after ``moment``; a sweep,
-        if one was wanted."""
+        """Whether a completed run of this process and scope began at or after ``moment``. With
+        ``sweep`` only sweeps count."""
         r = t.run.c
         modes = ("sweep",) if sweep else ("apply", "sweep")
-        mine = (
+        completed = (
             (r.process == process)
             & (r.fingerprint == fingerprint)
             & (r.outcome == "completed")
@@ -211,33 +216,32 @@ class Runs(Part):
         with failing(), self.engine.connect() as connection:
             return (
                 connection.execute(
-                    sa.select(r.id).where(mine, r.started >= naive(moment)).limit(1)
+                    sa.select(r.id).where(completed, r.started >= naive(moment)).limit(1)
                 ).first()
                 is not None
             )
 
     def runs(self, limit: int) -> list[dict[str, Any]]:
-        """The latest runs, newest first. The outcome is ``None`` while a run is at work, and
-        ``died`` if nobody holds its lease."""
-        held = sa.select(t.lease.c.run).where(t.lease.c.until >= naive(self.clock()))
+        """Returns the latest runs, newest first. The outcome is ``None`` while a run is active, and
+        ``died`` if it has not ended but holds no lease."""
+        holders = sa.select(t.lease.c.run).where(t.lease.c.until >= naive(self.clock()))
         with failing(), self.engine.connect() as connection:
             rows = (
                 connection.execute(sa.select(t.run).order_by(t.run.c.started.desc()).limit(limit))
                 .mappings()
                 .all()
             )
-            at_work = set(connection.execute(held).scalars())
-        return [
-            dict(row) | ({"outcome": "died"} if _has_died(row, at_work) else {}) for row in rows
-        ]
+            active = set(connection.execute(holders).scalars())
+        return [dict(row) | ({"outcome": "died"} if _has_died(row, active) else {}) for row in rows]
 
     def started(self, run: str) -> datetime | None:
-        """When a run began."""
+        """Returns the start of a run (UTC), or ``None`` if the run is unknown."""
         with failing(), self.engine.connect() as connection:
-            found = connection.execute(sa.select(t.run.c.started).where(t.run.c.id == run)).scalar()
-        return aware(found) if found else None
+            start = connection.execute(sa.select(t.run.c.started).where(t.run.c.id == run)).scalar()
+        return aware(start) if start else None
 
 
-def _has_died(run: Mapping[Any, Any], at_work: set[str]) -> bool:
-    """Whether a run has not ended, and nobody holds its lease; a preview takes none."""
-    return run["ended"] is None and run["mode"] != "plan" and run["id"] not in at_work
+def _has_died(run: Mapping[Any, Any], active: set[str]) -> bool:
+    """Whether a run has not ended but holds no lease. A preview never has a lease, so it cannot be
+    recognised as dead."""
+    return run["ended"] is None and run["mode"] != "plan" and run["id"] not in active

@@ -1,5 +1,5 @@
-"""The tables of the sync store. Moments are UTC, without offset. It holds personal data: guard it
-like HR itself."""
+"""Defines the tables of the sync store. Moments are UTC without an offset. The store holds personal
+data: protect it like HR itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ record = sa.Table(
     sa.Column("hash", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
-"""The hash of each source record as it was when it last needed nothing more."""
+"""The hash of each source record when it was last processed to the end."""
 
 link = sa.Table(
     "link",
@@ -28,8 +28,8 @@ link = sa.Table(
     sa.Column("origin", sa.Text, nullable=False, server_default="matched"),
     sa.UniqueConstraint("entity", "target_key"),
 )
-"""Which accessplanit record is which HR record. origin: matched (by rule, or created) or set (by a
-person)."""
+"""Pairs of an accessplanit record and an HR record that are the same. ``origin`` is ``matched`` (by
+a rule, or by creating one of them) or ``set`` (by a person)."""
 
 agreement = sa.Table(
     "agreement",
@@ -40,8 +40,8 @@ agreement = sa.Table(
     sa.Column("value", sa.Text),
     sqlite_with_rowid=False,
 )
-"""What both sides last agreed on, of the fields that both may change, in accessplanit's terms: of
-the record ``key`` of accessplanit the ``field`` by accessplanit's name."""
+"""The last common value of each field that both sides may change. ``key`` is the accessplanit
+record and ``field`` is accessplanit's name of the field."""
 
 watermark = sa.Table(
     "watermark",
@@ -52,7 +52,8 @@ watermark = sa.Table(
     sa.Column("as_of", sa.Date),
     sa.Column("waiting", sa.Boolean, nullable=False),
 )
-"""How far each process has read, per scope and mapping (``ProcessSpec.fingerprint``)."""
+"""The point up to which each process has read, per scope and mapping
+(``ProcessSpec.fingerprint``)."""
 
 quarantine = sa.Table(
     "quarantine",
@@ -76,11 +77,12 @@ quarantine = sa.Table(
     sa.Column("note", sa.Text),
     sa.Column("fingerprint", sa.Text),
 )
-"""Records that did not go through, by stage (``settle.QUARANTINE``).
+"""Records that could not be loaded, by stage (``settle.QUARANTINE``).
 
-status: open, replayed (went through later), vanished (the source has it no more) or discarded (by a
-person; ``note`` says why). An open entry without ``next_attempt`` waits for a person, or for its
-record to change. fingerprint: the scope that it was read with; null if a person has entered it.
+``status`` is ``open``, ``replayed`` (loaded later), ``vanished`` (no longer in the source) or
+``discarded`` (by a person; ``note`` has the reason). An open entry without ``next_attempt`` waits
+for a person, or for its record to change. ``fingerprint`` is the scope with which it was read, null
+for an entry made by hand.
 """
 
 scope = sa.Table(
@@ -91,8 +93,8 @@ scope = sa.Table(
     sa.Column("spec", sa.Text, nullable=False),
     sa.Column("used", sa.DateTime, nullable=False),
 )
-"""What a process was each time that its filters or mapping were others (``ProcessSpec`` as JSON),
-and when it was last so."""
+"""Each definition of a process (``ProcessSpec`` as JSON) that a run has used, and when it was last
+used. A definition is one set of filters and one mapping."""
 sa.Index("ix_quarantine_open", quarantine.c.process, quarantine.c.status, quarantine.c.key)
 
 plan = sa.Table(
@@ -111,13 +113,13 @@ plan = sa.Table(
     sa.Column("redacted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("run", sa.Text),
 )
-"""Whole plans as Arrow IPC files, lz4-compressed.
+"""Complete plans as Arrow IPC files, lz4-compressed.
 
-status: carried (a run has carried it out, or tried), made (by hand, to be applied), waiting (for
-approval until ``until`` in the Prefect run ``flow_run``), applied, rejected, stale. draft: what
-applying it needs beside the frames. redacted: rows of somebody who was forgotten are no longer in
-it, and its digest no longer fits. run: the run that has begun to apply it; while that run holds its
-lease, nobody else decides on the plan.
+``status`` is ``carried`` (a run has carried it out, or tried), ``made`` (by hand, to be applied),
+``waiting`` (for approval until ``until`` in the Prefect run ``flow_run``), ``applied``,
+``rejected`` or ``stale``. ``draft`` holds the other data that is needed to apply it. If
+``redacted``, rows of an erased person were removed, and the digest no longer fits. ``run`` is the
+run that has begun to apply it; while that run holds its lease, no one else can decide on the plan.
 """
 sa.Index("ix_plan_status", plan.c.process, plan.c.status)
 
@@ -128,7 +130,7 @@ plan_part = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
-"""The further frames of a plan that waits to be applied."""
+"""The other frames of a plan that is still to be applied."""
 
 intent = sa.Table(
     "intent",
@@ -144,8 +146,8 @@ intent = sa.Table(
     sa.Column("closed", sa.DateTime),
     sa.Column("segmented", sa.Boolean, nullable=False, server_default=sa.false()),
 )
-"""Changes ``start`` to ``stop`` of a plan, written down before they are sent; ``closed`` when their
-receipts were. segmented: what they say of rows is in ``segment``."""
+"""Changes ``start`` to ``stop`` of a plan, written before they are sent. ``closed`` is the time at
+which all their receipts were written. If ``segmented``, their versions are in ``segment``."""
 sa.Index("ix_intent_process", intent.c.process, intent.c.at)
 sa.Index("ix_intent_segmented", intent.c.process, intent.c.segmented)
 
@@ -163,9 +165,9 @@ ledger = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("note", sa.Text),
 )
-"""Append-only, until it is past its retention: what became of every change. ``intent`` has run,
-plan and moment; ``place`` is the row in the plan, which has before and after until it is pruned.
-key: of the HR row. person: of the accessplanit user it belongs to."""
+"""The outcome of every change. Entries are only appended, and deleted after their retention period.
+``intent`` leads to run, plan and time. ``place`` is the row in the plan, which holds before and
+after until it is pruned. ``key`` is the key of the target row, ``person`` that of its person."""
 sa.Index("ix_ledger_key", ledger.c.key)
 sa.Index("ix_ledger_person", ledger.c.person)
 sa.Index("ix_ledger_intent", ledger.c.intent)
@@ -179,9 +181,9 @@ segment = sa.Table(
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
-"""Versions of rows (``reconciliation/versions.py``) as Arrow IPC files, ``rows`` of them, the last
-known from ``until`` on: those of plans that were pruned, and what was seen in the target though no
-run had written it."""
+"""Versions of rows (``reconciliation/history/versions.py``) as Arrow IPC files: from plans that may
+since have been pruned, and from states of the target that no run had written. ``rows`` is their
+number, ``until`` the time at which the last one became known."""
 sa.Index("ix_segment_process", segment.c.process)
 
 run = sa.Table(
@@ -198,8 +200,8 @@ run = sa.Table(
     sa.Column("fingerprint", sa.Text),
     sa.Column("flow_run", sa.Text),
 )
-"""Every run and its figures; no personal data. outcome: completed, failed, stopped, skipped; none
-while it runs or if it was killed. flow_run: Prefect's ID of it."""
+"""Every run and its figures, without personal data. ``outcome`` is completed, failed, stopped or
+skipped, and null while the run is active or if it was killed. ``flow_run`` is its ID in Prefect."""
 sa.Index("ix_run_process", run.c.process, run.c.started)
 
 lease = sa.Table(
@@ -210,8 +212,9 @@ lease = sa.Table(
     sa.Column("until", sa.DateTime, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False, server_default="0"),
 )
-"""Which run of a process may write, and until when unless it renews the lease. run: empty after the
-lease was given back. token: a number that grows each time the lease is taken."""
+"""The run of each process that may write, and the time at which its lease lapses unless renewed.
+``run`` is empty after the lease was released. ``token`` is the fencing number, which grows each
+time the lease is taken."""
 
 sweep_part = sa.Table(
     "sweep_part",
@@ -224,8 +227,8 @@ sweep_part = sa.Table(
     sa.Column("rejected", sa.LargeBinary, nullable=False),
     sa.Column("figures", sa.JSON, nullable=False),
 )
-"""The parts of a sweep that is under way, so that an interrupted one is taken up. began: when the
-sweep did."""
+"""The parts of unfinished sweeps, with which an interrupted sweep is resumed. ``began`` is the
+start of the sweep."""
 
 drift = sa.Table(
     "drift",
@@ -235,7 +238,7 @@ drift = sa.Table(
     sa.Column("change", sa.Text, nullable=False),
     sa.Column("since", sa.DateTime, nullable=False),
 )
-"""Fields of a feed that appeared or vanished and were reported."""
+"""Reported changes to a feed's fields: those that appeared or vanished."""
 
 tombstone = sa.Table(
     "tombstone",
@@ -244,11 +247,11 @@ tombstone = sa.Table(
     sa.Column("at", sa.DateTime, nullable=False),
     sa.Column("erased", sa.JSON, nullable=False),
 )
-"""That somebody was forgotten, when, and how many rows that took; not who."""
+"""Time and row counts of each erasure, without the person."""
 
 salt = sa.Table("salt", metadata, sa.Column("value", sa.Text, primary_key=True))
-"""One row: what is mixed into digests that leave the store, so that nobody guesses from them whom
-they are about."""
+"""The secret salt of digests that leave the store, so that no one can guess a person and compare.
+If there are several rows, the smallest value counts."""
 
 gone = sa.Table(
     "gone",
@@ -256,8 +259,7 @@ gone = sa.Table(
     sa.Column("process", sa.Text, primary_key=True),
     sa.Column("key", sa.Text, primary_key=True),
 )
-"""Records that the source has no more, as a sweep has found out by asking for them, and whose row
-the target still has."""
+"""Records that a run has found deleted in the source, and whose rows are still in the target."""
 
 budget = sa.Table(
     "budget",
@@ -266,7 +268,7 @@ budget = sa.Table(
     sa.Column("hour", sa.BigInteger, primary_key=True),
     sa.Column("used", sa.Integer, nullable=False),
 )
-"""Requests made per endpoint and hour (number of hours since 1970)."""
+"""Number of requests per endpoint and hour (counted in hours since 1970)."""
 
 delivery = sa.Table(
     "delivery",
@@ -279,8 +281,8 @@ delivery = sa.Table(
     sa.Column("records", sa.Integer, nullable=False),
     sa.Column("repeats", sa.Integer, nullable=False, server_default="0"),
 )
-"""Deliveries of webhooks that were acknowledged; not their bodies. identity: a digest by which the
-same one is known again. repeats: how often it came again."""
+"""Acknowledged webhook deliveries, without their bodies. ``identity`` is a digest by which a
+repeated delivery is recognised, ``repeats`` the number of repetitions."""
 sa.Index("ix_delivery_identity", delivery.c.identity)
 sa.Index("ix_delivery_received", delivery.c.received)
 
@@ -300,10 +302,13 @@ hint = sa.Table(
     sa.Column("run", sa.Text),
     sa.Column("taken", sa.DateTime),
 )
-"""What was said of a record to a process (``reconciliation/hints.py``), and when a ``run`` has
-``heard`` it: has read the record and loaded what there was to load. taken: when a run began to read
-the record because of it: what is said of the record from then on is news. announced: when Prefect
-was last told, ``times``: how often."""
+"""Hints: notices to a process that a record has changed (``reconciliation/hints.py``).
+
+``heard`` is the time at which a ``run`` had processed the hint: it had read the record and loaded
+its changes. ``taken`` is the time at which a run began to read the record; any notice after that is
+a new hint. ``announced`` is the time at which Prefect was last notified, ``times`` how often it
+was.
+"""
 sa.Index("ix_hint_waiting", hint.c.heard, hint.c.process, hint.c.key)
 sa.Index("ix_hint_delivery", hint.c.delivery)
 
@@ -314,5 +319,5 @@ refusal = sa.Table(
     sa.Column("reason", sa.Text, primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
 )
-"""How many deliveries the receiver has refused on a day (UTC), and why; nothing of what they
-held."""
+"""Number of deliveries that the receiver has refused, per day (UTC) and reason, without their
+content."""

@@ -1,4 +1,4 @@
-"""The parts of sweeps that are under way, so that an interrupted one is taken up."""
+"""Stores the parts of an unfinished sweep, so that it can be resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from .base import aware, failing, naive, packed, unpacked, upsert
 from .runs import Runs
 
 ATTEMPTS = 5
-"""After this number of runs an unfinished sweep is given up; the next one begins anew."""
+"""Number of runs after which an unfinished sweep is discarded. The next one starts over."""
 
 
 class Sweeps(Runs):
     """Parts of sweeps."""
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
-        """When the unfinished sweep began that this run can resume; ``None`` if no sweep can be
-        resumed.
+        """Returns the start of the unfinished sweep that this run can resume, or ``None``.
 
-        It cannot if it is too old, if runs have tried too often, or if the process or that of the
-        other direction has written since: what its parts hold may be older than what both sides
-        hold by now.
+        A sweep is discarded if it is too old, if too many runs have tried to finish it, or if this
+        process or that of the opposite direction has written since: its parts may then be older
+        than the data on both sides.
         """
         fingerprint, i, r = spec.fingerprint(), t.intent.c, t.run.c
         with failing(), self.engine.begin() as connection:
@@ -59,7 +58,7 @@ class Sweeps(Runs):
             return aware(began)
 
     def part(self, spec: ProcessSpec, part: Range) -> Snapshot | None:
-        """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
+        """Returns a stored part of the unfinished sweep, or ``None`` if it must be read."""
         s = t.sweep_part.c
         with failing(), self.engine.connect() as connection:
             row = connection.execute(
@@ -89,8 +88,8 @@ class Sweeps(Runs):
         began: datetime,
         run: str | None = None,
     ) -> None:
-        """Keeps a part that was read to its end. run: the run that keeps it, whose lease is
-        checked."""
+        """Stores a complete part of the sweep that began at ``began``. If ``run`` is given, its
+        lease is checked."""
         figures = {
             "read": read.read,
             "duplicates": read.duplicates,
@@ -115,7 +114,7 @@ class Sweeps(Runs):
             )
 
     def drop_parts(self, connection: sa.Connection, spec: ProcessSpec) -> None:
-        """Ends a sweep."""
+        """Deletes the parts of a sweep."""
         connection.execute(t.sweep_part.delete().where(self._mine(spec)))
 
     @staticmethod

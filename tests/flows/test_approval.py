@@ -129,7 +129,7 @@ def test_rejecting_ends_the_run_with_nothing_written(
     assert (state.name, state.is_cancelled()) == ("Rejected", True)
     assert "Nothing was written" in str(state.message)
     assert configured.dump() == before
-    with pytest.raises(StalePlan, match="is rejected already"):
+    with pytest.raises(StalePlan, match="is already rejected"):
         configured.store.draft(digest)
     again = begin(client)
     assert work(client, again).name == "Suspended", "the next run asks anew"
@@ -233,7 +233,7 @@ def test_from_the_command_line_a_plan_is_kept_and_applied_by_digest(configured: 
     fresh = told.partition("Review the new plan ")[2].split()[0]
     assert configured.dump() == before
     assert f"The plan {fresh} is rejected" in hrsync("reject", fresh)
-    assert "is rejected already" in hrsync("apply", fresh, code=1)
+    assert "is already rejected" in hrsync("apply", fresh, code=1)
     assert "No plan feed is kept" in hrsync("apply", "feed", code=1)
 
 

@@ -195,7 +195,7 @@ def test_nobody_is_forgotten_while_a_run_is_at_work(store: SyncStore) -> None:
     settle(store, "r1", links=[("user-one", "EMPL-ONE")])
     with leased(store, "r2"):
         for forgetting in (store.forgettable, lambda: store.forget("user-one", [], NOW)):
-            with pytest.raises(StalePlan, match="is at work"):
+            with pytest.raises(StalePlan, match="is running"):
                 forgetting()
     assert store.known_of("user-one")
 

@@ -1,4 +1,4 @@
-"""The ledger, drafts of plans, leases, sweeps, drift and tombstones."""
+"""Adds the ledger, drafts of plans, leases, sweeps, drift and tombstones."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,5 @@
-"""What both sides last agreed on. Plans that wait are made anew: they lack what applying them needs now."""
+"""Adds the last common values of both sides. Open plans become stale, because they lack data that
+applying them now needs."""
 
 import sqlalchemy as sa
 from alembic import op

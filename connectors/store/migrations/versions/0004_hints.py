@@ -1,4 +1,4 @@
-"""Deliveries of webhooks, and the hints they give."""
+"""Adds webhook deliveries and their hints."""
 
 import sqlalchemy as sa
 from alembic import op

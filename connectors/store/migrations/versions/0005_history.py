@@ -1,4 +1,4 @@
-"""Versions of rows that outlive the plans they came from."""
+"""Adds segments: versions of rows that outlive their plans."""
 
 import sqlalchemy as sa
 from alembic import op

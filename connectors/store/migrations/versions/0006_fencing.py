@@ -1,4 +1,4 @@
-"""Fencing numbers of leases, and the run that applies a plan."""
+"""Adds fencing numbers of leases, and the run that applies a plan."""
 
 import sqlalchemy as sa
 from alembic import op

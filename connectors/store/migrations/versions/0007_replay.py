@@ -1,4 +1,5 @@
-"""Which hints a run has begun to read, and the scope that a record in quarantine was read with."""
+"""Adds the time at which a run began to read a hint's record, and the scopes of quarantined
+records."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Records that are known to be gone, and the salt of digests."""
+"""Adds the records known to be deleted in the source, and the salt of digests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ def upgrade() -> None:
         sa.Column("process", sa.Text(), primary_key=True),
         sa.Column("key", sa.Text(), primary_key=True),
     )
-    # Plans that wait were named without the salt: nobody could tell them from altered ones.
+    # The digests of open plans were made without the salt, so these plans would look altered.
     op.execute(
         "DELETE FROM plan_part WHERE digest IN (SELECT digest FROM plan WHERE status IN ('made', 'waiting'))"
     )
