@@ -1,5 +1,8 @@
-"""The HR systems by name. A new one is a folder or file here and a line in :func:`connectors`, or a
-distribution of its own with an entry point in the group ``hrsync.hr``."""
+"""Lists the supported HR systems.
+
+A new one is either a folder or file here with a line in :func:`connectors`, or a separate
+distribution with an entry point in the group ``hrsync.hr``.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ GROUP = "hrsync.hr"
 
 @cache
 def connectors() -> Mapping[str, Connector]:
-    """Name -> connector: ours, and those of other distributions that are installed.
+    """Maps names to connectors: ours, and those of other installed distributions. Ours win if a
+    name is used twice.
 
     Raises:
-        ImportError, AttributeError: the entry point of another distribution leads nowhere.
+        ImportError, AttributeError: the entry point of another distribution cannot be loaded.
     """
     from . import bamboohr, csv_drop, scim, sql
 

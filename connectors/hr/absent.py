@@ -1,4 +1,4 @@
-"""The place of an entity in a system that has none for it."""
+"""Stands in for the target of an entity that an HR system does not hold."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .sql import columns_of
 
 
 class NotHeld:
-    """Implements :class:`reconciliation.ports.Target`: every row is refused as unsupported when the
-    plan is made."""
+    """Implements :class:`reconciliation.ports.Target`. When a plan is made, every row is refused as
+    unsupported."""
 
     batch = 1
 
@@ -26,34 +26,34 @@ class NotHeld:
         self.name, self.system = system.name, system
 
     def population(self, entity: str) -> int:
-        """None."""
+        """Returns 0."""
         return 0
 
     def read(
         self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
     ) -> Snapshot:
-        """No rows; of an entity that the system does hold, its own, with nothing in columns that it
-        has not."""
+        """Returns no rows or, for an entity that the system does hold, the system's rows. Columns
+        that the system lacks are null."""
         holds = self.system.capabilities.entities.get(entity)
         if holds is not None:
             kinds = holds.kinds()
-            found = self.system.read(
+            read = self.system.read(
                 entity, {n: k for n, k in columns.items() if n in kinds}, lookups
             )
             lacking = {
-                n: frame({n: pa.nulls(len(found.frame), ARROW[k])})[n]
+                n: frame({n: pa.nulls(len(read.frame), ARROW[k])})[n]
                 for n, k in columns.items()
                 if n not in kinds
             }
-            return replace(found, frame=found.frame.assign(**lacking))
+            return replace(read, frame=read.frame.assign(**lacking))
         return Snapshot(empty({next(iter(columns_of(entity))): "text", **columns}))
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts: all are unsupported."""
+        """Returns an unsupported receipt for every change."""
         return all_of(
             changes, "unsupported", f"{self.system.capabilities.system} holds no {entity}"
         )
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Never called: no change is fit."""
+        """Never called, since every change is refused before."""
         return self.rejections(entity, changes)

@@ -1,4 +1,4 @@
-"""What an HR system declares of itself, so that it can be chosen."""
+"""Defines the declaration with which an HR system can be chosen."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ..webhooks import Sender, Watch
 
 @dataclass(frozen=True)
 class Connector:
-    """An HR system that can be chosen."""
+    """The declaration of an HR system."""
 
     title: str
     settings: type[BaseModel]
-    """Its settings; every field has a default. The environment's variables are
-    ``HRSYNC_<NAME>__<FIELD>``; it is a Prefect block as well."""
+    """Its settings; every field has a default. They are read from ``HRSYNC_<NAME>__<FIELD>`` or
+    from a Prefect block."""
     open: Callable[[Any, Path], HrSystem]
-    """Opens it with its settings and the folder where it may keep files of its own."""
+    """Opens the system with its settings and a folder for its own files."""
     can: Callable[[Any], Capabilities]
-    """What it can hold with these settings, before it is asked."""
+    """Returns what the system can hold with these settings, without a connection."""
     webhook: Callable[[Any], Sender | None] = lambda _settings: None
-    """Who sends its webhooks, if it sends any."""
+    """Returns the reader of its webhooks, if it sends any."""
     watch: Callable[[Any, Path], Watch | None] = lambda _settings, _home: None
-    """How changes are noticed, where it cannot tell them."""
+    """Returns a watch that polls for changes, if it sends no webhooks."""
     keeps: tuple[str, ...] = ()
-    """Names of files below the home folder in which it keeps copies of rows. Who is forgotten is
-    forgotten there, too."""
+    """Names of files below the home folder with copies of rows. An erased person is erased there
+    too."""

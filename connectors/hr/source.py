@@ -1,5 +1,4 @@
-"""An HR system as a source: its rows, read whole or since their last change, on their way to
-accessplanit."""
+"""Reads an HR system as a source: all rows, or those changed since a time."""
 
 from __future__ import annotations
 
@@ -21,15 +20,14 @@ from reconciliation.tables import NUMBER, TEXT, row_hashes, typed
 from reconciliation.values import encoded
 
 WRITTEN = "written_at"
-"""Column with the moment of a row's last change in HR, where the system tells it."""
+"""Column with the time of a row's last change in HR, if the system has it."""
 
 
 class HrSource:
     """Implements :class:`reconciliation.ports.Source` over any HR system.
 
-    Where the system tells when a row was changed, only what has changed since is read; otherwise
-    every read is a whole one, and by the hash of a row's content only what has changed is looked
-    at.
+    If the system has the time of each row's last change, only changed rows are read. Otherwise
+    every read is complete, and unchanged rows are recognised by the hash of their content.
     """
 
     def __init__(self, system: HrSystem) -> None:
@@ -37,12 +35,12 @@ class HrSource:
         self.requests = 0
 
     def kinds(self, feed: str) -> Mapping[str, str]:
-        """The entity's columns, name -> kind; none where the system has no such entity."""
+        """Maps the entity's columns to their kinds. Empty if the system has no such entity."""
         holds = self.system.capabilities.entities.get(feed)
         return holds.kinds() if holds else {}
 
     def updated_column(self, feed: str, column: str | None) -> str | None:
-        """The column of the last change, if this system tells it."""
+        """Returns ``column``, the one with the last change, or ``None`` if this system lacks it."""
         return column if column in self.kinds(feed) else None
 
     def read(
@@ -54,11 +52,11 @@ class HrSource:
         known: Hashes,
         seed: str,
     ) -> Snapshot:
-        """One read of an entity; a row that cannot be read, or without a key, is rejected.
+        """Reads an entity. A row that cannot be read, or that has no key, is rejected.
 
-        ``custom``: custom fields (``CF_…``) that HR keeps in the column
-        ``custom_for_accessplanit``. The hash of a row covers what is asked for but the moment of
-        the change, so that a row that was merely touched is a known one.
+        ``custom`` are custom fields (``CF_…``), which HR keeps in the column
+        ``custom_for_accessplanit``. The hash of a row covers the columns that were requested, but
+        not the time of the change, so that a row saved without changes counts as known.
 
         Raises:
             TargetFailed, CredentialsRefused: the system cannot be reached.
@@ -71,7 +69,7 @@ class HrSource:
         if unknown:
             raise Misconfigured(
                 f"{self.system.capabilities.system} has no {feed}.{', '.join(unknown)}",
-                "Take it out of the mapping; docs/hr-systems.md says what each system holds.",
+                "Remove it from the mapping. docs/hr-systems.md lists what each system holds.",
             )
         key = next(iter(kinds))
         wanted = {name: kinds[name] for name in columns if name != key} | (
@@ -79,38 +77,38 @@ class HrSource:
         )
         lookups = {ask.by or key: ask.keys} if ask.keys is not None else None
         self.requests += 1
-        found = self.system.read(feed, wanted, lookups, _since(ask))
-        texts = [name for name in found.frame.columns if kinds[name] == "text"]
-        rows = found.frame.assign(**{name: _tidy(found.frame[name]) for name in texts})
-        rows, odd = _with_custom(rows, key, custom)
-        keyless = rows[key].isna()
-        nameless = of(REJECTED, [(None, key, "has no value", None, None)] * int(keyless.sum()))
-        rejected = concat([found.rejected, odd, nameless])
+        read = self.system.read(feed, wanted, lookups, _since(ask))
+        texts = [name for name in read.frame.columns if kinds[name] == "text"]
+        rows = read.frame.assign(**{name: _tidy(read.frame[name]) for name in texts})
+        rows, bad_custom = _with_custom(rows, key, custom)
+        no_key = rows[key].isna()
+        without_key = of(REJECTED, [(None, key, "has no value", None, None)] * int(no_key.sum()))
+        rejected = concat([read.rejected, bad_custom, without_key])
         rejected = _hashed(rejected, [name for name in REJECTED if name != "hash"], seed)
-        rows = rows[~keyless].reset_index(drop=True)
+        rows = rows[~no_key].reset_index(drop=True)
         rows = _hashed(rows, [name for name in rows.columns if name != WRITTEN], seed)
-        old = np.zeros(len(rows), dtype=bool)
+        unchanged = np.zeros(len(rows), dtype=bool)
         if ask.skip_known:
-            old = among(rows["hash"].to_numpy(), known)
+            unchanged = among(rows["hash"].to_numpy(), known)
         return Snapshot(
-            rows[~old].reset_index(drop=True),
-            found.complete,
+            rows[~unchanged].reset_index(drop=True),
+            read.complete,
             rejected,
             len(rows) + len(rejected),
-            int(old.sum()),
-            vanished=found.vanished,
-            silent=found.silent,
+            int(unchanged.sum()),
+            vanished=read.vanished,
+            silent=read.silent,
         )
 
 
 def _since(ask: Ask) -> datetime | None:
-    """The moment of change from which on rows are asked for, if it is one."""
+    """Returns the time from which changed rows are wanted, or ``None``."""
     low = ask.range.low if isinstance(ask.range, Range) else None
     return low if isinstance(low, datetime) else None
 
 
 def _tidy(text: pd.Series[Any]) -> pd.Series[Any]:
-    """Text without surrounding white space; what is blank then is null."""
+    """Removes surrounding white space. Blank text becomes null."""
     trimmed = text.str.strip()
     return trimmed.mask(trimmed == "")
 
@@ -118,8 +116,8 @@ def _tidy(text: pd.Series[Any]) -> pd.Series[Any]:
 def _with_custom(
     rows: pd.DataFrame, key: str, custom: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``rows`` with the custom fields of HR's column for them, each as ``values.encoded`` writes
-    it; and the rows that are rejected because that column is not a JSON object."""
+    """Adds each custom field as a column, as text (``values.encoded``). Also returns the rows that
+    are rejected because HR's column of custom fields is not a JSON object."""
     if not custom:
         return rows, of(REJECTED, [])
     texts = (
@@ -128,26 +126,27 @@ def _with_custom(
         else pd.Series(pd.NA, rows.index, TEXT)
     )
     fields = [_custom_fields(text) for text in texts.fillna("")]
-    read = np.array([each is not None for each in fields], dtype=bool)
-    broken = typed(pd.DataFrame({"key": rows[key], "raw": texts})[~read], REJECTED)
-    rejected = broken.assign(
+    valid = np.array([each is not None for each in fields], dtype=bool)
+    invalid = typed(pd.DataFrame({"key": rows[key], "raw": texts})[~valid], REJECTED)
+    rejected = invalid.assign(
         field=CUSTOM_FOR_ACCESSPLANIT, reason="is not a JSON object of custom fields"
     )
-    kept = rows[read].drop(columns=CUSTOM_FOR_ACCESSPLANIT, errors="ignore").reset_index(drop=True)
+    rest = rows[valid].drop(columns=CUSTOM_FOR_ACCESSPLANIT, errors="ignore").reset_index(drop=True)
     values = {
         name: pd.Series([each.get(name) for each in fields if each is not None], dtype=TEXT)
         for name in custom
     }
-    return kept.assign(**values), typed(rejected, REJECTED)
+    return rest.assign(**values), typed(rejected, REJECTED)
 
 
 def _custom_fields(text: str | None) -> dict[str, str | None] | None:
-    """Custom field -> its value; ``None`` if the text is not a JSON object of such values."""
+    """Maps each custom field to its value. Returns ``None`` if the text is not a JSON object of
+    such values."""
     try:
-        found = json.loads(text) if text else {}
+        fields = json.loads(text) if text else {}
         return (
-            {name: encoded(value) for name, value in found.items()}
-            if isinstance(found, dict)
+            {name: encoded(value) for name, value in fields.items()}
+            if isinstance(fields, dict)
             else None
         )
     except (ValueError, RecursionError):
@@ -155,5 +154,5 @@ def _custom_fields(text: str | None) -> dict[str, str | None] | None:
 
 
 def _hashed(rows: pd.DataFrame, names: Sequence[str], seed: str) -> pd.DataFrame:
-    """``rows`` with the ``hash`` of the columns ``names``."""
+    """Adds the column ``hash`` over the columns ``names``."""
     return rows.assign(hash=pd.Series(row_hashes(rows[names], seed), rows.index, NUMBER))

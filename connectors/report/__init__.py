@@ -1,2 +1,2 @@
-"""The report of a historical reconciliation: one HTML file that needs nothing else, and tables
-beside it. Personal data."""
+"""The report of a historical reconciliation: one self-contained HTML file, and tables as CSV and
+Parquet. It holds personal data."""

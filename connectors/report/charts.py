@@ -1,5 +1,5 @@
-"""Plots as pictures to be put into a page: once for a wide screen and for print, once for a
-phone."""
+"""Draws plots as SVG images to embed in a page. Each has two versions: for wide screens and print,
+and for phones."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 WIDE, NARROW = 8.0, 4.0
-"""Inches."""
+"""Widths of the two versions, in inches."""
 INK, QUIET, GRID = "#1b2733", "#52606d", "#d9e0e6"
 COLOURS = ("#0b5cad", "#b54708", "#0f766e", "#7a3ea1", "#a11d4f")
-"""Dark enough on white, and told apart without red and green; lines differ in their dashes as
-well."""
+"""Line colours, dark enough on white and safe for red-green colour blindness. Lines also differ in
+their dashes."""
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 HORIZONS = ("#0b5cad", "#6b9bd1", "#c3d8ee")
+"""Bar colours for 30, 60 and 90 days."""
 BARS, LINES = 12, 5
+"""Maximum number of bars, and of lines, in one plot."""
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hrsync",
@@ -33,26 +35,27 @@ STYLE: Any = {
     "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
-    # A name with a dollar sign is a name.
+    # A dollar sign in a name must not start a formula.
     "text.parse_math": False,
 }
 
 
 Draw = Callable[[Axes, bool], None]
-"""Draws into axes; whether they are wide."""
+"""Draws into axes. The second argument is true for the wide version."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot as data addresses, and what it shows in words."""
+    """A plot in two versions, as ``data:`` URLs."""
 
     wide: str
     narrow: str
     alt: str
+    """Description in words."""
 
 
 def causes(labels: Sequence[str], rows: Sequence[int]) -> Picture:
-    """How many rows have which cause."""
+    """Draws the number of rows for each cause."""
 
     def draw(axes: Axes, wide: bool) -> None:
         bars = axes.barh(range(len(rows)), rows, color=COLOURS[0])
@@ -68,7 +71,8 @@ def causes(labels: Sequence[str], rows: Sequence[int]) -> Picture:
 
 
 def expiring(table: pd.DataFrame, of: str) -> Picture:
-    """Awards that expire within 30, 60 and 90 days, of the names with most."""
+    """Draws the awards that expire within 30, 60 and 90 days, for the first :data:`BARS` rows of
+    ``table``. ``of`` says what its names are."""
     shown = table.head(BARS)
     names = [str(name) for name in shown["name"]]
     columns = [name for name in table.columns if name != "name"]
@@ -88,9 +92,9 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
                 linewidth=0.5,
             )
             left = values[name]
-        for place, value in enumerate(left):
+        for i, value in enumerate(left):
             axes.annotate(
-                f"{value:,}", (value, place), xytext=(4, 0), textcoords="offset points", va="center"
+                f"{value:,}", (value, i), xytext=(4, 0), textcoords="offset points", va="center"
             )
         axes.set_yticks(range(len(names)), _short(names, wide))
         axes.invert_yaxis()
@@ -117,29 +121,29 @@ def expiring(table: pd.DataFrame, of: str) -> Picture:
 
 
 def compliance(table: pd.DataFrame, day: date) -> Picture:
-    """The share of required awards that is held, for all job roles together and for the roles with
-    the lowest share."""
-    whole = table.groupby("day")[["required", "compliant"]].sum()
-    share = 100 * whole["compliant"].astype(float) / whole["required"].astype(float)
-    wide = table.assign(
+    """Draws the percentage of required awards that people hold, by month: for all job roles
+    together, and for the roles whose percentage will be lowest."""
+    total = table.groupby("day")[["required", "compliant"]].sum()
+    share = 100 * total["compliant"].astype(float) / total["required"].astype(float)
+    by_role = table.assign(
         share=100 * table["compliant"].astype(float) / table["required"].astype(float)
     ).pivot(index="day", columns="role", values="share")
-    worst = list(wide.iloc[-1].sort_values().index[:LINES])
+    worst = list(by_role.iloc[-1].sort_values().index[:LINES])
 
-    def draw(axes: Axes, wide_: bool) -> None:
+    def draw(axes: Axes, wide: bool) -> None:
         for role, colour, dash in zip(worst, COLOURS, DASHES, strict=False):
             axes.plot(
-                list(wide.index),
-                wide[role].tolist(),
+                list(by_role.index),
+                by_role[role].tolist(),
                 color=colour,
                 linestyle=dash,
                 linewidth=1.5,
-                label=_short([str(role)], False)[0],
+                label=_short([str(role)], wide=False)[0],
             )
         axes.plot(
             list(share.index), share.tolist(), color=INK, linewidth=2.6, label="all job roles"
         )
-        # matplotlib takes days, its declarations numbers only.
+        # matplotlib accepts dates, but its type declarations only numbers.
         axes.axvline(day, color=QUIET, linewidth=1)  # type: ignore[arg-type]
         axes.annotate(
             "as of",
@@ -166,34 +170,34 @@ def compliance(table: pd.DataFrame, day: date) -> Picture:
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.12),
-            ncols=3 if wide_ else 1,
+            ncols=3 if wide else 1,
             frameon=False,
             fontsize=9,
         )
 
-    last, now = (
-        share.iloc[-1],
-        share.loc[day] if day in share.index else share.iloc[len(share) // 2],
-    )
-    summary = ", ".join(f"{role} {wide[role].iloc[-1]:.0f} %" for role in worst)
+    on_day = share.loc[day] if day in share.index else share.iloc[len(share) // 2]
+    last = share.iloc[-1]
+    summary = ", ".join(f"{role} {by_role[role].iloc[-1]:.0f} %" for role in worst)
     alt = (
-        f"Compliance of job roles by month: {now:.0f} % on the day, {last:.0f} % a year later "
-        f"if nothing happens; then worst off: {summary}."
+        f"Compliance of job roles by month: {on_day:.0f} % on the day, {last:.0f} % a year later "
+        f"if nothing happens. The lowest then: {summary}."
     )
     return _picture(draw, 3.6, alt, "y")
 
 
 def _short(labels: Sequence[str], wide: bool) -> list[str]:
-    """Labels that leave room for what they label; the table beside a plot has them whole."""
-    most = 42 if wide else 22
-    return [label if len(label) <= most else f"{label[: most - 1]}…" for label in labels]
+    """Shortens labels to leave room for the plot. The table beside it has them in full."""
+    longest = 42 if wide else 22
+    return [label if len(label) <= longest else f"{label[: longest - 1]}…" for label in labels]
 
 
 def _picture(draw: Draw, height: float, alt: str, grid: Literal["x", "y"] = "x") -> Picture:
+    """Draws both versions. ``height`` is in inches."""
     return Picture(_svg(draw, WIDE, height, grid), _svg(draw, NARROW, height + 0.9, grid), alt)
 
 
 def _svg(draw: Draw, width: float, height: float, grid: Literal["x", "y"]) -> str:
+    """Draws one version as a ``data:`` URL."""
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.add_subplot()

@@ -1,5 +1,5 @@
-"""A person is taken out of reports, of lists of people, and of what was read for a question that
-was not answered yet."""
+"""Erases a person from historical reconciliations: their reports, lists of people and unfinished
+work."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROW = re.compile(r"<tr\b.*?</tr>\n?", re.DOTALL)
 
 def forget(home: Folder, person: Person) -> Erased:
     """Erases a person below the folder of reconciliations: rows of tables, rows of pages, lines of
-    lists. Questions that are not answered yet are begun anew.
+    lists. The data of unfinished reconciliations is deleted, so that they start over.
 
     Raises:
-        StoreFailed: it cannot be read or written; the same call may be made again.
+        StoreFailed: the folder cannot be read or written. The call can be repeated.
     """
     home.below("work").remove()
     rows = _of_lists(home.below("lists"), person)
@@ -30,6 +30,7 @@ def forget(home: Folder, person: Person) -> Erased:
 
 
 def _of_lists(lists: Folder, person: Person) -> int:
+    """Erases a person from lists of people. Returns the number of deleted lines."""
     rows = 0
     for name in lists.names():
         lines = (lists.text(name) or "").splitlines()
@@ -43,35 +44,33 @@ def _of_lists(lists: Folder, person: Person) -> int:
 
 
 def _of_report(report: Folder, person: Person) -> int:
+    """Erases a person from one report. Returns the number of deleted rows of its tables."""
     rows = 0
     for file in report.names():
         name, _, kind = file.rpartition(".")
         if kind == "parquet":
             table = report.frame(name)
             theirs = person.theirs(table)
-            kept = table[~theirs].reset_index(drop=True)
-            left = person.redacted(kept)
-            if theirs.any() or left is not kept:
+            others = table[~theirs].reset_index(drop=True)
+            redacted = person.redacted(others)
+            if theirs.any() or redacted is not others:
                 rows += int(theirs.sum())
-                report.keep(name, left)
-                report.write(f"{name}.csv", csv_of(left))
+                report.keep(name, redacted)
+                report.write(f"{name}.csv", csv_of(redacted))
         elif kind == "html":
             page = report.text(file) or ""
-            left_over = without(page, person)
-            if left_over != page:
-                report.write(file, left_over.encode())
+            redacted_page = without(page, person)
+            if redacted_page != page:
+                report.write(file, redacted_page.encode())
     return rows
 
 
 def without(page: str, person: Person) -> str:
-    """A page without the rows of its tables that name a person."""
+    """Returns a page without the table rows that name a person."""
 
-    def kept(row: re.Match[str]) -> str:
+    def unless_named(row: re.Match[str]) -> str:
         cells = (html.unescape(cell).strip() for cell in re.split(r"<[^>]*>", row[0]))
-        return (
-            ""
-            if any(person.mentioned(cell) or person.has(cell) for cell in cells if cell)
-            else row[0]
-        )
+        named = any(person.mentioned(cell) or person.has(cell) for cell in cells if cell)
+        return "" if named else row[0]
 
-    return ROW.sub(kept, page)
+    return ROW.sub(unless_named, page)

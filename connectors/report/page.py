@@ -1,4 +1,4 @@
-"""Findings as a page and as tables."""
+"""Writes the findings of a reconciliation as an HTML page and as tables."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from ..spreadsheet import defused
 from . import charts
 
 SHOWN = 300
-"""Rows of a table in the page; the files beside it have all."""
+"""Maximum number of rows of a table in the page. The files beside it have all."""
 STAMP = "%Y%m%dT%H%M%S"
+"""Format of the time (UTC) at the end of a report's folder name."""
 ENVIRONMENT = Environment(
     loader=PackageLoader("connectors.report", "."),
     autoescape=select_autoescape(["html", "j2"]),
@@ -37,15 +38,14 @@ ENVIRONMENT = Environment(
 
 @dataclass(frozen=True)
 class Written:
-    """Where the page and the tables are."""
+    """Addresses of the page and the tables."""
 
     page: str
     files: tuple[str, ...]
 
 
 def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Written:
-    """Writes ``report.html``, and beside it each table as CSV and as Parquet, into a folder of its
-    own below ``home``.
+    """Writes ``report.html``, and each table as CSV and as Parquet, to a new folder below ``home``.
 
     Raises:
         StoreFailed: the folder cannot be written.
@@ -77,14 +77,14 @@ def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Writte
 
 
 def name_of(findings: Findings) -> str:
-    """The folder of a report: the day that was asked about, the process, and when."""
+    """Returns the folder name of a report: the day it is about, the process, and the time at which
+    it was finished."""
     return f"{findings.inquiry.as_of:%Y-%m-%d}-{findings.spec.name}-{findings.ended:{STAMP}}"
 
 
 def prune_reports(home: Folder, edge: datetime) -> int:
-    """Removes the reports that were made before a moment, the lists of people that were last
-    written before it, and what was read for questions that were never answered; returns how many
-    reports."""
+    """Deletes reports, lists of people and unfinished reconciliations that are older than ``edge``.
+    Returns the number of deleted reports."""
     removed = 0
     for name in home.names():
         stamp = name.rpartition("-")[2]
@@ -105,18 +105,18 @@ def prune_reports(home: Folder, edge: datetime) -> int:
 
 
 def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> str:
-    """The page; it loads nothing."""
+    """Returns the page as HTML. It loads no other files."""
     causes = findings.causes()
     odd = findings.odd
     pictures = {}
     if len(causes):
-        chosen = causes[
+        shown = causes[
             ~causes["class"].isin([OUTSIDE])
             & ~((causes["class"] == QUARANTINED) & (causes["cause"] == UNLINKED))
         ]
         # The same cause may belong to several classes.
         by_cause = (
-            chosen.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
+            shown.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
         )
         if len(by_cause):
             pictures["causes"] = charts.causes(
@@ -155,17 +155,18 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
 
 
 def _values(findings: Findings) -> dict[str, list[dict[str, object]]]:
-    """key -> what differs, of the rows that are shown."""
-    found: dict[str, list[dict[str, object]]] = {}
+    """Maps the key of each shown row to its differences."""
+    by_key: dict[str, list[dict[str, object]]] = {}
     for row in _records(
         findings.differences[findings.differences["key"].isin(findings.odd.head(SHOWN)["key"])]
     ):
-        found.setdefault(str(row["key"]), []).append(row)
-    return found
+        by_key.setdefault(str(row["key"]), []).append(row)
+    return by_key
 
 
 def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
-    """Each job role a year ago, on the day, and in a year."""
+    """Returns the compliance of each job role on the first day, on the day of the forecast, and on
+    the last day."""
     if forecast is None or not len(forecast.compliance):
         return []
     table = forecast.compliance
@@ -186,20 +187,21 @@ def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Returns the rows of a table as dicts of Python values."""
     columns = {name: arrow(table[name]).to_pylist() for name in table.columns}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def csv_of(table: pd.DataFrame) -> bytes:
-    """A table as CSV that spreadsheets open."""
+    """Returns a table as CSV that is safe to open in a spreadsheet."""
     out = io.BytesIO()
     write_csv(pa.table({name: _harmless(arrow(table[name])) for name in table.columns}), out)
-    # Excel takes a file without this mark for one in the local code page.
+    # Without this byte order mark Excel reads the file in the local code page.
     return b"\xef\xbb\xbf" + out.getvalue()
 
 
 def _harmless(column: pa.Array) -> pa.Array:
-    """A column whose text no spreadsheet takes for a formula."""
+    """Escapes text that a spreadsheet would run as a formula."""
     if not pa.types.is_string(column.type):
         return column
     return pa.array(

@@ -216,7 +216,7 @@ def test_from_the_command_line_a_plan_is_kept_and_applied_by_digest(configured: 
     assert configured.rows("employees") == []
     assert "created" in hrsync("apply", digest)
     assert len(configured.rows("employees")) > 100
-    assert f"The plan {digest} is applied already" in hrsync("apply", digest, code=1)
+    assert f"The plan {digest} is already applied" in hrsync("apply", digest, code=1)
     rename(configured, "Renamed")
     shown = hrsync("run", "users_to_hr", code=1)
     digest = shown.rpartition("hrsync apply ")[2].strip()

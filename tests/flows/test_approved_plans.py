@@ -31,7 +31,7 @@ def test_exactly_the_approved_plan_is_applied_from_the_store(side: Side) -> None
     assert sum(side.sandbox.requests.values()) == requests, "nothing is read again"
     assert (report.mode, report.digest, report.outcomes["updated"]) == ("approved", digest, before)
     assert {r["company_name"] for r in side.rows("employees")} == {"Renamed"}
-    with pytest.raises(StalePlan, match="is applied already"):
+    with pytest.raises(StalePlan, match="is already applied"):
         side.run(STRICT, Order(approve=digest))
     side.users(Order(full=True))
     side.awards()
@@ -60,7 +60,7 @@ def test_a_plan_is_refused_when_hr_has_moved(side: Side) -> None:
     with pytest.raises(StalePlan, match="1 of its rows"):
         side.run(STRICT, Order(approve=digest))
     assert side.dump() == before
-    with pytest.raises(StalePlan, match="is stale already"):
+    with pytest.raises(StalePlan, match="is already stale"):
         side.run(STRICT, Order(approve=digest))
 
 

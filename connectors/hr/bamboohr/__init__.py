@@ -1,5 +1,5 @@
-"""BambooHR: people, job information and completed trainings, by its public REST API (OpenAPI
-document of 2026-04-27)."""
+"""BambooHR as an HR system: people, job information and completed trainings, over its public REST
+API (OpenAPI document of 2026-04-27)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests to BambooHR and what its answers mean."""
+"""Sends requests to BambooHR and interprets its answers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from ...transport import network, posting, retrying
 from .settings import BamboohrSettings
 
 PAGE = 1000
-"""Rows of a dataset in one answer, the most there are."""
+"""Rows of a dataset in one answer: BambooHR's maximum."""
 PASSES = 3
-"""Times that everybody is read while people come and go."""
-AGAIN = "Look at the account, then run again; nothing was lost."
+"""Maximum number of reads of all people while people are added or removed."""
+AGAIN = "Check the BambooHR account, then run again. Nothing was lost."
 
 
 class Rejected(Exception):
-    """BambooHR refuses what was sent; the message repeats nothing of it."""
+    """BambooHR refuses a request. The message repeats nothing of what was sent."""
 
 
 class Api:
-    """BambooHR over HTTP: 429 with Retry-After is waited out; a POST that may have been carried out
+    """BambooHR over HTTP. After 429 it waits for Retry-After; a POST that may have been carried out
     is not repeated.
 
     Raises:
-        CredentialsRefused, TargetFailed: it cannot be asked. Rejected: it refuses one request.
+        CredentialsRefused, TargetFailed: BambooHR cannot be reached.
+        Rejected: it refuses one request.
     """
 
     def __init__(self, settings: BamboohrSettings) -> None:
@@ -50,26 +51,32 @@ class Api:
         self._http.close()
 
     def everybody(self, fields: Sequence[str]) -> tuple[list[dict[str, Any]], bool]:
-        """(people, whether these are all): field -> what BambooHR says.
+        """Returns all people as dicts of BambooHR's fields, and whether the read is complete.
 
-        Pages have no overlap that would show a shift: of several pages the IDs are read once more,
-        until they are the same.
+        Pages do not overlap, so rows that shift between them go unnoticed. After a read of several
+        pages the IDs are therefore read a second time; if they differ, everything is read again, at
+        most :data:`PASSES` times.
         """
         for _ in range(PASSES):
-            rows, total, whole = self.people(fields)
+            rows, total, reached_end = self.people(fields)
             if len(rows) <= PAGE or [row.get("id") for row in self.people(["id"])[0]] == [
                 row.get("id") for row in rows
             ]:
-                return rows, whole and len(rows) == total
+                return rows, reached_end and len(rows) == total
         return rows, False
 
     def people(
         self, fields: Sequence[str], size: int = PAGE, pages: int | None = None
     ) -> tuple[list[dict[str, Any]], int, bool]:
-        """(rows, all of them there are, whether these are all) of one pass.
+        """Reads people once. Returns the rows, their total number, and whether all were read.
 
-        An answer that does not say how many there are is followed until a page is short. A row that
-        is not an object is one without any field.
+        If BambooHR gives no total, pages are read until one is short. A row that is not an object
+        is returned as a row without fields.
+
+        Args:
+            fields: BambooHR's fields.
+            size: rows per page.
+            pages: number of pages to read; ``None`` for all.
         """
         rows: list[dict[str, Any]] = []
         page = 1
@@ -77,11 +84,12 @@ class Api:
             body = {"fields": list(fields), "page": page, "pageSize": size}
             answer = self.call("POST", f"v2/datasets/{self.settings.dataset}/data", body, safe=True)
             if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-                raise TargetFailed("BambooHR answers with no list of people", AGAIN)
-            some = [_fields(row) for row in answer["data"]]
-            rows += some
+                raise TargetFailed("BambooHR answered without a list of people", AGAIN)
+            page_rows = [_fields(row) for row in answer["data"]]
+            rows += page_rows
             total = _total(answer)
-            done = len(some) < size if total is None else not some or len(rows) >= total
+            short, empty = len(page_rows) < size, not page_rows
+            done = short if total is None else empty or len(rows) >= total
             if done or page == pages:
                 return (
                     rows,
@@ -91,7 +99,8 @@ class Api:
             page += 1
 
     def keyed(self, path: str) -> list[dict[str, Any]]:
-        """An answer that is an object keyed by ID, or an empty list where there is nothing."""
+        """Returns the values of an answer that is an object keyed by ID. BambooHR sends an empty
+        list instead if there are none."""
         answer = self.call("GET", path)
         return (
             [dict(value) for value in answer.values() if isinstance(value, dict)]
@@ -102,8 +111,11 @@ class Api:
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, safe: bool = False
     ) -> Any:
-        """The JSON of an answer, ``None`` where it has none; of a creation with a Location,
-        that."""
+        """Sends a request and returns the JSON of the answer, or ``None`` if it is empty.
+
+        If an empty answer has a Location header, its last part is returned: the ID of what was
+        created. ``safe`` marks a POST that can be repeated.
+        """
         extensions = {"retry": self._reading if safe else self._writing} if method == "POST" else {}
         with self._speaking():
             answer = self._http.request(method, path, json=body, extensions=extensions)
@@ -111,11 +123,11 @@ class Api:
         if status in (401, 403):
             raise CredentialsRefused(
                 f"BambooHR refuses the API key ({status})",
-                "Renew HRSYNC_BAMBOOHR__API_KEY, or give its user the "
-                "right to read and edit people.",
+                "Renew HRSYNC_BAMBOOHR__API_KEY, or give its user the permission to read and edit "
+                "people.",
             )
         if status in (408, 425, 429) or 300 <= status < 400 or status >= 500:
-            raise TargetFailed(f"BambooHR answered {status} again and again", AGAIN)
+            raise TargetFailed(f"BambooHR answered {status} after all retries", AGAIN)
         if not answer.is_success:
             raise Rejected(f"BambooHR refused it ({status})")
         if "location" in answer.headers and not answer.content:
@@ -129,6 +141,7 @@ class Api:
 
     @contextmanager
     def _speaking(self) -> Iterator[None]:
+        """Converts network errors to TargetFailed."""
         try:
             yield
         except httpx.HTTPError as error:
@@ -138,11 +151,13 @@ class Api:
 
 
 def _fields(row: object) -> dict[str, Any]:
-    found = row.get("fields") if isinstance(row, dict) else None
-    return found if isinstance(found, dict) else {}
+    """Returns the fields of a row of a dataset."""
+    fields = row.get("fields") if isinstance(row, dict) else None
+    return fields if isinstance(fields, dict) else {}
 
 
 def _total(answer: Mapping[str, Any]) -> int | None:
+    """Returns the total number of rows of a dataset, or ``None`` if the answer has none."""
     meta = answer.get("meta")
     total = meta.get("totalItems") if isinstance(meta, dict) else None
     return total if isinstance(total, int) else None

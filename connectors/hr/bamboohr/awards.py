@@ -1,4 +1,4 @@
-"""Completed awards as training records of BambooHR, one employee at a time."""
+"""Reads and writes completed awards as BambooHR's training records, one employee at a time."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Unreadable(ValueError):
 
 @dataclass
 class _Read:
-    """What the training records of some people say, each by the key of the award record."""
+    """The training records of some people, by the key of the award record."""
 
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     rejected: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     """Rows of ``snapshot.REJECTED``."""
     numbers: dict[str, tuple[int, str | None]] = field(default_factory=dict)
-    """The number of the latest training record, and its type's name."""
+    """(number of the latest training record, name of its type)."""
 
 
 class Awards:
-    """Reads and writes the training records that are ours."""
+    """Reads and writes the training records that hrsync has created."""
 
     def __init__(self, api: Api, settings: BamboohrSettings, people: People) -> None:
         self._api, self._settings, self._people = api, settings, people
@@ -52,7 +52,7 @@ class Awards:
     def read(
         self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
     ) -> Snapshot:
-        """The awards of the people who are asked for, or of everybody."""
+        """Returns the awards of the requested people, or of all people."""
         ids = self._people.ids
         chosen = list(ids)
         if lookups is not None and "employee_id" in lookups:
@@ -68,27 +68,28 @@ class Awards:
         return Snapshot(frame, True, of(REJECTED, list(read.rejected.values())))
 
     def rejections(self, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of awards that BambooHR has no place for: unsupported."""
+        """Returns receipts of awards that BambooHR cannot hold: unsupported, or failed without a
+        label."""
         rows = one_by_one(changes)
         new = self._types.new(rows)
         today = datetime.now(UTC).date()
-        found = []
+        receipts = []
         for row in rows:
             months = self._types.months(str(row["award_label"]), new)
             reason = unsupported(row, months, bool(self._settings.expiry_table), today)
             if reason:
-                found.append((row["key"], "unsupported", reason, None))
+                receipts.append((row["key"], "unsupported", reason, None))
             elif row["award_label"] is None:
-                reason = "has no label to make a training type of"
-                found.append((row["key"], "failed", reason, None))
-        return of(RECEIPTS, found)
+                reason = "has no label, which is the name of its training type"
+                receipts.append((row["key"], "failed", reason, None))
+        return of(RECEIPTS, receipts)
 
     def new_types(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """The types that are made with these awards (:meth:`TrainingTypes.new`)."""
+        """Returns the types to create for these awards (:meth:`TrainingTypes.new`)."""
         return self._types.new(rows)
 
     def write(self, row: Mapping[str, Any], new: Mapping[str, int]) -> bool:
-        """Writes an award; true if there was none."""
+        """Writes an award. Returns true if it did not exist before."""
         employee, key = str(row["employee_id"]), str(row["key"])
         number = self._people.ids.get(employee)
         if number is None:
@@ -98,23 +99,25 @@ class Awards:
             "completed": row["completed_on"].isoformat(),
             "notes": notes(key, row["award_id"]),
         }
-        there = self._records_of([employee]).numbers.get(key)
-        if there is not None and there[1] == kind["name"]:
-            self._api.call("PUT", f"v1/training/record/{there[0]}", body)
+        existing = self._records_of([employee]).numbers.get(key)
+        if existing is not None and existing[1] == kind["name"]:
+            self._api.call("PUT", f"v1/training/record/{existing[0]}", body)
         else:
-            # A record keeps its type for good: the new one is made before the old one goes.
+            # The type of a record cannot be changed. A new record is created before the old one is
+            # deleted.
             typed = {**body, "type": int(kind["id"])}
             self._api.call("POST", f"v1/training/record/employee/{number}", typed)
-            if there is not None:
-                self._api.call("DELETE", f"v1/training/record/{there[0]}")
+            if existing is not None:
+                self._api.call("DELETE", f"v1/training/record/{existing[0]}")
         if self._settings.expiry_table:
             self._write_expiry(number, key, row["expires_on"])
-        return there is None
+        return existing is None
 
     # -- records ----------------------------------------------------------------------------------
 
     def _records_of(self, people: Sequence[str]) -> _Read:
-        """Of several records with one key the latest counts."""
+        """Reads the training records of these employees. If several have the same key, the latest
+        counts."""
         types, ids, read = self._types.by_number(), self._people.ids, _Read()
         for employee in people:
             expiries = self._expiries(ids[employee])
@@ -133,8 +136,16 @@ class Awards:
         ours: tuple[str, str | None],
         expiries: Mapping[str, Any],
     ) -> None:
-        """Adds a training record, unless a later one has been added. ``ours``: award record and
-        award."""
+        """Adds a training record, unless a later one with the same key has been added.
+
+        Args:
+            read: the records so far.
+            record: BambooHR's record.
+            types: the training types by number.
+            holder: the column with the employee.
+            ours: (award record, award) from its notes.
+            expiries: award record -> expiry in the custom table.
+        """
         key, award_id = ours
         try:
             number, kind = int(record["id"]), types.get(int(record["type"]))
@@ -151,8 +162,8 @@ class Awards:
         try:
             dates = self._dates(record, kind, expiries.get(key))
         except Unreadable as error:
-            shown = raw({**record, "expires_on": expiries.get(key)})
-            read.rejected[key] = (key, error.column, str(error), shown, None)
+            with_expiry = raw({**record, "expires_on": expiries.get(key)})
+            read.rejected[key] = (key, error.column, str(error), with_expiry, None)
             return
         award = {"award_id": award_id, "award_label": label, "status": "Completed"}
         read.rows[key] = {"award_record_id": key, **holder, **award, **dates}
@@ -160,10 +171,10 @@ class Awards:
     def _dates(
         self, record: Mapping[str, Any], kind: Mapping[str, Any] | None, expires: Any
     ) -> dict[str, date | None]:
-        """When the award was completed and when it expires.
+        """Returns the dates of completion and expiry.
 
         Raises:
-            Unreadable: one of them is not a date.
+            Unreadable: one of them is not a date, or the award has no date of completion.
         """
         completed = self._day("completed_on", record.get("completed"))
         if completed is None:
@@ -176,7 +187,7 @@ class Awards:
         return {"completed_on": completed, "expires_on": until}
 
     def _day(self, column: str, value: Any) -> date | None:
-        """A date; BambooHR writes ``0000-00-00`` for no date."""
+        """Reads a date. BambooHR writes ``0000-00-00`` for no date."""
         try:
             return None if str(value).startswith("0000") else day(value, self._settings.no_end)
         except ValueError as error:
@@ -185,12 +196,14 @@ class Awards:
     # -- expiry dates in a custom table -----------------------------------------------------------
 
     def _expiry_rows(self, number: str) -> list[dict[str, Any]]:
+        """Returns an employee's rows in the custom table."""
         table = self._settings.expiry_table
         answer = self._api.call("GET", f"v1/employees/{number}/tables/{table}") or []
         return [row for row in answer if isinstance(row, dict)]
 
     def _expiries(self, number: str) -> dict[str, Any]:
-        """Award record -> its expiry as the custom table has it."""
+        """Maps each award record of an employee to its expiry in the custom table. If it has
+        several rows there, the latest counts."""
         settings = self._settings
         if not settings.expiry_table:
             return {}
@@ -200,12 +213,15 @@ class Awards:
         }
 
     def _write_expiry(self, number: str, record: str, until: date | None) -> None:
+        """Writes the expiry of an award record to the custom table."""
         settings = self._settings
         rows = self._expiry_rows(number)
-        there = next((row for row in rows if str(row.get(settings.expiry_record)) == record), None)
-        if there is None and until is None:
+        existing = next(
+            (row for row in rows if str(row.get(settings.expiry_record)) == record), None
+        )
+        if existing is None and until is None:
             return
-        row = f"/{there['id']}" if there else ""
+        row = f"/{existing['id']}" if existing else ""
         body = {
             settings.expiry_record: record,
             settings.expiry_date: until.isoformat() if until else "",

@@ -1,5 +1,5 @@
-"""Employees of BambooHR. An employee is known by the employee number; BambooHR's own ID is looked
-up by it."""
+"""Reads and writes employees of BambooHR. We identify them by employee number, from which
+BambooHR's own ID is looked up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from .api import Api
 from .settings import BamboohrSettings
 
 LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
+"""Statuses, in lower case, that mean inactive."""
 JOB = ("department", "division", "location", "reportsTo")
-"""What a row of job information has beside the title: a new row carries it on."""
+"""Fields of job information that are copied to a new row with another title."""
 
 
 class People:
-    """What a run has read of people it keeps until it ends."""
+    """Employees, whose IDs are read once per run."""
 
     def __init__(self, api: Api, settings: BamboohrSettings) -> None:
         self._api = api
@@ -34,12 +35,12 @@ class People:
         self._are_read = False
 
     def population(self) -> int:
-        """How many people there are."""
+        """Returns the number of people."""
         return self._api.people([self._names["employee_id"]], size=1, pages=1)[1]
 
     @property
     def ids(self) -> dict[str, str]:
-        """Employee number -> BambooHR's own ID."""
+        """Employee number -> BambooHR's ID."""
         if not self._are_read:
             self.read({}, None)
         return self._ids
@@ -47,8 +48,8 @@ class People:
     def read(
         self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
     ) -> Snapshot:
-        """All people are read; those that are asked for are returned. A person is rejected whose
-        fields cannot be read, who has no number, or whose number several people have."""
+        """Reads all people and returns the requested ones. People are rejected if their fields
+        cannot be read, if they have no number, or if several people have the same number."""
         names = {**self._names, "employee_number": self._names["employee_id"]}
         wanted = list(dict.fromkeys(["id", "employee_id", *columns, *(lookups or {})]))
         records, complete = self._api.everybody(list(dict.fromkeys(names[n] for n in wanted)))
@@ -57,30 +58,30 @@ class People:
         )
         twice = several(str(record.get(names["employee_id"]) or "").strip() for record in records)
         self._ids, self._are_read = {}, True
-        found: list[tuple[Any, ...]] = []
+        rows: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
         for record in records:
-            row, wrong = person(record, {n: names[n] for n in wanted if n not in vanished})
-            key, asked = row.get("employee_id"), _is_asked_for(row, lookups)
-            if wrong is None and (key is None or row["id"] is None):
-                wrong = ("employeeNumber", "has no value: nobody can be told apart by it")
-                if not asked:
+            row, fault = person(record, {n: names[n] for n in wanted if n not in vanished})
+            key, requested = row.get("employee_id"), _is_requested(row, lookups)
+            if fault is None and (key is None or row["id"] is None):
+                fault = ("employeeNumber", "has no value, so the person cannot be identified")
+                if not requested:
                     continue
             if key in twice:
-                wrong = wrong or ("employeeNumber", SEVERAL)
-            if wrong is not None:
-                rejected.append((key, *wrong, raw(record), None))
+                fault = fault or ("employeeNumber", SEVERAL)
+            if fault is not None:
+                rejected.append((key, *fault, raw(record), None))
                 continue
             self._ids[str(key)] = str(row["id"])
-            if asked:
-                found.append((key, *(row.get(n) for n in columns)))
-        frame = of({"employee_id": "text", **columns}, found)
+            if requested:
+                rows.append((key, *(row.get(n) for n in columns)))
+        frame = of({"employee_id": "text", **columns}, rows)
         return Snapshot(frame, complete, of(REJECTED, rejected), vanished=vanished)
 
     def write(self, names: Sequence[str], row: Mapping[str, Any]) -> bool:
-        """Writes a person; true if there was none."""
+        """Writes a person. Returns true if the person did not exist before."""
         key = str(row["key"])
-        known = self.ids.get(key)
+        bamboo_id = self.ids.get(key)
         fields = (
             str(row["fields"]).split(",")
             if row["fields"]
@@ -88,21 +89,22 @@ class People:
         )
         sent = [name for name in fields if name in self._names and name != "job_title"]
         body = {self._names[name]: _text(name, row[name]) for name in sent}
-        if known is None:
+        if bamboo_id is None:
             title = {self._names["job_title"]: row["job_title"]} if row.get("job_title") else {}
             new = {**body, **title, self._names["employee_id"]: key}
-            made = self._api.call("POST", "v1/employees", new)
-            if made:
-                self.ids[key] = str(made)
+            new_id = self._api.call("POST", "v1/employees", new)
+            if new_id:
+                self.ids[key] = str(new_id)
             return True
         if body:
-            self._api.call("POST", f"v1/employees/{known}", body)
+            self._api.call("POST", f"v1/employees/{bamboo_id}", body)
         if "job_title" in fields:
-            self._write_title(known, row["job_title"])
+            self._write_title(bamboo_id, row["job_title"])
         return False
 
     def _write_title(self, employee: str, title: str | None) -> None:
-        """Job information is a history: a row more, unless the latest says the same already."""
+        """Writes the job title. Job information is a history, so a row is added, unless the latest
+        row already has this title."""
         answer = self._api.call("GET", f"v1/employees/{employee}/tables/jobInfo") or []
         rows = [row for row in answer if isinstance(row, dict)]
         latest = max(
@@ -111,41 +113,47 @@ class People:
         if (latest.get("jobTitle") or None) == title:
             return
         today = datetime.now(UTC).date().isoformat()
-        carried = {name: str(latest[name]) for name in JOB if latest.get(name)}
+        unchanged = {name: str(latest[name]) for name in JOB if latest.get(name)}
+        # Not before the latest row, which may be in the future.
         begins = max(today, str(latest.get("date") or today))
-        body = {**carried, "date": begins, "jobTitle": title or ""}
+        body = {**unchanged, "date": begins, "jobTitle": title or ""}
         self._api.call("POST", f"v1_1/employees/{employee}/tables/jobInfo", body)
 
 
 def person(
     record: Mapping[str, Any], names: Mapping[str, str]
 ) -> tuple[dict[str, str | None], tuple[str, str] | None]:
-    """The columns of a person (column -> BambooHR's field) as far as they can be read, and (field,
-    reason) of what cannot.
+    """Reads the columns of a person, up to the first field that cannot be read.
 
-    A field that other records have and this one lacks is not a field without a value: it would be
-    emptied in accessplanit.
+    A missing field is a fault, not an empty value: else accessplanit's value would be cleared.
+
+    Args:
+        record: BambooHR's fields.
+        names: column -> BambooHR's field.
+
+    Returns:
+        The columns, and (field, reason) of the fault or ``None``.
     """
-    found: dict[str, str | None] = {}
+    columns: dict[str, str | None] = {}
     for column, name in names.items():
         if name not in record:
-            return found, (name, "is missing from the record")
+            return columns, (name, "is missing from the record")
         try:
-            found[column] = text(record[name])
+            columns[column] = text(record[name])
         except ValueError as error:
-            return found, (name, str(error))
-    said = found.get("status")
-    if said is not None:
-        # Any other word is an employment status of the tenant's own: the mapping names those that
-        # count.
-        found["status"] = (
-            "Inactive" if said.lower() in LEFT else "Active" if said.lower() == "active" else said
-        )
-    return found, None
+            return columns, (name, str(error))
+    status = columns.get("status")
+    if status is not None:
+        # Any other status is the tenant's own employment status, which the mapping must name.
+        if status.lower() in LEFT:
+            columns["status"] = "Inactive"
+        elif status.lower() == "active":
+            columns["status"] = "Active"
+    return columns, None
 
 
 def rejections(changes: pd.DataFrame) -> pd.DataFrame:
-    """Receipts of changes of people that BambooHR would refuse."""
+    """Returns receipts of changes of people that BambooHR would refuse."""
     nameless = changes["key"].isna()
     if "forenames" in changes:
         nameless = changes[["forenames", "surname"]].isna().any(axis="columns")
@@ -155,9 +163,10 @@ def rejections(changes: pd.DataFrame) -> pd.DataFrame:
     return concat([of(RECEIPTS, rows), unwritable(changes[~nameless])])
 
 
-def _is_asked_for(
+def _is_requested(
     row: Mapping[str, str | None], lookups: Mapping[str, Sequence[str]] | None
 ) -> bool:
+    """Whether a person has one of the looked-up values, in any spelling."""
     return lookups is None or any(
         identifier(str(row[name])) in {identifier(value) for value in values}
         for name, values in lookups.items()
@@ -166,6 +175,7 @@ def _is_asked_for(
 
 
 def _text(name: str, value: Any) -> str:
+    """Returns the text to send for a column."""
     if name == "status":
         return "Inactive" if str(value).lower() in LEFT else "Active"
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Settings of BambooHR, and what it can hold."""
+"""Settings of BambooHR, and the entities and columns that it can hold."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ FIELDS: Mapping[str, str] = {
     "postcode": "zipcode",
     "country": "country",
 }
-"""Column -> BambooHR's name of the field, of employees and in the dataset alike: an assumption,
-which settings overrule."""
+"""Column -> BambooHR's default name of the field, assumed to be the same in the employee endpoints
+and in the dataset. Settings can override it."""
 
 
 class BamboohrSettings(BaseModel):
-    """A BambooHR account, and what it calls its fields."""
+    """A BambooHR account and the names of its fields."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     base_url: Address | None = Field(None, description="https://{company}.bamboohr.com")
     api_key: SecretStr | None = Field(
-        None, description="of a user who may read and write employees, job information and training"
+        None,
+        description="key of a user who may read and write employees, job information and training",
     )
-    dataset: str = Field("employee", description="the dataset that people are read from")
+    dataset: str = Field("employee", description="the dataset from which people are read")
     fields: Mapping[str, str] = Field(
         {},
-        description="column -> BambooHR's field, where it is not the usual one; columns of "
-        "employees",
+        description="column of employees -> BambooHR's field, where it differs from the default",
     )
     accessplanit_field: str | None = Field(
         None, description="a custom field for the user's ID in accessplanit"
     )
     category: str = Field(
-        "accessplanit", description="the training category in which new training types are made"
+        "accessplanit", description="the training category in which new training types are created"
     )
     expiry_table: str | None = Field(
         None,
-        description="a custom employee table for expiry dates that are not the type's renewal "
-        "period",
+        description="a custom employee table for expiry dates; without it an award must expire at "
+        "the end of its type's renewal period",
     )
     expiry_record: str = Field(
         "accessplanitRecord", description="its column with the award record's ID"
@@ -67,25 +67,25 @@ class BamboohrSettings(BaseModel):
         tuple(sorted(NO_END)), description="dates that stand for no date"
     )
     webhook_key: SecretStr | None = Field(
-        None, description="the private key that BambooHR shows once, when the webhook is made"
+        None, description="the private key that BambooHR shows once, when the webhook is created"
     )
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
-    attempts: int = Field(6, ge=0, description="retries of one request")
+    attempts: int = Field(6, ge=0, description="maximum number of retries of one request")
     backoff: float = Field(
         0.5,
         ge=0,
-        description="seconds before the first retry; doubles. Retry-After counts if BambooHR says "
-        "so",
+        description="seconds before the first retry; doubles. Retry-After replaces it if BambooHR "
+        "sends it",
     )
 
     def names(self) -> dict[str, str]:
-        """Column -> BambooHR's field."""
+        """Maps columns to BambooHR's fields."""
         own = {"accessplanit_id": self.accessplanit_field} if self.accessplanit_field else {}
         return {**FIELDS, **own, **self.fields}
 
 
 def capabilities(settings: BamboohrSettings) -> Capabilities:
-    """People and completed awards."""
+    """Returns what BambooHR can hold: people and completed awards."""
     columns: dict[str, Kind] = {
         name: "text" for name in settings.names() if name not in ("id", "employee_id")
     }

@@ -1,4 +1,4 @@
-"""BambooHR as an HR system."""
+"""Implements an HR system over BambooHR."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Receipt = tuple[str, str, str | None, None]
 class BambooHr:
     """Implements :class:`reconciliation.ports.HrSystem` for people and completed awards.
 
-    Every change is a request or two of its own, and each row has a receipt of its own. What a run
-    has read of people and training types it keeps until it ends.
+    Each change needs one or more requests and gets its own receipt. People and training types are
+    read once per run.
     """
 
     batch = 100
@@ -45,12 +45,12 @@ class BambooHr:
         self.api.close()
 
     def forget(self, person: Person) -> Erased:
-        """Nothing: all rows are the system's own."""
+        """Erases nothing: hrsync keeps no copies of this system's rows."""
         return Erased()
 
     def population(self, entity: str) -> int:
-        """How many people there are; BambooHR does not count awards, so their number is taken for
-        that of awards too."""
+        """Returns the number of people. It is used for awards too, because BambooHR does not count
+        them."""
         return self._people.population()
 
     def read(
@@ -60,13 +60,14 @@ class BambooHr:
         lookups: Mapping[str, Sequence[str]] | None = None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """People are read whole, a thousand at a time; awards one person at a time, for the people
-        asked for. ``since`` is not used."""
+        """Reads all people, a thousand at a time, or the awards of the requested people, one person
+        at a time. ``since`` is ignored."""
         read = self._people.read if entity == "employees" else self._awards.read
         return read(columns, lookups)
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of people that BambooHR would refuse, and of awards that it has no place for."""
+        """Returns receipts of people that BambooHR would refuse, or of awards that it cannot
+        hold."""
         return (
             people.rejections(changes)
             if entity == "employees"
@@ -74,11 +75,11 @@ class BambooHr:
         )
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """One change after the other.
+        """Sends one change after the other.
 
         Raises:
-            TargetFailed, CredentialsRefused: BambooHR cannot be asked. The error carries the
-                receipts of what it had answered; the next run finds out about the rest.
+            TargetFailed, CredentialsRefused: BambooHR cannot be reached. The error carries the
+                receipts of the changes that were answered; the next run checks the others.
         """
         rows, names = one_by_one(changes), managed(changes)
         new = self._awards.new_types(rows) if entity == "awards" else {}
@@ -86,19 +87,20 @@ class BambooHr:
         for row in rows:
             try:
                 if entity == "employees":
-                    made = self._people.write(names, row)
+                    created = self._people.write(names, row)
                 else:
-                    made = self._awards.write(row, new)
+                    created = self._awards.write(row, new)
             except Rejected as refused:
                 receipts.append((str(row["key"]), "failed", str(refused), None))
             except HrsyncError as fault:
                 raise after(of(RECEIPTS, receipts), fault) from None
             else:
-                receipts.append((str(row["key"]), _outcome(row, made), None, None))
+                receipts.append((str(row["key"]), _outcome(row, created=created), None, None))
         return of(RECEIPTS, receipts)
 
 
-def _outcome(row: Mapping[str, Any], made: bool) -> str:
-    if made:
+def _outcome(row: Mapping[str, Any], *, created: bool) -> str:
+    """Returns what happened: a planned create is an update if the row existed already."""
+    if created:
         return "created"
     return PAST_TENSE["update" if row["kind"] == "create" else row["kind"]]

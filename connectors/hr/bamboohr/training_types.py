@@ -1,4 +1,5 @@
-"""The training types of a BambooHR account: an award's label is the name of its type."""
+"""Reads and creates the training types of a BambooHR account. An award's label is the name of its
+type."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from .trainings import frequency, usual
 
 
 class TrainingTypes:
-    """The types as a run has read them; those that an award needs are made."""
+    """The training types, read once per run."""
 
     def __init__(self, api: Api, settings: BamboohrSettings) -> None:
         self._api, self._settings = api, settings
         self._types: dict[str, dict[str, Any]] | None = None
 
     def by_name(self) -> dict[str, dict[str, Any]]:
-        """Name in small letters -> type."""
+        """Maps names in lower case to types."""
         if self._types is None:
             self._types = {
                 str(kind.get("name")).lower(): kind for kind in self._api.keyed("v1/training/type")
@@ -28,12 +29,12 @@ class TrainingTypes:
         return self._types
 
     def by_number(self) -> dict[int, dict[str, Any]]:
-        """BambooHR's number -> type."""
+        """Maps BambooHR's numbers to types."""
         return {int(kind["id"]): kind for kind in self.by_name().values()}
 
     def new(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """The types that these awards need and that do not exist yet: name in small letters ->
-        renewal period in months, that of most of the awards."""
+        """Returns the missing types that these awards need: name in lower case -> renewal period in
+        months. It is the period that most of the type's awards have."""
         labels = {str(row["award_label"]).lower() for row in rows} - set(self.by_name())
         return {
             label: usual([row for row in rows if str(row["award_label"]).lower() == label])
@@ -41,35 +42,37 @@ class TrainingTypes:
         }
 
     def months(self, label: str, new: Mapping[str, int]) -> int:
-        """The renewal period of a type, which may be a ``new`` one."""
+        """Returns the renewal period in months of a type, which may be one of the ``new`` ones."""
         kind = self.by_name().get(label.lower())
         return frequency(kind) if kind else new.get(label.lower(), 0)
 
     def needed(self, name: str, new: Mapping[str, int]) -> dict[str, Any]:
-        """The type of this name, created if it does not exist.
+        """Returns the type of this name, and creates it if it does not exist.
 
         Raises:
-            Misconfigured: BambooHR does not let us make it.
+            Misconfigured: BambooHR does not let us create it.
         """
-        there = self.by_name().get(name.lower())
-        if there is not None:
-            return there
+        existing = self.by_name().get(name.lower())
+        if existing is not None:
+            return existing
         months = new.get(name.lower(), 0)
         renewal = {"renewable": True, "frequency": months} if months else {"renewable": False}
         body = {"name": name, "category": {"id": self._category()}, **renewal}
         try:
-            made = self._api.call("POST", "v1/training/type", body)
+            created = self._api.call("POST", "v1/training/type", body)
         except Rejected:
             raise Misconfigured(
-                "BambooHR does not let us make a training type",
-                "Give the API key's user the right, or make the types.",
+                "BambooHR does not let us create a training type",
+                "Give the API key's user the permission, or create the types in BambooHR.",
             ) from None
-        self.by_name()[name.lower()] = made
-        return dict(made)
+        self.by_name()[name.lower()] = created
+        return dict(created)
 
     def _category(self) -> int:
-        """The number of the category that new types belong to, created if it does not exist."""
+        """Returns the number of the category of new types, and creates it if it does not exist."""
         name = self._settings.category
         categories = self._api.keyed("v1/training/category")
-        there = next((c for c in categories if str(c.get("name")).lower() == name.lower()), None)
-        return int((there or self._api.call("POST", "v1/training/category", {"name": name}))["id"])
+        category = next((c for c in categories if str(c.get("name")).lower() == name.lower()), None)
+        if category is None:
+            category = self._api.call("POST", "v1/training/category", {"name": name})
+        return int(category["id"])

@@ -1,7 +1,7 @@
-"""Completed awards as BambooHR's training records: pure.
+"""Converts completed awards to BambooHR's training records and back, without I/O.
 
-A record has no key of ours and no expiry date. Our keys stand in its notes; it expires when its
-type's renewal period is over, or on the date in a custom table.
+A training record has no field for our keys and none for an expiry date. Our keys are kept in its
+notes. It expires at the end of its type's renewal period, or on a date in a custom table.
 """
 
 from __future__ import annotations
@@ -17,51 +17,61 @@ OURS = re.compile(r"accessplanit award record (.+?), award (.*)")
 
 
 def notes(record: str, award: str | None) -> str:
-    """What a record's notes say: by it, it is known to be ours."""
+    """Returns the notes of a training record, by which we recognise it."""
     return f"accessplanit award record {record}, award {award or ''}"
 
 
 def keys(text: Any) -> tuple[str, str | None] | None:
-    """(award record, award) of a record that is ours."""
-    found = OURS.search(str(text or ""))
-    return (found[1], found[2] or None) if found else None
+    """Returns (award record, award) from the notes of a training record, or ``None`` if it is not
+    ours."""
+    match = OURS.search(str(text or ""))
+    return (match[1], match[2] or None) if match else None
 
 
 def renewed(completed: date, months: int) -> date:
-    """The day ``months`` later, or the last day of that month if it is shorter."""
-    place = completed.month - 1 + months
-    year, month = completed.year + place // 12, place % 12 + 1
+    """Returns the day ``months`` later, or the last day of that month if it is shorter."""
+    month_index = completed.month - 1 + months
+    year, month = completed.year + month_index // 12, month_index % 12 + 1
     return date(year, month, min(completed.day, monthrange(year, month)[1]))
 
 
 def months_between(completed: date, expires: date) -> int | None:
-    """The renewal period that leads from one day to the other, if one of whole months does."""
+    """Returns the renewal period in whole months from one day to the other, or ``None`` if there
+    is none."""
     months = (expires.year - completed.year) * 12 + expires.month - completed.month
     return months if months > 0 and renewed(completed, months) == expires else None
 
 
 def usual(rows: Iterable[Mapping[str, Any]]) -> int:
-    """The renewal period of most of these awards in months; 0: they do not expire."""
-    found = Counter(
+    """Returns the most frequent renewal period of these awards, in months. 0 means no expiry, or an
+    expiry that is not whole months later. Of equally frequent periods the longest counts."""
+    counts = Counter(
         (months_between(r["completed_on"], r["expires_on"]) or 0) if r["expires_on"] else 0
         for r in rows
         if r["completed_on"] is not None
     )
-    return max(found, key=lambda months: (found[months], months)) if found else 0
+    return max(counts, key=lambda months: (counts[months], months)) if counts else 0
 
 
 def frequency(kind: Mapping[str, Any] | None) -> int:
-    """The renewal period of a training type in months; 0: none."""
+    """Returns the renewal period of a training type in months, 0 without one."""
     return int(kind.get("frequency") or 0) if kind and kind.get("renewable") else 0
 
 
 def expiry(completed: date, months: int) -> date | None:
-    """When a record of a type with this renewal period expires."""
+    """Returns the expiry date of a record whose type has this renewal period; ``None`` for 0."""
     return renewed(completed, months) if months else None
 
 
 def unsupported(row: Mapping[str, Any], months: int, table: bool, today: date) -> str | None:
-    """Why BambooHR has no place for an award; ``None`` if it has."""
+    """Returns why BambooHR cannot hold an award, or ``None`` if it can.
+
+    Args:
+        row: the award.
+        months: the renewal period of its training type.
+        table: whether expiry dates are kept in a custom table.
+        today: the current day.
+    """
     if row["completed_on"] is None or str(row["status"]).replace(" ", "").lower() != "completed":
         return "BambooHR holds completed trainings only"
     if row["completed_on"] > today:

@@ -80,7 +80,7 @@ def test_a_draft_comes_back_as_it_was(store: SyncStore) -> None:
 def test_a_draft_is_decided_on_once(store: SyncStore, status: Any) -> None:
     digest = keep(store, make_draft(make_plan([employee("E1", "u1")])))
     store.close_plan(digest, status)
-    with pytest.raises(StalePlan, match=f"is {status} already"):
+    with pytest.raises(StalePlan, match=f"is already {status}"):
         store.draft(digest)
     assert store.drafts() == []
     assert count(store, t.plan_part) == 0
@@ -92,7 +92,7 @@ def test_a_newer_draft_takes_the_place_of_one_that_waits(store: SyncStore) -> No
     old = keep(store, make_draft(make_plan([employee("E1", "u1")])))
     new = keep(store, make_draft(make_plan([employee("E1", "u1", "Fox")])), None)
     assert [d["digest"] for d in store.drafts()] == [new]
-    with pytest.raises(StalePlan, match="is stale already"):
+    with pytest.raises(StalePlan, match="is already stale"):
         store.draft(old)
 
 

@@ -60,8 +60,8 @@ def test_bamboohr_signs_and_names_employees() -> None:
     ):
         with pytest.raises(Forged, match=reason):
             sender.verify(forged)
-    for unread in ({}, [], {"employees": "no"}, {"employees": [1]}, "text"):
-        with pytest.raises(Unreadable):
+    for unread in ({}, [], {"employees": []}, {"employees": "no"}, {"employees": [1]}, "text"):
+        with pytest.raises(Unreadable, match="names no employee"):
             sender.read(bamboo(unread))
 
 
