@@ -1,5 +1,5 @@
-"""People over SCIM 2.0 (RFC 7643, 7644): identity providers and HR systems that provision by it. It
-knows no training."""
+"""SCIM 2.0 (RFC 7643, 7644) as an HR system: people in identity providers and HR systems. SCIM has
+no training data."""
 
 from __future__ import annotations
 

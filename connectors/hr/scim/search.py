@@ -1,4 +1,4 @@
-"""The SCIM filters (RFC 7644, 3.4.2.2) that find the users a read asks for: pure."""
+"""Builds SCIM filters (RFC 7644, 3.4.2.2) for the users that a read needs, without I/O."""
 
 from __future__ import annotations
 
@@ -11,49 +11,55 @@ from reconciliation.identifiers import identifier, spellings
 from .user import ENTERPRISE, attributes
 
 FEW = 40
-"""Maximum number of values to look up by filters; for more, all users are read."""
+"""Maximum number of values to look up with filters. For more values, all users are read."""
 IN_ONE = 10
-"""Values in one filter: it travels in the URL."""
+"""Maximum number of tests per filter, to keep the URL short."""
 Lookups = Mapping[str, Sequence[str]]
-"""Column -> the values that are looked for; a user who has one of them is found."""
+"""Column -> values to look up. A user with any of the values matches."""
 
 
 def filters(lookups: Lookups | None, since: datetime | None, key: str) -> list[str] | None:
-    """Filters that together find what is asked for; ``None`` where everybody must be read.
+    """Returns filters that together find the wanted users, or ``None`` if all users must be read.
 
-    ``key``: what identifies an employee, as the settings say.
+    Args:
+        lookups: the values to look up.
+        since: without ``lookups``, finds the users changed since this time.
+        key: the attribute that identifies an employee (``ScimSettings.key``).
     """
     if lookups is None:
         return [_changed(since)] if since else None
-    # externalId is compared to the letter (RFC 7643, 3.1): no filter finds it in another spelling.
+    # Servers compare externalId exactly (RFC 7643, 3.1), so a filter would miss other spellings.
     if sum(map(len, lookups.values())) > FEW or lookups.get("accessplanit_id"):
         return None
-    return [
-        " or ".join(tests[i : i + IN_ONE])
-        for column, values in lookups.items()
-        for tests in [_tests(_path(column, key), values)]
-        for i in range(0, len(tests), IN_ONE)
-    ]
+    texts: list[str] = []
+    for column, values in lookups.items():
+        tests = _tests(_path(column, key), values)
+        texts += [" or ".join(tests[i : i + IN_ONE]) for i in range(0, len(tests), IN_ONE)]
+    return texts
 
 
-def meets(found: Mapping[str, object], lookups: Lookups) -> bool:
-    """Whether a user (column -> value) is one that is looked for: some servers ignore filters."""
+def meets(user: Mapping[str, object], lookups: Lookups) -> bool:
+    """Whether a user (column -> value) matches the lookups. This is checked again because some
+    servers ignore filters."""
     return any(
-        found.get(name) is not None
-        and identifier(str(found[name])) in {identifier(value) for value in values}
+        user.get(name) is not None
+        and identifier(str(user[name])) in {identifier(value) for value in values}
         for name, values in lookups.items()
     )
 
 
 def _changed(since: datetime) -> str:
+    """Returns a filter for users changed since a time."""
     return f'meta.lastModified ge "{since.astimezone(UTC).isoformat(timespec="milliseconds")}"'
 
 
 def _tests(path: str, values: Sequence[str]) -> list[str]:
+    """Returns a test for each spelling of each value."""
     return [f"{path} eq {json.dumps(spelt)}" for value in values for spelt in spellings(value)]
 
 
 def _path(column: str, key: str) -> str:
+    """Returns the attribute path of a column in filters."""
     if column == "employee_id":
         return "userName" if key == "user_name" else f"{ENTERPRISE}:employeeNumber"
     attribute = attributes(column)

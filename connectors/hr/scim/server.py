@@ -1,4 +1,5 @@
-"""A SCIM server: what it supports, its users page by page, and its faults."""
+"""Talks to a SCIM server: detects its features, reads users page by page, and converts its
+errors."""
 
 from __future__ import annotations
 
@@ -18,17 +19,17 @@ from .settings import ScimSettings
 from .user import CORE, ENTERPRISE, Resource, attributes
 
 PASSES = 3
-"""Maximum number of passes over all users while they change."""
-RUN_AGAIN = "Look at the server, then run again; nothing was lost."
+"""Maximum number of reads of all users while they change."""
+RUN_AGAIN = "Check the SCIM server, then run again. Nothing was lost."
 
 
 class ScimServer:
-    """The protocol is scim2-client's; the requests go through our retrying transport.
+    """A SCIM server over scim2-client, with our retrying transport.
 
-    What the server supports (filter, PATCH, bulk, ETag) it is asked once.
+    Its features (filter, PATCH, bulk, ETag) are read once, when it is opened.
 
     Raises:
-        CredentialsRefused, TargetFailed: it cannot be asked.
+        CredentialsRefused, TargetFailed: the server cannot be reached.
     """
 
     def __init__(self, http: httpx.Client, settings: ScimSettings) -> None:
@@ -47,23 +48,26 @@ class ScimServer:
         """Maximum number of operations in one request; 0: bulk is not supported."""
         self._described = {str(s.id): {str(a.name) for a in s.attributes or []} for s in schemas}
         self.parts = _parts(schemas)
-        """Attribute of the core schema -> the parts of each of its values."""
+        """Attribute of the core schema -> its sub-attributes."""
 
     def absent(self, columns: Iterable[str]) -> frozenset[str]:
-        """Those of ``columns`` for whose attribute the server's schemas have no place."""
+        """Returns those of ``columns`` that the server's schemas have no attribute for. Empty if
+        the server does not describe its users."""
         if CORE not in self._described:
             return frozenset()
-        # Without a type there is one telephone number, not two.
+        # Telephone numbers without a type cannot be told apart, so only one is used.
         untyped = "type" not in self.parts.get("phoneNumbers", {"type"})
-        found = {column for column in columns if not self._describes(attributes(column))}
-        return frozenset(found | ({"mobile"} if untyped else set()))
+        absent = {column for column in columns if not self._describes(attributes(column))}
+        return frozenset(absent | ({"mobile"} if untyped else set()))
 
     def _describes(self, attribute: str) -> bool:
+        """Whether the server's schemas have an attribute."""
         if attribute.startswith(ENTERPRISE):
             return attribute.rpartition(".")[2] in self._described.get(ENTERPRISE, set())
         return attribute == "externalId" or attribute.partition(".")[0] in self._described[CORE]
 
     def _schemas(self) -> list[Any]:
+        """Returns the server's schemas, none if it does not offer them."""
         answer = self.client.request("GET", "Schemas")
         if not answer.is_success:
             return []
@@ -72,37 +76,38 @@ class ScimServer:
     # -- reading ----------------------------------------------------------------------------------
 
     def users(self, text: str | None) -> tuple[list[Resource], bool]:
-        """All users that a filter finds, page by page, and whether these are as many as the server
-        says it has.
+        """Returns the users that match a filter (all without one), and whether the read is
+        complete.
 
-        The server chooses the size of a page: some fail when they are asked for one.
+        The server chooses the page size, because some servers fail if a client requests one.
         """
         for _ in range(PASSES):
-            resources, steady = self._once(text)
-            if steady:
+            resources, complete = self._once(text)
+            if complete:
                 break
-        return resources, steady
+        return resources, complete
 
     def _once(self, text: str | None) -> tuple[list[Resource], bool]:
-        """One pass, and whether nothing disturbed it: each page begins with the last user of the
-        one before, and the total stays."""
+        """Reads all pages once. Returns the users, and whether the read is complete: each page
+        began with the last user of the one before, and the total did not change."""
         total, page = self.page(text, 1)
-        found = list(page)
-        while page and len(found) < total:
-            again, page = self.page(text, len(found))
-            if again != total or not page or _id_of(page[0]) != _id_of(found[-1]):
-                return found, False
+        users = list(page)
+        while page and len(users) < total:
+            new_total, page = self.page(text, len(users))
+            if new_total != total or not page or _id_of(page[0]) != _id_of(users[-1]):
+                return users, False
             if len(page) == 1:
-                # A server that gives one user at a time leaves no room for the overlap.
-                again, page = self.page(text, len(found) + 1)
-                found += page
+                # The server returns one user at a time, so that pages cannot overlap.
+                _, page = self.page(text, len(users) + 1)
+                users += page
             else:
-                found += page[1:]
-        names = [_id_of(resource) for resource in found]
-        return found, len(found) >= total and len(set(names)) == len(names)
+                users += page[1:]
+        ids = [_id_of(resource) for resource in users]
+        return users, len(users) >= total and len(set(ids)) == len(ids)
 
     def page(self, text: str | None, start: int) -> tuple[int, list[Resource]]:
-        """The total, and the page of users that begins with the ``start``-th."""
+        """Returns the total number of users that match a filter, and the page that begins with the
+        user at position ``start``, counted from 1."""
         parameters = {"filter": text, "startIndex": start if start > 1 else None}
         wanted: SearchRequest[Any] = SearchRequest.model_validate(
             {name: value for name, value in parameters.items() if value is not None}
@@ -112,7 +117,7 @@ class ScimServer:
         )
         if not isinstance(answer, dict) or not isinstance(answer.get("totalResults"), int):
             raise TargetFailed(
-                "The SCIM server answers with no list",
+                "The SCIM server answered without a list of users",
                 "Check HRSYNC_SCIM__BASE_URL, then run again.",
             )
         return answer["totalResults"], list(answer.get("Resources") or [])
@@ -122,10 +127,11 @@ class ScimServer:
     def send(
         self, method: str, path: str, body: Mapping[str, Any], version: str | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """The status of the answer and its object, empty where it has none.
+        """Sends a request. Returns the status and the JSON object of the answer, empty without one.
 
         Raises:
-            CredentialsRefused, TargetFailed: the fault is the server's, not the row's.
+            CredentialsRefused, TargetFailed: the request failed for a reason that is not in the
+                row.
         """
         headers = {"If-Match": version} if version else {}
         answer = self.client.request(
@@ -136,22 +142,22 @@ class ScimServer:
             extensions={"retry": self._posting} if method == "POST" else {},
         )
         check(answer.status_code)
-        found = _json(answer)
-        if answer.is_success and answer.content and not found:
+        content = _json(answer)
+        if answer.is_success and answer.content and not content:
             raise TargetFailed(
                 "The SCIM server gave an answer that is not SCIM (a login or proxy page?)",
                 RUN_AGAIN,
             )
-        return answer.status_code, found
+        return answer.status_code, content
 
     # -- faults -----------------------------------------------------------------------------------
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
-        """Turns what goes wrong while the server is asked into our errors.
+        """Converts errors of requests to ours.
 
         Raises:
-            CredentialsRefused, TargetFailed: it cannot be asked.
+            CredentialsRefused, TargetFailed: the server cannot be reached.
         """
         try:
             yield
@@ -164,7 +170,7 @@ class ScimServer:
             if status:
                 check(status)
             raise TargetFailed(
-                f"The SCIM server refuses to be read ({status or type(error).__name__})", RUN_AGAIN
+                f"The SCIM server refuses the read ({status or type(error).__name__})", RUN_AGAIN
             ) from None
         except SCIMClientException as error:
             answer = getattr(error, "response", None) or getattr(error, "source", None)
@@ -179,10 +185,10 @@ class ScimServer:
 
 
 def check(status: int) -> None:
-    """Lets a status pass that is the row's own.
+    """Checks that a status is about the row, not about the server.
 
     Raises:
-        CredentialsRefused, TargetFailed: the fault is the server's; the message says what to do.
+        CredentialsRefused, TargetFailed: the status is a fault of the server or of our credentials.
     """
     if status in (401, 403):
         raise CredentialsRefused(
@@ -190,13 +196,13 @@ def check(status: int) -> None:
         )
     if status in (0, 408, 425, 429) or 300 <= status < 400 or status >= 500:
         raise TargetFailed(
-            f"The SCIM server answered {status or 'nothing'} again and again", RUN_AGAIN
+            f"The SCIM server answered {status or 'nothing'} after all retries", RUN_AGAIN
         )
 
 
 class _Client(BaseSyncSCIMClient):
-    """scim2-client over httpx: its own engines know httpx2 only, and the retrying transport is
-    httpx's."""
+    """scim2-client over httpx, for which our retrying transport is made. Its own clients support
+    only httpx2."""
 
     def __init__(self, http: httpx.Client) -> None:
         super().__init__(check_response_content_type=False)
@@ -218,6 +224,7 @@ class _Client(BaseSyncSCIMClient):
 
 
 def _parts(schemas: Iterable[Any]) -> dict[str, frozenset[str]]:
+    """Maps each attribute of the core schema to its sub-attributes."""
     core = next((schema for schema in schemas if str(schema.id) == CORE), None)
     return {
         str(attribute.name): frozenset(str(part.name) for part in attribute.sub_attributes or [])
@@ -227,12 +234,14 @@ def _parts(schemas: Iterable[Any]) -> dict[str, frozenset[str]]:
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
+    """Returns the JSON object of an answer, empty without one."""
     try:
-        found = answer.json()
+        content = answer.json()
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _id_of(resource: Any) -> str:
+    """Returns the ID of a user, or all of something that is not an object."""
     return str(resource.get("id")) if isinstance(resource, dict) else json.dumps(resource)

@@ -1,4 +1,4 @@
-"""Settings of a SCIM server, and what it can hold."""
+"""Settings of a SCIM server, and the columns that it can hold."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ LOST = (
 
 
 class ScimSettings(BaseModel):
-    """A SCIM 2.0 server and how it knows people."""
+    """A SCIM 2.0 server and how it identifies people."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     base_url: Address | None = Field(
-        None, description="up to and with the version, such as https://hr.example/scim/v2"
+        None, description="address including the version, such as https://hr.example/scim/v2"
     )
     token: SecretStr | None = Field(None, description="bearer token")
     key: Literal["employee_number", "user_name"] = Field(
         "employee_number",
-        description="what is the employee's ID: the enterprise extension's employeeNumber, or "
-        "userName",
+        description="the employee's ID: the enterprise extension's employeeNumber, or userName",
     )
     user_name: Literal["email", "employee_id"] = Field(
-        "email", description="a new person's userName; the ID without an e-mail address"
+        "email",
+        description="userName of a new person; it is the ID if there is no e-mail address",
     )
     without: tuple[str, ...] = Field(
-        (), description="columns that this server takes and does not keep, such as accessplanit_id"
+        (),
+        description="columns that this server accepts but does not store, such as accessplanit_id",
     )
     timeout: float = Field(30.0, gt=0, description="seconds for one request")
-    attempts: int = Field(5, ge=0, description="retries of one request")
+    attempts: int = Field(5, ge=0, description="maximum number of retries of one request")
     backoff: float = Field(0.5, ge=0, description="seconds before the first retry; doubles")
 
 
 def capabilities(settings: ScimSettings, absent: frozenset[str] = frozenset()) -> Capabilities:
-    """What a server with the whole core and enterprise user holds, less ``absent`` columns."""
+    """Returns what a server with the full core and enterprise user schemas can hold, without the
+    ``absent`` columns."""
     names = (
         "accessplanit_id forenames surname email phone mobile job_title status company_name "
         "address town county postcode"

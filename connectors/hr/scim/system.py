@@ -1,4 +1,4 @@
-"""A SCIM server as an HR system for people."""
+"""Implements an HR system for people over a SCIM server."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from .writing import Change, Operation, Receipt, Writer, receipt
 class ScimHr:
     """Implements :class:`reconciliation.ports.HrSystem` for people.
 
-    What the server answers to a filter is looked at again: a server that ignores filters must not
-    make us write to the wrong person.
+    Users that the server returns for a filter are checked again, because a server that ignores
+    filters must not make us write to the wrong person.
 
     Raises:
-        CredentialsRefused, TargetFailed: it cannot be asked. Misconfigured: it has no place for the
-            key.
+        CredentialsRefused, TargetFailed: the server cannot be reached.
+        Misconfigured: it has no attribute for the key.
     """
 
     batch = 100
@@ -52,32 +52,31 @@ class ScimHr:
             transport=retrying(network(), settings.attempts, settings.backoff),
         )
         self.server = ScimServer(self._http, settings)
-        whole = capabilities(settings).entities["employees"].columns
-        absent = self.server.absent([*whole, "employee_number"])
+        all_columns = capabilities(settings).entities["employees"].columns
+        absent = self.server.absent([*all_columns, "employee_number"])
         if settings.key == "employee_number" and "employee_number" in absent:
             raise Misconfigured(
-                "The SCIM server has no employeeNumber, by which people are known",
-                "Set HRSYNC_SCIM__KEY=user_name, or have the server "
-                "offer the enterprise extension.",
+                "The SCIM server has no employeeNumber, by which people are identified",
+                "Set HRSYNC_SCIM__KEY=user_name, or enable the enterprise extension on the server.",
             )
         self.capabilities = capabilities(settings, absent)
         columns = frozenset(self.capabilities.entities["employees"].columns)
         self._writer = Writer(self.server, settings, columns)
         self._seen: dict[str, Resource] = {}
-        """Key -> the user as it was last read or written."""
+        """Key -> the user as last read or written."""
         self._several: set[str] = set()
-        """Keys that several users have: nobody is written to by them."""
+        """Keys that several users have. Nothing is written to these users."""
 
     def close(self) -> None:
         """Closes the connection."""
         self._http.close()
 
     def forget(self, person: Person) -> Erased:
-        """Nothing: all rows are the system's own."""
+        """Erases nothing: hrsync keeps no copies of this system's rows."""
         return Erased()
 
     def population(self, entity: str) -> int:
-        """How many users the server says it has."""
+        """Returns the server's total number of users."""
         with self.server.speaking():
             return int(self.server.page(None, 1)[0])
 
@@ -90,59 +89,62 @@ class ScimHr:
         lookups: Lookups | None = None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """Users with ``columns``. A user is rejected whose values cannot be read, who has no key,
-        or whose key several users have."""
+        """Returns users with ``columns``. Users are rejected if their values cannot be read, if
+        they have no key, or if several users have the same key."""
         chosen = [name for name in columns if name != "employee_id"]
         with self.server.speaking():
-            resources, complete = self._asked(lookups, since)
+            resources, complete = self._fetch(lookups, since)
         needed = [*chosen, *(lookups or {}), *(["written_at"] if since else [])]
         needed = [name for name in dict.fromkeys(needed) if name != "employee_id"]
         users = [_row(resource, needed, self.settings.key) for resource in resources]
-        self._several |= several(found.get("employee_id") for found, _ in users)
+        self._several |= several(user.get("employee_id") for user, _ in users)
         rows: list[tuple[Any, ...]] = []
         rejected: list[tuple[Any, ...]] = []
-        for resource, (found, unread) in zip(resources, users, strict=True):
-            key = found.get("employee_id")
-            wrong = unread or self._unidentified(key)
-            if unread or key in self._several:
+        for resource, (user, unreadable) in zip(resources, users, strict=True):
+            key = user.get("employee_id")
+            fault = unreadable or self._unidentified(key)
+            if unreadable or key in self._several:
                 self._seen.pop(str(key), None)
-            elif not _is_asked_for(found, lookups, since if key else None):
+            elif not _is_requested(user, lookups, since if key else None):
                 continue
-            if wrong:
-                rejected.append((key, *wrong, raw(resource), None))
+            if fault:
+                rejected.append((key, *fault, raw(resource), None))
             else:
                 self._seen[str(key)] = resource
-                rows.append((key, *(found[name] for name in chosen)))
+                rows.append((key, *(user[name] for name in chosen)))
         values = of({"employee_id": "text", **{n: columns[n] for n in chosen}}, rows)
         silent = self._silent(values, whole=lookups is None and since is None)
         return Snapshot(values, complete, of(REJECTED, rejected), silent=silent)
 
-    def _asked(
+    def _fetch(
         self, lookups: Lookups | None, since: datetime | None
     ) -> tuple[list[Resource], bool]:
-        asked = filters(lookups, since, self.settings.key) if self.server.filters else None
-        if asked is None:
+        """Reads the users that filters find, or all users. Also returns whether the read is
+        complete."""
+        texts = filters(lookups, since, self.settings.key) if self.server.filters else None
+        if texts is None:
             return self.server.users(None)
-        found: dict[str, Resource] = {}
+        by_id: dict[str, Resource] = {}
         complete = True
-        for text in asked:
-            some, whole = self.server.users(text)
-            complete &= whole
-            found.update((str(resource.get("id")), resource) for resource in some)
-        return list(found.values()), complete
+        for text in texts:
+            users, of_filter = self.server.users(text)
+            complete &= of_filter
+            by_id.update((str(resource.get("id")), resource) for resource in users)
+        return list(by_id.values()), complete
 
     def _unidentified(self, key: str | None) -> tuple[str, str] | None:
-        """(field, reason) of a user whose key identifies nobody."""
+        """Returns (field, reason) if a key is missing or not unique."""
         field = "userName" if self.settings.key == "user_name" else "employeeNumber"
         if key is None:
-            return field, "has no value: nobody can be told apart by it"
+            return field, "has no value, so the person cannot be identified"
         return (field, SEVERAL) if key in self._several else None
 
     def _silent(self, values: pd.DataFrame, *, whole: bool) -> tuple[str, ...]:
-        """Columns of which nobody has a value: neither those who were read nor, if these are not
-        all, the first page of users.
+        """Returns the columns without any value: in the users read and, unless ``whole``, in the
+        first page of all users.
 
-        A SCIM server leaves out what has no value (RFC 7643, 2.5), and what it shows no more.
+        A SCIM server leaves out attributes without a value (RFC 7643, 2.5), so an attribute that
+        it no longer returns looks the same.
         """
         silent = [str(name) for name in values.columns if len(values) and values[name].isna().all()]
         if not silent or whole:
@@ -150,27 +152,28 @@ class ScimHr:
         with self.server.speaking():
             _, page = self.server.page(None, 1)
         first = [_row(resource, silent, self.settings.key)[0] for resource in page]
-        return tuple(name for name in silent if all(found.get(name) is None for found in first))
+        return tuple(name for name in silent if all(user.get(name) is None for user in first))
 
     # -- writing ----------------------------------------------------------------------------------
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes with text that could not be read back; everything else the server
-        refuses itself."""
+        """Returns receipts of changes with text that could not be read back. All other checks are
+        left to the server."""
         return unwritable(changes)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """One operation for each change, in bulk where the server offers it; each row has a receipt
-        of its own.
+        """Sends one operation for each change, in bulk if the server supports it. Each change gets
+        its own receipt.
 
         Raises:
-            TargetFailed, CredentialsRefused: the server cannot be asked. The error carries the
-                receipts of what it had answered; the next run finds out about the rest.
+            TargetFailed, CredentialsRefused: the server cannot be reached. The error carries the
+                receipts of the changes that were answered; the next run checks the others.
         """
         names = managed(changes)
         rows = one_by_one(changes)
         unseen = [str(r["key"]) for r in rows if r["key"] not in self._seen]
         if unseen:
+            # Fills self._seen.
             self.read(entity, {}, {"employee_id": unseen})
         receipts: list[Receipt] = [
             (str(r["key"]), "failed", SEVERAL, None) for r in rows if r["key"] in self._several
@@ -190,32 +193,34 @@ class ScimHr:
         return self._writer.operation(names, change, self._seen.get(str(change["key"])))
 
     def _alone(self, names: Sequence[str], change: Change) -> Receipt:
-        asked = self._operation(names, change)
-        if asked.empty:
-            return receipt(change, asked.method, 204, None)
-        path = asked.path.lstrip("/")
-        status, made = self.server.send(asked.method, path, asked.body, asked.version)
-        self._note(change, status, made if made.get("id") else None)
-        return receipt(change, asked.method, status, made.get("scimType"))
+        """Sends one change."""
+        operation = self._operation(names, change)
+        if operation.empty:
+            return receipt(change, operation.method, 204, None)
+        path = operation.path.lstrip("/")
+        status, answer = self.server.send(operation.method, path, operation.body, operation.version)
+        self._note(change, status, answer if answer.get("id") else None)
+        return receipt(change, operation.method, status, answer.get("scimType"))
 
     def _together(self, names: Sequence[str], changes: Sequence[Change]) -> list[Receipt]:
-        """A bulk request; an operation that met a fault of the server's has no receipt.
+        """Sends changes in one bulk request.
 
         Raises:
-            TargetFailed, CredentialsRefused: with the receipts of the others.
+            TargetFailed, CredentialsRefused: an operation failed for a reason that is not in the
+                row. It gets no receipt; the error carries the receipts of the others.
         """
-        asked = [self._operation(names, change) for change in changes]
-        answers = self._in_bulk(asked)
+        operations = [self._operation(names, change) for change in changes]
+        answers = self._in_bulk(operations)
         receipts: list[Receipt] = []
         fault: HrsyncError | None = None
-        for change, operation, answer in zip(changes, asked, answers, strict=True):
+        for change, operation, answer in zip(changes, operations, answers, strict=True):
             status = int(str(answer.get("status") or 0))
             try:
                 check(status)
             except HrsyncError as error:
                 fault = fault or error
                 continue
-            self._note(change, status, _made(operation, answer))
+            self._note(change, status, _created(operation, answer))
             inner = answer.get("response")
             kind = inner.get("scimType") if isinstance(inner, dict) else None
             receipts.append(receipt(change, operation.method, status, kind))
@@ -223,10 +228,10 @@ class ScimHr:
             raise after(of(RECEIPTS, receipts), fault)
         return receipts
 
-    def _in_bulk(self, asked: Sequence[Operation]) -> list[Mapping[str, Any]]:
-        """The server's answer to each operation, empty where it gave none."""
-        sent = [op.in_bulk(number) for number, op in enumerate(asked) if not op.empty]
-        found: dict[str, Mapping[str, Any]] = {}
+    def _in_bulk(self, operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
+        """Sends a bulk request. Returns the answer to each operation, empty if there is none."""
+        sent = [op.in_bulk(number) for number, op in enumerate(operations) if not op.empty]
+        by_number: dict[str, Mapping[str, Any]] = {}
         if sent:
             body = {
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
@@ -238,27 +243,28 @@ class ScimHr:
                 raise TargetFailed(
                     f"The SCIM server answered {status} to a bulk request", RUN_AGAIN
                 )
-            found = {
-                str(result.get("bulkId") or sent[place]["bulkId"]): result
-                for place, result in enumerate(results)
+            # A server may omit bulkId for operations other than POST: then the order counts.
+            by_number = {
+                str(result.get("bulkId") or sent[i]["bulkId"]): result
+                for i, result in enumerate(results)
                 if isinstance(result, dict)
             }
         unsent: Mapping[str, Any] = {"status": "204"}
         return [
-            unsent if operation.empty else found.get(str(number), {})
-            for number, operation in enumerate(asked)
+            unsent if operation.empty else by_number.get(str(number), {})
+            for number, operation in enumerate(operations)
         ]
 
-    def _note(self, change: Change, status: int, made: Resource | None) -> None:
-        """What a user looks like after an answer is the server's to say."""
+    def _note(self, change: Change, status: int, user: Resource | None) -> None:
+        """Remembers the user as the server has returned it, or forgets it if none was returned."""
         self._seen.pop(str(change["key"]), None)
-        if made and 200 <= status < 300:
-            self._seen[str(change["key"])] = made
+        if user and 200 <= status < 300:
+            self._seen[str(change["key"])] = user
 
 
 def _groups(rows: Sequence[Change], size: int) -> list[list[Change]]:
-    """At most ``size`` changes together, each key once: one that comes again is sent when the one
-    before has its answer."""
+    """Splits changes into groups of at most ``size``. A key occurs once per group: its next change
+    is sent after the one before was answered."""
     groups: list[list[Change]] = []
     for row in rows:
         full = not groups or len(groups[-1]) >= max(size, 1)
@@ -268,8 +274,8 @@ def _groups(rows: Sequence[Change], size: int) -> list[list[Change]]:
     return groups
 
 
-def _made(operation: Operation, answer: Mapping[str, Any]) -> Resource | None:
-    """The user that a bulk operation has made, with the ID from its address."""
+def _created(operation: Operation, answer: Mapping[str, Any]) -> Resource | None:
+    """Returns the user that a bulk operation has created, with the ID from its address."""
     if operation.method != "POST" or "location" not in answer:
         return None
     return {**operation.new, "id": str(answer["location"]).rstrip("/").rpartition("/")[2]}
@@ -278,23 +284,22 @@ def _made(operation: Operation, answer: Mapping[str, Any]) -> Resource | None:
 def _row(
     resource: Any, columns: Sequence[str], key: str
 ) -> tuple[dict[str, Any], tuple[str, str] | None]:
-    """``employee_id`` and ``columns`` of a user as far as they can be read, and (field, reason) of
-    what cannot."""
-    found: dict[str, Any] = {}
+    """Reads ``employee_id`` and ``columns`` of a user, up to the first that cannot be read. Also
+    returns (field, reason) of that one, or ``None``."""
+    user: dict[str, Any] = {}
     name = "employee_id"
     try:
         if not isinstance(resource, dict):
             raise ValueError("is not an object")
-        found[name] = key_of(resource, key)
+        user[name] = key_of(resource, key)
         for name in columns:
-            found[name] = value_of(resource, name)
+            user[name] = value_of(resource, name)
     except ValueError as error:
-        return found, (name, str(error))
-    return found, None
+        return user, (name, str(error))
+    return user, None
 
 
-def _is_asked_for(
-    found: Mapping[str, Any], lookups: Lookups | None, since: datetime | None
-) -> bool:
-    old = since is not None and found["written_at"] is not None and found["written_at"] < since
-    return not old and (lookups is None or meets(found, lookups))
+def _is_requested(user: Mapping[str, Any], lookups: Lookups | None, since: datetime | None) -> bool:
+    """Whether a user matches the lookups and was changed since a time."""
+    old = since is not None and user["written_at"] is not None and user["written_at"] < since
+    return not old and (lookups is None or meets(user, lookups))

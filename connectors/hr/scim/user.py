@@ -1,4 +1,4 @@
-"""A person as a SCIM user resource, and back: pure."""
+"""Converts a person to a SCIM user resource and back, without I/O."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "company_name": (ENTERPRISE, "organization"),
     "employee_number": (ENTERPRISE, "employeeNumber"),
 }
+"""Column -> path in the resource."""
 LISTED: dict[str, tuple[str, str, str]] = {
     "email": ("emails", "work", "value"),
     "phone": ("phoneNumbers", "work", "value"),
@@ -29,20 +30,22 @@ LISTED: dict[str, tuple[str, str, str]] = {
     "county": ("addresses", "work", "region"),
     "postcode": ("addresses", "work", "postalCode"),
 }
-"""Column -> attribute with several values, the type of the value that is meant, and its part."""
+"""Column -> (attribute with several values, type of the value, its sub-attribute)."""
 ACTIVE, INACTIVE = "Active", "Inactive"
 LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
+"""Statuses, in lower case, that mean inactive."""
 
 
 def attributes(column: str) -> str:
-    """The top attribute of the schema that a column needs, with the extension before it."""
+    """Returns the schema attribute that a column needs, with its path: extension or parent
+    first."""
     if column in LISTED:
         return LISTED[column][0]
     return "active" if column == "status" else ".".join(PLACES[column])
 
 
 def key_of(resource: Mapping[str, Any], key: str) -> str | None:
-    """``employee_id`` of a user. key: what it is, as the settings say.
+    """Returns the ``employee_id`` of a user. ``key`` is ``ScimSettings.key``.
 
     Raises:
         ValueError: it cannot be read.
@@ -51,10 +54,10 @@ def key_of(resource: Mapping[str, Any], key: str) -> str | None:
 
 
 def value_of(resource: Mapping[str, Any], column: str) -> Any:
-    """A column of a user, typed; ``None`` where it has no value.
+    """Returns the typed value of a column of a user, ``None`` without a value.
 
     Raises:
-        ValueError: it cannot be read; the message says why.
+        ValueError: it cannot be read. The message gives the reason.
     """
     if column in LISTED:
         return text(_listed(resource, *LISTED[column]))
@@ -66,7 +69,8 @@ def value_of(resource: Mapping[str, Any], column: str) -> Any:
 
 
 def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resource:
-    """``resource`` with other values, everything else as it is; ``None`` takes a value away."""
+    """Returns a copy of ``resource`` with these values (column -> value). ``None`` removes a
+    value."""
     new: Resource = _copy(resource)
     for column, value in values.items():
         if column in LISTED:
@@ -82,9 +86,10 @@ def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resou
                 entries.append(entry)
             if entry is not None:
                 _put(entry, (part,), value)
-                # It was written from the parts as they were.
+                # The formatted address is outdated now.
                 entry.pop("formatted", None)
             parts = {p for a, _, p in LISTED.values() if a == attribute}
+            # Drop the entry if it has no value left.
             new[attribute] = [e for e in entries if e is not entry or parts & set(e)]
             if not new[attribute]:
                 del new[attribute]
@@ -103,23 +108,24 @@ def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resou
 
 
 def operations(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The PATCH operations (RFC 7644, 3.5.2) that make ``new`` of ``old``, an attribute at a time
-    and a list as a whole."""
-    found: list[dict[str, Any]] = []
+    """Returns the PATCH operations (RFC 7644, 3.5.2) that turn ``old`` into ``new``. Each changes
+    one attribute; a list is replaced as a whole."""
+    patch: list[dict[str, Any]] = []
     for name in dict.fromkeys([*old, *new]):
         if name in ("schemas", "meta", "id") or old.get(name) == new.get(name):
             continue
         if name in ("name", ENTERPRISE):
-            was, is_ = old.get(name) or {}, new.get(name) or {}
-            joint = ":" if name == ENTERPRISE else "."
-            for part in dict.fromkeys([*was, *is_]):
-                found += _operation(f"{name}{joint}{part}", was.get(part), is_.get(part))
+            before, after = old.get(name) or {}, new.get(name) or {}
+            separator = ":" if name == ENTERPRISE else "."
+            for part in dict.fromkeys([*before, *after]):
+                patch += _operation(f"{name}{separator}{part}", before.get(part), after.get(part))
         else:
-            found += _operation(name, old.get(name), new.get(name))
-    return found
+            patch += _operation(name, old.get(name), new.get(name))
+    return patch
 
 
 def _operation(path: str, old: Any, new: Any) -> list[dict[str, Any]]:
+    """Returns the operation for one attribute, none if it does not change."""
     if old == new:
         return []
     return (
@@ -130,36 +136,39 @@ def _operation(path: str, old: Any, new: Any) -> list[dict[str, Any]]:
 
 
 def _at(resource: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Returns the value at a path, or ``None`` if it does not exist."""
     value: Any = resource
     for part in path:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise ValueError(f"{path[0].rpartition(':')[2]} has another shape than SCIM's")
+            raise ValueError(f"{path[0].rpartition(':')[2]} does not have SCIM's format")
         value = value.get(part)
     return value
 
 
 def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -> Any:
+    """Returns a sub-attribute of the value of this type in a multi-valued attribute."""
     entries = resource.get(attribute) or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise ValueError(f"{attribute} has another shape than SCIM's")
-    found = _entry(entries, kind)
-    return found.get(part) if found else None
+        raise ValueError(f"{attribute} does not have SCIM's format")
+    entry = _entry(entries, kind)
+    return entry.get(part) if entry else None
 
 
 def _entry(entries: Sequence[Any], kind: str) -> Any:
-    """The value of a type, the primary one of several. Of values without a type, as some servers
-    have them, the one for work is meant."""
-    some = [e for e in entries if _kind(e) == kind]
-    if not some and kind == "work" and not any(map(_kind, entries)):
-        some = list(entries)
-    return next((e for e in some if e.get("primary") is True), some[0] if some else None)
+    """Returns the entry of a type: the primary one, else the first, or ``None``. If no entry has a
+    type, as on some servers, all count as ``work``."""
+    candidates = [e for e in entries if _kind(e) == kind]
+    if not candidates and kind == "work" and not any(map(_kind, entries)):
+        candidates = list(entries)
+    first = candidates[0] if candidates else None
+    return next((e for e in candidates if e.get("primary") is True), first)
 
 
 def fitted(resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]) -> Resource:
-    """``resource`` with only those parts of its lists that the server's schemas name (attribute ->
-    parts)."""
+    """Returns a copy of ``resource`` whose multi-valued attributes have only the sub-attributes in
+    the server's schemas. ``parts`` maps attributes to these."""
     new: Resource = _copy(resource)
     for attribute in {attribute for attribute, _, _ in LISTED.values()} & set(new) & set(parts):
         new[attribute] = [
@@ -173,6 +182,7 @@ def _kind(entry: Mapping[str, Any]) -> str:
 
 
 def _put(resource: Resource, path: Sequence[str], value: Any) -> None:
+    """Sets the value at a path in place, or removes it if it is ``None``."""
     *outer, last = path
     for part in outer:
         resource = resource.setdefault(part, {})
@@ -183,11 +193,13 @@ def _put(resource: Resource, path: Sequence[str], value: Any) -> None:
 
 
 def _copy(value: Any) -> Any:
+    """Copies nested mappings and lists."""
     if isinstance(value, Mapping):
         return {name: _copy(inner) for name, inner in value.items()}
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _moment(value: Any) -> datetime | None:
-    found = moment(value)
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+    """Reads a moment. One without an offset is in UTC."""
+    parsed = moment(value)
+    return parsed.replace(tzinfo=UTC) if parsed is not None and parsed.tzinfo is None else parsed

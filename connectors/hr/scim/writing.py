@@ -1,4 +1,4 @@
-"""Changes as SCIM operations, and what a server's answers say of each."""
+"""Converts changes to SCIM operations, and the server's answers to receipts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .settings import ScimSettings
 from .user import Resource, fitted, operations, with_values
 
 Change = Mapping[str, Any]
-"""One row of a plan's changes: column -> value."""
+"""A row of a plan's changes: column -> value."""
 Receipt = tuple[str, str, str | None, None]
 """A row of ``receipts.RECEIPTS``."""
 KINDS = frozenset(
@@ -28,44 +28,53 @@ KINDS = frozenset(
         "invalidValue",
     }
 )
-"""Kinds of errors (RFC 7644, 3.12). Anything else in their place is the server's own text."""
+"""The standard ``scimType`` values of errors (RFC 7644, 3.12). Any other value is the server's own
+text and is not shown."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What one change asks of the server."""
+    """The request for one change."""
 
     method: str
     path: str
     body: Resource
     new: Resource
-    """The user as it becomes."""
+    """The user after the change."""
     version: str | None = None
+    """The version of the user to change (ETag), if the server supports it."""
 
     @property
     def empty(self) -> bool:
-        """The user is like this already: an empty PATCH is an error."""
+        """Whether nothing would change. Such an operation is not sent, since SCIM forbids an empty
+        PATCH."""
         return not self.body.get("Operations", True)
 
     def in_bulk(self, number: int) -> dict[str, Any]:
-        """The operation as a part of a bulk request."""
-        found = {"method": self.method, "path": self.path, "data": self.body}
-        return found | {"bulkId": str(number)} | ({"version": self.version} if self.version else {})
+        """Returns the operation as part of a bulk request."""
+        part = {"method": self.method, "path": self.path, "data": self.body}
+        return part | {"bulkId": str(number)} | ({"version": self.version} if self.version else {})
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Makes operations that this server understands."""
+    """Builds operations from the features that the server supports."""
 
     server: ScimServer
     settings: ScimSettings
     columns: frozenset[str]
-    """What the server holds of a person."""
+    """The columns that the server holds."""
 
     def operation(self, names: Sequence[str], change: Change, old: Resource | None) -> Operation:
-        """``change`` of the managed columns ``names``. ``old``: the user now, if there is one."""
+        """Builds the operation for a change.
+
+        Args:
+            names: the managed columns.
+            change: the change.
+            old: the current user, ``None`` for a new one.
+        """
         if old is None:
-            new = fitted(self._made(names, change), self.server.parts)
+            new = fitted(self._new_user(names, change), self.server.parts)
             return Operation("POST", "/Users", new, new)
         fields = (
             str(change["fields"]).split(",")
@@ -82,14 +91,14 @@ class Writer:
                 "Operations": operations(old, new),
             }
             return Operation("PATCH", path, body, new, version)
-        whole = {name: value for name, value in new.items() if name != "meta"}
-        return Operation("PUT", path, whole, new, version)
+        body = {name: value for name, value in new.items() if name != "meta"}
+        return Operation("PUT", path, body, new, version)
 
-    def _made(self, names: Sequence[str], change: Change) -> Resource:
-        """A new user."""
+    def _new_user(self, names: Sequence[str], change: Change) -> Resource:
+        """Returns the user to create."""
         key = str(change["key"])
-        given = [name for name in names if change[name] is not None and name in self.columns]
-        new = with_values({"active": True}, {name: change[name] for name in given})
+        filled = [name for name in names if change[name] is not None and name in self.columns]
+        new = with_values({"active": True}, {name: change[name] for name in filled})
         if self.settings.key == "user_name":
             return new | {"userName": key}
         address = change.get("email") if self.settings.user_name == "email" else None
@@ -97,19 +106,21 @@ class Writer:
 
 
 def receipt(change: Change, method: str, status: int, kind: Any) -> Receipt:
-    """What an answer says of a change; ``kind``: the answer's ``scimType``."""
+    """Returns the receipt of a change. ``kind`` is the ``scimType`` of the answer."""
     key = str(change["key"])
     if 200 <= status < 300:
+        # A planned create is an update if the user existed already.
         updated = "update" if change["kind"] == "create" else change["kind"]
         return key, PAST_TENSE["create" if method == "POST" else updated], None, None
     return key, "failed", _refusal(status, kind), None
 
 
 def _refusal(status: int, kind: Any) -> str:
+    """Returns why the server refused a change."""
     if status == 409 or kind == "uniqueness":
         return "the SCIM server has another user with this userName"
     if status == 412:
-        return "was changed on the SCIM server in the meantime; the next run looks at it again"
+        return "was changed on the SCIM server in the meantime; the next run reads it again"
     if status == 404:
         return "is no longer on the SCIM server"
     return f"the SCIM server refused it ({status}{f', {kind}' if kind in KINDS else ''})"
