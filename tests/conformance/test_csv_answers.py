@@ -57,8 +57,8 @@ def test_a_bad_line_is_named_by_its_number_and_mended_by_a_later_one(
         (
             "N2",
             "source_created_at",
-        ): f"is not a date that is written as 2026-12-31T00:00:00Z (line 3 of file {mark})",
-        ("N3", "(line)"): f"has 1 cells instead of 3 (line 4 of file {mark})",
+        ): f"is not a date written as 2026-12-31T00:00:00Z (line 3 of file {mark})",
+        ("N3", "(line)"): f"has 1 cell instead of 3 (line 4 of file {mark})",
         (None, "employee_id"): f"has no value (line 5 of file {mark})",
         ("N5", "surname"): f"has no value (line 8 of file {mark})",
     }

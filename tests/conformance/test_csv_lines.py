@@ -87,7 +87,7 @@ def test_law_9_of_a_key_that_stands_twice_in_a_file_neither_row_is_taken(box: Bo
     assert found.frame["employee_id"].tolist() == ["N1"]
     assert found.rejected["key"].tolist() == ["1.23E+11"] * 2
     assert [reason.partition(" (")[0] for reason in found.rejected["reason"]] == [
-        "stands on the lines 2, 4 of this file"
+        "occurs on lines 2, 4 of this file"
     ] * 2
 
 

@@ -1,8 +1,8 @@
-"""Files for an HR system that imports them: CSV into a folder or over SFTP, and its answers out of
-an inbox.
+"""Exchanges CSV files with an HR system that imports files, in a local folder or over SFTP: our
+files in an outbox, its answers in an inbox.
 
-What was delivered is kept in a mirror, a database with the tables of the SQL connector: it is what
-a run compares with, and what HR's answer files change.
+A mirror, a database with the tables of the SQL connector, holds the rows that were delivered. Runs
+compare with the mirror, and HR's answer files change it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""One answer file into the mirror: rows that can be written, and lines that cannot, with their
-reason."""
+"""Writes one answer file to the mirror: its valid rows, and its invalid lines with the reason."""
 
 from __future__ import annotations
 
@@ -20,20 +19,20 @@ from .schema import answer_file, answer_line
 from .settings import CsvDropSettings
 
 NEW = frozenset({"employees", "award_targets", "assignments"})
-"""Entities of which HR may make rows of its own; of the others it answers to ours."""
+"""Entities for which HR may create rows. For other entities it can only change existing rows."""
 LONGEST_KEY = 200
-"""Characters that a key may have."""
+"""Maximum number of characters in a key."""
 KEYLESS = 1_000
-"""Lines without a key that are kept, the latest of each entity: of such a line no later file says
-that it is mended."""
+"""Maximum number of invalid lines without a key that are kept per entity, the latest ones. No later
+line can replace them."""
 REMEMBERED = 1_000
-"""Names of files that are remembered, those taken last: enough to know a file that an interruption
-has left in the inbox."""
+"""Maximum number of file names that are kept, those read last. They are enough to recognise a file
+that an interruption has left in the inbox."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer file as it was read."""
+    """An answer file and its content."""
 
     entity: str
     entry: Entry
@@ -46,14 +45,14 @@ class Answer:
 
     @property
     def mark(self) -> str:
-        """By which the file is found in the archive: its name comes from outside and may hold a
-        person's."""
+        """The name of the file in messages, by which it is found in the archive. Its real name may
+        hold a person's name."""
         return self.sha256[:12]
 
 
 @dataclass(frozen=True)
 class Bad:
-    """A line that was not taken in."""
+    """An invalid line."""
 
     key: str | None
     field: str
@@ -62,13 +61,14 @@ class Bad:
 
 
 def take_in(mirror: SqlHr, answer: Answer, settings: CsvDropSettings) -> None:
-    """Writes the rows of a file to the mirror and its bad lines beside them, in one transaction.
+    """Writes the valid rows and the invalid lines of a file to the database, in one transaction.
 
-    The file takes the place of an earlier one of its name: what was wrong in that one is over.
-    Nothing is done with the very delivery that was taken in last under its name.
+    The file replaces an earlier one of its name, whose invalid lines are deleted. If this delivery
+    was already read, nothing happens.
 
     Raises:
-        Refused: the mirror refuses a row. TargetFailed: it cannot be used.
+        Refused: the mirror refuses a row.
+        TargetFailed: the mirror cannot be used.
     """
     with speaking(), mirror.engine.begin() as connection:
         if _is_taken(connection, answer):
@@ -80,8 +80,8 @@ def take_in(mirror: SqlHr, answer: Answer, settings: CsvDropSettings) -> None:
 
 
 def _is_taken(connection: sa.Connection, answer: Answer) -> bool:
-    """Whether this delivery is in: the same content under the same name, written at the same time,
-    with no other manifest."""
+    """Whether this delivery was already read: the last file of its name has the same content, time
+    and manifest. A missing manifest counts as the same, because it is removed before its file."""
     f = answer_file.c
     last = connection.execute(sa.select(answer_file).where(f.name == answer.entry.label)).first()
     if last is None or (last.sha256, last.written) != (answer.sha256, answer.entry.written):
@@ -90,6 +90,7 @@ def _is_taken(connection: sa.Connection, answer: Answer) -> bool:
 
 
 def _remember(connection: sa.Connection, answer: Answer, good: int, bad: int) -> None:
+    """Stores that a file was read, with its numbers of valid rows and invalid lines."""
     f = answer_file.c
     values = {
         "name": answer.entry.label,
@@ -111,30 +112,31 @@ def _digest(manifest: bytes | None) -> str | None:
 def _quarantine(
     connection: sa.Connection, answer: Answer, good: Sequence[dict[str, Any]], bad: Sequence[Bad]
 ) -> None:
-    """Enters the bad lines; ends those of the same file, of the same key, and those without a key
-    that come again as they were."""
+    """Stores the invalid lines. Deletes earlier ones of this entity that are from the same file or
+    have the same key, or that have no key and the same text."""
     a = answer_line.c
-    mine = answer_line.delete().where(a.entity == answer.entity)
-    connection.execute(mine.where(a.file == answer.entry.label))
+    deletion = answer_line.delete().where(a.entity == answer.entity)
+    connection.execute(deletion.where(a.file == answer.entry.label))
     for keys in _some(
         [str(row[_key(answer.entity)]) for row in good] + [b.key for b in bad if b.key]
     ):
-        connection.execute(mine.where(a.key.in_(keys)))
+        connection.execute(deletion.where(a.key.in_(keys)))
     for raws in _some([b.raw for b in bad if not b.key]):
-        connection.execute(mine.where(a.key.is_(None), a.raw.in_(raws)))
+        connection.execute(deletion.where(a.key.is_(None), a.raw.in_(raws)))
     if bad:
         lines = [{"entity": answer.entity, "file": answer.entry.label, **vars(b)} for b in bad]
         connection.execute(answer_line.insert(), lines)
     keyless = (
         sa.select(a.id).where(a.entity == answer.entity, a.key.is_(None)).order_by(a.id.desc())
     )
-    connection.execute(mine.where(a.id.in_(keyless.offset(KEYLESS).limit(-1))))
+    # SQLite needs a limit with an offset; -1 means none.
+    connection.execute(deletion.where(a.id.in_(keyless.offset(KEYLESS).limit(-1))))
 
 
 def _sorted(
     connection: sa.Connection, answer: Answer, settings: CsvDropSettings
 ) -> tuple[list[dict[str, Any]], list[Bad]]:
-    """Rows that can be written, each key once, and lines that cannot."""
+    """Splits a file into valid rows, with each key once, and invalid lines."""
     entity, key = answer.entity, _key(answer.entity)
     kinds = {n: k for n, k in columns_of(entity).items() if n != "written_at"}
     try:
@@ -143,7 +145,8 @@ def _sorted(
         return [], [
             Bad(None, "(file)", f"{error} (file {answer.mark})", text.visible(answer.entry.label))
         ]
-    keys = [_named(line, key) for line in lines]
+    keys = [_key_of(line, key) for line in lines]
+    # Key -> numbers of its lines.
     places: dict[str | None, list[int]] = {}
     for line, name in zip(lines, keys, strict=True):
         places.setdefault(name, []).append(line.number)
@@ -152,17 +155,17 @@ def _sorted(
         for c in metadata.tables[entity].columns
         if not c.nullable and c.server_default is None
     ]
-    there = _there(connection, entity, [name for name in places if name])
+    existing = _existing(connection, entity, [name for name in places if name])
     good: list[dict[str, Any]] = []
     bad: list[Bad] = []
     for line, name in zip(lines, keys, strict=True):
-        wrong = (
+        fault = (
             line.wrong
             or _wrong_key(line, key, name, places)
-            or _missing(line, entity, mandatory, known=name in there)
+            or _missing(line, entity, mandatory, known=name in existing)
         )
-        if wrong:
-            field, reason = wrong
+        if fault:
+            field, reason = fault
             bad.append(
                 Bad(
                     name,
@@ -176,8 +179,8 @@ def _sorted(
     return good, bad
 
 
-def _named(line: text.Line, key: str) -> str | None:
-    """The line's key; ``None`` where it has none, or one that cannot be a key."""
+def _key_of(line: text.Line, key: str) -> str | None:
+    """Returns the key of a line, or ``None`` if it is missing or too long."""
     value = line.values.get(key)
     return str(value) if value and len(value) <= LONGEST_KEY else None
 
@@ -185,12 +188,12 @@ def _named(line: text.Line, key: str) -> str | None:
 def _wrong_key(
     line: text.Line, key: str, name: str | None, places: Mapping[str | None, list[int]]
 ) -> tuple[str, str] | None:
+    """Returns (column, reason) if the key of a line is missing, too long, or not unique."""
     if name is None:
-        return key, f"has more than {LONGEST_KEY} characters" if line.values.get(
-            key
-        ) else "has no value"
+        too_long = bool(line.values.get(key))
+        return key, f"has more than {LONGEST_KEY} characters" if too_long else "has no value"
     return (
-        (key, f"stands on the lines {', '.join(map(str, places[name]))} of this file")
+        (key, f"occurs on lines {', '.join(map(str, places[name]))} of this file")
         if len(places[name]) > 1
         else None
     )
@@ -199,25 +202,27 @@ def _wrong_key(
 def _missing(
     line: text.Line, entity: str, mandatory: Sequence[str], *, known: bool
 ) -> tuple[str, str] | None:
-    """What a row lacks. known: the mirror has it, so that columns that the file does not name
-    stay."""
+    """Returns (column, reason) if the row may not be created, or if a mandatory value is missing.
+    If the row is ``known``, columns that the file does not name keep their values."""
     if not known and entity not in NEW:
         return _key(entity), f"is not the key of any row of {entity}"
-    lacks = [n for n in mandatory if (n in line.values or not known) and line.values.get(n) is None]
-    return (lacks[0], "has no value") if lacks else None
+    missing = [
+        n for n in mandatory if (n in line.values or not known) and line.values.get(n) is None
+    ]
+    return (missing[0], "has no value") if missing else None
 
 
-def _there(connection: sa.Connection, entity: str, keys: Sequence[str]) -> set[str]:
-    """Those of the keys that the mirror has."""
+def _existing(connection: sa.Connection, entity: str, keys: Sequence[str]) -> set[str]:
+    """Returns those of the keys that are in the mirror."""
     column = metadata.tables[entity].c[_key(entity)]
-    found: set[str] = set()
-    for some in _some(keys):
-        found.update(connection.execute(sa.select(column).where(column.in_(some))).scalars())
-    return found
+    existing: set[str] = set()
+    for chunk in _some(keys):
+        existing.update(connection.execute(sa.select(column).where(column.in_(chunk))).scalars())
+    return existing
 
 
 def _write(connection: sa.Connection, entity: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Updates the columns that the file names, and makes the rows that are new."""
+    """Updates the columns that the file names, and inserts new rows."""
     table, key = metadata.tables[entity], _key(entity)
     kinds = columns_of(entity)
     rows = [
@@ -227,21 +232,24 @@ def _write(connection: sa.Connection, entity: str, rows: Sequence[dict[str, Any]
         }
         for row in rows
     ]
-    there = _there(connection, entity, [str(row[key]) for row in rows])
-    changed = [{f"new_{n}": v for n, v in row.items()} for row in rows if row[key] in there]
-    made = [row for row in rows if row[key] not in there]
+    existing = _existing(connection, entity, [str(row[key]) for row in rows])
+    changed = [{f"new_{n}": v for n, v in row.items()} for row in rows if row[key] in existing]
+    new = [row for row in rows if row[key] not in existing]
+    # Without columns other than the key there is nothing to update.
     if changed and len(rows[0]) > 1:
         names = [n.removeprefix("new_") for n in changed[0] if n != f"new_{key}"]
         statement = table.update().where(table.c[key] == sa.bindparam(f"new_{key}"))
         connection.execute(statement.values({n: sa.bindparam(f"new_{n}") for n in names}), changed)
-    if made:
-        connection.execute(table.insert(), made)
+    if new:
+        connection.execute(table.insert(), new)
 
 
 def _key(entity: str) -> str:
+    """Returns the key column of an entity."""
     return next(iter(columns_of(entity)))
 
 
 def _some(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Splits values into chunks for SQL ``IN``."""
     for start in range(0, len(values), LOOKUP):
         yield values[start : start + LOOKUP]

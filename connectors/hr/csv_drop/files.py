@@ -1,33 +1,32 @@
-"""A file as its folder lists it, on this machine or on a server."""
+"""Describes a file in a folder listing, local or on a server."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 PART = ".part"
-"""The end of the name of a file that is being written."""
+"""Ending of the name of a file that is being written."""
 LAST = 2**63 - 1
-"""The latest moment, in nanoseconds, that a database can keep: the clock of a place may say
-anything."""
+"""Latest time, in nanoseconds since 1970, that a database can store. A server's clock may be
+wrong."""
 
 
 class Entry(NamedTuple):
-    """A file as its folder lists it."""
+    """A file in a folder listing."""
 
     name: str
     size: int
     """In bytes."""
     written: int
-    """When it was last written, by the clock of the place: nanoseconds since 1970. SFTP gives whole
-    seconds; 0: not told."""
+    """Time of the last write in nanoseconds since 1970, by the clock of the folder's machine; 0 if
+    unknown. Over SFTP it may have whole seconds only."""
 
     @property
     def label(self) -> str:
-        """The name as text that every database can keep: names come from outside, and some are not
-        UTF-8."""
+        """The name as text that every database can store. Names may hold bytes other than UTF-8."""
         return self.name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file with this name is complete."""
+    """Whether a name is that of a finished file, not a hidden or temporary one."""
     return not name.startswith(".") and not name.endswith((PART, ".tmp"))

@@ -1,4 +1,4 @@
-"""A local folder where files are exchanged. A file comes into sight whole or not at all."""
+"""Exchanges files in a local folder. A file becomes visible only when it is complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from .files import LAST, PART, Entry, is_visible
 
 
 class LocalFolder:
-    """Implements :class:`.places.Place`."""
+    """Implements :class:`.places.Place`.
+
+    Args:
+        root: the folder.
+        creates: whether missing folders are created when they are listed.
+        mode: permissions of our files; ``None``: the umask decides.
+        group: group of our files; ``None``: the default.
+    """
 
     def __init__(
         self, root: Path, creates: bool = True, mode: int | None = None, group: str | None = None
@@ -30,8 +37,8 @@ class LocalFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PART}")
             try:
-                # What the importer may do with it the umask says, the folder's default rights, or
-                # the settings.
+                # The importer needs access, so its permissions come from the umask, the folder's
+                # defaults or the settings.
                 with temporary.open("xb") as file:
                     file.write(content)
                     file.flush()
@@ -47,13 +54,13 @@ class LocalFolder:
 
     def files(self, folder: str) -> list[Entry]:
         with self._failing():
-            place = self.root / folder
+            path = self.root / folder
             if self._creates:
-                place.mkdir(parents=True, exist_ok=True)
-            elif not place.is_dir():
+                path.mkdir(parents=True, exist_ok=True)
+            elif not path.is_dir():
                 return []
-            found = [self._entry(file) for file in place.iterdir() if is_visible(file.name)]
-        return sorted(entry for entry in found if entry)
+            entries = [self._entry(file) for file in path.iterdir() if is_visible(file.name)]
+        return sorted(entry for entry in entries if entry)
 
     def entry(self, path: str) -> Entry | None:
         with self._failing():
@@ -78,17 +85,16 @@ class LocalFolder:
         pass
 
     def _entry(self, file: Path) -> Entry | None:
+        """Returns the entry of a regular file, or ``None``."""
         with contextlib.suppress(FileNotFoundError):
-            found = file.stat()
-            return (
-                Entry(file.name, found.st_size, min(found.st_mtime_ns, LAST))
-                if stat.S_ISREG(found.st_mode)
-                else None
-            )
+            status = file.stat()
+            if stat.S_ISREG(status.st_mode):
+                return Entry(file.name, status.st_size, min(status.st_mtime_ns, LAST))
         return None
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
+        """Converts errors of the file system to ours."""
         try:
             yield
         except LookupError:
@@ -98,5 +104,5 @@ class LocalFolder:
         except OSError as error:
             raise TargetFailed(
                 f"The folder {self.name} cannot be used ({type(error).__name__})",
-                "Look at the folder and its rights, then run again; nothing was lost.",
+                "Check the folder and its permissions, then run again. Nothing was lost.",
             ) from None

@@ -1,5 +1,5 @@
-"""HR's answer files: decisions on course requests, new starters and other rows that people in HR
-write."""
+"""Reads HR's answer files from the inbox: decisions on course requests, new starters and other rows
+that people in HR write."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from .schema import answer_file
 from .settings import CsvDropSettings
 
 MANIFEST = ".manifest.json"
+"""Ending of a manifest's name, after the name of its file."""
 PATIENCE = 15.0
-"""Seconds that a run waits for files to come to rest. Files that need longer are left to a later
-run."""
+"""Maximum seconds for which a run waits until files are no longer being written. Files that need
+longer are left to a later run."""
 STUCK = 300.0
-"""Seconds after which a file that has not changed, and does not fit its manifest, is taken for one
-that will not."""
+"""Seconds without a change after which a file that does not fit its manifest is given up."""
 STEM = 50
-"""Characters of a file's name that its name in the archive begins with: with the mark it must not
-become too long."""
+"""Maximum number of characters of a file's name that are kept in the archive. More could make the
+name too long with the mark."""
 ENTITIES = sorted(metadata.tables, key=len, reverse=True)
+"""Longest first, so that the first one that fits a file's name is the right one."""
 log = logging.getLogger("hrsync.csv_drop")
 
 
@@ -45,58 +46,59 @@ class Waiting:
     entry: Entry
     entity: str
     manifest: str | None
-    """The name of its manifest, if there is one."""
+    """The name of its manifest; ``None`` if there is none."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """An inbox at one moment."""
+    """The state of an inbox at one moment."""
 
     files: list[Waiting]
-    """In the order in which they count: by time, then by name as people count (2 before 10)."""
+    """Sorted by time, then by name with numbers as numbers (2 before 10)."""
     rest: dict[str, float]
-    """Name -> seconds for which a file has been as it is."""
+    """Name -> seconds for which the file has not changed."""
     strays: int
-    """CSV files whose name begins with no entity."""
+    """Number of CSV files whose name does not begin with an entity."""
 
 
 def take(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
-    """Takes in the answer files that are complete, the oldest first, each in one transaction; then
-    archives it.
+    """Reads the complete answer files into the mirror, oldest first, each in one transaction, and
+    archives them.
 
-    A file's name begins with the entity it is about (``employees_2026-11-24.csv``), its first line
-    names the entity's columns, the key among them; an empty cell is no value. A file is complete if
-    its manifest fits, or else if it has stayed as it is for ``quiet_seconds``. A newer file waits
-    for an older one of its entity that is still being written.
+    A file's name begins with its entity (``employees_2026-11-24.csv``). Its first line names
+    columns of the entity, including the key. An empty cell is no value. A file is complete if its
+    manifest fits or, without a manifest, if it has not changed for ``quiet_seconds``. A newer file
+    waits for an older one of its entity that is still being written.
 
     Raises:
         TargetFailed, CredentialsRefused: the inbox cannot be read.
     """
-    seen = _look(mirror, place, settings)
-    pause = max((_pause(file, seen, settings) for file in seen.files), default=0.0)
+    look = _look(mirror, place, settings)
+    pause = max((_pause(file, look, settings) for file in look.files), default=0.0)
     if 0 < pause <= PATIENCE:
         time.sleep(pause)
-        seen = _look(mirror, place, settings)
-    if seen.strays:
+        look = _look(mirror, place, settings)
+    if look.strays:
         log.warning(
             "%d CSV files in the inbox are not read: begin their names with an entity, or "
             "remove them",
-            seen.strays,
+            look.strays,
         )
     unfinished: set[str] = set()
-    for file in seen.files:
-        if file.entity not in unfinished and not _take(mirror, place, file, settings, seen):
+    for file in look.files:
+        if file.entity not in unfinished and not _take(mirror, place, file, settings, look):
             unfinished.add(file.entity)
     _prune(mirror, place, settings)
 
 
-def _pause(file: Waiting, seen: Look, settings: CsvDropSettings) -> float:
-    """Seconds for which a file must still be left alone; 0: it has come to rest, or has a manifest
-    that tells."""
-    return 0.0 if file.manifest else max(settings.quiet_seconds - seen.rest[file.entry.name], 0.0)
+def _pause(file: Waiting, look: Look, settings: CsvDropSettings) -> float:
+    """Returns the seconds to wait until a file counts as complete. 0 for a file that has not
+    changed for long enough, or that has a manifest."""
+    return 0.0 if file.manifest else max(settings.quiet_seconds - look.rest[file.entry.name], 0.0)
 
 
 def _look(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> Look:
+    """Lists the inbox."""
     entries = [
         entry
         for entry in place.files(settings.inbox)
@@ -106,11 +108,11 @@ def _look(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> Look:
         entry.name.lower(): entry.name for entry in entries if entry.name.lower().endswith(MANIFEST)
     }
     tables = [entry for entry in entries if not entry.name.lower().endswith(MANIFEST)]
-    found = [
+    candidates = [
         (entry, entity_of(entry.name), manifests.get(entry.name.lower() + MANIFEST))
         for entry in tables
     ]
-    files = [Waiting(entry, entity, manifest) for entry, entity, manifest in found if entity]
+    files = [Waiting(entry, entity, manifest) for entry, entity, manifest in candidates if entity]
     rest = rested(mirror.engine, f"{place.name}/{settings.inbox}", [file.entry for file in files])
     return Look(sorted(files, key=_order), rest, len(tables) - len(files))
 
@@ -120,8 +122,8 @@ def _order(file: Waiting) -> tuple[int, list[tuple[int, str]], str]:
 
 
 def entity_of(name: str) -> str | None:
-    """The entity with which a file's name begins, whatever the case and what follows after it,
-    unless that is a letter."""
+    """Returns the entity with which a file's name begins, in upper or lower case. Any character but
+    a letter may follow it."""
     return next(
         (entity for entity in ENTITIES if re.match(rf"{entity}(?![a-z])", name, re.IGNORECASE)),
         None,
@@ -129,7 +131,7 @@ def entity_of(name: str) -> str | None:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """A key that sorts the numbers in names as numbers."""
+    """Returns a sort key that compares numbers in names as numbers."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part)
         for part in re.split(r"([0-9]+)", name.lower())
@@ -137,21 +139,21 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def _take(
-    mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings, seen: Look
+    mirror: SqlHr, place: Place, file: Waiting, settings: CsvDropSettings, look: Look
 ) -> bool:
-    """Takes in one file if it is whole, and archives it; false if it is still being written, so
-    that newer ones must wait.
+    """Reads one file if it is complete, and archives it. Returns false if newer files of the entity
+    must wait, because this one is still being written.
 
-    A file that does not fit its manifest is not taken. When it has not changed for :data:`STUCK`
-    seconds, it holds up no other.
+    A file that does not fit its manifest is not read. Newer files wait for it until it has not
+    changed for :data:`STUCK` seconds.
     """
     path = f"{settings.inbox}/{file.entry.name}"
-    if _pause(file, seen, settings):
+    if _pause(file, look, settings):
         return False
     content = place.get(path)
     manifest = place.get(f"{settings.inbox}/{file.manifest}") if file.manifest else None
     if content is not None and file.manifest and not _fits(content, manifest):
-        stuck = seen.rest[file.entry.name] > STUCK
+        stuck = look.rest[file.entry.name] > STUCK
         if stuck:
             log.warning(
                 "A file in the inbox does not fit its manifest and is not read: send both "
@@ -163,19 +165,18 @@ def _take(
     answer = Answer(file.entity, file.entry, content, manifest)
     take_in(mirror, answer, settings)
     if place.entry(path) != file.entry:
-        return False  # It was delivered anew meanwhile: the next run reads it.
-    # The manifest first: without its file, it would be taken for that of the next file of this
-    # name.
+        return False  # HR has replaced it meanwhile: the next run reads it.
+    # Remove the manifest first: left alone, it would be matched with the next file of this name.
     if file.manifest:
         place.remove(f"{settings.inbox}/{file.manifest}")
-    kept = PurePosixPath(file.entry.name)
-    place.move(path, f"{settings.archive}/{kept.stem[:STEM]}-{answer.mark}{kept.suffix}")
+    name = PurePosixPath(file.entry.name)
+    place.move(path, f"{settings.archive}/{name.stem[:STEM]}-{answer.mark}{name.suffix}")
     return True
 
 
 def _prune(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
-    """Removes archived files that were taken in, or of which that is not known any more written,
-    longer ago than they are kept."""
+    """Deletes archived files after ``archive_days``. A file's age counts from when it was read or,
+    if that is no longer known, from when it was written."""
     if settings.archive_days is None:
         return
     edge = datetime.now(UTC) - timedelta(days=settings.archive_days)
@@ -194,6 +195,7 @@ def _prune(mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
 
 
 def _fits(content: bytes, manifest: bytes | None) -> bool:
+    """Whether a manifest has the SHA-256 of a file's content."""
     try:
         return bool(json.loads(manifest or b"").get("sha256") == sha256(content).hexdigest())
     except (ValueError, AttributeError):
@@ -201,21 +203,22 @@ def _fits(content: bytes, manifest: bytes | None) -> bool:
 
 
 class Inbox:
-    """Implements :class:`connectors.webhooks.Watch`: answer files that can be taken in."""
+    """Implements :class:`connectors.webhooks.Watch` for answer files."""
 
     def __init__(self, place: Place, settings: CsvDropSettings, home: Path) -> None:
         self.place, self.settings, self._home = place, settings, home
         self._mirror: SqlHr | None = None
 
     def look(self) -> dict[str, str]:
-        """A mark of each file -> the entity it is about. The mark changes when the file does.
+        """Maps a mark of each file that can be read to its entity. The mark changes when the file
+        does.
 
         Raises:
             TargetFailed, CredentialsRefused: the inbox or the mirror cannot be read.
         """
         self._mirror = self._mirror or opened(self._home)
-        seen = _look(self._mirror, self.place, self.settings)
-        ready = [file for file in seen.files if not _pause(file, seen, self.settings)]
+        look = _look(self._mirror, self.place, self.settings)
+        ready = [file for file in look.files if not _pause(file, look, self.settings)]
         return {f"{f.entry.name} {f.entry.size} {f.entry.written}": f.entity for f in ready}
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""Whether a file of the inbox is still being written: two looks at it, by our own clock, tell."""
+"""Detects files in the inbox that are still being written, by comparing listings at different times
+of our own clock."""
 
 from __future__ import annotations
 
@@ -13,39 +14,39 @@ from .schema import answer_look as look
 
 
 def rested(engine: sa.Engine, inbox: str, files: Sequence[Entry]) -> dict[str, float]:
-    """Name -> seconds for which the file has been seen as it is now.
+    """Maps the name of each file to the seconds for which it has been seen in its current state.
 
-    The clock of the place plays no part: a file that is new or has changed since the last look has
-    not rested at all. Looks are kept in the database, so that those of another run, or of the
-    receiver, count; those at files of the inbox that are not in ``files`` are forgotten.
+    A file that is new or has changed since the last listing gets 0. The server's clock is not used.
+    States are kept in the database, so that those seen by another run or by the receiver count.
+    States of files that are not in ``files`` are deleted.
 
     Raises:
         TargetFailed: the database cannot be used.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
-    mine = look.c.inbox == inbox
+    this_inbox = look.c.inbox == inbox
     with speaking(), engine.begin() as connection:
         known = {
             Entry(row.name, row.size, row.written): row.since
-            for row in connection.execute(sa.select(look).where(mine))
+            for row in connection.execute(sa.select(look).where(this_inbox))
         }
-        # A look that lies ahead is of a clock that was put back since.
+        # A state seen in the future was stored before the clock was set back: it does not count.
         labelled = [file._replace(name=file.label) for file in files]
         since = {file: known[file] for file in labelled if file in known and known[file] <= now}
         fresh = [file for file in labelled if file not in since]
         old = {file.name for file in known} - {file.name for file in since}
         if old:
             connection.execute(
-                look.delete().where(mine, look.c.name == sa.bindparam("old")),
+                look.delete().where(this_inbox, look.c.name == sa.bindparam("old")),
                 [{"old": name} for name in old],
             )
         if fresh:
-            # Another run may look at the same moment.
+            # Another run may insert the same file at the same time.
             connection.execute(
                 look.insert().prefix_with("OR REPLACE"),
                 [{**file._asdict(), "inbox": inbox, "since": now} for file in fresh],
             )
     return {
-        file.name: (now - since.get(seen, now)).total_seconds()
-        for file, seen in zip(files, labelled, strict=True)
+        file.name: (now - since.get(state, now)).total_seconds()
+        for file, state in zip(files, labelled, strict=True)
     }

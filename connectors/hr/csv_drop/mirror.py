@@ -1,4 +1,4 @@
-"""The mirror: a database with the tables of the SQL connector and, beside them, the drop's own."""
+"""Opens the mirror: a database with the tables of the SQL connector and those of the CSV drop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .schema import VERSION
 
 
 def opened(home: Path) -> SqlHr:
-    """``hr-mirror.db`` below ``home``; it is made if it is not there.
+    """Opens ``hr-mirror.db`` below ``home``, and creates it if it does not exist.
 
     Raises:
         TargetFailed: it cannot be used.

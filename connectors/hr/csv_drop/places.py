@@ -1,4 +1,4 @@
-"""Where files are exchanged: a local folder or an SFTP server."""
+"""Defines the places where files are exchanged: a local folder or an SFTP server."""
 
 from __future__ import annotations
 
@@ -12,35 +12,38 @@ from .sftp import SftpServer
 
 
 class Place(Protocol):
-    """Folders with files; paths are relative, with ``/``. Raises TargetFailed,
-    CredentialsRefused."""
+    """Folders with files. Paths use ``/``.
+
+    Raises:
+        TargetFailed, CredentialsRefused: the place cannot be used.
+    """
 
     name: str
 
     def put(self, path: str, content: bytes) -> None:
-        """A file, whole, in the place of one with this name."""
+        """Writes a file, which appears complete and replaces one with the same name."""
 
     def files(self, folder: str) -> list[Entry]:
-        """The files of a folder by name, except those that are being written."""
+        """Lists the files of a folder by name, except those that are being written."""
 
     def entry(self, path: str) -> Entry | None:
-        """One file as :meth:`files` lists it, if it is there."""
+        """Returns one file as :meth:`files` lists it, or ``None`` if it does not exist."""
 
     def get(self, path: str) -> bytes | None:
-        """The content of a file, if it is there."""
+        """Returns the content of a file, or ``None`` if it does not exist."""
 
     def move(self, path: str, to: str) -> None:
-        """Moves a file, if it is there, in the place of one that has the new name."""
+        """Moves a file if it exists, and replaces one with the new name."""
 
     def remove(self, path: str) -> None:
-        """Removes a file, if it is there."""
+        """Deletes a file if it exists."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
 
 
 class ReadOnly:
-    """A place that is looked at only: what is put, moved or removed there stays as it is."""
+    """A place for previews: it can be read, and all changes to it are ignored."""
 
     def __init__(self, place: Place) -> None:
         self._place, self.name = place, place.name
@@ -70,7 +73,7 @@ class ReadOnly:
 
 
 def place(settings: CsvDropSettings, home: Path) -> Place:
-    """Where the settings say that files are exchanged."""
+    """Returns the place of the settings. By default it is ``hr-files`` below ``home``."""
     mode = int(settings.file_mode, 8) if settings.file_mode else None
     if settings.sftp:
         return SftpServer(settings.sftp, mode)

@@ -1,12 +1,12 @@
-"""The drop's own tables, beside the mirror's: what waits for delivery, and which answers were read.
-Moments are UTC."""
+"""Defines the drop's own tables, which are in the same database as the mirror: deliveries, and
+answer files. Moments are UTC."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 VERSION = "drop_version"
-"""Table with the version of these tables; the mirror's has Alembic's usual name."""
+"""Name of Alembic's version table for these tables. The mirror's tables use the default name."""
 metadata = sa.MetaData()
 
 delivery = sa.Table(
@@ -19,7 +19,8 @@ delivery = sa.Table(
     sa.Column("made", sa.DateTime, nullable=False),
     sa.Column("delivered", sa.DateTime, index=True),
 )
-"""content: of a delta until it is delivered; a full file is made from the mirror when it is."""
+"""Files to deliver and delivered files. ``content`` is that of a delta until it is delivered; a
+full file is made from the mirror at delivery."""
 answer_file = sa.Table(
     "answer_file",
     metadata,
@@ -31,8 +32,8 @@ answer_file = sa.Table(
     sa.Column("good", sa.Integer, nullable=False),
     sa.Column("bad", sa.Integer, nullable=False),
 )
-"""The latest file of each name that was taken in. sha256, manifest: of its content and of its
-manifest, if there was one. written: as :class:`.places.Entry` has it."""
+"""The latest answer file of each name that was read. ``sha256`` is the digest of its content,
+``manifest`` that of its manifest, if it had one. ``written`` is as in :class:`.files.Entry`."""
 answer_look = sa.Table(
     "answer_look",
     metadata,
@@ -42,7 +43,7 @@ answer_look = sa.Table(
     sa.Column("written", sa.BigInteger, nullable=False),
     sa.Column("since", sa.DateTime, nullable=False),
 )
-"""Files of an inbox as they were last seen. since: when a file was first seen like this, by our
+"""Files of an inbox as last seen. ``since`` is when a file was first seen in this state, by our
 clock."""
 answer_line = sa.Table(
     "answer_line",
@@ -55,5 +56,5 @@ answer_line = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("raw", sa.Text, nullable=False),
 )
-"""Lines that could not be read, until a later one with their key could, or their file (``file``:
-its name) came again."""
+"""Lines that could not be read. They are deleted when a later line has their key, or when their
+file (``file`` is its name) comes again."""

@@ -1,4 +1,4 @@
-"""Settings of the CSV drop, and what it can hold."""
+"""Settings of the CSV drop, and the entities that it can hold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..sql import capabilities
 
 
 class SftpSettings(BaseModel):
-    """An SFTP server. Its host key must be in ``known_hosts``: none is trusted on first use."""
+    """An SFTP server. Its host key must be in ``known_hosts``; no key is trusted on first use."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -27,19 +27,17 @@ class SftpSettings(BaseModel):
     port: int = 22
     username: str
     password: SecretStr | None = None
-    private_key: SecretStr | None = Field(
-        None, description="an OpenSSH or PEM private key, the text itself"
-    )
+    private_key: SecretStr | None = Field(None, description="text of an OpenSSH or PEM private key")
     passphrase: SecretStr | None = None
     known_hosts: str = Field(
-        description="lines of a known_hosts file, such as ssh-keyscan prints; compare them with "
-        "the host's own first"
+        description="lines of a known_hosts file, such as ssh-keyscan prints; first compare them "
+        "with the host's own key"
     )
     timeout: float = Field(30.0, gt=0, description="seconds for connecting, and for each file")
 
 
 class CsvDropSettings(BaseModel):
-    """Where files are put and fetched, and how they are written."""
+    """The folders in which files are exchanged, and the format of the files."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -54,9 +52,11 @@ class CsvDropSettings(BaseModel):
     )
     inbox: str = Field("from_hr", description="folder for HR's answer files")
     archive: str = Field("from_hr/archive", description="folder for answer files that were read")
-    archive_days: int | None = Field(400, ge=1, description="days that files stay in the archive")
+    archive_days: int | None = Field(
+        400, ge=1, description="days for which files stay in the archive"
+    )
     mode: Literal["delta", "full"] = Field(
-        "delta", description="a file holds what has changed, or all rows"
+        "delta", description="whether a file holds the changed rows or all rows"
     )
     file_name: str = Field(
         "{entity}-{sequence:08}.csv",
@@ -65,21 +65,25 @@ class CsvDropSettings(BaseModel):
     file_mode: str | None = Field(
         None,
         pattern="^0?[0-7]{3}$",
-        description="rights of our files, such as 0640; none given: as the umask says",
+        description="permissions of our files, such as 0640; without it the umask decides",
     )
     file_group: str | None = Field(None, description="group of our files in a local folder")
     columns: Mapping[str, tuple[str, ...]] = Field(
-        {}, description="entity -> its columns in order; all of them if it is not named"
+        {}, description="entity -> its columns in order; an entity not named has all columns"
     )
     delimiter: str = Field(",", min_length=1, max_length=1)
     encoding: str = "utf-8"
-    date_format: str = Field("%Y-%m-%d", description="of days, as strftime writes them")
-    moment_format: str = Field("%Y-%m-%dT%H:%M:%SZ", description="of moments, which are UTC")
+    date_format: str = Field("%Y-%m-%d", description="strftime format of days")
+    moment_format: str = Field(
+        "%Y-%m-%dT%H:%M:%SZ", description="strftime format of moments, which are UTC"
+    )
     no_end: tuple[date, ...] = Field(
         tuple(sorted(NO_END)), description="dates that stand for no date"
     )
     formulas: Literal["quote", "keep"] = Field(
-        "quote", description="text that a spreadsheet would compute gets a quote before it"
+        "quote",
+        description="whether text that a spreadsheet would run as a formula gets an apostrophe "
+        "before it",
     )
     quiet_seconds: float = Field(
         10.0,
@@ -93,42 +97,42 @@ class CsvDropSettings(BaseModel):
             raise ValueError("files go to a folder or to an SFTP server, not to both")
         if self.mode == "delta" and "{sequence" not in self.file_name:
             raise ValueError(
-                "file_name needs {sequence}: a delta that takes the place of one that HR has "
-                "not read is lost"
+                "file_name needs {sequence}: without it a delta would overwrite one that HR has "
+                "not read yet"
             )
         if self.sftp and self.file_group:
             raise ValueError(
-                "file_group is for a local folder; the SFTP server decides on the group"
+                "file_group is only for a local folder; the SFTP server decides on the group"
             )
         if "{entity" not in self.file_name:
             raise ValueError("file_name needs {entity}")
         self._paths()
-        "".encode(self.encoding)
+        "".encode(self.encoding)  # Raises if there is no such encoding.
         return self
 
     def _paths(self) -> None:
-        """Raises:
-        ValueError: files would be put, fetched or archived anywhere but below the place that was
-        named.
+        """Checks the folders and the file name.
+
+        Raises:
+            ValueError: files would be exchanged or archived outside the configured place.
         """
         for setting in ("outbox", "inbox", "archive"):
             path = getattr(self, setting)
-            # An SFTP server decides itself what its user may reach.
+            # Absolute paths are allowed over SFTP: the server decides what its user may access.
             if not is_below(path.removeprefix("/") if self.sftp else path):
                 raise ValueError(
                     f"{setting} is not a folder below the drop: use a relative path without '..'"
                 )
-        asked = [
+        placeholders = [
             (name, form or "")
             for _, name, form, _ in Formatter().parse(self.file_name)
             if name is not None
         ]
-        if not {name for name, _ in asked} <= {"entity", "sequence"}:
-            raise ValueError("file_name knows {entity} and {sequence} only")
-        if not all(re.fullmatch(r"0?\d*", form) for _, form in asked):
+        if not {name for name, _ in placeholders} <= {"entity", "sequence"}:
+            raise ValueError("file_name may only have the placeholders {entity} and {sequence}")
+        if not all(re.fullmatch(r"0?\d*", form) for _, form in placeholders):
             raise ValueError(
-                "file_name may say how many digits {sequence} has, as {sequence:08}, and "
-                "nothing else"
+                "file_name may only set the number of digits of {sequence}, as {sequence:08}"
             )
         if not is_name(self.file_name.format(entity="employees", sequence=1)):
             raise ValueError(
@@ -137,6 +141,7 @@ class CsvDropSettings(BaseModel):
 
 
 def capabilities_of(settings: CsvDropSettings) -> Capabilities:
-    held = capabilities("written_at")
-    what = f"files over SFTP ({settings.sftp.host})" if settings.sftp else "files in a folder"
-    return Capabilities(system=what, entities=held.entities)
+    """Returns what the drop can hold: all entities, as its mirror."""
+    of_mirror = capabilities("written_at")
+    system = f"files over SFTP ({settings.sftp.host})" if settings.sftp else "files in a folder"
+    return Capabilities(system=system, entities=of_mirror.entities)

@@ -1,8 +1,8 @@
-"""An SFTP server where files are exchanged. A file comes into sight whole or not at all.
+"""Exchanges files with an SFTP server. A file becomes visible only when it is complete.
 
-The protocol is asyncssh's. fsspec's sshfs, which is built on it, checks no host key unless it is
-told to, needs a shell on a server that cannot rename over a file, follows links, and knows the time
-of a file by the second.
+It uses asyncssh. fsspec's sshfs, which is built on asyncssh, was not chosen: by default it does not
+check host keys, it needs a shell on servers that cannot rename over a file, it follows links, and
+it knows the time of a file only by the second.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ from .settings import SftpSettings
 
 
 class SftpServer:
-    """Implements :class:`.places.Place` over one connection, which is opened when it is first
-    needed."""
+    """Implements :class:`.places.Place` over one connection, which is opened at first use.
+
+    Args:
+        settings: the server.
+        mode: permissions of our files; ``None`` leaves them to the server.
+    """
 
     def __init__(self, settings: SftpSettings, mode: int | None = None) -> None:
         self.settings, self._mode = settings, mode
@@ -36,12 +40,12 @@ class SftpServer:
         self._call(self._put, path, content)
 
     def files(self, folder: str) -> list[Entry]:
-        found: list[Entry] = self._call(self._files, folder)
-        return found
+        entries: list[Entry] = self._call(self._files, folder)
+        return entries
 
     def entry(self, path: str) -> Entry | None:
-        found: Entry | None = self._call(self._entry, path)
-        return found
+        entry: Entry | None = self._call(self._entry, path)
+        return entry
 
     def get(self, path: str) -> bytes | None:
         content: bytes | None = self._call(self._get, path)
@@ -68,12 +72,14 @@ class SftpServer:
         await self._rename(temporary, path)
 
     async def _rename(self, path: str, to: str) -> None:
+        """Renames a file, and replaces one with the new name."""
         try:
             await self._client.posix_rename(path, to)
             return
         except asyncssh.SFTPOpUnsupported:
             pass
-        # Without a rename that replaces, the file is away for a moment; it is never half there.
+        # The server cannot replace a file by a rename: it is missing for a moment, but never
+        # incomplete.
         if await self._client.exists(to):
             await self._client.remove(to)
         await self._client.rename(path, to)
@@ -129,7 +135,9 @@ class SftpServer:
         self._client = await connection.start_sftp_client(path_errors="surrogateescape")
 
     def _call(self, function: Any, *args: Any) -> Any:
-        async def within() -> Any:
+        """Runs one of the coroutines above, with a connection and a time limit."""
+
+        async def limited() -> Any:
             with anyio.fail_after(self.settings.timeout):
                 if self._client is None:
                     await self._connect()
@@ -138,7 +146,7 @@ class SftpServer:
         try:
             if self._portal is None:
                 self._portal = self._stack.enter_context(start_blocking_portal())
-            return self._portal.call(within)
+            return self._portal.call(limited)
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
             raise Misconfigured(
                 f"The private key or known_hosts for {self.name} cannot be read "
@@ -148,22 +156,24 @@ class SftpServer:
         except asyncssh.HostKeyNotVerifiable:
             raise Misconfigured(
                 f"The host key of {self.name} is not the one in known_hosts",
-                "Ask the server's administrator for its key; if it has "
-                "changed for a reason, correct known_hosts.",
+                "Ask the server's administrator whether the key has changed. If so, correct "
+                "known_hosts.",
             ) from None
         except asyncssh.PermissionDenied:
             raise CredentialsRefused(
-                f"{self.name} refuses the credentials", "Renew them."
+                f"{self.name} refuses the credentials",
+                "Renew HRSYNC_CSV_DROP__SFTP__USERNAME, __PASSWORD or __PRIVATE_KEY.",
             ) from None
         except (OSError, asyncssh.Error, TimeoutError) as error:
             self.close()
             raise TargetFailed(
                 f"{self.name} cannot be used ({type(error).__name__})",
-                "Look at the server and our rights there, then run again; nothing was lost.",
+                "Check the server and our permissions there, then run again. Nothing was lost.",
             ) from None
 
 
 def _listed(name: str, attributes: asyncssh.SFTPAttrs) -> Entry | None:
+    """Returns the entry of a regular file, ``None`` for a folder or a link."""
     if attributes.type != asyncssh.FILEXFER_TYPE_REGULAR:
         return None
     return Entry(

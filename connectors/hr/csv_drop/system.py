@@ -1,4 +1,5 @@
-"""The drop as an HR system: the mirror answers, files carry what changes."""
+"""Implements an HR system over CSV files: rows are read from the mirror, changes are delivered as
+files."""
 
 from __future__ import annotations
 
@@ -29,21 +30,21 @@ from .schema import answer_line, delivery
 from .settings import CsvDropSettings, capabilities_of
 
 REMEMBERED = 1_000
-"""Deliveries that are remembered after they were made. The last one must be: its sequence is
-followed by the next."""
+"""Number of past deliveries that are kept. The last one is needed for the next sequence number."""
 
 
 class CsvDrop:
-    """Implements :class:`reconciliation.ports.HrSystem` over files and a mirror of what was
-    delivered.
+    """Implements :class:`reconciliation.ports.HrSystem` over files and a mirror of the delivered
+    rows.
 
-    A change is written to the mirror and to the outbox (table ``delivery``) in one transaction;
-    then the file is put there, and its manifest last. What could not be put is put by the next run
-    before anything else, under the same name: HR may see a file twice, never not at all.
+    Changes are written to the mirror and to the table ``delivery`` in one transaction. Then the
+    file is put into the outbox, and its manifest last. If that fails, the next run delivers the
+    file first, under the same name: HR may see a file twice, but never misses one.
     """
 
     batch = 1_000_000
-    """One file for each run: it is the transaction, not the file, that an interruption undoes."""
+    """Large enough for one file per run. An interruption undoes the transaction, so no batch is
+    left in doubt."""
 
     def __init__(self, mirror: SqlHr, place: Place, settings: CsvDropSettings) -> None:
         self.mirror, self.place, self.settings = mirror, place, settings
@@ -52,7 +53,7 @@ class CsvDrop:
 
     @classmethod
     def of(cls, settings: CsvDropSettings, home: Path) -> CsvDrop:
-        """The drop that the settings describe; its mirror is ``hr-mirror.db`` below ``home``."""
+        """Opens the drop with its mirror ``hr-mirror.db`` below ``home``."""
         return cls(opened(home), place(settings, home), settings)
 
     def close(self) -> None:
@@ -62,24 +63,24 @@ class CsvDrop:
 
     @contextmanager
     def untouched(self) -> Iterator[CsvDrop]:
-        """The drop with a copy of its mirror in memory, for a preview: answer files that wait are
-        seen and stay where they are, and nothing is delivered."""
+        """Yields the drop with a copy of its mirror in memory, for a preview: waiting answer files
+        are read but not moved, and nothing is delivered."""
         copy = SqlHr("sqlite://")
-        with speaking(), self.mirror.engine.connect() as here, copy.engine.connect() as there:
-            source: Any = here.connection.driver_connection
-            source.backup(there.connection.driver_connection)
+        with speaking(), self.mirror.engine.connect() as original, copy.engine.connect() as target:
+            source: Any = original.connection.driver_connection
+            source.backup(target.connection.driver_connection)
         try:
             yield CsvDrop(copy, ReadOnly(self.place), self.settings)
         finally:
             copy.close()
 
     def forget(self, person: Person) -> Erased:
-        """Erases what mirror, outbox and archive hold of a person; files that were handed to HR are
-        manifest. Takes nothing in and delivers nothing."""
+        """Erases a person from the mirror, from undelivered files and from the archive, and lists
+        files handed to HR that name the person. Reads no answers and delivers nothing."""
         return forget.forget(self.mirror, self.place, self.settings, person)
 
     def population(self, entity: str) -> int:
-        """How many rows were delivered and are there."""
+        """Returns the number of rows in the mirror."""
         self._begin()
         return self.mirror.population(entity)
 
@@ -90,10 +91,9 @@ class CsvDrop:
         lookups: Mapping[str, Sequence[str]] | None = None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """What HR has, as far as it was delivered or answered; answer lines that could not be read
-        are rejected."""
+        """Reads rows from the mirror. Lines of answer files that could not be read are rejected."""
         self._begin()
-        found = self.mirror.read(entity, columns, lookups, since)
+        rows = self.mirror.read(entity, columns, lookups, since)
         a = answer_line.c
         query = (
             sa.select(a.key, a.field, a.reason, a.raw, sa.null())
@@ -103,38 +103,37 @@ class CsvDrop:
         with speaking(), self.mirror.engine.connect() as connection:
             lines = of(REJECTED, [tuple(row) for row in connection.execute(query)])
         if lookups is not None:
-            asked = [value for values in lookups.values() for value in values]
-            lines = lines[lines["key"].isin(asked)]
-        return Snapshot(
-            found.frame, rejected=concat([found.rejected, lines.reset_index(drop=True)])
-        )
+            wanted = [value for values in lookups.values() for value in values]
+            lines = lines[lines["key"].isin(wanted)]
+        return Snapshot(rows.frame, rejected=concat([rows.rejected, lines.reset_index(drop=True)]))
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes that no reader accepts, or that the encoding of the files cannot
-        hold."""
-        found: dict[str, str] = {}
+        """Returns receipts of changes with text that could not be read back, or that the encoding
+        of the files cannot hold."""
+        reasons: dict[str, str] = {}
         for name in (n for n in changes.columns if pa.types.is_string(arrow(changes[n]).type)):
             for key, value in zip(changes["key"], strings(changes[name]), strict=True):
                 try:
                     (value or "").encode(self.settings.encoding)
                 except UnicodeEncodeError:
-                    found.setdefault(
+                    reasons.setdefault(
                         key, f"{name} has a character that {self.settings.encoding} cannot hold"
                     )
         receipts = concat(
             [
                 unwritable(changes),
-                of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()]),
+                of(RECEIPTS, [(key, "failed", reason, None) for key, reason in reasons.items()]),
             ]
         )
         return receipts.drop_duplicates("key", ignore_index=True)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Creates, updates and closes: mirror and outbox in one transaction, then the file.
+        """Writes changes to the mirror and the table ``delivery`` in one transaction, then delivers
+        the file.
 
         Raises:
-            Refused: the mirror refuses a row; nothing was written.
-            TargetFailed: the file cannot be put there now; it goes out first of all when it can be.
+            Refused: the mirror refuses a row. Nothing was written.
+            TargetFailed: the file cannot be delivered now. The next run delivers it first.
         """
         self._begin()
         with speaking(), self.mirror.engine.begin() as connection:
@@ -151,15 +150,16 @@ class CsvDrop:
         return receipts
 
     def _begin(self) -> None:
-        """What lies about from earlier: files that were not delivered, then answers that have
-        come."""
+        """Finishes earlier work, once: delivers files that are still undelivered, then reads answer
+        files."""
         if not self._begun:
             self._deliver()
             inbox.take(self.mirror, self.place, self.settings)
             self._begun = True
 
     def _deliver(self) -> None:
-        """Puts what is in the outbox where HR finds it, oldest first."""
+        """Delivers the undelivered files, oldest first. In full mode only the newest of each entity
+        is needed."""
         d = delivery.c
         with speaking(), self.mirror.engine.connect() as connection:
             waiting = connection.execute(
@@ -175,8 +175,8 @@ class CsvDrop:
                         sa.select(d.content).where(d.sequence == sequence)
                     ).scalar_one()
                 if content is None:
-                    whole = self.mirror.read(entity, self._kinds(entity)).frame
-                    self._put(entity, sequence, self._content(entity, whole), len(whole))
+                    all_rows = self.mirror.read(entity, self._kinds(entity)).frame
+                    self._put(entity, sequence, self._content(entity, all_rows), len(all_rows))
                 else:
                     self._put(entity, sequence, content, rows)
             with speaking(), self.mirror.engine.begin() as connection:
@@ -192,6 +192,7 @@ class CsvDrop:
                 )
 
     def _put(self, entity: str, sequence: int, content: bytes, rows: int) -> None:
+        """Puts a file with ``rows`` rows into the outbox, and its manifest after it."""
         name = self.settings.file_name.format(entity=entity, sequence=sequence)
         path = f"{self.settings.outbox}/{name}"
         manifest = {
@@ -202,13 +203,13 @@ class CsvDrop:
             "rows": rows,
             "sha256": sha256(content).hexdigest(),
         }
-        # The old manifest goes first: a reader that waits for a manifest never reads the new file
-        # by the old one's checksum.
+        # Remove the old manifest first, so that no reader checks the new file against it.
         self.place.remove(path + inbox.MANIFEST)
         self.place.put(path, content)
         self.place.put(path + inbox.MANIFEST, json.dumps(manifest, indent=2).encode())
 
     def _content(self, entity: str, rows: pd.DataFrame) -> bytes:
+        """Returns rows as CSV with the configured columns."""
         chosen = self.settings.columns.get(entity) or tuple(rows.columns)
         try:
             return text.written(rows, chosen, self.settings)

@@ -1,4 +1,4 @@
-"""Rows as CSV and CSV as rows: pure, by the settings of the drop."""
+"""Converts rows to CSV and CSV to rows by the settings of the drop, without I/O."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from .settings import CsvDropSettings
 
 NAMES = {";": "semicolons", ",": "commas", "\t": "tabs", "|": "bars"}
 LONGEST = 131_072
-"""Characters that a cell may have."""
+"""Maximum number of characters in a cell."""
 KEPT = 4_000
-"""Characters that are kept of a line that was not taken in."""
+"""Maximum number of characters that are kept of a rejected line."""
 VISIBLE = {
     **{code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)},
     **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
 }
-"""Unreadable character -> a visible one in its place: its control picture, or the replacement
-character."""
-csv.field_size_limit(
-    2**31 - 1
-)  # A longer cell would end the file; here it is one line that cannot be read.
+"""Unreadable character -> visible substitute: its control picture, or the replacement character."""
+# With csv's own limit a long cell would fail the whole file. Here only its line is rejected.
+csv.field_size_limit(2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -38,27 +36,26 @@ class Line:
     """A line of an answer file."""
 
     number: int
-    """As an editor counts it."""
+    """Line number as in an editor."""
     values: Mapping[str, Any]
-    """Column -> value, typed; ``None`` where the cell is empty. Of a line that is wrong: what could
-    be read."""
+    """Column -> typed value, ``None`` for an empty cell. In a line that cannot be read, a bad cell
+    has its text, and missing cells are left out."""
     wrong: tuple[str, str] | None
-    """Column and reason, where the line cannot be read."""
+    """(column, reason) if the line cannot be read."""
     cells: Sequence[str]
-    """As they stand there."""
+    """The cells as in the file."""
 
 
 def visible(text: str) -> str:
-    """``text`` that every database can keep: what is unreadable has a visible character in its
-    place."""
+    """Replaces unreadable characters by visible ones, so that every database can store the text."""
     return text.translate(VISIBLE)
 
 
 def written(rows: pd.DataFrame, columns: Sequence[str], settings: CsvDropSettings) -> bytes:
-    """``rows`` as a CSV file with a header line; lines end with CR LF, as RFC 4180 has it.
+    """Returns rows as a CSV file with a header line. Lines end with CR LF, as in RFC 4180.
 
     Raises:
-        UnicodeEncodeError: the encoding has no such character.
+        UnicodeEncodeError: the encoding cannot hold a character.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=settings.delimiter)
@@ -69,6 +66,7 @@ def written(rows: pd.DataFrame, columns: Sequence[str], settings: CsvDropSetting
 
 
 def _cell(value: Any, settings: CsvDropSettings) -> str:
+    """Formats a value as a cell. Moments are written in UTC."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -81,12 +79,15 @@ def _cell(value: Any, settings: CsvDropSettings) -> str:
 
 
 def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) -> Iterator[Line]:
-    """The lines of an answer file, whose header names columns of ``kinds`` (name -> kind).
+    """Yields the lines of an answer file. A line that cannot be read has the reason.
 
-    A line that cannot be read says why.
+    Args:
+        content: the file.
+        kinds: the columns that the header may name -> their kinds.
+        settings: the format of the file.
 
     Raises:
-        ValueError: it is not a CSV file; the message says what is wrong, without any content.
+        ValueError: it is not a usable CSV file. The message gives the fault without any content.
     """
     reader = csv.reader(
         io.StringIO(_decoded(content, settings.encoding), newline=""),
@@ -95,7 +96,7 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
     )
     try:
         header = [name.strip() for name in next(reader, [])]
-        unknown = [place for place, name in enumerate(header, 1) if name not in kinds]
+        unknown = [number for number, name in enumerate(header, 1) if name not in kinds]
         if unknown:
             other = next(
                 (
@@ -125,8 +126,12 @@ def read(content: bytes, kinds: Mapping[str, str], settings: CsvDropSettings) ->
 
 
 def _decoded(content: bytes, encoding: str) -> str:
-    """The text; a byte that cannot be read is a lone surrogate, so that only its own line is
-    wrong."""
+    """Decodes a file. A byte that cannot be decoded becomes a lone surrogate, so that only its own
+    line is rejected.
+
+    Raises:
+        ValueError: the encoding allows no such replacement.
+    """
     try:
         return content.decode(
             "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "surrogateescape"
@@ -142,15 +147,15 @@ def _line(
     kinds: Mapping[str, str],
     settings: CsvDropSettings,
 ) -> Line:
-    # Files that were joined have a byte order mark there as well.
+    """Reads one line."""
+    # In concatenated files a repeated header may begin with a byte order mark.
     if header[0] in row[0] and [cell.strip("\ufeff \t") for cell in row] == list(header):
         return Line(number, {}, ("(line)", "repeats the header"), row)
     values: dict[str, Any] = {}
-    wrong = (
-        None
-        if len(row) == len(header)
-        else ("(line)", f"has {len(row)} cells instead of {len(header)}")
-    )
+    wrong: tuple[str, str] | None = None
+    if len(row) != len(header):
+        cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+        wrong = ("(line)", f"has {cells} instead of {len(header)}")
     for name, cell in zip(header, row, strict=False):
         try:
             values[name] = _value(_legible(cell, settings).strip(), kinds[name], settings)
@@ -161,7 +166,7 @@ def _line(
 
 
 def kept(row: Sequence[str], settings: CsvDropSettings) -> str:
-    """The cells as a line of CSV that every database can keep, shortened to :data:`KEPT`
+    """Returns cells as a line of CSV that every database can store, cut to :data:`KEPT`
     characters."""
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=settings.delimiter).writerow(row)
@@ -170,47 +175,51 @@ def kept(row: Sequence[str], settings: CsvDropSettings) -> str:
 
 
 def _legible(cell: str, settings: CsvDropSettings) -> str:
-    """``cell`` itself.
+    """Returns the cell unchanged if it can be read.
 
     Raises:
-        ValueError: it is too long, or has a character that no cell may hold.
+        ValueError: it is too long, has a control character, or is not in the encoding.
     """
     if len(cell) > LONGEST:
         raise ValueError(f"has more than {LONGEST} characters")
-    found = CONTROL.search(cell)
-    if found:
+    unreadable = CONTROL.search(cell)
+    if unreadable:
+        # A byte that could not be decoded is a lone surrogate, from U+D800 on.
         raise ValueError(
             "has a control character"
-            if found[0] < "\ud800"
+            if unreadable[0] < "\ud800"
             else f"is not {settings.encoding}: save the file in this encoding"
         )
     return cell
 
 
 def _value(text: str, kind: str, settings: CsvDropSettings) -> Any:
+    """Converts a cell to a value. A moment without an offset is in UTC."""
     if not text:
         return None
     if kind == "flag":
         return flag(text)
     if kind in ("day", "moment"):
-        found = moment(
+        parsed = moment(
             _written(text, settings.date_format if kind == "day" else settings.moment_format),
             settings.no_end,
         )
-        if found is None or kind == "day":
-            return found and found.date()
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        if parsed is None or kind == "day":
+            return parsed and parsed.date()
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return restored(text) if settings.formulas == "quote" else text
 
 
 def _written(text: str, form: str) -> datetime | str:
-    """A date in the form of the settings, else the text itself if it is in ISO's, such as one with
-    an offset."""
+    """Parses a date in the configured format. Returns the text unchanged if it is an ISO date
+    instead, such as one with an offset.
+
+    Raises:
+        ValueError: it is neither.
+    """
     try:
         return datetime.strptime(text, form)
     except ValueError:
         if ISO.match(text):
             return text
-        raise ValueError(
-            f"is not a date that is written as {date(2026, 12, 31).strftime(form)}"
-        ) from None
+        raise ValueError(f"is not a date written as {date(2026, 12, 31).strftime(form)}") from None

@@ -1,4 +1,5 @@
-"""Alembic runs this inside the transaction that ``connectors.database.migrate`` has opened."""
+"""Alembic's environment. It runs inside the transaction that ``connectors.database.migrate`` has
+opened."""
 
 from alembic import context
 

@@ -1,4 +1,6 @@
-"""A file is known by when it was written; a rejected line knows its file, and its reason does not name it."""
+"""Adds the time at which an answer file was written, and the file name of each rejected line.
+
+The reason of a rejected line no longer names the file."""
 
 import re
 
