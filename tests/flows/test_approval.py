@@ -234,7 +234,7 @@ def test_from_the_command_line_a_plan_is_kept_and_applied_by_digest(configured: 
     assert configured.dump() == before
     assert f"The plan {fresh} is rejected" in hrsync("reject", fresh)
     assert "is already rejected" in hrsync("apply", fresh, code=1)
-    assert "No plan feed is kept" in hrsync("apply", "feed", code=1)
+    assert "There is no plan feed to apply" in hrsync("apply", "feed", code=1)
 
 
 def test_a_late_run_of_a_schedule_does_nothing(

@@ -96,7 +96,7 @@ def test_the_hr_system_of_a_process_is_one_that_there_is(chosen: str) -> None:
 @pytest.mark.parametrize("command", ["show", "apply", "reject"])
 def test_a_digest_that_is_a_path_names_no_plan(configured: Side, command: str) -> None:
     result = CliRunner().invoke(app, [command, "../../etc/passwd"])
-    assert (result.exit_code, "StalePlan: No plan" in result.output) == (1, True)
+    assert (result.exit_code, "StalePlan: There is no plan" in result.output) == (1, True)
 
 
 @pytest.mark.parametrize(

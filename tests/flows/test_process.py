@@ -287,7 +287,7 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
     with pytest.raises(UnsafePlan, match=r"rows to update in HR: more than 10 %") as stopped:
         side.run(strict)
     assert side.dump() == before
-    with pytest.raises(StalePlan, match="No plan 0000000000000000"):
+    with pytest.raises(StalePlan, match="There is no plan 0000000000000000"):
         side.run(strict, Order(approve="0" * 16))
     report = side.run(strict, Order(approve=stopped.value.digest))
     assert report.outcomes["updated"] == len(before["employees"])

@@ -84,7 +84,7 @@ def test_a_draft_is_decided_on_once(store: SyncStore, status: Any) -> None:
         store.draft(digest)
     assert store.drafts() == []
     assert count(store, t.plan_part) == 0
-    with pytest.raises(StalePlan, match="No plan feed"):
+    with pytest.raises(StalePlan, match="There is no plan feed"):
         store.draft("feed")
 
 

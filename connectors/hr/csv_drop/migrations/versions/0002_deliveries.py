@@ -1,6 +1,7 @@
 """Adds the time at which an answer file was written, and the file name of each rejected line.
 
-The reason of a rejected line no longer names the file."""
+The reason of a rejected line no longer names the file.
+"""
 
 import re
 
@@ -13,7 +14,7 @@ NAMED = re.compile(r" \(line (\d+) of (.*)\)$", re.DOTALL)
 
 
 def upgrade() -> None:
-    # What was taken before is not known by its time: a file that still lies in the inbox is read once more.
+    # The time of files that were read earlier is not known: a file that is still in the inbox is read again.
     op.drop_table("answer_file")
     op.create_table(
         "answer_file",
@@ -40,7 +41,7 @@ def upgrade() -> None:
 
 
 def _name_files(connection: sa.Connection) -> None:
-    """Moves the file's name out of the reason."""
+    """Moves the file's name from the reason to its own column."""
     line = sa.table(
         "answer_line", *(sa.column(name) for name in ("id", "field", "reason", "raw", "file"))
     )
