@@ -57,10 +57,10 @@ def test_a_file_of_the_drop_has_a_name(pattern: str) -> None:
     ],
 )
 def test_the_name_of_a_file_of_the_drop_knows_entity_and_sequence_only(pattern: str) -> None:
-    with pytest.raises(ValidationError, match=r"entity} and {sequence} only"):
+    with pytest.raises(ValidationError, match=r"only have the placeholders {entity} and {sequence}"):
         CsvDropSettings(file_name=pattern)  # type: ignore[call-arg]
 
 
 def test_a_file_of_the_drop_is_not_padded_with_what_makes_it_a_path() -> None:
-    with pytest.raises(ValidationError, match="how many digits"):
+    with pytest.raises(ValidationError, match="number of digits"):
         CsvDropSettings(file_name="{entity:/<9}{sequence}")  # type: ignore[call-arg]
