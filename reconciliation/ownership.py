@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .frame import concat, empty, fold
@@ -91,8 +92,7 @@ def decide(
             columns[field.target] = ours.mask(sides.there & keeps, theirs)
             continue
         before, known = earlier.value(name_of(spec, field)), earlier.known(name_of(spec, field))
-        facts = sides.facts(field, _in_target_terms(spec, field, before), known)
-        verdict = verdicts(facts, _policy(spec, field))
+        verdict = sides.verdicts(field, before, known)
         # What says the same is left as the target writes it.
         columns[field.target] = ours.mask(verdict != "write", theirs)
         conflict = verdict == "hold"
@@ -182,15 +182,32 @@ class _Sides:
         """The key of the accessplanit record."""
         return self.wanted["source_key"] if self.spec.direction == "to_hr" else self.keys
 
-    def facts(self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]) -> pd.DataFrame:
-        """``verdicts.FACTS`` of a field. ``before``: what was agreed, as the target writes it."""
+    def verdicts(
+        self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]
+    ) -> pd.Series[Any]:
+        """The verdict of each row. ``before``: the agreed values, in accessplanit's terms."""
+        ours, theirs = (canonical(field, side[field.target]) for side in (self.wanted, self.theirs))
+        alike = same(as_text(ours), as_text(theirs))
+        if field.clears and (alike | ~self.there).all():
+            # Most fields differ nowhere, and the other facts decide nothing then.
+            return pd.Series(np.where(self.there, "same", "write"), index=ours.index)
+        agreed = canonical(field, _in_target_terms(self.spec, field, before))
+        facts = self._facts(field, ours, theirs, agreed).assign(same=alike, agreed=known)
+        return verdicts(facts, _policy(self.spec, field))
+
+    def _facts(
+        self,
+        field: FieldMap,
+        ours: pd.Series[Any],
+        theirs: pd.Series[Any],
+        agreed: pd.Series[Any],
+    ) -> pd.DataFrame:
+        """``verdicts.FACTS`` of a field, without ``same`` and ``agreed``. The values are canonical
+        and in the target's terms."""
         here, there = self.wanted[field.target], self.theirs[field.target]
-        ours, theirs, agreed = (canonical(field, values) for values in (here, there, before))
         return pd.DataFrame(
             {
                 "there": self.there,
-                "same": same(as_text(ours), as_text(theirs)),
-                "agreed": known,
                 "we_changed": ~same(as_text(ours), as_text(agreed)),
                 "they_changed": ~same(as_text(theirs), as_text(agreed)),
                 "empty_here": here.isna(),
