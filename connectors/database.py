@@ -225,6 +225,43 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str 
             command.upgrade(config, "head")
 
 
+def add_missing(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Adds the tables and columns of ``metadata`` that the database lacks, each new table with its
+    indexes.
+
+    A column is added to a table that has rows only if it may be empty or has a default: any other
+    change of a table is a migration (:func:`migrate`). One transaction, as there.
+    """
+    with engine.connect() as connection:
+        if not _missing(connection, metadata):
+            return
+    with _alone(engine) as connection:
+        for table, columns in _missing(connection, metadata).items():
+            if columns == list(table.columns):
+                table.create(connection)
+                continue
+            for column in columns:
+                text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+
+
+def _missing(
+    connection: sa.Connection, metadata: sa.MetaData
+) -> dict[sa.Table, list[sa.Column[Any]]]:
+    """Table -> those of its columns that the database lacks."""
+    inspector = sa.inspect(connection)
+    found: dict[sa.Table, list[sa.Column[Any]]] = {}
+    columns = inspector.get_multi_columns(filter_names=list(metadata.tables))
+    there = {table: {c["name"] for c in each} for (_, table), each in columns.items()}
+    for table in metadata.sorted_tables:
+        lacking = [c for c in table.columns if c.name not in there.get(table.name, ())]
+        if lacking:
+            found[table] = lacking
+    return found
+
+
 def _version(connection: sa.Connection, table: str) -> str | None:
     return MigrationContext.configure(
         connection, opts={"version_table": table}

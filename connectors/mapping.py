@@ -12,7 +12,7 @@ from reconciliation.mapping import Mapping, problems
 from reconciliation.names import named
 
 from .accessplanit.feeds import FEEDS, kinds
-from .hr.sql import columns_of
+from .hr.schema import columns_of
 
 REMEDY = "Correct the mapping; nothing runs with a wrong one."
 
