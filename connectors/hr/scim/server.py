@@ -9,7 +9,15 @@ from typing import Any
 
 import httpx
 from scim2_client import BaseSyncSCIMClient, RequestNetworkException, SCIMClientException
-from scim2_models import ListResponse, Schema, SCIMException, SearchRequest, User
+from scim2_models import (
+    ListResponse,
+    Schema,
+    SCIMException,
+    ScimProvider,
+    SearchRequest,
+    ServiceProviderConfig,
+    User,
+)
 
 from reconciliation.errors import CredentialsRefused, TargetFailed
 
@@ -25,7 +33,8 @@ RUN_AGAIN = "Look at the server, then run again; nothing was lost."
 class ScimServer:
     """The protocol is scim2-client's; the requests go through our retrying transport.
 
-    What the server supports (filter, PATCH, bulk, ETag) it is asked once.
+    The server is asked once what it supports (filter, PATCH, bulk, ETag) and which attributes its
+    schemas have. Its users are read as plain JSON: no model is made of its schemas.
 
     Raises:
         CredentialsRefused, TargetFailed: it cannot be asked.
@@ -38,7 +47,7 @@ class ScimServer:
             self.client = _Client(http)
             self.client.discover()
             schemas = self._schemas()
-        config: Any = self.client.provider.config
+        config = self.client.provider.config or ServiceProviderConfig()
         self.filters, self.patches, self.etags = (
             bool(part and part.supported) for part in (config.filter, config.patch, config.etag)
         )
@@ -65,6 +74,7 @@ class ScimServer:
 
     def _schemas(self) -> list[Any]:
         answer = self.client.request("GET", "Schemas")
+        check(answer.status_code)
         if not answer.is_success:
             return []
         return list(ListResponse[Schema].model_validate(answer.json()).resources or [])
@@ -110,6 +120,8 @@ class ScimServer:
         answer: Any = self.client.query(
             User, query_parameters=wanted, check_response_payload=False, expected_status_codes=None
         )
+        if isinstance(answer, dict) and str(answer.get("status", "")).isdecimal():
+            check(int(answer["status"]))
         if not isinstance(answer, dict) or not isinstance(answer.get("totalResults"), int):
             raise TargetFailed(
                 "The SCIM server answers with no list",
@@ -199,7 +211,7 @@ class _Client(BaseSyncSCIMClient):
     httpx's."""
 
     def __init__(self, http: httpx.Client) -> None:
-        super().__init__(check_response_content_type=False)
+        super().__init__(provider=ScimProvider(models=[User]), check_response_content_type=False)
         self._http = http
 
     def _stays_under_base_url(self, endpoint: str) -> bool:
