@@ -156,7 +156,7 @@ def test_after_a_year_of_both_directions_both_systems_agree(
 ) -> None:
     if dialect_name != "standard":
         pytest.skip("a year is long; the awkward dialect has its turn in the other tests")
-    people, weeks, events, edits = (2000, 52, 150, 60) if WHOLE else (60, 3, 40, 15)
+    people, weeks, events, edits = (2000, 52, 150, 60) if WHOLE else (40, 1, 30, 10)
     side = make_side(people, hourly_limit=10**9)
     office = Hr(side, 3)
     totals: Counter[str] = Counter()
