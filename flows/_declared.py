@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.accessplanit.feeds import FEEDS, kinds
-from connectors.mapping import load_mapping
+from connectors.mapping import kinds_of, load_mapping
 from connectors.settings import load
 from reconciliation.mapping import Mapping
 from reconciliation.spec import Clause, FieldMap, ProcessSpec
@@ -22,12 +21,12 @@ FOLDERS = [*([_OWN] if _OWN else []), Path(__file__).parent / "mappings"]
 
 def to_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
     """A mapping's fields on their way to HR."""
-    return mapping.to_hr(kinds(FEEDS[mapping.feed]))
+    return mapping.to_hr(kinds_of(mapping))
 
 
 def from_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
     """A mapping's fields on their way back."""
-    return mapping.from_hr(kinds(FEEDS[mapping.feed]))
+    return mapping.from_hr(kinds_of(mapping))
 
 
 def among(column: str, values: Sequence[str]) -> tuple[Clause, ...]:
