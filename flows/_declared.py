@@ -7,6 +7,7 @@ is loaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ from reconciliation.spec import Clause, FieldMap, ProcessSpec
 
 _OWN = load().mappings
 FOLDERS = [*([_OWN] if _OWN else []), Path(__file__).parent / "mappings"]
+
+
+@cache
+def mapping(name: str) -> Mapping:
+    """The mapping ``<name>.toml``.
+
+    Raises:
+        Misconfigured: there is none, or it is wrong.
+    """
+    return load_mapping(name, FOLDERS)
 
 
 def to_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
@@ -41,12 +52,3 @@ def within(
     own."""
     narrower = spec.scope.model_copy(update={"clauses": clauses, **scope})
     return spec.model_copy(update={"scope": narrower, "custom": (*spec.custom, *custom_fields)})
-
-
-PEOPLE = load_mapping("people", FOLDERS)
-AWARDS = load_mapping("awards", FOLDERS)
-AWARD_TARGETS = load_mapping("award_targets", FOLDERS)
-DELEGATES = load_mapping("delegates", FOLDERS)
-COURSE_REQUESTS = load_mapping("course_requests", FOLDERS)
-JOB_ROLES = load_mapping("job_roles", FOLDERS)
-ASSIGNMENTS = load_mapping("assignments", FOLDERS)
