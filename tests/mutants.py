@@ -645,8 +645,8 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         5,
         "text of a custom field may be taken for a number",
         "reconciliation/values.py",
-        "return said if said is None or _not_json(said) else json.dumps(said, ensure_ascii=False)",
-        "return said",
+        "return json.dumps(content, ensure_ascii=False)",
+        "return content",
     ),
     (
         9,
@@ -659,7 +659,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         9,
         "no end is a day like any other",
         "reconciliation/values.py",
-        "if found.date() in no_end:",
+        "if parsed.date() in no_end:",
         "if False:",
     ),
     (
