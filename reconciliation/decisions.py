@@ -67,7 +67,7 @@ def judged(
     done = _follows(cases["status"], cases["is_now"]) | (cases["settled"] & ~is_open)
     problem = _text(cases, None).case_when(
         [
-            (cases["known"].isna(), _text(cases, "is no course request in accessplanit")),
+            (cases["known"].isna(), _text(cases, "is not a course request in accessplanit")),
             (~is_open, "was decided in accessplanit already: " + cases["is_now"].fillna("Unknown")),
             (
                 cases["dated"].isna(),
@@ -75,7 +75,7 @@ def judged(
             ),
             (
                 _among(cases["course_status"], OFF),
-                _text(cases, "is for a course that is not held any more"),
+                _text(cases, "is for a course that is no longer held"),
             ),
             (
                 (cases["starts_at"] <= now).fillna(False),

@@ -540,7 +540,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         8,
         "what somebody else has made counts as the plan's own",
         "reconciliation/run/approved.py",
-        'if "given" not in now.rows or run.store.begun(digest):',
+        'if "given" not in present.rows or run.store.begun(digest):',
         "if True:",
     ),
     (
@@ -617,7 +617,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         1,
         "a field that HR does not show is taken for emptied",
         "reconciliation/run/comparison.py",
-        "if found.vanished and len(found.frame) > 1:",
+        "if read.vanished and len(read.frame) > 1:",
         "if False:",
     ),
     (

@@ -66,7 +66,7 @@ def test_new_employees_become_users_and_changes_and_leavers_follow(configured: S
     assert set(why) == {"N901", "N902", "N903", "N905"}
     assert why["N901"] == "failed: (row) surname is longer than 40 characters"
     assert why["N902"] == "failed: (row) company_id is not in accessplanit's Company"
-    assert why["N903"] == "held: status has a value that the mapping of status does not name"
+    assert why["N903"] == "held: status has a value that is not in the mapping of status"
     assert why["N905"] == "failed: (row) email is not a valid e-mail address"
     assert (
         there(
