@@ -1,4 +1,4 @@
-"""What an HR system can hold, and a process narrowed to that."""
+"""Describes the data that an HR system can hold, and narrows a process to it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from .spec import AwardStates, Frozen, HeldByReason, Join, ProcessSpec
 from .values import CUSTOM_PREFIX
 
 CUSTOM_FOR_ACCESSPLANIT = "custom_for_accessplanit"
-"""Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` ->
-value)."""
+"""HR's column with custom fields of accessplanit, as a JSON object (``CF_…`` -> value)."""
 
 
 class Holds(Frozen):
-    """What a system holds of one entity. Columns are named as in ``connectors/hr/schema.py``."""
+    """The columns that a system has for one entity, named as in ``connectors/hr/schema.py``."""
 
     key: str
     columns: Mapping[str, Kind]
@@ -24,36 +23,36 @@ class Holds(Frozen):
     read_only: Mapping[str, Kind] = Field(default_factory=dict)
     """The columns that can only be read: name -> kind."""
     lost: str = ""
-    """What of the entity cannot be held, in a sentence for people."""
+    """The part of the entity that the system cannot hold, as a sentence for people."""
     by_person: bool = False
-    """Rows are found by the person they belong to, not by their key."""
+    """Whether rows are found by the person they belong to instead of by their key."""
     same: Mapping[str, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
     """Column -> pairs of values that the system cannot tell apart."""
 
     def kinds(self) -> dict[str, str]:
-        """Every column that can be read, name -> kind, the key first."""
+        """Returns every column that can be read, name -> kind, with the key first."""
         return {self.key: "text", **self.columns, **self.read_only}
 
 
 class Capabilities(Frozen):
-    """What a system can hold. system: its name for people."""
+    """The data that an HR system can hold."""
 
     system: str
+    """The name of the system, for people."""
     entities: Mapping[str, Holds]
 
 
 def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
-    """``spec`` with only what the HR system can hold, or tell: what it cannot is no reason to write
-    and is never compared.
+    """Returns ``spec`` with only the columns that the HR system can hold (or provide, if it is the
+    source). Other columns are never compared or written.
 
-    A process whose entity the system does not hold at all keeps its fields: its rows are refused
-    when the plan is made. The system is part of what the result is, so that another one is looked
-    at from the beginning.
+    If the system does not hold the entity at all, the spec has no fields and no look-ups, and its
+    rows are refused when the plan is made. The result contains the system's name, so that another
+    system gets a watermark of its own and is read from the beginning.
     """
     holds = can.entities.get(spec.entity if spec.direction == "to_hr" else spec.feed)
     if holds is None:
-        # Nothing is looked up for rows that have no place: no person, no other entity, no row that
-        # they might be.
+        # Nothing is looked up for rows that the system cannot hold.
         bare = {
             "fields": (),
             "custom": (),

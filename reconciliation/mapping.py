@@ -1,5 +1,5 @@
-"""What maps to what between one feed of accessplanit and one entity of HR: a declaration, read both
-ways."""
+"""The model of a mapping file: it maps the fields of one feed of accessplanit to one entity of HR,
+in both directions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class Mapping(Frozen):
     """Custom field (``CF_…``) -> the side that owns it."""
 
     def to_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
-        """The fields on their way to HR; ``kinds``: of accessplanit's columns."""
+        """Returns the fields for the direction to HR. ``kinds`` is accessplanit's column ->
+        kind."""
         owner: dict[Any, Any] = {
             "accessplanit": "source",
             "hr": "target",
@@ -83,7 +84,7 @@ class Mapping(Frozen):
         )
 
     def from_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
-        """The fields on their way back, those that have an owner."""
+        """Returns the fields for the direction from HR: those that have an owner."""
         owner: dict[Any, Any] = {"accessplanit": "target", "hr": "source", "newest": "newest"}
         fields = [
             FieldMap(
@@ -107,7 +108,7 @@ class Mapping(Frozen):
         return tuple(fields)
 
     def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, Any]:
-        """``conflict`` and ``first`` of a spec in this direction."""
+        """Returns ``conflict`` and ``first`` for a ``ProcessSpec`` in this direction."""
         source = "accessplanit" if direction == "to_hr" else "hr"
         side = {source: "source"} if self.first == source else {}
         return {
@@ -116,13 +117,13 @@ class Mapping(Frozen):
         }
 
     def custom_of(self, side: str) -> tuple[str, ...]:
-        """The custom fields that a side owns."""
+        """Returns the custom fields that a side owns."""
         return tuple(name for name, owner in self.custom.items() if owner == side)
 
 
 def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -> list[str]:
-    """What is wrong with a mapping, each with its place; ``feed`` and ``entity`` are the columns
-    there are, name -> kind."""
+    """Returns the problems of a mapping, each with its place. ``feed`` and ``entity`` are the
+    columns that exist on either side, name -> kind."""
     found = []
     for name, f in mapping.fields.items():
         place = f"fields.{name}"

@@ -102,7 +102,7 @@ def test_an_employee_who_is_gone_is_reported_or_disabled(configured: Side) -> No
     run("users_from_hr", run={"sweep": True})
     assert one(side, user)["Status"] == "Enabled"
     assert reasons(side, "users_from_hr")[one_].startswith(
-        "gone: (record) is no more in HR; accessplanit still has the row"
+        "gone: (record) is no longer in HR; accessplanit still has the row"
     )
     hr(side, "DELETE FROM employees WHERE employee_id = ?", other)
     run("users_from_hr", run={"sweep": True}, filters={"gone": "close"})
