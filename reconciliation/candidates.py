@@ -221,31 +221,35 @@ def twins(
     for name, value in rule.only:
         free = free & (folded(target[name]) == fold(value)).fillna(False).astype(bool)
     ours, theirs = (together(side, rule.together) for side in (wanted, target))
-    found = pairs(ours.where(undecided), theirs.where(free), 0)
-    found["group"] = at(ours, found["source"])
-    found["alike"] = _alike(spec, wanted, target, found)
-    found["first"] = at(wanted["source_key"], found["source"])
-    found["second"] = at(target[spec.entity_key], found["target"])
-    found = found.sort_values(
-        ["alike", "first", "second"], ascending=[False, True, True], kind="stable"
+    candidate_pairs = pairs(ours.where(undecided), theirs.where(free), 0)
+    candidate_pairs = candidate_pairs.assign(
+        group=at(ours, candidate_pairs["source"]),
+        alike=_alike(spec, wanted, target, candidate_pairs),
+        source_key=at(wanted["source_key"], candidate_pairs["source"]),
+        target_key=at(target[spec.entity_key], candidate_pairs["target"]),
+    ).sort_values(
+        ["alike", "source_key", "target_key"], ascending=[False, True, True], kind="stable"
     )
-    sizes = found.groupby("group")[["source", "target"]].nunique()
+    sizes = candidate_pairs.groupby("group")[["source", "target"]].nunique()
     too_many = sizes.index[sizes["target"] > sizes["source"]]
-    found["unclear"] = ~found["alike"] & found["group"].isin(too_many)
+    unclear = ~candidate_pairs["alike"] & candidate_pairs["group"].isin(too_many)
     chosen: dict[int, int] = {}
     ambiguous: set[int] = set()
     used: set[int] = set()
-    for source, match, unclear in found[["source", "target", "unclear"]].itertuples(index=False):
+    # Take the pairs one after the other, unless one of their rows is taken.
+    for source, match, is_unclear in zip(
+        candidate_pairs["source"], candidate_pairs["target"], unclear, strict=True
+    ):
         if source in chosen or match in used:
             continue
-        if unclear:
+        if is_unclear:
             ambiguous.add(source)
             continue
         chosen[source] = match
         used.add(match)
     places = pd.Series(sorted(ambiguous), dtype="int64")
-    pairs_ = pd.DataFrame(list(chosen.items()), columns=["source", "target"], dtype="int64")
-    return pairs_, rows_at(places, wanted)
+    chosen_pairs = pd.DataFrame(list(chosen.items()), columns=["source", "target"], dtype="int64")
+    return chosen_pairs, rows_at(places, wanted)
 
 
 def together(side: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[Any]:

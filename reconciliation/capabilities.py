@@ -65,43 +65,42 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
         closing = spec.scope.model_copy(update={"closed": (), "gone": "report", "leaves": "ignore"})
         return spec.model_copy(update={**bare, "scope": closing, "system": can.system})
     to_hr = spec.direction == "to_hr"
-    ours = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
-    ours |= (
-        {f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX)}
-        if CUSTOM_FOR_ACCESSPLANIT in ours
-        else set()
-    )
-    named = ((f, f.target if to_hr else f.source) for f in spec.fields)
+    # The columns of HR that the process may use.
+    available = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
+    if CUSTOM_FOR_ACCESSPLANIT in available:
+        available |= {f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX)}
+    with_hr_column = ((f, f.target if to_hr else f.source) for f in spec.fields)
     fields = tuple(
-        f.model_copy(update={"alike": (*f.alike, *holds.same.get(name, ()))})
-        for f, name in named
-        if name in ours
+        f.model_copy(update={"alike": (*f.alike, *holds.same.get(hr_column, ()))})
+        for f, hr_column in with_hr_column
+        if hr_column in available
     )
-    known = {spec.entity_key, *spec.columns()} & ours if to_hr else ours
+    # A match rule stays only if all its columns of HR are available.
+    matchable = {spec.entity_key, *spec.columns()} & available if to_hr else available
     match = tuple(
         r
         for r in spec.match
-        if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= known
+        if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= matchable
     )
     changes: dict[str, object] = {"system": can.system, "fields": fields, "match": match}
     if not to_hr:
-        changes["updated"] = spec.updated if spec.updated in ours else None
+        changes["updated"] = spec.updated if spec.updated in available else None
     else:
-        whole = all(name in ours for name, _ in spec.scope.closed)
-        undone = {
+        can_close = all(name in available for name, _ in spec.scope.closed)
+        without_closing = {
             "closed": (),
             "gone": "report",
             "leaves": "ignore" if spec.scope.leaves == "close" else spec.scope.leaves,
         }
         changes |= {
-            "scope": spec.scope if whole else spec.scope.model_copy(update=undone),
+            "scope": spec.scope if can_close else spec.scope.model_copy(update=without_closing),
             "rules": tuple(
                 rule
                 for rule in spec.rules
-                if not isinstance(rule, AwardStates) or {"state", "superseded_by"} <= ours
+                if not isinstance(rule, AwardStates) or {"state", "superseded_by"} <= available
             ),
             "by_person": holds.by_person,
-            "custom": spec.custom if "custom" in ours else (),
+            "custom": spec.custom if "custom" in available else (),
             "references": tuple(r for r in spec.references if r.entity in can.entities),
             "target_updated": spec.target_updated if spec.target_updated in holds.kinds() else None,
         }

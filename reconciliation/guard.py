@@ -49,7 +49,7 @@ def breaches(
         side: name of the side that is written, for people.
     """
     ours = population if answered_for is None else answered_for
-    found = []
+    reasons = []
     for kind, limit, whole in (
         ("create", guard.create, population),
         ("update", guard.update, ours),
@@ -59,27 +59,27 @@ def breaches(
         if limit is None or not rows:
             continue
         if kind == "close" and rows >= FEW and rows * 2 >= whole:
-            found.append(f"{rows:,} of {whole:,} rows to close in {side}: half or more of them")
+            reasons.append(f"{rows:,} of {whole:,} rows to close in {side}: half or more of them")
         elif rows > limit.absolute and _too_large(
             kind, rows, whole, limit.percent, guard.population
         ):
             share = f"more than {limit.percent:g} % and " if whole >= guard.population else ""
-            found.append(
+            reasons.append(
                 f"{rows:,} of {whole:,} rows to {kind} in {side}: {share}more than {limit.absolute}"
             )
     if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
-        found.append(
+        reasons.append(
             f"{vanished:,} of the {loaded:,} records that were loaded are missing from the source"
         )
     for column, (rows, left) in (emptied or {}).items():
         if column in silent:
-            found.append(
+            reasons.append(
                 f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}: the source has "
                 "no value for anybody any more"
             )
         elif (rows >= SOME and rows * 2 >= ours) or (rows >= ALL and not left):
-            found.append(f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}")
-    return found
+            reasons.append(f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}")
+    return reasons
 
 
 def _lost(vanished: int, loaded: int) -> bool:

@@ -110,11 +110,10 @@ class Mapping(Frozen):
     def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, Any]:
         """Returns ``conflict`` and ``first`` for a ``ProcessSpec`` in this direction."""
         source = "accessplanit" if direction == "to_hr" else "hr"
-        side = {source: "source"} if self.first == source else {}
-        return {
-            "conflict": self.conflict,
-            "first": {**side, "newest": "newest", "hold": "hold"}.get(self.first, "target"),
-        }
+        first: str = self.first
+        if first in ("accessplanit", "hr"):
+            first = "source" if first == source else "target"
+        return {"conflict": self.conflict, "first": first}
 
     def custom_of(self, side: str) -> tuple[str, ...]:
         """Returns the custom fields that a side owns."""
@@ -124,23 +123,23 @@ class Mapping(Frozen):
 def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -> list[str]:
     """Returns the problems of a mapping, each with its place. ``feed`` and ``entity`` are the
     columns that exist on either side, name -> kind."""
-    found = []
+    faults = []
     for name, f in mapping.fields.items():
         place = f"fields.{name}"
         if name not in feed:
-            found.append(f"{place}: accessplanit's {mapping.feed} has no '{name}'")
+            faults.append(f"{place}: accessplanit's {mapping.feed} has no '{name}'")
         lacking = [column for column in (f.hr, f.otherwise) if column and column not in entity]
-        found += [f"{place}: HR's {mapping.entity} has no '{column}'" for column in lacking]
+        faults += [f"{place}: HR's {mapping.entity} has no '{column}'" for column in lacking]
         if name in feed and f.hr in entity and feed[name] != entity[f.hr]:
-            found.append(f"{place}: is a {feed[name]} in accessplanit and a {entity[f.hr]} in HR")
+            faults.append(f"{place}: is a {feed[name]} in accessplanit and a {entity[f.hr]} in HR")
         if f.carried and f.owner:
-            found.append(f"{place}: a carried field has no owner")
+            faults.append(f"{place}: a carried field has no owner")
     targets = [f.hr for f in mapping.fields.values()]
-    found += [
+    faults += [
         f"fields: {column} is mapped twice"
         for column in sorted({t for t in targets if targets.count(t) > 1})
     ]
-    return found + [
+    return faults + [
         f"custom.{name}: a custom field's name begins with CF_"
         for name in mapping.custom
         if not name.startswith("CF_")

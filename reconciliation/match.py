@@ -81,8 +81,8 @@ def proposed(data: pd.DataFrame, spec: ProcessSpec) -> pd.Series[Any]:
 
     The key depends only on the record, so that a create repeated after a crash has the same key.
     """
-    own = spec.new_key + data[spec.key]
-    return data[spec.natural_key].fillna(own) if spec.natural_key else own
+    made_up = spec.new_key + data[spec.key]
+    return data[spec.natural_key].fillna(made_up) if spec.natural_key else made_up
 
 
 def by_rules(
@@ -193,7 +193,12 @@ class _Matching:
     # -- the steps -------------------------------------------------------------------------------
 
     def by_values(self) -> None:
-        """Applies all rules that compare one value of each side, together."""
+        """Applies all rules that compare one value of each side, together.
+
+        A row that keeps exactly one candidate gets its key. It is held if it has several
+        candidates, if an identifier contradicts its candidate, if the candidate is linked to
+        another record, or if several rows have the same candidate.
+        """
         if not self.undecided.any():
             return
         spec, data, words = self.spec, self.data, self.words
@@ -215,6 +220,7 @@ class _Matching:
         why = f"several {words.ones} lead to the same {words.other}"
         self.hold(rows_at(chosen["source"][shared], data), field, why, options)
         chosen = self._still_undecided(chosen)
+        # Held rows may be these target rows.
         claimed = found.loc[~found["source"].isin(chosen["source"]), "target"]
         self.contested = at(self.target[spec.entity_key], claimed)
         self.take(chosen)

@@ -117,10 +117,10 @@ def reconcile(
     differing = desired.iloc[aligned.ours[aligned.touched]]
     creates = _changes("create", new[~unseen], key, columns, "")
     updates = _changes("update", differing, key, columns, aligned.fields(compared))
-    was = target.iloc[aligned.theirs[aligned.touched]]
+    before = target.iloc[aligned.theirs[aligned.touched]]
     return Plan(
         _in_order(concat([creates, updates])),
-        _in_order(_before(was, key, columns)),
+        _in_order(_before(before, key, columns)),
         desired[key].iloc[aligned.ours[~aligned.touched]].reset_index(drop=True),
         new.loc[unseen, key].reset_index(drop=True),
     )
@@ -227,13 +227,14 @@ def mending(
         columns: the managed columns, name -> kind.
         ours: the columns whose value the source decides.
     """
-    amiss = rejected[rejected["key"].notna() & rejected["field"].isin(ours)]
-    amiss = amiss.drop_duplicates("key")[["key", "field"]].rename(columns={"field": "column amiss"})
-    rows = wanted.merge(amiss, left_on=key, right_on="key", suffixes=("", " of the rejected"))
+    faulty = rejected[rejected["key"].notna() & rejected["field"].isin(ours)]
+    faulty = faulty.drop_duplicates("key")[["key", "field"]]
+    faulty = faulty.rename(columns={"field": "faulty column"})
+    rows = wanted.merge(faulty, left_on=key, right_on="key", suffixes=("", " of the rejected"))
     rows = rows[~rows[key].isin(plan.changes["key"])]
     if not len(rows):
         return plan
-    added = _changes("update", rows, key, columns, rows["column amiss"].tolist(), MENDS)
+    added = _changes("update", rows, key, columns, rows["faulty column"].tolist(), MENDS)
     return _with(plan, concat([plan.changes, added]), plan.before)
 
 
@@ -271,11 +272,11 @@ def apply_to(
     target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, str]
 ) -> pd.DataFrame:
     """Models a perfect target: returns ``target`` after every change of ``plan``."""
-    kept = target[~target[key].isin(plan.changes["key"])]
+    untouched = target[~target[key].isin(plan.changes["key"])]
     written = plan.changes.rename(columns={"key": key})[[key, *columns]]
-    if not len(kept) and not len(written):
+    if not len(untouched) and not len(written):
         return empty({key: "text", **columns})
-    return concat([kept[[key, *columns]], written]).reset_index(drop=True)
+    return concat([untouched[[key, *columns]], written]).reset_index(drop=True)
 
 
 def already(

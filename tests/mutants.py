@@ -414,8 +414,8 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         6,
         "a record that moves leaves its old group",
         "reconciliation/run/rows.py",
-        "return there[there[key].isin(wanted[key]) & ~there[key].isin(same)]",
-        "return there[:0]",
+        "return actual[actual[key].isin(wanted[key]) & ~actual[key].isin(same)]",
+        "return actual[:0]",
     ),
     (
         6,
@@ -428,8 +428,8 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         6,
         "a sweep looks only at what it could read",
         "reconciliation/run/compare.py",
-        'ours = there[there[comparison.key].isin(comparison.origin["key"]) & comparison.whole]',
-        "ours = there[:0]",
+        'ours = actual[actual[comparison.key].isin(comparison.origin["key"]) & comparison.whole]',
+        "ours = actual[:0]",
     ),
     (
         6,
@@ -526,7 +526,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         1,
         "an award that cannot be read in HR supersedes nothing",
         "reconciliation/run/compare.py",
-        "wanted, there, problems = without_unreadable_awards(comparison, wanted, there, current)",
+        "wanted, actual, problems = without_unreadable_awards(comparison, wanted, actual, current)",
         "pass",
     ),
     (

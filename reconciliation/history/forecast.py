@@ -133,8 +133,8 @@ def over_time(
 def next_lapses(found: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows of ``job_roles.COMPLIANCE`` that are compliant and have an expiry date, the
     earliest first."""
-    held = found[found["state"].isin(COMPLIANT) & found["expires_on"].notna()]
-    return held.sort_values(["expires_on", "id"], ignore_index=True)
+    lapsing = found[found["state"].isin(COMPLIANT) & found["expires_on"].notna()]
+    return lapsing.sort_values(["expires_on", "id"], ignore_index=True)
 
 
 def months(day: date, back: int, ahead: int) -> list[date]:

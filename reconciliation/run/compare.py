@@ -185,18 +185,18 @@ def _with_states(
     """Adds the award states of the day, and other rows of the same people whose state may change.
     Rows whose records are gone are removed. Also returns ``match.HELD``."""
     spec, key, current = comparison.spec, comparison.key, both.rows.current
-    there, problems = current.frame, empty(HELD)
+    actual, problems = current.frame, empty(HELD)
     if spec.rule(AwardStates):
-        there = revoked(there, key, ends.closed)
-        wanted, there, problems = without_unreadable_awards(comparison, wanted, there, current)
-    touched = _touched(comparison, both.rows, wanted, there)
-    wanted = with_siblings(spec, wanted, there, comparison.moment.day, touched)
+        actual = revoked(actual, key, ends.closed)
+        wanted, actual, problems = without_unreadable_awards(comparison, wanted, actual, current)
+    touched = _touched(comparison, both.rows, wanted, actual)
+    wanted = with_siblings(spec, wanted, actual, comparison.moment.day, touched)
     wanted = wanted[~wanted[key].isin(ends.gone["key"])].reset_index(drop=True)
     return wanted, problems
 
 
 def _touched(
-    comparison: Comparison, rows: Rows, wanted: pd.DataFrame, there: pd.DataFrame
+    comparison: Comparison, rows: Rows, wanted: pd.DataFrame, actual: pd.DataFrame
 ) -> pd.DataFrame:
     """Returns the rows of the target whose groups (holder and award) need new states, in addition
     to the groups of ``wanted``.
@@ -204,8 +204,8 @@ def _touched(
     Their records are gone or have moved to another award or person, or they are due because of the
     day. In a sweep these are all rows of the process.
     """
-    ours = there[there[comparison.key].isin(comparison.origin["key"]) & comparison.whole]
-    parts = (rows.ended, rows.due, moved_rows(comparison, wanted, there), ours)
+    ours = actual[actual[comparison.key].isin(comparison.origin["key"]) & comparison.whole]
+    parts = (rows.ended, rows.due, moved_rows(comparison, wanted, actual), ours)
     return concat([part[[comparison.key, *comparison.columns]] for part in parts])
 
 

@@ -43,11 +43,11 @@ class Endings:
 def endings(comparison: Comparison, rows: Rows) -> Endings:
     """Finds the rows whose records have ended. If the target could not be read in full, nothing is
     concluded from a row that it did not show."""
-    there, key, origin = rows.current.frame, comparison.key, comparison.origin
+    actual, key, origin = rows.current.frame, comparison.key, comparison.origin
     gone, away = empty(ORIGIN), empty(ORIGIN)
     if rows.current.complete:
-        gone = rows_of(comparison.ended.gone, origin, there, key)
-        away = rows_of(comparison.ended.away, origin, there, key)
+        gone = rows_of(comparison.ended.gone, origin, actual, key)
+        away = rows_of(comparison.ended.away, origin, actual, key)
     # If two records were merged, one of them is gone and the row now belongs to the other one.
     claimed = concat([rows.matched.keys.dropna(), rows.matched.contested])
     gone = gone[~gone["key"].isin(claimed)].reset_index(drop=True)

@@ -114,8 +114,10 @@ def already_made(spec: ProcessSpec, creates: pd.DataFrame, target: Target, store
         return Made(empty({"key": "text", "given": "text"}), [], True)
     spec = spec.model_copy(update={"match": rules})
     data, wanted = _as_records(spec, creates)
-    asked = {name: values(column) for name, column in asked_by_rules(spec, data, wanted).items()}
-    look_ups = None if compares_to_the_letter(spec) else asked
+    look_ups = None  # All rows, because a look-up might miss another spelling.
+    if not compares_to_the_letter(spec):
+        asked = asked_by_rules(spec, data, wanted)
+        look_ups = {name: values(column) for name, column in asked.items()}
     read = target.read(spec.entity, spec.columns(), look_ups)
     target_keys = read.frame[spec.entity_key]
     links = links_of(store, spec, None, values(target_keys))

@@ -135,8 +135,9 @@ def _spelt(
     unknown = data[column].notna() & ~data[column].isin(links["source_key"])
     if not unknown.any():
         return data, links
-    every = comparison.links(name="employees")
-    spelt = every.assign(plain=identifiers(every["source_key"]))
-    spelt = spelt.drop_duplicates("plain", keep=False)
-    linked = looked_up(identifiers(data[column]), spelt, "plain")["source_key"]
-    return data.assign(**{column: data[column].mask(unknown & linked.notna(), linked)}), every
+    all_links = comparison.links(name="employees")
+    by_identifier = all_links.assign(plain=identifiers(all_links["source_key"]))
+    # A spelling that fits several links decides nothing.
+    by_identifier = by_identifier.drop_duplicates("plain", keep=False)
+    linked = looked_up(identifiers(data[column]), by_identifier, "plain")["source_key"]
+    return data.assign(**{column: data[column].mask(unknown & linked.notna(), linked)}), all_links

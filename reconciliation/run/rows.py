@@ -98,14 +98,14 @@ def _with_keys(
     return _joined(current, theirs, key)
 
 
-def moved_rows(comparison: Comparison, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
+def moved_rows(comparison: Comparison, wanted: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
     """Returns the target's present award rows whose records have moved to another award or
     person."""
     if not comparison.spec.rule(AwardStates):
-        return there[:0]
+        return actual[:0]
     key, group = comparison.key, [comparison.spec.holder, "award_id"]
-    same = there.merge(wanted[[key, *group]], on=[key, *group])[key]
-    return there[there[key].isin(wanted[key]) & ~there[key].isin(same)]
+    same = actual.merge(wanted[[key, *group]], on=[key, *group])[key]
+    return actual[actual[key].isin(wanted[key]) & ~actual[key].isin(same)]
 
 
 def _joined(one: Snapshot, other: Snapshot, key: str) -> Snapshot:
@@ -151,9 +151,17 @@ def _by_rules(
     current = _with_successors(comparison, data, wanted, lost, current)
     taken = concat([suggested, current.frame[comparison.key]])
     others = comparison.links(target_keys=taken)
-    every = concat([links, others]).drop_duplicates("source_key", ignore_index=True)
-    gone = comparison.ended.gone
-    return by_rules(comparison.spec, data, wanted, current.frame, every, gone, lost), current
+    all_links = concat([links, others]).drop_duplicates("source_key", ignore_index=True)
+    matched = by_rules(
+        comparison.spec,
+        data,
+        wanted,
+        current.frame,
+        all_links,
+        gone=comparison.ended.gone,
+        lost=lost,
+    )
+    return matched, current
 
 
 def _without_lost(
