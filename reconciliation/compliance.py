@@ -153,11 +153,11 @@ class ComplianceSource:
 
     @property
     def requests(self) -> int:
-        """Requests made so far."""
+        """Number of requests made so far."""
         return self._source.requests
 
     def kinds(self, feed: str) -> Mapping[str, str]:
-        """The feed's columns."""
+        """Returns the feed's columns, name -> kind."""
         return {**COMPLIANCE, "doubt": "text"}
 
     def updated_column(self, feed: str, column: str | None) -> str | None:

@@ -83,7 +83,7 @@ def breaches(
 
 
 def _lost(vanished: int, loaded: int) -> bool:
-    """Whether all loaded records have vanished, or at least half of them and :data:`FEW`."""
+    """Whether all loaded records have vanished, or half of them and at least :data:`FEW`."""
     return 0 < vanished == loaded or (vanished >= FEW and vanished * 2 >= loaded)
 
 

@@ -1,4 +1,5 @@
-"""Computes role compliance: which awards that their job roles require people hold, as of a day.
+"""Computes role compliance: whether people hold the awards that their job roles require, as of a
+day.
 
 ============  ====================================================================================
 held          the latest completion is valid on the day; the expiry date itself is the last valid

@@ -18,22 +18,22 @@ class MappedField(Frozen):
     hr: str
     """HR's column."""
     owner: Literal["accessplanit", "hr", "newest"] | None = None
-    """Whose value counts where both sides may change it (``ownership.py``). Without an owner the
-    field goes to HR only."""
+    """Whose value counts if both sides may change it (``ownership.py``). Without an owner the field
+    goes to HR only."""
     carried: bool = False
-    """The field travels along and is no reason to write."""
+    """Whether the field is only written along with other changes."""
     to_hr: dict[str, str] = Field(default_factory=dict)
-    """Values of accessplanit and what they are in HR."""
+    """Value of accessplanit -> value of HR."""
     from_hr: dict[str, str] = Field(default_factory=dict)
-    """Values of HR and what they are in accessplanit."""
+    """Value of HR -> value of accessplanit."""
     strict: bool = False
-    """A value of HR that is missing from ``from_hr`` holds the row."""
+    """Whether a value of HR that is missing from ``from_hr`` holds the row."""
     alike_hr: dict[str, str] = Field(default_factory=dict)
     """Values of HR that mean the same as another value of HR."""
     alike_accessplanit: dict[str, str] = Field(default_factory=dict)
     """Values of accessplanit that mean the same as another value of accessplanit."""
     otherwise: str | None = None
-    """HR's column that gives the value of a new record where ``hr`` has none."""
+    """HR's column that gives the value of a new record if ``hr`` is empty."""
     clears: bool = True
     """Whether an empty value clears the other side's."""
 
@@ -46,7 +46,7 @@ class MappedField(Frozen):
 
 
 class Mapping(Frozen):
-    """The mapping of one entity: a file."""
+    """A mapping file: the mapping of one entity."""
 
     title: str
     feed: str
@@ -54,7 +54,7 @@ class Mapping(Frozen):
     conflict: Literal["newest", "hold"] = "newest"
     """What happens to a field with the owner "newest" that both sides have changed."""
     first: Literal["accessplanit", "hr", "newest", "hold"] = "accessplanit"
-    """Whose value counts where both sides have one and nothing was agreed yet."""
+    """Whose value counts if both sides have one and nothing was agreed yet."""
     fields: dict[str, MappedField]
     """accessplanit's column -> its field."""
     custom: dict[str, Literal["accessplanit", "hr"]] = Field(default_factory=dict)

@@ -28,9 +28,9 @@ from .spec import MatchRule, ProcessSpec
 from .tables import DTYPES, looked_up, texts
 
 HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text"}
-"""A held row: nothing is wrong with it, but loading it now would be a guess. ``raw`` helps the
-person who decides; for example, it has the rows that it may be, as JSON (field -> keys). It is
-personal data and only for the store."""
+"""A held row: nothing is wrong with it, but loading it now would be a guess. ``waits_for`` is the
+key of the person that it waits for. ``raw`` helps the person who decides; for example, it has the
+rows that it may be, as JSON (field -> keys). It is personal data and only for the store."""
 PROVISIONAL = "new:"
 """Prefix of a provisional key: the target will give the new row a key of its own
 (``ProcessSpec.new_key``)."""
@@ -260,7 +260,7 @@ class _Matching:
         return Matched(self.keys, links[new].reset_index(drop=True), self.held, self.contested)
 
     # -- conditions
-    # ----------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------
 
     def _still_undecided(self, chosen: pd.DataFrame) -> pd.DataFrame:
         return chosen[at(self.undecided, chosen["source"])]

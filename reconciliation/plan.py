@@ -1,5 +1,4 @@
-"""Plans: frozen values that hold the changes to write, made by comparing the wanted rows with the
-target."""
+"""Makes plans: frozen values with the changes that bring the target to the wanted state."""
 
 from __future__ import annotations
 

@@ -123,8 +123,8 @@ class LeavesTraces(Protocol):
     """A target that changes when it is read, for example because it takes files in."""
 
     def untouched(self) -> AbstractContextManager[HrSystem]:
-        """Returns a copy of the system in its present state. Reading the copy leaves the system
-        unchanged."""
+        """Returns a copy of the system in its present state. Nothing that is done with the copy
+        changes the system."""
 
 
 class HrSystem(Target, Protocol):

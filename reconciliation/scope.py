@@ -49,8 +49,8 @@ def pushdown(scope: Scope, first: bool) -> tuple[Clause, ...]:
     """Returns the clauses that the source itself may apply, to send fewer rows. The whole scope is
     applied to the frame afterwards in any case.
 
-    If the process acts on records that leave the scope, there are none, unless nothing was loaded
-    yet (``first``). Conditional clauses and negations are never passed on.
+    If the process acts on records that leave the scope, no clause is returned, unless nothing was
+    loaded yet (``first``). Conditional clauses and negations are never passed on.
     """
     if scope.leaves != "ignore" and not first:
         return ()

@@ -42,7 +42,7 @@ class FieldMap(Frozen):
     """Whether a difference is a reason to write. False: the value is only written along with other
     changes (time stamps, copied names)."""
     owner: Literal["source", "target", "newest"] = "source"
-    """Whose value counts where both sides may change it (``ownership.py``)."""
+    """Whose value counts if both sides may change it (``ownership.py``)."""
     clears: bool = True
     """Whether an empty source value clears the target."""
     values: tuple[tuple[str, str], ...] = ()

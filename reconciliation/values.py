@@ -140,8 +140,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
 def encoded(value: Any) -> str | None:
     """Encodes the value of a custom field as one text; :func:`decoded` restores it with its type.
 
-    Text stays as it is unless it is valid JSON itself, such as ``"12"``. Everything else becomes
-    JSON.
+    Text stays as it is unless it is valid JSON itself (the text 12, for example). Everything else
+    becomes JSON.
     """
     if value in (None, "", [], {}):
         return None

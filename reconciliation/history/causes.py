@@ -66,7 +66,8 @@ REMEDIES: Mapping[str, str] = {
 REPAIRED = frozenset({LATE, EDITED, REMOVED, MADE, GONE, UNNOTICED, NEVER, BEFORE, SINCE, RELATED})
 """Causes of faults that a repair corrects."""
 BY_ITSELF = frozenset({LATE, SINCE, ARRIVED, THEIRS})
-"""Causes of faults that the next runs correct without a repair."""
+"""Causes of faults that need no repair: the next runs correct them, or they are corrected
+already."""
 
 
 def _no_keys() -> pd.Series[str]:
@@ -88,7 +89,7 @@ class Evidence:
     """When reading began (UTC). A row that a run has written since then counts as late, because
     either side may have been read before that write."""
     later: pd.Series[str] = field(default_factory=_no_keys)
-    """Keys whose row differed at the inquiry's moment of knowledge and is right now."""
+    """Keys whose row is right now, if the inquiry asks for an earlier moment of knowledge."""
     gone: pd.Series[str] = field(default_factory=_no_keys)
     """Keys of the target whose source record no longer exists."""
     theirs: pd.Series[str] = field(default_factory=_no_keys)

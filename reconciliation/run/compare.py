@@ -1,4 +1,4 @@
-"""Turns a snapshot of the source into a plan. The functions are in the order of the decisions."""
+"""Turns a snapshot of the source into a plan, one decision after the other."""
 
 from __future__ import annotations
 

@@ -80,8 +80,10 @@ def _alone(run: Run) -> Iterator[None]:
 
 
 def _skip(run: Run, why: str) -> None:
-    """Raises:
-    Skipped: always, and noted in the store.
+    """Notes the run in the store as skipped.
+
+    Raises:
+        Skipped: always.
     """
     with _noted(run, "apply"):
         raise Skipped(why, "No action needed.")

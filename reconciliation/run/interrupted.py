@@ -1,5 +1,4 @@
-"""Finds out from the target which changes of an interrupted run, or of a stored plan, it already
-has."""
+"""Finds out which changes of an interrupted run or a stored plan the target already has."""
 
 from __future__ import annotations
 
