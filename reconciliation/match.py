@@ -210,7 +210,7 @@ class _Matching:
         why = f"may be one of several {words.others}, by {_identifiers(spec)}"
         self.hold(several, field, why, options)
         clash = rows_at(chosen["source"][self._contradicted(known, chosen)], data)
-        why = f"an identifier of the {words.other} found says otherwise"
+        why = f"an identifier contradicts the {words.other} found"
         self.hold(clash, field, why, options)
         taken = rows_at(chosen["source"][self._taken(chosen)], data)
         why = f"the {words.other} found is linked to another {words.one}"
