@@ -30,7 +30,7 @@ EXPLAINED = {
     "was removed in accessplanit",
     "is for a course that has started",
     "is for a course that is full",
-    "is for a course that is not held any more",
+    "is for a course that is no longer held",
     "was decided in accessplanit already",
 }
 """Why a row may be waiting in the end: each is a fact of the year, and not a fault."""

@@ -174,6 +174,7 @@ def test_a_cluster_needs_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
     with pytest.raises(Misconfigured, match=r"hrsync\[dask\]"):
         runner(HistorySettings(cluster="local"))  # type: ignore[call-arg]
 
