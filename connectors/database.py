@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -201,13 +202,7 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str 
     Raises:
         Misconfigured: the tables were made by a newer release.
     """
-    config = Config()
-    config.set_main_option("script_location", str(scripts))
-    directory = ScriptDirectory.from_config(config)
-    head, versions = (
-        directory.get_current_head(),
-        {each.revision for each in directory.walk_revisions()},
-    )
+    head, versions = _revisions(scripts)
     with engine.connect() as connection:
         if _version(connection, version_table) == head:
             return
@@ -221,8 +216,61 @@ def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str 
                 "Install that release, or restore a backup from before.",
             )
         if version != head:
+            config = _config(scripts)
             config.attributes |= {"connection": connection, "version_table": version_table}
             command.upgrade(config, "head")
+
+
+def _config(scripts: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(scripts))
+    return config
+
+
+@cache
+def _revisions(scripts: Path) -> tuple[str | None, frozenset[str]]:
+    """The newest revision, and all revisions. Reading the scripts takes longer than a look at the
+    version of a database, so a process does it once."""
+    directory = ScriptDirectory.from_config(_config(scripts))
+    names = frozenset(script.revision for script in directory.walk_revisions())
+    return directory.get_current_head(), names
+
+
+def add_missing(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Adds the tables and columns of ``metadata`` that the database lacks, each new table with its
+    indexes.
+
+    A column is added to a table that has rows only if it may be empty or has a default: any other
+    change of a table is a migration (:func:`migrate`). One transaction, as there.
+    """
+    with engine.connect() as connection:
+        if not _missing(connection, metadata):
+            return
+    with _alone(engine) as connection:
+        for table, columns in _missing(connection, metadata).items():
+            if columns == list(table.columns):
+                table.create(connection)
+                continue
+            for column in columns:
+                text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
+            for index in table.indexes:
+                index.create(connection, checkfirst=True)
+
+
+def _missing(
+    connection: sa.Connection, metadata: sa.MetaData
+) -> dict[sa.Table, list[sa.Column[Any]]]:
+    """Table -> those of its columns that the database lacks."""
+    inspector = sa.inspect(connection)
+    found: dict[sa.Table, list[sa.Column[Any]]] = {}
+    columns = inspector.get_multi_columns(filter_names=list(metadata.tables))
+    there = {table: {c["name"] for c in each} for (_, table), each in columns.items()}
+    for table in metadata.sorted_tables:
+        lacking = [c for c in table.columns if c.name not in there.get(table.name, ())]
+        if lacking:
+            found[table] = lacking
+    return found
 
 
 def _version(connection: sa.Connection, table: str) -> str | None:

@@ -8,13 +8,27 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciliation.errors import Misconfigured
+from reconciliation.frame import Kind
 from reconciliation.mapping import Mapping, problems
 from reconciliation.names import named
+from reconciliation.values import CUSTOM_PREFIX
 
 from .accessplanit.feeds import FEEDS, kinds
-from .hr.sql import columns_of
+from .hr.schema import columns_of
 
 REMEDY = "Correct the mapping; nothing runs with a wrong one."
+
+
+def kinds_of(mapping: Mapping) -> dict[str, Kind]:
+    """Returns the kinds of the accessplanit columns that a mapping may name. A custom field has the
+    kind of its HR column."""
+    columns = columns_of(mapping.entity)
+    custom = {
+        name: columns[field.hr]
+        for name, field in mapping.fields.items()
+        if name.startswith(CUSTOM_PREFIX) and field.hr in columns
+    }
+    return {**kinds(FEEDS[mapping.feed]), **custom}
 
 
 def load_mapping(name: str, folders: list[Path]) -> Mapping:
@@ -45,7 +59,7 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
         raise Misconfigured(
             f"{file} is wrong: feed: accessplanit has no feed '{mapping.feed}'", REMEDY
         )
-    wrong = problems(mapping, kinds(FEEDS[mapping.feed]), columns_of(mapping.entity))
+    wrong = problems(mapping, kinds_of(mapping), columns_of(mapping.entity))
     if wrong:
         raise Misconfigured(f"{file} is wrong: {'; '.join(wrong)}", REMEDY)
     return mapping

@@ -7,11 +7,11 @@ is loaded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from connectors.accessplanit.feeds import FEEDS, kinds
-from connectors.mapping import load_mapping
+from connectors.mapping import kinds_of, load_mapping
 from connectors.settings import load
 from reconciliation.mapping import Mapping
 from reconciliation.spec import Clause, FieldMap, ProcessSpec
@@ -20,14 +20,24 @@ _OWN = load().mappings
 FOLDERS = [*([_OWN] if _OWN else []), Path(__file__).parent / "mappings"]
 
 
+@cache
+def mapping(name: str) -> Mapping:
+    """The mapping ``<name>.toml``.
+
+    Raises:
+        Misconfigured: there is none, or it is wrong.
+    """
+    return load_mapping(name, FOLDERS)
+
+
 def to_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
     """A mapping's fields on their way to HR."""
-    return mapping.to_hr(kinds(FEEDS[mapping.feed]))
+    return mapping.to_hr(kinds_of(mapping))
 
 
 def from_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
     """A mapping's fields on their way back."""
-    return mapping.from_hr(kinds(FEEDS[mapping.feed]))
+    return mapping.from_hr(kinds_of(mapping))
 
 
 def among(column: str, values: Sequence[str]) -> tuple[Clause, ...]:
@@ -42,12 +52,3 @@ def within(
     own."""
     narrower = spec.scope.model_copy(update={"clauses": clauses, **scope})
     return spec.model_copy(update={"scope": narrower, "custom": (*spec.custom, *custom_fields)})
-
-
-PEOPLE = load_mapping("people", FOLDERS)
-AWARDS = load_mapping("awards", FOLDERS)
-AWARD_TARGETS = load_mapping("award_targets", FOLDERS)
-DELEGATES = load_mapping("delegates", FOLDERS)
-COURSE_REQUESTS = load_mapping("course_requests", FOLDERS)
-JOB_ROLES = load_mapping("job_roles", FOLDERS)
-ASSIGNMENTS = load_mapping("assignments", FOLDERS)

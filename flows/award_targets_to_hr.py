@@ -7,13 +7,14 @@ from pydantic import Field
 
 from reconciliation.spec import Clause, MatchRule, ProcessSpec, Scope
 
-from ._declared import AWARD_TARGETS, among, to_hr, within
+from ._declared import among, mapping, to_hr, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
 TARGET = Clause(column="status", values=("Target",))
 
+AWARD_TARGETS = mapping("award_targets")
 SPEC = ProcessSpec(
     name="award_targets_to_hr",
     title="Award targets to HR",

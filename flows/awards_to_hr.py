@@ -7,13 +7,14 @@ from pydantic import Field
 
 from reconciliation.spec import AwardStates, Clause, ProcessSpec, Scope
 
-from ._declared import AWARDS, among, to_hr, within
+from ._declared import among, mapping, to_hr, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
 STATUSES = ("In Progress", "Completed", "On Hold")
 
+AWARDS = mapping("awards")
 SPEC = ProcessSpec(
     name="awards_to_hr",
     title="Awards to HR",

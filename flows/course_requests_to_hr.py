@@ -8,7 +8,7 @@ from pydantic import Field
 
 from reconciliation.spec import Clause, FieldMap, Join, ProcessSpec, Scope
 
-from ._declared import COURSE_REQUESTS, among, to_hr, within
+from ._declared import among, mapping, to_hr, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
@@ -18,6 +18,7 @@ REQUESTED = (
     Clause(column="starts_at", op="future"),
 )
 
+COURSE_REQUESTS = mapping("course_requests")
 SPEC = ProcessSpec(
     name="course_requests_to_hr",
     title="Course requests to HR",

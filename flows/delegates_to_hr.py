@@ -7,13 +7,14 @@ from pydantic import Field
 
 from reconciliation.spec import Clause, ProcessSpec, Scope
 
-from ._declared import DELEGATES, among, to_hr, within
+from ._declared import among, mapping, to_hr, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
 STATUSES = ("Booked", "Provisional", "In Progress", "Completed")
 
+DELEGATES = mapping("delegates")
 SPEC = ProcessSpec(
     name="delegates_to_hr",
     title="Delegates to HR",

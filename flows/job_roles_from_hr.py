@@ -9,11 +9,12 @@ from pydantic import Field
 
 from reconciliation.spec import Guard, Limit, MatchRule, ProcessSpec, Scope
 
-from ._declared import ASSIGNMENTS, among, from_hr, within
+from ._declared import among, from_hr, mapping, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
+ASSIGNMENTS = mapping("assignments")
 SPEC = ProcessSpec(
     name="assignments_from_hr",
     title="Job role assignments from HR",

@@ -7,11 +7,13 @@ from pydantic import Field
 
 from reconciliation.spec import MatchRule, ProcessSpec, Reference, Scope
 
-from ._declared import ASSIGNMENTS, JOB_ROLES, among, to_hr, within
+from ._declared import among, mapping, to_hr, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
+ASSIGNMENTS = mapping("assignments")
+JOB_ROLES = mapping("job_roles")
 ROLES = ProcessSpec(
     name="job_roles_to_hr",
     title="Job roles to HR",

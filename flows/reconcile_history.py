@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import wait
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from connectors.checkpoints import Folder
 from connectors.report.page import Written, write
@@ -44,26 +44,25 @@ from .catalogue import process
 from .options import Form
 from .users_from_hr import LEAVERS
 
-Entity = Literal[
-    "employees",
-    "awards",
-    "award_targets",
-    "registrations",
-    "course_requests",
-    "job_roles",
-    "assignments",
-]
-ENTITIES: dict[str, CheckedProcess] = {
-    "employees": "users_to_hr",
-    "awards": "awards_to_hr",
-    "award_targets": "award_targets_to_hr",
-    "registrations": "delegates_to_hr",
-    "course_requests": "course_requests_to_hr",
-    "job_roles": "job_roles_to_hr",
-    "assignments": "assignments_to_hr",
+CHECKED: tuple[str, ...] = get_args(CheckedProcess)
+ENTITIES = {
+    spec.entity: name for name in CHECKED if (spec := process(name).scoped()).direction == "to_hr"
 }
 """Entity of HR -> the process that checks it."""
-What = Literal[Entity, CheckedProcess]
+
+
+def _known(what: str) -> str:
+    if what not in {*ENTITIES, *CHECKED}:
+        raise ValueError(f"use one of {', '.join((*ENTITIES, *CHECKED))}")
+    return what
+
+
+What = Annotated[
+    str,
+    AfterValidator(_known),
+    WithJsonSchema({"type": "string", "enum": [*ENTITIES, *CHECKED]}),
+]
+"""An entity of HR, or a process."""
 
 
 @dataclass(frozen=True)

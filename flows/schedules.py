@@ -1,17 +1,19 @@
-"""When deployments are due. ``python -m flows.schedules`` writes the crons into prefect.yaml.
+"""When deployments are due. ``python -m flows.schedules`` writes it into prefect.yaml.
 
-A flow that runs every few minutes begins as many minutes after the hour as its place in the
-catalogue says, so that few begin together, and a flow appended to the catalogue moves no other. The
-weekly sweeps are far enough apart that no two begin together.
+It writes the crons, and a whole entry for each flow that has none. A frequent flow begins at a
+minute that follows from its name, so that few flows begin together and a new flow moves no other.
+The weekly sweeps are far enough apart that no two begin together.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
+from zlib import crc32
 
-from .catalogue import FLOWS
+from .catalogue import FLOWS, PROCESSES
 
 FILE = Path(__file__).resolve().parent.parent / "prefect.yaml"
 MINUTES = {
@@ -27,7 +29,7 @@ OTHERS = 20
 SWEEPS_AT = 3 * 60 + 2
 """Minute of Sunday on which the first sweep begins."""
 SWEEPS_APART = 11
-"""Minutes between two sweeps: no flow's sweep begins with a frequent run of the same flow."""
+"""Minutes between two sweeps, about."""
 NO_SWEEP = {"role_compliance"}
 """Every run of these flows is a sweep."""
 
@@ -36,21 +38,74 @@ def crons() -> dict[str, str]:
     """The cron of every schedule, by its slug."""
     found = {"retention-nightly": "57 2 * * *"}
     for place, name in enumerate(FLOWS):
-        deployment, every = name.replace("_", "-"), MINUTES.get(name, OTHERS)
-        first = place % every
+        every = MINUTES.get(name, OTHERS)
+        first = crc32(name.encode()) % every
         minutes = str(first) if every == 60 else f"{first}-59/{every}"
-        found[f"{deployment}-every-{every}-minutes"] = f"{minutes} * * * *"
+        found[_frequent(name)] = f"{minutes} * * * *"
         if name not in NO_SWEEP:
-            hour, minute = divmod(SWEEPS_AT + SWEEPS_APART * place, 60)
-            found[f"{deployment}-weekly-sweep"] = f"{minute} {hour} * * 0"
+            at = SWEEPS_AT + SWEEPS_APART * place
+            # No flow's sweep begins with a frequent run of the same flow.
+            hour, minute = divmod(at + (at % every == first), 60)
+            found[_weekly(name)] = f"{minute} {hour} * * 0"
     return found
 
 
+def _frequent(flow: str) -> str:
+    return f"{_deployment(flow)}-every-{MINUTES.get(flow, OTHERS)}-minutes"
+
+
+def _weekly(flow: str) -> str:
+    return f"{_deployment(flow)}-weekly-sweep"
+
+
+def _deployment(flow: str) -> str:
+    return flow.replace("_", "-")
+
+
 def rewritten(text: str) -> str:
-    """prefect.yaml with these crons."""
+    """prefect.yaml with these crons, and with an entry for every flow."""
+    for flow in FLOWS:
+        if f"- name: {_deployment(flow)}\n" not in text:
+            text = text.replace(LAST, _entry(flow) + LAST)
     for slug, cron in crons().items():
         text = re.sub(rf'(- slug: {slug}\n\s+cron: )".*"', rf'\g<1>"{cron}"', text)
     return text
+
+
+LAST = "  - name: reconcile-history\n"
+"""New entries come before this one."""
+
+
+def _entry(flow: str) -> str:
+    """The deployment of a flow whose runs read what has changed."""
+    name = _deployment(flow)
+    spec = next(p.scoped() for p in PROCESSES.values() if p.flow.name == flow)
+    way = "accessplanit-to-hr" if spec.direction == "to_hr" else "hr-to-accessplanit"
+    does = str(inspect.getdoc(FLOWS[flow].fn)).partition("\n\n")[0].replace("\n", " ")
+    return f"""\
+  - name: {name}
+    description: "{does}"
+    entrypoint: flows.{flow}.{flow}
+    tags: [{way}, {spec.entity.replace("_", "-")}]
+    parameters: {{}}
+    work_pool: *pool
+    concurrency_limit: 1
+    triggers:
+      - name: {name} on changed records
+        type: event
+        match: {{prefect.resource.id: hrsync.flow.{flow}}}
+        expect: [hrsync.records.changed]
+        parameters: {{run: {{hinted: true}}}}
+    schedules:
+      - slug: {_frequent(flow)}
+        cron: ""
+        timezone: UTC
+      - slug: {_weekly(flow)}
+        cron: ""
+        timezone: Europe/London
+        parameters: {{run: {{sweep: true}}}}
+
+"""
 
 
 if __name__ == "__main__":

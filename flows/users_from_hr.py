@@ -9,13 +9,14 @@ from pydantic import Field
 
 from reconciliation.spec import Clause, Guard, Limit, MatchRule, ProcessSpec, Scope
 
-from ._declared import PEOPLE, among, from_hr, within
+from ._declared import among, from_hr, mapping, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
 LEAVERS = ("Inactive", "Left", "Leaver", "Terminated", "Deleted")
 
+PEOPLE = mapping("people")
 SPEC = ProcessSpec(
     name="users_from_hr",
     title="Users from HR",

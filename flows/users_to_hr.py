@@ -9,13 +9,14 @@ from pydantic import Field
 
 from reconciliation.spec import Clause, MatchRule, ProcessSpec, Scope
 
-from ._declared import PEOPLE, among, to_hr, within
+from ._declared import among, mapping, to_hr, within
 from ._process import run_flow
 from .options import Form, RunOptions
 from .run_name import at_start
 
 STATUSES = ("Enabled", "New")
 
+PEOPLE = mapping("people")
 SPEC = ProcessSpec(
     name="users_to_hr",
     title="Users to HR",

@@ -1,4 +1,4 @@
-"""Two frames side by side, by key: which rows are there, and in which columns they differ."""
+"""Aligns two frames by key: finds the rows that both have, and the columns in which they differ."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ import pyarrow.compute as pc
 from .frame import arrow, column, take, true
 
 Alike = Mapping[str, Callable[["pd.Series[Any]"], "pd.Series[Any]"]]
-"""Column -> what makes values that say the same one."""
+"""Column -> function that brings its values into the form in which they are compared."""
 MANY = 50_000
-"""Rows from which on the columns are compared side by side: Arrow computes without the
-interpreter."""
+"""Number of rows from which columns are compared in parallel threads. Arrow releases the GIL."""
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Two frames, row beside row."""
+    """Two frames (ours and theirs), aligned row by row."""
 
     ours: np.ndarray[Any, np.dtype[np.int64]]
     """Positions in our frame of the rows that both have, ascending."""
     theirs: np.ndarray[Any, np.dtype[np.int64]]
     """Positions of the same rows in their frame."""
     alone: np.ndarray[Any, np.dtype[np.bool_]]
-    """Which of our rows they do not have."""
+    """Mask of our rows that are missing in their frame."""
     differs: np.ndarray[Any, np.dtype[np.bool_]]
-    """Which of the rows in ``ours`` differ: one row of this array for each compared column."""
+    """Mask of the rows in ``ours`` that differ: one row of this array for each compared column."""
 
     @property
     def touched(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which of ``ours`` differ in any column."""
+        """Mask of the rows in ``ours`` that differ in any column."""
         return np.asarray(self.differs.any(axis=0))
 
     def fields(self, compared: Sequence[str]) -> list[str]:
-        """The columns in which each of the touched rows differs, comma-separated."""
+        """Returns, for each touched row, the columns in which it differs, comma-separated."""
         names = np.asarray(compared, dtype=object)
         return [",".join(names[column]) for column in self.differs[:, self.touched].T]
 
@@ -52,31 +51,31 @@ def align(
     compared: Sequence[str],
     alike: Alike | None = None,
 ) -> Aligned:
-    """Both have ``key`` (unique) and the ``compared`` columns. Two values that are missing are
-    equal."""
+    """Aligns two frames. Both have ``key`` (unique) and the ``compared`` columns. Two missing
+    values are equal."""
     alike = alike or {}
     place = pc.index_in(arrow(ours[key]), value_set=arrow(theirs[key]))
     alone = np.asarray(pc.is_null(place))
-    old = np.flatnonzero(~alone)
-    there = place.filter(pa.array(~alone)).to_numpy().astype(np.int64)
-    differs = np.zeros((len(compared), len(old)), dtype=bool)
+    common = np.flatnonzero(~alone)
+    counterparts = place.filter(pa.array(~alone)).to_numpy().astype(np.int64)
+    differs = np.zeros((len(compared), len(common)), dtype=bool)
 
     def compare(number: int) -> None:
         name = compared[number]
         left, right = arrow(ours[name]), arrow(theirs[name])
         if left.null_count == len(left) and right.null_count == len(right):
             return
-        left, right = take(left, old), take(right, there)
+        left, right = take(left, common), take(right, counterparts)
         if name in alike:
             left, right = (arrow(alike[name](column(side))) for side in (left, right))
         differs[number] = true(pc.not_equal(left, right))
         if left.null_count or right.null_count:
             differs[number] |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))
 
-    if len(old) < MANY:
+    if len(common) < MANY:
         for number in range(len(compared)):
             compare(number)
     else:
         with ThreadPoolExecutor(min(pa.cpu_count(), 4)) as pool:
             list(pool.map(compare, range(len(compared))))
-    return Aligned(old, there, alone, differs)
+    return Aligned(common, counterparts, alone, differs)

@@ -1,4 +1,4 @@
-"""What to ask a feed."""
+"""Builds the questions that a run asks a feed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .watermark import Watermark, Window
 
 @dataclass(frozen=True)
 class Range:
-    """``low <= column < high`` over moments (UTC) or days; ``None`` is open."""
+    """``low <= column < high`` for moments (UTC) or days. ``None`` leaves that end open."""
 
     column: str
     low: datetime | date | None = None
@@ -24,24 +24,26 @@ class Range:
 
 @dataclass(frozen=True)
 class Ask:
-    """One question to a feed: clauses and ranges joined by "and", or exactly these keys."""
+    """One question to a feed: clauses and ranges joined by "and", or a list of keys."""
 
     clauses: tuple[Clause, ...] = ()
     range: Range | None = None
     also: tuple[Range, ...] = ()
-    """Further ranges."""
+    """More ranges, which a record must meet as well."""
     keys: tuple[str, ...] | None = None
     by: str | None = None
-    """The column that holds ``keys``; ``None``: the record's own key."""
+    """The column that is compared with ``keys``; ``None``: the record's own key."""
     joined: bool = False
-    """``keys`` name records of the joined feed; asked for are the records that they belong to."""
+    """Whether ``keys`` are keys of the joined feed. The question is then about the records that
+    those rows belong to."""
     skip_known: bool = True
-    """Leave out records whose bytes are known. False for records that are due by time."""
+    """Whether to leave out records that are unchanged byte for byte. False for records that are due
+    because of the day."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When a run is: the tenant's day, and the instant."""
+    """The time of a run: the day in the tenant's zone, and the instant (UTC)."""
 
     day: date
     instant: datetime
@@ -56,11 +58,18 @@ def questions(
     updated: str | None,
     first: bool,
 ) -> list[Ask]:
-    """The window; what is due by time alone since the last run; what is to be looked at again
-    (``keys``).
+    """Builds the questions of a run: the window of changes, the awards that are due because of the
+    day since the last run, and the records to look at again.
 
-    ``updated``: the column of the last change, ``None`` where the tenant's feed has none: then the
-    window is all. ``first``: the process has loaded nothing yet.
+    Args:
+        spec: the process.
+        asked: the window of changes.
+        mark: the watermark of the last run.
+        when: the time of the run.
+        keys: keys of the records to look at again.
+        updated: the column with the moment of the last change; ``None`` if the tenant's feed has
+            none, and then everything is read.
+        first: the process has not loaded anything yet.
     """
     pushed = pushdown(spec.scope, first)
     clauses = tuple(clause for clause in pushed if clause.op == "in")
@@ -69,7 +78,7 @@ def questions(
         "future": when.instant,
     }
     also = tuple(Range(clause.column, lows[clause.op]) for clause in pushed if clause.op in lows)
-    found = [
+    asks = [
         Ask(clauses, Range(updated, low=asked.since) if updated and asked.since else None, also)
     ]
     if rule := spec.rule(AwardStates):
@@ -78,15 +87,14 @@ def questions(
             for due in awards.due(mark.as_of, when.day, rule.expiring_within_days)
         ]
         ranges += [Range("completed_on", *begun) for begun in awards.begun(mark.as_of, when.day)]
-        found += [Ask(clauses, due, also, skip_known=False) for due in ranges]
+        asks += [Ask(clauses, due, also, skip_known=False) for due in ranges]
     if keys:
-        found.append(Ask(keys=tuple(keys), skip_known=False))
-    return found
+        asks.append(Ask(keys=tuple(keys), skip_known=False))
+    return asks
 
 
 def columns(spec: ProcessSpec) -> list[str]:
-    """The feed's columns that the process needs, and no other: what is not mapped does not
-    travel."""
+    """Returns the feed's columns that the process needs. Other columns are never read."""
     needed = [
         spec.key,
         spec.created,
@@ -95,7 +103,7 @@ def columns(spec: ProcessSpec) -> list[str]:
         *(f.instead for f in spec.fields),
     ]
     needed += [
-        clause.column for given in spec.scope.clauses for clause in (given, given.when) if clause
+        part.column for clause in spec.scope.clauses for part in (clause, clause.when) if part
     ]
     needed += [rule.source for rule in spec.match] + [spec.person, spec.natural_key]
     needed += [spec.scope.closes.column if spec.scope.closes else None]
@@ -112,7 +120,7 @@ def columns(spec: ProcessSpec) -> list[str]:
 
 
 def custom(spec: ProcessSpec) -> tuple[str, ...]:
-    """The custom fields that the process needs."""
+    """Returns the custom fields that the process needs."""
     return tuple(
         dict.fromkeys(
             [*spec.custom, *(f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX))]

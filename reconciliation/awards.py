@@ -1,4 +1,4 @@
-"""The state of an award as of a day.
+"""Computes the state of awards as of a day.
 
 ===========  =====================================================================================
 targeted     status Target: to be achieved by the target date
@@ -11,9 +11,10 @@ superseded   completed, and the same holder has a later completion of the same a
 revoked      taken away: the source no longer has the record
 ===========  =====================================================================================
 
-accessplanit stores none of these but the status (0 Completed, 1 In Progress, 2 Target, 3 On Hold);
-a renewal is a new record beside the old one (API notes, section (g)). So the state follows from the
-dates, the other records of the group (holder, award) and the day: time alone changes it.
+accessplanit stores only the status (0 Completed, 1 In Progress, 2 Target, 3 On Hold), and a renewal
+is a new record beside the old one (API notes, section (g)). The state therefore follows from the
+dates, the day, and the other records of the group (holder and award). It can change without any
+change of a record.
 """
 
 from __future__ import annotations
@@ -47,17 +48,17 @@ FACTS = {
     "expires_on": "day",
     "state": "text",
 }
-"""The columns of an award row that its state depends on; ``state`` because a revoked row stays
-revoked."""
+"""The columns of an award row from which its state is computed. ``state`` is one of them because a
+revoked row stays revoked."""
 GROUP = ["employee_id", "award_id"]
-"""Completions of one holder and award take each other's place."""
+"""Within a group of the same holder and award, a later completion supersedes an earlier one."""
 
 
 def states(rows: pd.DataFrame, key: str, today: date, expiring_within_days: int) -> pd.DataFrame:
-    """``state`` and ``superseded_by`` (the key of the next completion of the group) of each row.
+    """Returns ``state`` and ``superseded_by`` (the key of the next completion of the group) for
+    each row.
 
-    ``rows`` has ``key`` and the columns of :data:`FACTS`, and all rows of each group that it
-    touches.
+    ``rows`` has the column ``key`` and the columns :data:`FACTS`. It must hold every group in full.
     """
     status = folded(rows["status"])
     revoked = rows["state"].isin(["revoked"])
@@ -75,34 +76,35 @@ def states(rows: pd.DataFrame, key: str, today: date, expiring_within_days: int)
         ("targeted", status.isin(["target"])),
         ("on_hold", status.isin(["onhold"])),
     ]
-    state = np.select([where for _, where in cases], [name for name, _ in cases], "in_progress")
-    found = {"state": pd.Series(state, rows.index, TEXT), "superseded_by": superseded_by}
-    return pd.DataFrame(found)
+    state = np.select([mask for _, mask in cases], [name for name, _ in cases], "in_progress")
+    return pd.DataFrame(
+        {"state": pd.Series(state, rows.index, TEXT), "superseded_by": superseded_by}
+    )
 
 
 def is_completed(rows: pd.DataFrame) -> pd.Series[bool]:
-    """Which award rows have the status Completed."""
+    """Returns the mask of award rows with the status Completed."""
     return folded(rows["status"]).isin(["completed"])
 
 
 def counts(rows: pd.DataFrame, day: date) -> pd.Series[bool]:
-    """Which award rows (:data:`FACTS`) are completions that count on a day: not revoked, and not of
-    a later day."""
+    """Returns the mask of award rows (:data:`FACTS`) that count as completed on a day: not revoked,
+    and not completed on a later day."""
     revoked = rows["state"].isin(["revoked"])
     future = (rows["completed_on"] > day).fillna(False)
     return is_completed(rows) & ~revoked & ~future
 
 
 def current(rows: pd.DataFrame, day: date) -> pd.DataFrame:
-    """The completion of each person and award that counts on a day: the latest; of several of one
-    day, the one that is valid longest."""
-    held = _in_order(rows[counts(rows, day)], [])
-    return held.drop_duplicates(GROUP, keep="last", ignore_index=True)
+    """Returns the completion that counts on a day for each person and award: the latest one, or of
+    several on the same day the one that is valid longest."""
+    completions = _in_order(rows[counts(rows, day)], [])
+    return completions.drop_duplicates(GROUP, keep="last", ignore_index=True)
 
 
 def _in_order(completions: pd.DataFrame, more: list[str]) -> pd.DataFrame:
-    """Completions by their day, then by how long they are valid, then by the columns ``more``; no
-    expiry date is the latest of all."""
+    """Sorts completions by their day, then by expiry date (none counts as the latest), then by the
+    columns ``more``."""
     until = completions["expires_on"].fillna(date.max)
     by = ["completed_on", "_until", *more]
     ordered = completions.assign(_until=until).sort_values(by, na_position="first")
@@ -110,16 +112,17 @@ def _in_order(completions: pd.DataFrame, more: list[str]) -> pd.DataFrame:
 
 
 def _successors(completions: pd.DataFrame, key: str) -> pd.Series[Any]:
-    """The key of the next completion in its group, for those of ``completions`` that have one."""
-    # In most organisations nearly all groups have one completion and need no ordering.
+    """Returns the key of the next completion in the group, for those of ``completions`` that have
+    one."""
+    # Usually nearly all groups have a single completion and need no sorting.
     several = completions[completions.duplicated(GROUP, keep=False)]
     groups = _in_order(several, [key]).groupby(GROUP, dropna=False, sort=False)
     return groups[key].shift(-1)
 
 
 def without_contradictions(key: str, read: Snapshot) -> Snapshot:
-    """``read`` with the records that contradict themselves moved to the rejected ones: they are not
-    guessed at."""
+    """Moves records that contradict themselves to the rejected ones: completed without a day, or
+    expired before completion."""
     data = read.frame
     undated = is_completed(data) & data["completed_on"].isna()
     backwards = (data["expires_on"] < data["completed_on"]).fillna(False)
@@ -138,8 +141,8 @@ def _rejected(rows: pd.DataFrame, key: str, field: str, reason: str) -> pd.DataF
 
 
 def due(previous: date | None, today: date, expiring_within_days: int) -> list[tuple[date, date]]:
-    """The ranges ``low <= expires_on < high`` in which time alone has changed a state since
-    ``previous``."""
+    """Returns the ranges ``low <= expires_on < high`` whose awards have changed their state since
+    ``previous`` because of the day alone."""
     if previous is None or previous >= today:
         return []
     soon = timedelta(days=expiring_within_days + 1)
@@ -147,7 +150,7 @@ def due(previous: date | None, today: date, expiring_within_days: int) -> list[t
 
 
 def begun(previous: date | None, today: date) -> list[tuple[date, date]]:
-    """The ranges ``low <= completed_on < high`` of completions whose day has come since
+    """Returns the ranges ``low <= completed_on < high`` of completions whose day has come since
     ``previous``."""
     day = timedelta(days=1)
     return [] if previous is None or previous >= today else [(previous + day, today + day)]
@@ -156,21 +159,21 @@ def begun(previous: date | None, today: date) -> list[tuple[date, date]]:
 def is_due(
     rows: pd.DataFrame, previous: date, today: date, expiring_within_days: int
 ) -> pd.Series[bool]:
-    """Which rows (``completed_on``, ``expires_on``) the day alone may have given another state
-    since ``previous``."""
+    """Returns the mask of rows (``completed_on``, ``expires_on``) whose state may have changed
+    since ``previous`` because of the day alone."""
     ranges = [("expires_on", *days) for days in due(previous, today, expiring_within_days)]
     ranges += [("completed_on", *days) for days in begun(previous, today)]
-    found = pd.Series(False, rows.index)
+    mask = pd.Series(False, rows.index)
     for column, low, high in ranges:
-        found |= rows[column].between(low, high, inclusive="left").fillna(False)
-    return found
+        mask |= rows[column].between(low, high, inclusive="left").fillna(False)
+    return mask
 
 
 def siblings(
     desired: pd.DataFrame, touched: pd.DataFrame, target: pd.DataFrame, key: str
 ) -> pd.DataFrame:
-    """Target rows of the groups of ``desired`` and ``touched`` that are not in ``desired``
-    themselves."""
+    """Returns the target rows that are in a group of ``desired`` or ``touched`` but not in
+    ``desired`` themselves."""
     groups = concat([desired[GROUP], touched[GROUP]]).drop_duplicates().dropna()
     of_groups = target[[key, *GROUP]].merge(groups, on=GROUP)[key]
     others = target[key].isin(of_groups) & ~target[key].isin(desired[key])
@@ -180,6 +183,6 @@ def siblings(
 def with_states(
     desired: pd.DataFrame, key: str, today: date, expiring_within_days: int
 ) -> pd.DataFrame:
-    """``desired`` with ``state`` and ``superseded_by`` as of ``today``."""
-    found = states(desired, key, today, expiring_within_days)
-    return desired.assign(state=found["state"], superseded_by=found["superseded_by"])
+    """Sets ``state`` and ``superseded_by`` in ``desired`` as of ``today``."""
+    columns = states(desired, key, today, expiring_within_days)
+    return desired.assign(state=columns["state"], superseded_by=columns["superseded_by"])

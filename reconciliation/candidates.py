@@ -1,8 +1,8 @@
-"""Which rows of the two sides may be the same: pairs of positions that the match rules find.
+"""Finds candidates: pairs of a source row and a target row that may be the same, by the match
+rules.
 
-A pair is a row of a frame with ``source`` and ``target`` (positions in the two
-sides' frames, int64) and, where it matters, ``rule`` (the position of the rule in
-``ProcessSpec.match``).
+A frame of pairs has ``source`` and ``target`` (positions in the frames of the two sides, int64)
+and, where it matters, ``rule`` (the position of the rule in ``ProcessSpec.match``).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from .spec import MatchRule, ProcessSpec
 from .tables import folded, same
 
 Mask: TypeAlias = "pd.Series[Any]"
-"""True or false for each row of a frame, with its index."""
+"""Boolean mask with the index of the frame that it belongs to."""
 
 
 def at(values: pd.Series[Any], places: pd.Series[Any]) -> pd.Series[Any]:
-    """The values at ``places``, with the index of ``places``."""
+    """Returns the values at the positions ``places``, with the index of ``places``."""
     return values.take(places.to_numpy()).set_axis(places.index)
 
 
 def rows_at(places: pd.Series[Any], rows: pd.DataFrame) -> Mask:
-    """Which of ``rows`` stand at ``places``."""
+    """Returns the mask of ``rows`` at the positions ``places``."""
     return pd.Series(np.isin(np.arange(len(rows)), places), index=rows.index)
 
 
 def pairs(ours: pd.Series[Any], theirs: pd.Series[Any], rule: int) -> pd.DataFrame:
-    """Every pair of positions whose values are the same. A null matches nothing."""
+    """Returns every pair of positions with equal values. A null matches nothing."""
     left, right = (
         pd.DataFrame({"value": values.array, side: np.arange(len(values))}).dropna(subset="value")
         for side, values in (("source", ours), ("target", theirs))
@@ -45,29 +45,35 @@ def pairs(ours: pd.Series[Any], theirs: pd.Series[Any], rule: int) -> pd.DataFra
 def candidates(
     spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, undecided: Mask
 ) -> pd.DataFrame:
-    """Every pair that a rule finds and that no stronger identifier contradicts."""
-    found = []
+    """Returns every pair that a rule finds and that no stronger identifier contradicts."""
+    by_rule = []
     for number, rule in enumerate(spec.match):
         if rule.source:
             ours = identifiers(data[rule.source]).where(undecided)
             each = pairs(ours, identifiers(target[rule.target]), number)
             if rule.weak:
                 each = each[~contradictions(spec, data, target, each, own=False)]
-            found.append(each)
-    every = pd.concat(found, ignore_index=True)
+            by_rule.append(each)
+    every = pd.concat(by_rule, ignore_index=True)
     return every[~_of_somebody_else(spec, data, target, every)].reset_index(drop=True)
 
 
 def contradictions(
     spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame, *, own: bool
 ) -> Mask:
-    """Which of the pairs ``found`` have an identifier, such as the employee number, on both sides
-    and not the same.
+    """Returns the mask of the pairs ``found`` in which an identifier, such as the employee number,
+    differs between the sides.
 
-    own: accessplanit's own ID counts as well. That another user stands in the row does not make two
-    people of one. Strong rules that share accessplanit's column are one identifier: it may stand in
-    any of HR's columns. Where HR has a column for it beside its own key, that column alone tells
-    whether two are different.
+    Strong rules with the same accessplanit column are one identifier, which may be in any of HR's
+    columns. If HR has a column for it besides its own key, only that column is compared.
+
+    Args:
+        spec: the process.
+        data: the source's records.
+        target: the target's rows.
+        found: pairs of positions.
+        own: whether accessplanit's own ID counts too. Different IDs alone do not prove two people:
+            a person may have a new user record while the row still has the ID of the old one.
     """
     clash = pd.Series(False, index=found.index)
     to_hr = spec.direction == "to_hr"
@@ -91,11 +97,12 @@ def contradictions(
 def _of_somebody_else(
     spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame
 ) -> Mask:
-    """Which pairs only say that somebody else has the same mailbox.
+    """Returns the mask of pairs that only show that somebody else has the same mailbox.
 
-    The row names another user, whose record is here too. Either a strong rule has found a row for
-    the source row, or this process has made the row for that user. So users who share a mailbox are
-    as many people after an interrupted run as after an undisturbed one.
+    In such a pair the target row names another user, whose record is in ``data`` too. In addition,
+    either a strong rule has found a row for the source row, or this process has made the target row
+    for that other user. With this rule, users who share a mailbox become the same number of people
+    whether or not a run was interrupted.
     """
     weak = found["rule"].isin([number for number, rule in enumerate(spec.match) if rule.weak])
     better = found["source"].isin(found.loc[~weak, "source"])
@@ -108,14 +115,15 @@ def _of_somebody_else(
 
 
 def own_ids(spec: ProcessSpec) -> list[str]:
-    """HR's columns for accessplanit's own ID, beside HR's key."""
+    """Returns HR's columns for accessplanit's own ID, without HR's key."""
     if spec.direction != "to_hr":
         return []
     return [r.target for r in spec.match if r.source == spec.key and r.target != spec.entity_key]
 
 
 def _made_for_a_user(spec: ProcessSpec, target: pd.DataFrame) -> Mask:
-    """Which rows have the key that this process gives to a user without a natural key."""
+    """Returns the mask of rows with a key that this process gives to users without a natural
+    key."""
     made = pd.Series(False, index=target.index)
     for name in own_ids(spec):
         given = spec.new_key + target[name]
@@ -124,7 +132,8 @@ def _made_for_a_user(spec: ProcessSpec, target: pd.DataFrame) -> Mask:
 
 
 def _names_one_of(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame) -> Mask:
-    """Which rows name a user whose record is among ``data``: that user is surely still there."""
+    """Returns the mask of rows that name a user whose record is in ``data``, so that the user
+    certainly still exists."""
     named = pd.Series(False, index=target.index)
     for name in own_ids(spec):
         named |= identifiers(target[name]).isin(identifiers(data[spec.key]))
@@ -134,8 +143,12 @@ def _names_one_of(spec: ProcessSpec, data: pd.DataFrame, target: pd.DataFrame) -
 def agreed_by_all(
     spec: ProcessSpec, found: pd.DataFrame, data: pd.DataFrame
 ) -> tuple[Mask, pd.DataFrame]:
-    """Which rows of ``data`` have candidates but not exactly one that all their rules find; and the
-    pair of each other row, with ``strong``: whether a strong rule has found it."""
+    """Splits the rows of ``data`` that have candidates.
+
+    Returns:
+        The mask of rows without a single candidate that all their rules agree on; and the pairs of
+        the other rows, with ``strong``: whether a strong rule has found the pair.
+    """
     weak = [number for number, rule in enumerate(spec.match) if rule.weak]
     strong = found.loc[~found["rule"].isin(weak), ["source", "target"]].drop_duplicates()
     votes = found.groupby(["source", "target"])["rule"].nunique().rename("votes").reset_index()
@@ -149,14 +162,14 @@ def agreed_by_all(
 
 
 def only_strong(chosen: pd.DataFrame) -> Mask:
-    """Which pairs are their target's only pair by a strong rule. Somebody with the same mailbox
-    does not compete with the person who has the number."""
+    """Returns the mask of pairs that are their target's only pair by a strong rule. A person with
+    the same mailbox does not compete with the person who has the number."""
     return chosen["strong"] & (chosen.groupby("target")["strong"].transform("sum") == 1)
 
 
 def named(spec: ProcessSpec, found: pd.DataFrame, target_keys: pd.Series[Any]) -> dict[int, str]:
-    """Position of a source row -> the keys of the rows that it may be, by the field that says so,
-    as JSON. Only rows in doubt are listed."""
+    """Returns, for each source row in doubt, its position and the target keys that it may be, as
+    JSON: field -> keys."""
     doubtful = found[
         found["source"].duplicated(keep=False) | found["target"].duplicated(keep=False)
     ]
@@ -170,22 +183,21 @@ def named(spec: ProcessSpec, found: pd.DataFrame, target_keys: pd.Series[Any]) -
 
 
 def ended(spec: ProcessSpec, target: pd.DataFrame) -> Mask:
-    """Which rows of people are closed: somebody who comes back may have a new record."""
+    """Returns the mask of closed rows of people. A person who comes back may have a new record."""
     closed = dict(spec.scope.closed)
     if spec.links != "employees" or not closed or any(name not in target for name in closed):
         return pd.Series(False, index=target.index)
-    done = pd.Series(True, index=target.index)
+    is_closed = pd.Series(True, index=target.index)
     fields = {field.target: field for field in spec.fields}
     for name, value in closed.items():
         alike = fields[name].alike if name in fields else ()
         values = [value, *(other for other, meant in alike if fold(meant) == fold(value))]
-        done &= folded(target[name]).isin([fold(each) for each in values])
-    return done
+        is_closed &= folded(target[name]).isin([fold(each) for each in values])
+    return is_closed
 
 
 def without_ids(target: pd.DataFrame, past: Mapping[str, Mask]) -> pd.DataFrame:
-    """``target`` without accessplanit's ID in the rows of which ``past`` says that it is outdated;
-    column -> rows."""
+    """Blanks accessplanit's ID where it is outdated. ``past`` is column -> mask of these rows."""
     return target.assign(**{name: target[name].mask(rows) for name, rows in past.items()})
 
 
@@ -197,45 +209,51 @@ def twins(
     undecided: Mask,
     free: Mask,
 ) -> tuple[pd.DataFrame, Mask]:
-    """Pairs of rows that have the same values in the rule's columns, and rows that cannot be told
-    apart.
+    """Pairs rows that have the same values in the columns of a rule (``MatchRule.together``).
 
-    What is linked already is another of its kind, not a clash: somebody may have the same thing
-    twice. Rows that are alike in every compared column belong together. Of the rest the first of
-    the source is the first of the target, as if they had come one after the other.
+    A linked row is not a candidate, because a person may have the same thing twice. Rows that are
+    alike in every compared column are paired first. The others are paired in the order of their
+    keys, unless the target has more rows of such values than the source.
+
+    Returns:
+        The pairs, and the mask of source rows that remain ambiguous.
     """
     for name, value in rule.only:
         free = free & (folded(target[name]) == fold(value)).fillna(False).astype(bool)
     ours, theirs = (together(side, rule.together) for side in (wanted, target))
-    found = pairs(ours.where(undecided), theirs.where(free), 0)
-    found["group"] = at(ours, found["source"])
-    found["alike"] = _alike(spec, wanted, target, found)
-    found["first"] = at(wanted["source_key"], found["source"])
-    found["second"] = at(target[spec.entity_key], found["target"])
-    found = found.sort_values(
-        ["alike", "first", "second"], ascending=[False, True, True], kind="stable"
+    candidate_pairs = pairs(ours.where(undecided), theirs.where(free), 0)
+    candidate_pairs = candidate_pairs.assign(
+        group=at(ours, candidate_pairs["source"]),
+        alike=_alike(spec, wanted, target, candidate_pairs),
+        source_key=at(wanted["source_key"], candidate_pairs["source"]),
+        target_key=at(target[spec.entity_key], candidate_pairs["target"]),
+    ).sort_values(
+        ["alike", "source_key", "target_key"], ascending=[False, True, True], kind="stable"
     )
-    sizes = found.groupby("group")[["source", "target"]].nunique()
+    sizes = candidate_pairs.groupby("group")[["source", "target"]].nunique()
     too_many = sizes.index[sizes["target"] > sizes["source"]]
-    found["unclear"] = ~found["alike"] & found["group"].isin(too_many)
+    unclear = ~candidate_pairs["alike"] & candidate_pairs["group"].isin(too_many)
     chosen: dict[int, int] = {}
     ambiguous: set[int] = set()
     used: set[int] = set()
-    for source, there, unclear in found[["source", "target", "unclear"]].itertuples(index=False):
-        if source in chosen or there in used:
+    # Take the pairs one after the other, unless one of their rows is taken.
+    for source, match, is_unclear in zip(
+        candidate_pairs["source"], candidate_pairs["target"], unclear, strict=True
+    ):
+        if source in chosen or match in used:
             continue
-        if unclear:
+        if is_unclear:
             ambiguous.add(source)
             continue
-        chosen[source] = there
-        used.add(there)
+        chosen[source] = match
+        used.add(match)
     places = pd.Series(sorted(ambiguous), dtype="int64")
-    pairs_ = pd.DataFrame(list(chosen.items()), columns=["source", "target"], dtype="int64")
-    return pairs_, rows_at(places, wanted)
+    chosen_pairs = pd.DataFrame(list(chosen.items()), columns=["source", "target"], dtype="int64")
+    return chosen_pairs, rows_at(places, wanted)
 
 
 def together(side: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[Any]:
-    """Several text columns as one; null where one of them is."""
+    """Joins several text columns into one; null if one of them is null."""
     first, *others = (side[name] for name in names)
     for other in others:
         first = first + "\0" + other
@@ -245,7 +263,7 @@ def together(side: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[Any]:
 def _alike(
     spec: ProcessSpec, wanted: pd.DataFrame, target: pd.DataFrame, found: pd.DataFrame
 ) -> Mask:
-    """Which pairs have the same values in every compared column that both sides show."""
+    """Returns the mask of pairs with equal values in every compared column that both sides have."""
     equal = pd.Series(True, index=found.index)
     for name in (n for n in spec.compared() if n in wanted and n in target):
         equal &= same(at(wanted[name], found["source"]), at(target[name], found["target"]))

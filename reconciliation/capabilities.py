@@ -1,4 +1,4 @@
-"""What an HR system can hold, and a process narrowed to that."""
+"""Describes the data that an HR system can hold, and narrows a process to it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from .spec import AwardStates, Frozen, HeldByReason, Join, ProcessSpec
 from .values import CUSTOM_PREFIX
 
 CUSTOM_FOR_ACCESSPLANIT = "custom_for_accessplanit"
-"""Column of HR with the custom fields of accessplanit that it keeps, as a JSON object (``CF_…`` ->
-value)."""
+"""HR's column with custom fields of accessplanit, as a JSON object (``CF_…`` -> value)."""
 
 
 class Holds(Frozen):
-    """What a system holds of one entity. Columns are named as in ``connectors/hr/schema.py``."""
+    """The columns that a system has for one entity, named as in ``connectors/hr/schema.py``."""
 
     key: str
     columns: Mapping[str, Kind]
@@ -24,36 +23,36 @@ class Holds(Frozen):
     read_only: Mapping[str, Kind] = Field(default_factory=dict)
     """The columns that can only be read: name -> kind."""
     lost: str = ""
-    """What of the entity cannot be held, in a sentence for people."""
+    """The part of the entity that the system cannot hold, as a sentence for people."""
     by_person: bool = False
-    """Rows are found by the person they belong to, not by their key."""
+    """Whether rows are found by the person they belong to instead of by their key."""
     same: Mapping[str, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
     """Column -> pairs of values that the system cannot tell apart."""
 
     def kinds(self) -> dict[str, str]:
-        """Every column that can be read, name -> kind, the key first."""
+        """Returns every column that can be read, name -> kind, with the key first."""
         return {self.key: "text", **self.columns, **self.read_only}
 
 
 class Capabilities(Frozen):
-    """What a system can hold. system: its name for people."""
+    """The data that an HR system can hold."""
 
     system: str
+    """The name of the system, for people."""
     entities: Mapping[str, Holds]
 
 
 def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
-    """``spec`` with only what the HR system can hold, or tell: what it cannot is no reason to write
-    and is never compared.
+    """Returns ``spec`` with only the columns that the HR system can hold (or provide, if it is the
+    source). Other columns are never compared or written.
 
-    A process whose entity the system does not hold at all keeps its fields: its rows are refused
-    when the plan is made. The system is part of what the result is, so that another one is looked
-    at from the beginning.
+    If the system does not hold the entity at all, the spec has no fields and no look-ups, and its
+    rows are refused when the plan is made. The result contains the system's name, so that another
+    system gets a watermark of its own and is read from the beginning.
     """
     holds = can.entities.get(spec.entity if spec.direction == "to_hr" else spec.feed)
     if holds is None:
-        # Nothing is looked up for rows that have no place: no person, no other entity, no row that
-        # they might be.
+        # Nothing is looked up for rows that the system cannot hold.
         bare = {
             "fields": (),
             "custom": (),
@@ -66,43 +65,42 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
         closing = spec.scope.model_copy(update={"closed": (), "gone": "report", "leaves": "ignore"})
         return spec.model_copy(update={**bare, "scope": closing, "system": can.system})
     to_hr = spec.direction == "to_hr"
-    ours = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
-    ours |= (
-        {f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX)}
-        if CUSTOM_FOR_ACCESSPLANIT in ours
-        else set()
-    )
-    named = ((f, f.target if to_hr else f.source) for f in spec.fields)
+    # The columns of HR that the process may use.
+    available = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
+    if CUSTOM_FOR_ACCESSPLANIT in available:
+        available |= {f.source for f in spec.fields if f.source.startswith(CUSTOM_PREFIX)}
+    with_hr_column = ((f, f.target if to_hr else f.source) for f in spec.fields)
     fields = tuple(
-        f.model_copy(update={"alike": (*f.alike, *holds.same.get(name, ()))})
-        for f, name in named
-        if name in ours
+        f.model_copy(update={"alike": (*f.alike, *holds.same.get(hr_column, ()))})
+        for f, hr_column in with_hr_column
+        if hr_column in available
     )
-    known = {spec.entity_key, *spec.columns()} & ours if to_hr else ours
+    # A match rule stays only if all its columns of HR are available.
+    matchable = {spec.entity_key, *spec.columns()} & available if to_hr else available
     match = tuple(
         r
         for r in spec.match
-        if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= known
+        if {(r.target if to_hr else r.source), *(r.together if to_hr else ())} - {""} <= matchable
     )
     changes: dict[str, object] = {"system": can.system, "fields": fields, "match": match}
     if not to_hr:
-        changes["updated"] = spec.updated if spec.updated in ours else None
+        changes["updated"] = spec.updated if spec.updated in available else None
     else:
-        whole = all(name in ours for name, _ in spec.scope.closed)
-        undone = {
+        can_close = all(name in available for name, _ in spec.scope.closed)
+        without_closing = {
             "closed": (),
             "gone": "report",
             "leaves": "ignore" if spec.scope.leaves == "close" else spec.scope.leaves,
         }
         changes |= {
-            "scope": spec.scope if whole else spec.scope.model_copy(update=undone),
+            "scope": spec.scope if can_close else spec.scope.model_copy(update=without_closing),
             "rules": tuple(
                 rule
                 for rule in spec.rules
-                if not isinstance(rule, AwardStates) or {"state", "superseded_by"} <= ours
+                if not isinstance(rule, AwardStates) or {"state", "superseded_by"} <= available
             ),
             "by_person": holds.by_person,
-            "custom": spec.custom if "custom" in ours else (),
+            "custom": spec.custom if "custom" in available else (),
             "references": tuple(r for r in spec.references if r.entity in can.entities),
             "target_updated": spec.target_updated if spec.target_updated in holds.kinds() else None,
         }

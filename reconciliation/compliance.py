@@ -1,4 +1,5 @@
-"""Role compliance as a source: what HR holds against what accessplanit requires, as of a day."""
+"""Role compliance as a source: compares the awards in HR with the requirements in accessplanit, as
+of a day."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from .tables import NUMBER, folded, looked_up, row_hashes, typed
 from .unreadable import people_of_unreadable
 
 FEED = "RoleCompliance"
-"""No record is known: all are read."""
+"""Name of the only feed of :class:`ComplianceSource`."""
 PEOPLE = {
     "status": "text",
     "company_id": "text",
@@ -37,13 +38,13 @@ PEOPLE = {
     "forenames": "text",
     "surname": "text",
 }
-"""Columns of employees."""
+"""Columns of employees that are read, name -> kind."""
 STAYS = "Run again; what was published stays as it is."
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What compliance is computed from, beside the awards themselves."""
+    """The data from which compliance is computed, except the awards themselves."""
 
     requirements: pd.DataFrame
     """``job_roles.REQUIREMENTS``."""
@@ -54,13 +55,13 @@ class Needs:
     people: pd.DataFrame
     """People who have not left: ``employee_id`` and the columns :data:`PEOPLE`."""
     everybody: pd.Series[str]
-    """Employee IDs of all who, as far as HR can be read, may not have left."""
+    """IDs of all employees who have not left, or whose row cannot be read."""
     doubted: pd.DataFrame
-    """``job_roles.DOUBTED``: of whom HR holds a row that cannot be read."""
+    """``job_roles.DOUBTED``: people of whom HR holds a row that cannot be read."""
 
 
 def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
-    """Reads them. leavers: HR's statuses of people who need nothing any more.
+    """Reads :class:`Needs`. ``leavers`` are HR's statuses of people who have left.
 
     Raises:
         SourceFailed: the requirements could not be read in full.
@@ -83,23 +84,23 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
     targets = in_full(hr, "award_targets", TARGETS)
     reads = {"employees": people, "assignments": assignments, "award_targets": targets}
     doubts = [doubted(hr, entity, read, everybody) for entity, read in reads.items()]
-    theirs = assignments.frame["employee_id"].isin(active["employee_id"])
-    held = assignments.frame[theirs].reset_index(drop=True)
-    return Needs(requirements, held, targets.frame, active, everybody, concat(doubts))
+    of_active = assignments.frame["employee_id"].isin(active["employee_id"])
+    current = assignments.frame[of_active].reset_index(drop=True)
+    return Needs(requirements, current, targets.frame, active, everybody, concat(doubts))
 
 
 def labelled(source: Source, rows: pd.DataFrame, key: str, label: str, feed: str) -> pd.DataFrame:
-    """``rows`` with the labels that they lack, from the feed that has them; a feed that cannot be
-    read gives none."""
+    """Fills missing labels from the feed that has them. If that feed cannot be read, they stay
+    empty."""
     lacking = rows[label].isna() & rows[key].notna()
     if not lacking.any():
         return rows
-    asked = Ask(keys=tuple(rows.loc[lacking, key].unique()), skip_known=False)
+    ask = Ask(keys=tuple(rows.loc[lacking, key].unique()), skip_known=False)
     try:
-        named = source.read(feed, ["id", "label"], (), asked, NO_HASHES, "0").frame
+        labels = source.read(feed, ["id", "label"], (), ask, NO_HASHES, "0").frame
     except (CredentialsRefused, Misconfigured, SourceFailed):
         return rows
-    return rows.assign(**{label: rows[label].fillna(looked_up(rows[key], named, "id")["label"])})
+    return rows.assign(**{label: rows[label].fillna(looked_up(rows[key], labels, "id")["label"])})
 
 
 def in_full(
@@ -108,7 +109,7 @@ def in_full(
     columns: Mapping[str, str],
     lookups: Mapping[str, Sequence[str]] | None = None,
 ) -> Snapshot:
-    """The rows of an entity of HR, all or those of the ``lookups``.
+    """Reads the rows of an entity of HR: all, or those of the ``lookups``.
 
     Raises:
         TargetFailed: they could not be read in full.
@@ -120,16 +121,21 @@ def in_full(
 
 
 def doubted(hr: Target, entity: str, read: Snapshot, everybody: pd.Series[str]) -> pd.DataFrame:
-    """``job_roles.DOUBTED`` for the rows that were rejected."""
-    names = people_of_unreadable(hr, entity, read, everybody)
-    return typed(pd.DataFrame({"employee_id": names, "doubt": WHY_DOUBTED[entity]}), DOUBTED)
+    """Returns ``job_roles.DOUBTED`` for the people of the rejected rows."""
+    people = people_of_unreadable(hr, entity, read, everybody)
+    return typed(pd.DataFrame({"employee_id": people, "doubt": WHY_DOUBTED[entity]}), DOUBTED)
 
 
 class ComplianceSource:
-    """Implements :class:`reconciliation.ports.Source` with one feed, computed once when it is first
-    read.
+    """Implements :class:`reconciliation.ports.Source` with one feed, which is computed when it is
+    first read.
 
-    leavers: HR's statuses of people who need nothing any more.
+    Args:
+        source: accessplanit.
+        target: the HR system.
+        day: the day as of which compliance is computed.
+        expiring_within_days: days before the expiry date from which an award counts as expiring.
+        leavers: HR's statuses of people who have left.
     """
 
     def __init__(
@@ -147,19 +153,20 @@ class ComplianceSource:
 
     @property
     def requests(self) -> int:
-        """Requests made so far."""
+        """Number of requests made so far."""
         return self._source.requests
 
     def kinds(self, feed: str) -> Mapping[str, str]:
-        """The feed's columns."""
+        """Returns the feed's columns, name -> kind."""
         return {**COMPLIANCE, "doubt": "text"}
 
     def updated_column(self, feed: str, column: str | None) -> str | None:
-        """None: what is computed has no moment of change."""
+        """Returns ``None``: computed rows have no moment of change."""
         return None
 
     def found(self) -> pd.DataFrame:
-        """``job_roles.COMPLIANCE``, and ``doubt``: why a row is held as it was published, or null.
+        """Returns ``job_roles.COMPLIANCE`` and ``doubt``: the reason why a row is kept as
+        published, or null.
 
         Raises:
             SourceFailed: the requirements could not be read in full.
@@ -169,7 +176,7 @@ class ComplianceSource:
             need = needs(self._source, self._target, self._leavers)
             awards = in_full(self._target, "awards", AWARDS)
             doubts = concat([need.doubted, doubted(self._target, "awards", awards, need.everybody)])
-            found = compliance(
+            computed = compliance(
                 need.requirements,
                 need.assignments,
                 awards.frame,
@@ -177,11 +184,11 @@ class ComplianceSource:
                 self.day,
                 self._soon,
             )
-            self._found = as_published(found, self._published(doubts), doubts)
+            self._found = as_published(computed, self._published(doubts), doubts)
         return self._found
 
     def _published(self, doubts: pd.DataFrame) -> pd.DataFrame:
-        """``job_roles.COMPLIANCE`` of the people in doubt, as HR has it."""
+        """Reads ``job_roles.COMPLIANCE`` of the people in doubt as HR has it."""
         if not len(doubts):
             return empty(COMPLIANCE)
         in_hr = {"id": "compliance_id", "user_id": "accessplanit_user_id"}
@@ -201,7 +208,7 @@ class ComplianceSource:
         known: Hashes,
         seed: str,
     ) -> Snapshot:
-        """All rows, or those of some keys."""
+        """Returns all rows, or those with the keys of the question."""
         rows = self.found()[list(columns)]
         if ask.keys is not None:
             rows = rows[rows["id"].isin(ask.keys)]

@@ -1,4 +1,4 @@
-"""Which decisions on course requests can be carried out, and which have been."""
+"""Decides which decisions on course requests can be carried out, and which have been already."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COURSE_DATES: Mapping[str, str] = {
     "status": "text",
     "spaces_left": "number",
 }
-"""The columns of the course dates that a decision depends on (feed CourseDate)."""
+"""The columns of course dates (feed CourseDate) that are needed to judge a decision."""
 OFF = ("Cancelled", "Canceled", "Deleted", "Postponed")
-"""States of a course date that is not held."""
+"""Statuses of a course date that does not take place."""
 AFTER_BOOKING = (
     BOOKED,
     "In Progress",
@@ -31,7 +31,7 @@ AFTER_BOOKING = (
     "Failed",
     "Transferred",
 )
-"""Delegate statuses that a booking leads to: the approval has been carried out."""
+"""Delegate statuses that follow an approval. They show that it has been carried out."""
 
 
 def judged(
@@ -42,32 +42,32 @@ def judged(
     now: datetime,
     unread: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Which decisions have been carried out, and which cannot be.
+    """Judges which decisions have been carried out and which cannot be.
 
-    Decisions stand in the order in which they were taken, and the places of a course go to them in
-    that order. Decisions of one moment go by ``source_key``; one without a moment comes last.
+    Decisions are sorted by the moment at which they were taken, then by ``source_key``; one without
+    a moment comes last. The places of a course go to them in that order.
 
     Args:
-        wanted: ``source_key``, ``key``, ``status`` (to be), ``decided_at`` (UTC), ``settled`` (an
-            earlier run has settled this very decision).
+        wanted: ``source_key``, ``key``, ``status`` (the decision), ``decided_at`` (UTC) and
+            ``settled`` (whether an earlier run has settled this exact decision).
         delegates: ``id``, ``status`` and ``course_date_id`` as accessplanit has them.
         course_dates: the columns :data:`COURSE_DATES`. A course date without ``spaces_left`` has
             room for everybody.
         key: the column of ``wanted`` with the delegate's ID.
         now: the moment of the run (UTC).
-        unread: IDs of delegates whose decision cannot be read. It may be an earlier one: a place is
-            kept for each.
+        unread: IDs of delegates whose decision cannot be read. It may have been taken earlier, so
+            a place is kept for each of them.
 
     Returns:
-        ``source_key``; ``done``: the decision has been carried out; ``problem``: why it cannot be
-        carried out, or null.
+        ``source_key``; ``done``: whether the decision has been carried out; ``problem``: the reason
+        why it cannot be carried out, or null.
     """
     cases = _with_course(wanted, delegates, course_dates, key)
     is_open = _among(cases["is_now"], (OPEN,))
     done = _follows(cases["status"], cases["is_now"]) | (cases["settled"] & ~is_open)
     problem = _text(cases, None).case_when(
         [
-            (cases["known"].isna(), _text(cases, "is no course request in accessplanit")),
+            (cases["known"].isna(), _text(cases, "is not a course request in accessplanit")),
             (~is_open, "was decided in accessplanit already: " + cases["is_now"].fillna("Unknown")),
             (
                 cases["dated"].isna(),
@@ -75,7 +75,7 @@ def judged(
             ),
             (
                 _among(cases["course_status"], OFF),
-                _text(cases, "is for a course that is not held any more"),
+                _text(cases, "is for a course that is no longer held"),
             ),
             (
                 (cases["starts_at"] <= now).fillna(False),
@@ -83,11 +83,11 @@ def judged(
             ),
         ]
     )
-    asks = problem.isna() & ~done & _among(cases["status"], (BOOKED,))
-    turn = asks.astype("int64").groupby(cases["course"]).cumsum()
+    needs_place = problem.isna() & ~done & _among(cases["status"], (BOOKED,))
+    turn = needs_place.astype("int64").groupby(cases["course"]).cumsum()
     kept = _kept(delegates[delegates["id"].isin(unread)], cases["course"])
-    full = asks & (turn > cases["spaces_left"]).fillna(False)
-    unsure = asks & (turn > cases["spaces_left"] - kept).fillna(False)
+    full = needs_place & (turn > cases["spaces_left"]).fillna(False)
+    unsure = needs_place & (turn > cases["spaces_left"] - kept).fillna(False)
     problem = problem.mask(
         unsure, "waits for a decision on this course that cannot be read; correct it in HR"
     )
@@ -96,7 +96,7 @@ def judged(
 
 
 def undecidable(cases: pd.DataFrame) -> pd.DataFrame:
-    """The cases of :func:`judged` with a problem, as rows of :data:`reconciliation.match.HELD`."""
+    """Returns :data:`reconciliation.match.HELD` for the cases of :func:`judged` with a problem."""
     with_problem = cases[cases["problem"].notna()].groupby("problem", sort=False)["source_key"]
     return concat([empty(HELD), *(held(keys, "decision", str(why)) for why, keys in with_problem)])
 
@@ -104,8 +104,8 @@ def undecidable(cases: pd.DataFrame) -> pd.DataFrame:
 def _with_course(
     wanted: pd.DataFrame, delegates: pd.DataFrame, course_dates: pd.DataFrame, key: str
 ) -> pd.DataFrame:
-    """The decisions in the order in which they were taken, each with its delegate and course
-    date."""
+    """Returns the decisions in the order in which they were taken, each with its delegate and
+    course date."""
     theirs = (
         delegates[["id", "status", "course_date_id"]]
         .set_axis([key, "is_now", "course"], axis=1)
@@ -120,14 +120,14 @@ def _with_course(
 
 
 def _kept(delegates: pd.DataFrame, courses: pd.Series[Any]) -> pd.Series[Any]:
-    """For each of ``courses`` how many of ``delegates`` have not been decided on."""
+    """Returns, for each of ``courses``, the number of ``delegates`` that are still provisional."""
     waiting = delegates[_among(delegates["status"], (OPEN,))]
     number = waiting["course_date_id"].value_counts().rename_axis("course").reset_index()
     return looked_up(courses, number, "course")["count"].fillna(0).astype("int64")
 
 
 def _follows(wish: pd.Series[Any], is_now: pd.Series[Any]) -> pd.Series[Any]:
-    """Whether a delegate has the status that was wished for, or one that follows from it."""
+    """Returns the mask of delegates that have the wished status, or one that follows from it."""
     booking = _among(wish, (BOOKED,))
     same = (folded(wish) == folded(is_now)).fillna(False)
     followed = _among(is_now, AFTER_BOOKING).where(booking, _among(is_now, (CANCELLED,)))

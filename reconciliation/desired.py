@@ -1,4 +1,4 @@
-"""What the target should hold, from what the source said."""
+"""Builds the rows that the target should hold from the source's records."""
 
 from __future__ import annotations
 
@@ -25,23 +25,26 @@ WAITS = {
 def waiting_for_person(
     spec: ProcessSpec, data: pd.DataFrame, people: pd.DataFrame
 ) -> tuple[pd.Series[Any], pd.DataFrame]:
-    """The person of each row as the target knows it, and the rows that wait because theirs is not
-    linked yet.
+    """Returns the target's key of each row's person, and the rows (:data:`match.HELD`) that wait
+    because their person is not linked yet.
 
-    ``people`` are the links of the people, from the source's side.
+    ``people`` are the links of people; ``source_key`` is the key on the source's side.
     """
-    theirs = data[str(spec.person)]
-    persons = linked(theirs, people)
+    source_persons = data[str(spec.person)]
+    persons = linked(source_persons, people)
     missing = persons.isna()
     waiting = held(
-        data.loc[missing, spec.key], str(spec.person), WAITS[spec.direction], theirs[missing]
+        data.loc[missing, spec.key],
+        str(spec.person),
+        WAITS[spec.direction],
+        waits_for=source_persons[missing],
     )
     return persons, waiting
 
 
 def in_doubt(spec: ProcessSpec, data: pd.DataFrame) -> pd.DataFrame:
-    """:data:`reconciliation.match.HELD` for the records that say themselves why they are held
-    (``HeldByReason``)."""
+    """Returns :data:`reconciliation.match.HELD` for the records that contain the reason why they
+    are held (``HeldByReason``)."""
     rule = spec.rule(HeldByReason)
     if rule is None:
         return empty(HELD)
@@ -52,10 +55,10 @@ def in_doubt(spec: ProcessSpec, data: pd.DataFrame) -> pd.DataFrame:
 def desired(
     spec: ProcessSpec, data: pd.DataFrame, persons: pd.Series[Any] | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the entity, one for each of ``data``: ``source_key`` and every managed column but
-    those that awards derive.
+    """Builds the target's rows, one for each of ``data``: ``source_key`` and every managed column
+    except the derived states of awards.
 
-    Also the rows of :data:`reconciliation.match.HELD` whose value has no counterpart in the target.
+    Also returns :data:`reconciliation.match.HELD` for records with a value that is not mapped.
     """
     columns: dict[str, pd.Series[Any]] = {"source_key": data[spec.key]}
     if spec.person and persons is not None:
@@ -64,7 +67,7 @@ def desired(
     for f in spec.fields:
         columns[f.target], unknown = mapped(f, data[f.source])
         if unknown.any():
-            why = f"has a value that the mapping of {f.target} does not name"
+            why = f"has a value that is not in the mapping of {f.target}"
             problems.append(held(data.loc[unknown, spec.key], f.source, why))
     if spec.custom:
         columns["custom"] = _custom(data, spec.custom)
@@ -74,7 +77,7 @@ def desired(
 def for_new(
     spec: ProcessSpec, wanted: pd.DataFrame, data: pd.DataFrame, new: pd.Series[Any]
 ) -> pd.DataFrame:
-    """``wanted`` with what a new row gets where its own column has no value
+    """Fills empty columns of the rows ``new`` (a mask of ``wanted``) from the field's other column
     (``FieldMap.instead``)."""
     instead = {f.target: f.instead for f in spec.fields if f.instead is not None}
     if not instead:
@@ -88,7 +91,8 @@ def for_new(
 
 
 def _custom(data: pd.DataFrame, names: tuple[str, ...]) -> pd.Series[Any]:
-    """The chosen custom fields as one JSON object with sorted keys; null if none has a value."""
+    """Returns the custom fields ``names`` as one JSON object with sorted keys; null if none has a
+    value."""
     names = tuple(sorted(names))
     rows = data[list(names)].itertuples(index=False, name=None)
     filled = (
@@ -106,20 +110,20 @@ def with_siblings(
     today: date,
     touched: pd.DataFrame,
 ) -> pd.DataFrame:
-    """``wanted`` and the target rows of the same groups, all with their award states as of
-    ``today``.
+    """Adds the target's other rows of the same groups (holder and award) to ``wanted``, and
+    computes the award states of all of them as of ``today``.
 
-    A sibling keeps what the target holds of it; only its state can change, because of the others or
-    of the day. touched: rows of the target whose groups are looked at as well.
+    Of the added rows only the state can change, because of the other rows or the day. The groups of
+    ``touched`` (rows of the target) are added as well.
     """
     rule = spec.rule(AwardStates)
     if rule is None:
         return wanted
     key = spec.entity_key
     others = awards.siblings(wanted, touched, target, key)
-    # What was revoked in HR stays revoked until the source says otherwise; what was not there yet
-    # has no state.
-    nothing = pd.Series(pd.NA, index=wanted.index, dtype=DTYPES["text"])
-    fresh = wanted.assign(state=nothing, superseded_by=nothing)
-    others = others.assign(source_key=others[key])[list(fresh.columns)]
-    return awards.with_states(concat([fresh, others]), key, today, rule.expiring_within_days)
+    # Rows that the source has sent start without a state, even if the target has revoked them. The
+    # other rows keep theirs, so that a revoked award stays revoked.
+    no_state = pd.Series(pd.NA, index=wanted.index, dtype=DTYPES["text"])
+    from_source = wanted.assign(state=no_state, superseded_by=no_state)
+    others = others.assign(source_key=others[key])[list(from_source.columns)]
+    return awards.with_states(concat([from_source, others]), key, today, rule.expiring_within_days)

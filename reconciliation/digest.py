@@ -1,4 +1,4 @@
-"""The name of a plan: a digest of exactly what it changes and what it replaces."""
+"""Computes the digest that identifies a plan: its changes and the values that they replace."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .frame import arrow
 
 
 def digest(changes: pd.DataFrame, before: pd.DataFrame, salt: bytes = b"") -> str:
-    """16 hexadecimal digits over the names and values of all columns but the reasons, both frames
-    being in order."""
-    whole = hashlib.blake2b(digest_size=8, key=salt)
+    """Returns 16 hexadecimal digits over the names and values of all columns except ``reason``.
+    Both frames must be sorted."""
+    hasher = hashlib.blake2b(digest_size=8, key=salt)
     for part in (changes, before):
         for name in part.columns:
             if name != "reason":
-                whole.update(f"{name}:{len(part)};".encode())
+                hasher.update(f"{name}:{len(part)};".encode())
                 for piece in _canonical(arrow(part[name])):
-                    whole.update(piece)
-    return whole.hexdigest()
+                    hasher.update(piece)
+    return hasher.hexdigest()
 
 
 def _canonical(column: pa.Array) -> tuple[bytes, bytes]:
-    """A column as bytes that depend on its values alone: the length or value of each row, and the
-    text of all."""
+    """Returns a column as bytes that depend only on its values: the length (of text) or the value
+    of each row, and the text of all rows joined."""
     if not pa.types.is_string(column.type):
         kind = pa.int32() if pa.types.is_date(column.type) else pa.int64()
         none = np.iinfo(np.int32).min
@@ -38,6 +38,6 @@ def _canonical(column: pa.Array) -> tuple[bytes, bytes]:
         filled.offset : filled.offset + len(filled) + 1
     ]
     text = filled.buffers()[2]
-    return lengths, bytes(memoryview(text)[offsets[0] : offsets[-1]]) if text is not None and len(
-        offsets
-    ) else b""
+    if text is None or not len(offsets):
+        return lengths, b""
+    return lengths, bytes(memoryview(text)[offsets[0] : offsets[-1]])

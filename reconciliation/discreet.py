@@ -1,5 +1,4 @@
-"""Unforeseen errors without their data: the message of a KeyError or of a database driver may name
-a person."""
+"""Strips unforeseen errors of their messages: a KeyError or a database driver may name a person."""
 
 from __future__ import annotations
 
@@ -15,7 +14,8 @@ R = TypeVar("R")
 
 
 def without_data(error: Exception) -> Defect:
-    """What happened, and where in our code, without the message."""
+    """Returns a :class:`Defect` with the type of the error and the place in our code, without its
+    message."""
     frames = traceback.extract_tb(error.__traceback__)
     places = [frame for frame in frames if "site-packages" not in frame.filename]
     where = f"{places[-1].filename.rsplit('/', 1)[-1]}:{places[-1].lineno}"
@@ -26,8 +26,8 @@ def without_data(error: Exception) -> Defect:
 
 
 def discreet(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, with an unforeseen exception replaced by one that holds no data. Our own errors
-    hold none."""
+    """Decorator that replaces unforeseen exceptions by ones without data. Our own errors
+    (:class:`HrsyncError`) hold none and pass through."""
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,5 +1,5 @@
-"""Everything that a run has decided and not yet done: what an approval approves, and what may wait
-in the store."""
+"""A draft: everything that a run has decided but not yet carried out. It can wait in the store for
+an approval."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from .watermark import Watermark
 
 @dataclass(frozen=True)
 class Draft:
-    """A plan with all that carrying it out needs: the source is not read again."""
+    """A plan with everything needed to carry it out without reading the source again."""
 
     spec: ProcessSpec
     compared: Compared
     before: Watermark
     """The watermark when the run began."""
     after: Watermark
-    """The watermark when the plan is carried out."""
+    """The watermark after the plan is carried out."""
     report: RunReport
     retried: tuple[str, ...] = ()
-    """Keys from the quarantine that were asked for and did not answer."""
+    """Keys from the quarantine that the run asked for and the source did not return."""
     looked_again: bool = False
-    """The run has read everything in which earlier runs met records without a key."""
+    """Whether the run has read again everything in which earlier runs met records without a key."""
     whole: bool = False
-    """The run has read the whole feed."""
+    """Whether the run has read the whole feed."""
     drift: tuple[tuple[str, str], ...] | None = field(default=None)
-    """(field, "appeared" or "vanished") as this run has seen the feed; ``None``: no record came."""
+    """Pairs of (field, "appeared" or "vanished") that this run saw in the feed; ``None`` if no
+    record came."""
     hints: tuple[Hint, ...] = ()
-    """The hints that the run has processed. They are not kept with a draft that waits: a later run
-    looks again."""
+    """The hints that the run has processed. They are not stored with a waiting draft, so that a
+    later run reads those records again."""
     silent: tuple[str, ...] = ()
-    """Columns in which nobody has a value, of a source that leaves out empty values."""
+    """Columns that are empty in every record, if the source leaves out empty values."""

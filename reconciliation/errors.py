@@ -1,17 +1,17 @@
-"""The errors a run can end with, and where each is put right.
+"""The errors that can end a run, and where to fix each of them.
 
 ::
 
     HrsyncError
     ├── Misconfigured        a setting, a field, a feed or a parameter is wrong
-    ├── CredentialsRefused   a key, a password or a right
-    ├── SourceFailed         the source did not answer, or answered what cannot be believed
-    ├── TargetFailed         the target cannot be reached or refused everything
-    ├── StoreFailed          the sync store cannot be reached or is of another version
+    ├── CredentialsRefused   a key or password is wrong, or lacks a right
+    ├── SourceFailed         the source did not answer, or its answer cannot be trusted
+    ├── TargetFailed         the target cannot be reached, or refused everything
+    ├── StoreFailed          the sync store cannot be reached, or has another version
     ├── UnsafePlan           the plan is larger than its guard allows: a person decides
-    ├── StalePlan            the target has moved since the plan was made; there is a new one
+    ├── StalePlan            the target has changed since the plan was made
     ├── Skipped              there was nothing for this run to do: no action needed
-    └── Defect               this program has met what it did not foresee
+    └── Defect               an unforeseen error: a bug in this program
 
 A bad record is not an error: it is quarantined, and the run goes on.
 Messages never hold personal data.
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 
 class HrsyncError(Exception):
-    """``what`` happened and where, and the ``remedy``: what to do, in the imperative."""
+    """An error with two sentences: ``what`` happened and where, and the ``remedy`` (what to do, in
+    the imperative)."""
 
     fix_in: ClassVar[str] = ""
-    """Where it is put right, as a label for people; empty: nowhere."""
+    """Label for people: where to fix it. Empty if there is nothing to fix."""
 
     answered: pd.DataFrame | None = None
-    """Receipts (``receipts.RECEIPTS``) of the changes that a target had answered before this ended
-    it."""
+    """Receipts (``receipts.RECEIPTS``) of the changes that a target had answered before this error
+    ended the call."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}. {remedy}")
@@ -56,7 +57,7 @@ class CredentialsRefused(HrsyncError):
 
 
 class SourceFailed(HrsyncError):
-    """accessplanit did not answer, or its answer cannot be believed."""
+    """accessplanit did not answer, or its answer cannot be trusted."""
 
     fix_in = "source"
 
@@ -68,13 +69,13 @@ class TargetFailed(HrsyncError):
 
 
 class StoreFailed(HrsyncError):
-    """The sync store cannot be reached, or its tables are of another version."""
+    """The sync store cannot be reached, or its tables have another version."""
 
     fix_in = "sync store"
 
 
 class UnsafePlan(HrsyncError):
-    """The plan is larger than its guard allows; ``digest`` names it exactly."""
+    """The plan is larger than its guard allows; ``digest`` identifies the plan."""
 
     fix_in = "plan"
 
@@ -87,18 +88,17 @@ class UnsafePlan(HrsyncError):
 
 
 class StalePlan(HrsyncError):
-    """A stored plan cannot be applied: HR has moved since, it was applied or rejected already, or
-    it was altered."""
+    """A stored plan cannot be applied: the target has changed since, or the plan was already
+    applied, rejected or altered."""
 
 
 class Skipped(HrsyncError):
-    """There is nothing for this run to do, and that is well: another one does it, or a person has
-    to decide first."""
+    """This run has nothing to do: another run does it, or a person has to decide first."""
 
 
 class Refused(Exception):
-    """A target has refused changes as a whole and carried out none of them; ``reason`` holds no
-    personal data."""
+    """A target has refused a batch of changes as a whole and carried out none of them. ``reason``
+    holds no personal data."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -106,6 +106,6 @@ class Refused(Exception):
 
 
 class Defect(HrsyncError):
-    """This program has met what it did not foresee. Names the place, never a value."""
+    """An unforeseen error: a bug in this program. It names the place in the code, never a value."""
 
     fix_in = "hrsync"

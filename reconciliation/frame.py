@@ -1,4 +1,4 @@
-"""Frames: Arrow-backed columns, one null, ids always text.
+"""Builds and converts frames: Arrow-backed columns, one null, IDs always text.
 
 Every frame of this project is a pandas DataFrame whose columns have an ``ArrowDtype``. A missing
 value is ``pd.NA`` and nothing else: blank text is null, ``NaN`` and ``NaT`` do not occur.
@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Kind = Literal["text", "flag", "day", "moment", "number"]
-"""text · flag: true/false · day: a date without a time · moment: an instant, held in UTC · number:
-a whole number."""
+"""Kinds of columns. ``flag`` is true or false, ``day`` a date without a time, ``moment`` an instant
+in UTC, ``number`` a whole number."""
 
 ARROW: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -32,36 +32,37 @@ ARROW: dict[str, pa.DataType] = {
 
 
 def arrow(column: pd.Series[Any]) -> pa.Array:
-    """The column's Arrow array in one piece, without copying where it is in one piece already."""
+    """Returns the column's Arrow array as one chunk, without copying if it is one chunk already."""
     array = pa.array(column.array)
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def column(array: pa.Array) -> pd.Series[Any]:
-    """An Arrow array as a pandas column; the way back of :func:`arrow`."""
+    """Returns an Arrow array as a pandas column; the inverse of :func:`arrow`."""
     return pd.Series(pd.arrays.ArrowExtensionArray(array))
 
 
 def frame(columns: Mapping[str, pa.Array]) -> pd.DataFrame:
-    """A DataFrame over Arrow arrays of one length."""
+    """Builds a DataFrame from Arrow arrays of equal length, without copying."""
     return pd.DataFrame(
         {name: pd.arrays.ArrowExtensionArray(array) for name, array in columns.items()}, copy=False
     )
 
 
 def empty(columns: Mapping[str, str]) -> pd.DataFrame:
-    """A frame of no rows; ``columns`` is name -> kind."""
+    """Returns a frame without rows; ``columns`` is name -> kind."""
     return _empty(tuple(columns.items())).copy(deep=False)
 
 
 @cache
 def _empty(columns: tuple[tuple[str, str], ...]) -> pd.DataFrame:
-    # A small run needs some thirty of them, and each takes half a millisecond to make.
+    # Cached because a small run needs some thirty of them, and each takes half a millisecond.
     return frame({name: pa.array([], ARROW[kind]) for name, kind in columns})
 
 
 def of(columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> pd.DataFrame:
-    """A frame from Python rows, in the order of ``columns`` (name -> kind)."""
+    """Builds a frame from Python rows whose values are in the order of ``columns`` (name ->
+    kind)."""
     values = list(zip(*rows, strict=True)) or [()] * len(columns)
     return frame(
         {
@@ -75,13 +76,15 @@ Rows = TypeVar("Rows", pd.DataFrame, "pd.Series[Any]")
 
 
 def concat(frames: Sequence[Rows]) -> Rows:
-    """The rows of all frames, which have the same columns, in order and with a fresh index."""
+    """Concatenates frames with the same columns, in order and with a fresh index. Empty frames are
+    left out, so that they cannot change a dtype."""
     full = [f for f in frames if len(f)] or list(frames[:1])
     return full[0].reset_index(drop=True) if len(full) == 1 else pd.concat(full, ignore_index=True)
 
 
 def take(array: pa.Array, places: np.ndarray[Any, Any]) -> pa.Array:
-    """The values at ``places``; the array itself, uncopied, where that is all of them in order."""
+    """Returns the values at the positions ``places``. If these are all positions in order, it is
+    the array itself."""
     whole = len(places) == len(array) and (
         len(places) == 0 or (places[0] == 0 and bool((np.diff(places) == 1).all()))
     )
@@ -89,26 +92,26 @@ def take(array: pa.Array, places: np.ndarray[Any, Any]) -> pa.Array:
 
 
 def true(condition: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """An Arrow condition as a numpy mask; null counts as false."""
+    """Returns an Arrow condition as a NumPy mask; null counts as false."""
     return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
 
 
 def strings(column: pd.Series[Any] | pa.Array) -> list[str | None]:
-    """A text column as Python values."""
+    """Returns a text column as a list of Python values."""
     array = arrow(column) if isinstance(column, pd.Series) else column
     values: list[str | None] = array.to_numpy(zero_copy_only=False).tolist()
     return values
 
 
 def tidy(text: pa.Array) -> pa.Array:
-    """Text without surrounding white space; what is blank then is null (the vendor reads blanks as
-    no value)."""
+    """Strips surrounding white space. Blank text becomes null, because accessplanit treats it as no
+    value."""
     trimmed = pc.utf8_trim_whitespace(text)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
 
 def without_days(dates: pa.Array, days: Collection[date]) -> pa.Array:
-    """Days or moments, null where they fall on one of ``days``."""
+    """Replaces the days or moments that fall on one of ``days`` by null."""
     chosen = pc.is_in(dates.cast(pa.date32()), value_set=pa.array(sorted(days), pa.date32()))
     return (
         pc.if_else(chosen, pa.scalar(None, dates.type), dates) if pc.any(chosen).as_py() else dates
@@ -116,16 +119,16 @@ def without_days(dates: pa.Array, days: Collection[date]) -> pa.Array:
 
 
 def fold(text: str) -> str:
-    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is
-    "InProgress"). ``tables.folded`` does the same with a column."""
+    """Normalises a name or status for comparison: lower case, no spaces ("In Progress" equals
+    "InProgress"). ``tables.folded`` does the same for a column."""
     return text.lower().replace(" ", "")
 
 
 def utc(wall: pa.Array, zone: str) -> pa.Array:
-    """Naive wall times of ``zone`` as UTC.
+    """Converts naive wall times of ``zone`` to UTC.
 
-    accessplanit sends local time without an offset. An hour that occurs twice is read as the
-    earlier one and an hour that does not exist as the moment the clocks went forward: the overlap
+    accessplanit sends local time without an offset. A time that occurs twice is read as the earlier
+    one, and a time that does not exist as the moment at which the clocks went forward. The overlap
     of the reading window covers the error.
     """
     return pc.assume_timezone(wall, zone, ambiguous="earliest", nonexistent="latest").cast(
@@ -134,11 +137,11 @@ def utc(wall: pa.Array, zone: str) -> pa.Array:
 
 
 def wall(moment: datetime, zone: str) -> datetime:
-    """The earliest wall time of ``zone`` that an instant from ``moment`` on can have, naive: a
-    closed lower bound.
+    """Returns the earliest naive wall time of ``zone`` that any instant from ``moment`` on can
+    have, as an inclusive lower bound.
 
-    That is the wall time of ``moment`` itself but in the hour before the clocks go back: what
-    happens in the hour that comes again has wall times that lie before it.
+    This is the wall time of ``moment`` itself, except in the hour before the clocks go back. Wall
+    times of the following, repeated hour are earlier than that.
     """
     local = moment.astimezone(ZoneInfo(zone))
     first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()

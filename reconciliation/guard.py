@@ -1,4 +1,4 @@
-"""Whether a plan is small enough to be carried out unseen."""
+"""Checks whether a plan is small enough to be carried out without a person's approval."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Collection, Mapping
 from .spec import Guard
 
 FEW = 3
-"""Closes of fewer rows are no sign of a feed that lies, however few rows there are."""
+"""Closing half of the rows, or losing half of the records, is suspicious from this many on."""
 SOME = 10
-"""A column that is emptied in fewer rows may have been emptied one by one."""
-
+"""A column that is emptied in fewer rows than this may have been emptied by hand."""
 ALL = 5
-"""As many rows that lose the value of one column, and none that keeps one, are no chance."""
+"""If this many rows lose the value of a column and no row keeps one, that is suspicious."""
 
 
 def breaches(
@@ -27,28 +26,30 @@ def breaches(
     silent: Collection[str] = (),
     side: str,
 ) -> list[str]:
-    """Why the plan is too large; empty if it is not.
+    """Returns the reasons why the plan is too large; empty if it is not.
 
-    A share of few rows says little about updates. Closing half of the rows is too much however few
-    they are, from :data:`FEW` closes on. A source that has stopped sending a column would empty
-    half of our values, from :data:`SOME` on, or all that a small run reads, from :data:`ALL` on.
+    Percentages apply only from ``guard.population`` rows on, because a share of few rows says
+    little. There are two exceptions for small numbers. Closing half of the rows is always too much
+    (at least :data:`FEW` closes). So is emptying a column in half of the rows (at least
+    :data:`SOME`) or in all updated rows (at least :data:`ALL`), because the source may have stopped
+    sending it.
 
     Args:
-        counts: kind of change -> rows.
-        population: rows of the entity; creates are measured against it. Below
-            ``guard.population`` they are unlimited: a first load.
-        answered_for: rows that the process answers for; updates and closes are measured against
-            them. ``None``: all.
-        vanished: records that a sweep has not found.
-        loaded: records that were loaded before the sweep.
+        counts: kind of change -> number of rows.
+        population: number of rows of the entity. Creates are measured against it; below
+            ``guard.population`` they are unlimited, because that is a first load.
+        answered_for: number of rows that the process is responsible for; updates and closes are
+            measured against it. ``None``: all rows of the entity.
+        vanished: number of records that a sweep has not found.
+        loaded: number of records that were loaded before the sweep.
         emptied: column -> (rows in which the plan empties it, updated rows that have a value
             afterwards).
-        silent: columns in which the source has no value for anybody; the plan may not empty them
-            unseen.
+        silent: columns that are empty in every record of the source. Emptying them always needs an
+            approval.
         side: name of the side that is written, for people.
     """
     ours = population if answered_for is None else answered_for
-    found = []
+    reasons = []
     for kind, limit, whole in (
         ("create", guard.create, population),
         ("update", guard.update, ours),
@@ -58,33 +59,37 @@ def breaches(
         if limit is None or not rows:
             continue
         if kind == "close" and rows >= FEW and rows * 2 >= whole:
-            found.append(f"{rows:,} of {whole:,} rows to close in {side}: half or more of them")
+            reasons.append(f"{rows:,} of {whole:,} rows to close in {side}: half or more of them")
         elif rows > limit.absolute and _too_large(
             kind, rows, whole, limit.percent, guard.population
         ):
             share = f"more than {limit.percent:g} % and " if whole >= guard.population else ""
-            found.append(
+            reasons.append(
                 f"{rows:,} of {whole:,} rows to {kind} in {side}: {share}more than {limit.absolute}"
             )
     if guard.close is not None and counts.get("close", 0) and _lost(vanished, loaded):
-        found.append(
+        reasons.append(
             f"{vanished:,} of the {loaded:,} records that were loaded are missing from the source"
         )
     for column, (rows, left) in (emptied or {}).items():
         if column in silent:
-            found.append(
+            reasons.append(
                 f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}: the source has "
-                "no value of anybody any more"
+                "no value for anybody any more"
             )
         elif (rows >= SOME and rows * 2 >= ours) or (rows >= ALL and not left):
-            found.append(f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}")
-    return found
+            reasons.append(f"{column} would be emptied in {rows:,} of {ours:,} rows in {side}")
+    return reasons
 
 
 def _lost(vanished: int, loaded: int) -> bool:
-    """Whether the source has lost all that was loaded, or half of more than a few."""
+    """Whether all loaded records have vanished, or half of them and at least :data:`FEW`."""
     return 0 < vanished == loaded or (vanished >= FEW and vanished * 2 >= loaded)
 
 
 def _too_large(kind: str, rows: int, whole: int, percent: float, enough: int) -> bool:
-    return kind != "create" if whole < enough else rows * 100 > percent * whole
+    """Whether ``rows`` are too large a share of ``whole``. Below ``enough`` rows the share does not
+    count: a create is then never too large, any other kind always (by its absolute limit)."""
+    if whole < enough:
+        return kind != "create"
+    return rows * 100 > percent * whole

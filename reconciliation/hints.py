@@ -1,5 +1,5 @@
-"""Hints: somebody says that a record has changed. What is true is read from the source; a hint only
-says where to look, soon."""
+"""Handles hints: notifications from webhooks that a record has changed. A hint only says where to
+look; the values are always read from the source."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .ask import Ask
 from .spec import PEOPLE, Join, ProcessSpec
 
 PATIENCE = timedelta(minutes=1)
-"""After which a process that was told of its hints and has not heard them is told again; the pause
-doubles."""
+"""Pause after which a process that was started for its hints but has not read them is started
+again. The pause doubles each time, up to :data:`LONGEST`."""
 LONGEST = timedelta(hours=1)
 
 
@@ -22,41 +22,43 @@ class Hint:
 
     feed: str
     key: str | None
-    """``None``: the sender cannot name the record, so that all changes must be read."""
+    """``None``: the sender cannot name the record, so all changes must be read."""
     deleted: bool
-    """The webhook says that the record was deleted."""
+    """Whether the webhook says that the record was deleted."""
     last: int
     """The number of the latest of the stored hints that this one stands for."""
 
 
 def asks(spec: ProcessSpec, hints: Sequence[Hint]) -> list[Ask]:
-    """What to ask so that exactly the records are read that were hinted at, known ones too: those
-    of the process's own feed, those that a record of the joined feed belongs to, and all those of a
-    person."""
+    """Builds the questions for exactly the records that hints name, known ones included.
+
+    A hint may name a record of the process's own feed, a row of the joined feed (asked for is the
+    record that it belongs to), or a person (asked for are all their records).
+    """
     own = tuple(dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == spec.feed))
-    found = [Ask(keys=own, skip_known=False)]
+    questions = [Ask(keys=own, skip_known=False)]
     if join := spec.rule(Join):
-        theirs = tuple(
+        joined = tuple(
             dict.fromkeys(h.key for h in hints if h.key is not None and h.feed == join.feed)
         )
-        found += [Ask(keys=theirs, joined=True, skip_known=False)] if theirs else []
+        questions += [Ask(keys=joined, joined=True, skip_known=False)] if joined else []
     if spec.person:
         people = tuple(
             dict.fromkeys(
                 h.key for h in hints if h.key is not None and h.feed == PEOPLE[spec.direction][0]
             )
         )
-        found += [Ask(keys=people, by=spec.person, skip_known=False)] if people else []
-    return found
+        questions += [Ask(keys=people, by=spec.person, skip_known=False)] if people else []
+    return questions
 
 
 def suspects(spec: ProcessSpec, hints: Sequence[Hint]) -> list[str]:
-    """Keys of the records that are said to be gone."""
+    """Returns the keys of the records that hints say were deleted."""
     return [h.key for h in hints if h.key is not None and h.deleted and h.feed == spec.feed]
 
 
 def feeds(spec: ProcessSpec) -> frozenset[str]:
-    """The feeds of which a changed record concerns the process."""
+    """Returns the feeds whose changes concern the process: its own and the joined one."""
     join = spec.rule(Join)
     return frozenset({spec.feed, *([join.feed] if join else [])})
 
@@ -99,22 +101,24 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Pace:
-    """How hints are gathered: for a ``window``; while more than ``burst`` of them wait, until a
-    window without any, and for ``longest`` at most."""
+    """How long hints are gathered before a run is started."""
 
     window: timedelta = timedelta(seconds=2)
+    """Time after the first hint, if few hints wait."""
     burst: int = 200
+    """If more hints than this wait, gather until no hint came for a ``window``."""
     longest: timedelta = timedelta(seconds=30)
+    """Maximum time after the first hint."""
 
 
 def due(waiting: Mapping[str, Waiting], now: datetime, pace: Pace) -> list[str]:
-    """The names of the processes to start now because hints wait for them.
+    """Returns the names of the processes to start now because hints wait for them.
 
-    A process that was started and has not read its hints is left alone at first: a run takes all
-    hints when it begins. After :data:`PATIENCE`, twice that, and so on, it is started again.
+    A run takes all hints when it begins. A process that was started but has not read its hints is
+    started again after :data:`PATIENCE`, then after twice that, and so on.
     """
     many = sum(w.fresh for w in waiting.values()) > pace.burst
-    found = []
+    names = []
     for name, w in waiting.items():
         if w.announced is not None:
             ready = now - w.announced >= min(PATIENCE * 2 ** min(w.times - 1, 10), LONGEST)
@@ -125,5 +129,5 @@ def due(waiting: Mapping[str, Waiting], now: datetime, pace: Pace) -> list[str]:
         else:
             ready = now - w.oldest >= pace.window
         if ready:
-            found.append(name)
-    return found
+            names.append(name)
+    return names

@@ -1,8 +1,8 @@
-"""When two identifiers are the same: one normalisation, used by matching and by every look-up.
+"""Normalises identifiers, so that matching and every look-up agree on which ones are the same.
 
-An ID, an employee number or an e-mail address is typed by people and exported by programs. Case
-(beyond ASCII too), the form in which an accent is encoded, surrounding space and characters that
-nobody can see tell nothing apart.
+An ID, an employee number or an e-mail address is typed by people and exported by programs. Two
+identifiers are the same if they differ only in case (also beyond ASCII), in the encoding of
+accents, in surrounding space or in invisible characters.
 """
 
 from __future__ import annotations
@@ -22,38 +22,39 @@ from .frame import arrow, column
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
-"""Soft hyphen, joiners, direction marks, variation selectors, byte order mark."""
+"""Invisible characters: soft hyphen, joiners, direction marks, variation selectors, byte order
+mark."""
 
 
 def identifier(text: str) -> str:
-    """``text`` in the one spelling by which it is compared; empty where nothing visible is in
-    it."""
+    """Returns ``text`` in the normalised spelling; empty if it has no visible character."""
     composed = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
     folded = unicodedata.normalize("NFC", composed.casefold())
     return folded.strip()
 
 
 def identifiers(values: pd.Series[Any]) -> pd.Series[Any]:
-    """:func:`identifier` of each value; null where there is no value or nothing visible in it.
+    """Returns :func:`identifier` of each value; null if there is no value or no visible character.
 
-    A run normalises every key of both sides, so this is computed on Arrow arrays.
+    It is computed on Arrow arrays for speed, because a run normalises every key of both sides.
     """
     array = arrow(values)
     if pc.all(pc.string_is_ascii(array)).as_py() is not False:
         plain = pc.utf8_trim_whitespace(pc.utf8_lower(array))
     else:
-        spelt = array.dictionary_encode()
+        # Normalise each distinct value once.
+        distinct = array.dictionary_encode()
         names = [
-            None if name is None else identifier(name) for name in spelt.dictionary.to_pylist()
+            None if name is None else identifier(name) for name in distinct.dictionary.to_pylist()
         ]
-        plain = pa.array(names, pa.string()).take(spelt.indices)
+        plain = pa.array(names, pa.string()).take(distinct.indices)
     known = pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain)
     return column(known).set_axis(values.index)
 
 
 def mentioned(raws: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a text is in any of these records as they were received: a value of a JSON object, or
-    a part of any other text."""
+    """Returns a function that tells whether a text occurs in any of these raw records: as a value
+    in JSON, or as a part of any other text."""
     values: set[str] = set()
     others: list[str] = []
     for raw in raws:
@@ -78,8 +79,8 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def spellings(text: str) -> list[str]:
-    """The ways in which a system that compares to the letter may have written ``text``: for
-    look-ups that it does itself."""
+    """Returns the spellings to look up in a system that compares exactly: ``text`` in several
+    common forms."""
     plain = identifier(text)
     ways = (text, text.strip(), plain, plain.upper(), unicodedata.normalize("NFD", plain))
     return [way for way in dict.fromkeys(ways) if way]

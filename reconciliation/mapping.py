@@ -1,5 +1,5 @@
-"""What maps to what between one feed of accessplanit and one entity of HR: a declaration, read both
-ways."""
+"""The model of a mapping file: it maps the fields of one feed of accessplanit to one entity of HR,
+in both directions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class MappedField(Frozen):
     hr: str
     """HR's column."""
     owner: Literal["accessplanit", "hr", "newest"] | None = None
-    """Whose value counts where both sides may change it (``ownership.py``). Without an owner the
-    field goes to HR only."""
+    """Whose value counts if both sides may change it (``ownership.py``). Without an owner the field
+    goes to HR only."""
     carried: bool = False
-    """The field travels along and is no reason to write."""
+    """Whether the field is only written along with other changes."""
     to_hr: dict[str, str] = Field(default_factory=dict)
-    """Values of accessplanit and what they are in HR."""
+    """Value of accessplanit -> value of HR."""
     from_hr: dict[str, str] = Field(default_factory=dict)
-    """Values of HR and what they are in accessplanit."""
+    """Value of HR -> value of accessplanit."""
     strict: bool = False
-    """A value of HR that is missing from ``from_hr`` holds the row."""
+    """Whether a value of HR that is missing from ``from_hr`` holds the row."""
     alike_hr: dict[str, str] = Field(default_factory=dict)
     """Values of HR that mean the same as another value of HR."""
     alike_accessplanit: dict[str, str] = Field(default_factory=dict)
     """Values of accessplanit that mean the same as another value of accessplanit."""
     otherwise: str | None = None
-    """HR's column that gives the value of a new record where ``hr`` has none."""
+    """HR's column that gives the value of a new record if ``hr`` is empty."""
     clears: bool = True
     """Whether an empty value clears the other side's."""
 
@@ -46,7 +46,7 @@ class MappedField(Frozen):
 
 
 class Mapping(Frozen):
-    """The mapping of one entity: a file."""
+    """A mapping file: the mapping of one entity."""
 
     title: str
     feed: str
@@ -54,14 +54,15 @@ class Mapping(Frozen):
     conflict: Literal["newest", "hold"] = "newest"
     """What happens to a field with the owner "newest" that both sides have changed."""
     first: Literal["accessplanit", "hr", "newest", "hold"] = "accessplanit"
-    """Whose value counts where both sides have one and nothing was agreed yet."""
+    """Whose value counts if both sides have one and nothing was agreed yet."""
     fields: dict[str, MappedField]
     """accessplanit's column -> its field."""
     custom: dict[str, Literal["accessplanit", "hr"]] = Field(default_factory=dict)
     """Custom field (``CF_…``) -> the side that owns it."""
 
     def to_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
-        """The fields on their way to HR; ``kinds``: of accessplanit's columns."""
+        """Returns the fields for the direction to HR. ``kinds`` is accessplanit's column ->
+        kind."""
         owner: dict[Any, Any] = {
             "accessplanit": "source",
             "hr": "target",
@@ -83,7 +84,7 @@ class Mapping(Frozen):
         )
 
     def from_hr(self, kinds: Kinds[str, Kind]) -> tuple[FieldMap, ...]:
-        """The fields on their way back, those that have an owner."""
+        """Returns the fields for the direction from HR: those that have an owner."""
         owner: dict[Any, Any] = {"accessplanit": "target", "hr": "source", "newest": "newest"}
         fields = [
             FieldMap(
@@ -107,39 +108,38 @@ class Mapping(Frozen):
         return tuple(fields)
 
     def ownership(self, direction: Literal["to_hr", "from_hr"]) -> dict[str, Any]:
-        """``conflict`` and ``first`` of a spec in this direction."""
+        """Returns ``conflict`` and ``first`` for a ``ProcessSpec`` in this direction."""
         source = "accessplanit" if direction == "to_hr" else "hr"
-        side = {source: "source"} if self.first == source else {}
-        return {
-            "conflict": self.conflict,
-            "first": {**side, "newest": "newest", "hold": "hold"}.get(self.first, "target"),
-        }
+        first: str = self.first
+        if first in ("accessplanit", "hr"):
+            first = "source" if first == source else "target"
+        return {"conflict": self.conflict, "first": first}
 
     def custom_of(self, side: str) -> tuple[str, ...]:
-        """The custom fields that a side owns."""
+        """Returns the custom fields that a side owns."""
         return tuple(name for name, owner in self.custom.items() if owner == side)
 
 
 def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -> list[str]:
-    """What is wrong with a mapping, each with its place; ``feed`` and ``entity`` are the columns
-    there are, name -> kind."""
-    found = []
+    """Returns the problems of a mapping, each with its place. ``feed`` and ``entity`` are the
+    columns that exist on either side, name -> kind."""
+    faults = []
     for name, f in mapping.fields.items():
         place = f"fields.{name}"
         if name not in feed:
-            found.append(f"{place}: accessplanit's {mapping.feed} has no '{name}'")
+            faults.append(f"{place}: accessplanit's {mapping.feed} has no '{name}'")
         lacking = [column for column in (f.hr, f.otherwise) if column and column not in entity]
-        found += [f"{place}: HR's {mapping.entity} has no '{column}'" for column in lacking]
+        faults += [f"{place}: HR's {mapping.entity} has no '{column}'" for column in lacking]
         if name in feed and f.hr in entity and feed[name] != entity[f.hr]:
-            found.append(f"{place}: is a {feed[name]} in accessplanit and a {entity[f.hr]} in HR")
+            faults.append(f"{place}: is a {feed[name]} in accessplanit and a {entity[f.hr]} in HR")
         if f.carried and f.owner:
-            found.append(f"{place}: a carried field has no owner")
+            faults.append(f"{place}: a carried field has no owner")
     targets = [f.hr for f in mapping.fields.values()]
-    found += [
+    faults += [
         f"fields: {column} is mapped twice"
         for column in sorted({t for t in targets if targets.count(t) > 1})
     ]
-    return found + [
+    return faults + [
         f"custom.{name}: a custom field's name begins with CF_"
         for name in mapping.custom
         if not name.startswith("CF_")

@@ -1,4 +1,4 @@
-"""Which row is which person."""
+"""Matches source rows to target rows: by links first, then by the match rules."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from .spec import MatchRule, ProcessSpec
 from .tables import DTYPES, looked_up, texts
 
 HELD = {"key": "text", "field": "text", "reason": "text", "waits_for": "text", "raw": "text"}
-"""A held row: nothing is wrong with it, but loading it now would be a guess. raw: what helps the
-person who decides, such as the rows that it may be, as JSON (field -> keys): personal data, for the
-store only."""
+"""A held row: nothing is wrong with it, but loading it now would be a guess. ``waits_for`` is the
+key of the person that it waits for. ``raw`` helps the person who decides; for example, it has the
+rows that it may be, as JSON (field -> keys). It is personal data and only for the store."""
 PROVISIONAL = "new:"
-"""What the key of a row begins with that the target will give a key of its own
+"""Prefix of a provisional key: the target will give the new row a key of its own
 (``ProcessSpec.new_key``)."""
 LINKS = {"source_key": "text", "target_key": "text"}
 
 
 @dataclass(frozen=True)
 class Matched:
-    """Which target row each source row is."""
+    """The target row of each source row."""
 
     keys: pd.Series[Any]
-    """The target key of each source row, null where it is held."""
+    """The target key of each source row; null if the row is held."""
     links: pd.DataFrame
-    """:data:`LINKS` that were found or proposed now."""
+    """New :data:`LINKS`, found by the rules or proposed for new rows."""
     held: pd.DataFrame
-    """:data:`HELD`: the rows that were not decided."""
+    """:data:`HELD`: the rows that could not be decided."""
     contested: pd.Series[Any] = field(default_factory=texts)
-    """Keys of target rows that a held row may be: somebody has a claim to them."""
+    """Keys of target rows that a held row may be."""
 
 
 def held(
@@ -58,7 +58,8 @@ def held(
     waits_for: pd.Series[Any] | None = None,
     raw: pd.Series[Any] | None = None,
 ) -> pd.DataFrame:
-    """Rows of :data:`HELD` that share a reason. The columns have the index of ``keys``."""
+    """Builds rows of :data:`HELD` that share a reason. ``waits_for`` and ``raw`` have the index of
+    ``keys``."""
     if not len(keys):
         return empty(HELD)
     rows = keys.to_frame("key").assign(field=field, reason=reason, waits_for=waits_for, raw=raw)
@@ -66,24 +67,22 @@ def held(
 
 
 def linked(source_keys: pd.Series[Any], links: pd.DataFrame) -> pd.Series[Any]:
-    """The target keys that ``links`` (:data:`LINKS`) gives to source keys, null where there is
-    none."""
+    """Looks up the target keys of source keys in ``links`` (:data:`LINKS`); null if not linked."""
     return looked_up(source_keys, links, "source_key")["target_key"]
 
 
 def by_identity(data: pd.DataFrame, key: str) -> Matched:
-    """Rows whose source key is the target's key as well."""
+    """Matches rows whose source key is also the target's key."""
     return Matched(data[key], empty(LINKS), empty(HELD))
 
 
 def proposed(data: pd.DataFrame, spec: ProcessSpec) -> pd.Series[Any]:
-    """The key of a row that the target does not have yet: its natural key, else the source's key
-    after ``new_key``.
+    """Returns the key for a new row: its natural key, or else ``new_key`` and the source's key.
 
-    It depends on the record alone, so that a create that is repeated after a crash meets itself.
+    The key depends only on the record, so that a create repeated after a crash has the same key.
     """
-    own = spec.new_key + data[spec.key]
-    return data[spec.natural_key].fillna(own) if spec.natural_key else own
+    made_up = spec.new_key + data[spec.key]
+    return data[spec.natural_key].fillna(made_up) if spec.natural_key else made_up
 
 
 def by_rules(
@@ -95,12 +94,12 @@ def by_rules(
     gone: pd.Series[Any] | None = None,
     lost: pd.DataFrame | None = None,
 ) -> Matched:
-    """Links first, then all rules together: candidates that disagree are held, whatever the order
-    of the rules.
+    """Matches rows by their links, and unlinked rows by all rules together. A row is held if its
+    rules find different rows; the order of the rules does not matter.
 
-    A weak rule (the e-mail address) never overrules a strong one that contradicts it: that is
-    another person. Rows that match together (two targets of one award) are paired in the order of
-    their keys, those that are alike first.
+    A weak rule (the e-mail address) never overrules a strong one that contradicts it, because that
+    is another person. Rows that match by several columns together (two targets of one award) are
+    paired in the order of their keys; rows that are alike come first.
 
     Args:
         spec: the process, with its match rules.
@@ -108,9 +107,10 @@ def by_rules(
         wanted: the entity's columns for each row of ``data``, in the same order.
         target: at least every target row that shares a rule's value with a source row or has a
             proposed key.
-        links: at least those of the source rows, of these target rows and of the proposed keys.
-        gone: source keys whose records are verified to be gone; their rows may be taken over.
-        lost: links whose rows the target no longer has; a source row keeps such a key unless the
+        links: at least the links of the source rows, of these target rows and of the proposed
+            keys.
+        gone: source keys of records that are verified to be gone; their rows may be matched again.
+        lost: links whose rows the target no longer has. A source row keeps such a key unless the
             rules find another row for it.
     """
     data, wanted, target = (part.reset_index(drop=True) for part in (data, wanted, target))
@@ -128,7 +128,8 @@ def by_rules(
 
 @dataclass(frozen=True)
 class _Words:
-    """What the two sides' rows are called in reasons."""
+    """Words for the rows of the source (``one``, ``ones``) and of the target (``other``,
+    ``others``) in reasons."""
 
     one: str
     ones: str
@@ -144,7 +145,7 @@ class _Words:
 
 
 class _Matching:
-    """Source rows on their way to the keys of their rows in the target."""
+    """The state of one matching: the target keys found so far, and the rows that are held."""
 
     def __init__(
         self,
@@ -165,13 +166,14 @@ class _Matching:
 
     @property
     def undecided(self) -> Mask:
-        """Which rows have no key yet and are not held."""
+        """Mask of the rows that have no key yet and are not held."""
         return self.keys.isna() & ~self.is_held
 
     def hold(
         self, rows: Mask, field: str, reason: str, named: dict[int, str] | None = None
     ) -> None:
-        """Holds those of ``rows`` that are undecided."""
+        """Holds the undecided ones of ``rows``. ``named`` has the rows that they may be, by
+        position (:func:`candidates.named`)."""
         rows = rows & self.undecided
         if rows.any():
             raw = texts((named or {}).get(place) for place in np.flatnonzero(rows).tolist())
@@ -180,18 +182,23 @@ class _Matching:
             self.is_held |= rows
 
     def decide(self, keys: pd.Series[Any]) -> None:
-        """Gives their key to the rows that are undecided."""
+        """Sets the keys of undecided rows; decided rows keep theirs."""
         self.keys = self.keys.where(~self.undecided, keys)
 
     def take(self, chosen: pd.DataFrame) -> None:
-        """Decides the rows of these pairs."""
+        """Sets the keys of the source rows in these pairs."""
         keys = at(self.target[self.spec.entity_key], chosen["target"])
         self.decide(keys.set_axis(chosen["source"]).reindex(self.data.index))
 
     # -- the steps -------------------------------------------------------------------------------
 
     def by_values(self) -> None:
-        """The rules that compare a value of each side, all of them together."""
+        """Applies all rules that compare one value of each side, together.
+
+        A row that keeps exactly one candidate gets its key. It is held if it has several
+        candidates, if an identifier contradicts its candidate, if the candidate is linked to
+        another record, or if several rows have the same candidate.
+        """
         if not self.undecided.any():
             return
         spec, data, words = self.spec, self.data, self.words
@@ -203,7 +210,7 @@ class _Matching:
         why = f"may be one of several {words.others}, by {_identifiers(spec)}"
         self.hold(several, field, why, options)
         clash = rows_at(chosen["source"][self._contradicted(known, chosen)], data)
-        why = f"an identifier of the {words.other} found says otherwise"
+        why = f"an identifier contradicts the {words.other} found"
         self.hold(clash, field, why, options)
         taken = rows_at(chosen["source"][self._taken(chosen)], data)
         why = f"the {words.other} found is linked to another {words.one}"
@@ -213,28 +220,30 @@ class _Matching:
         why = f"several {words.ones} lead to the same {words.other}"
         self.hold(rows_at(chosen["source"][shared], data), field, why, options)
         chosen = self._still_undecided(chosen)
+        # Held rows may be these target rows.
         claimed = found.loc[~found["source"].isin(chosen["source"]), "target"]
         self.contested = at(self.target[spec.entity_key], claimed)
         self.take(chosen)
 
     def by_columns(self, rule: MatchRule, wanted: pd.DataFrame) -> None:
-        """A rule that compares several columns together."""
+        """Applies one rule that compares several columns together."""
         chosen, ambiguous = twins(self.spec, rule, wanted, self.target, self.undecided, self.free)
         columns = " and ".join(rule.together)
         self.hold(ambiguous, columns, f"several {self.words.others} have the same {columns}")
         self.take(chosen)
 
     def propose(self) -> None:
-        """A key for each row that the target does not have yet."""
+        """Proposes a key for each row that is still undecided, because the target does not have it
+        yet."""
         spec = self.spec
         suggestion = proposed(self.data, spec)
-        there = concat([self.target[spec.entity_key], self.links["target_key"]])
-        used = identifiers(suggestion).isin(identifiers(there.dropna()))
+        existing = concat([self.target[spec.entity_key], self.links["target_key"]])
+        used = identifiers(suggestion).isin(identifiers(existing.dropna()))
         self.hold(used, spec.key, f"{spec.target_side} has this key for somebody else")
         self.decide(suggestion)
 
     def hold_shared_keys(self) -> None:
-        """Holds rows that have come to the same key."""
+        """Holds rows that were matched to the same key."""
         plain = identifiers(self.keys)
         twice = plain.notna() & plain.duplicated(keep=False)
         self.keys = self.keys.mask(twice)
@@ -245,23 +254,25 @@ class _Matching:
         )
 
     def result(self) -> Matched:
-        """What was found."""
+        """Returns the result of the matching."""
         new = self.keys.notna() & self.linked.isna()
         links = pd.DataFrame({"source_key": self.data[self.spec.key], "target_key": self.keys})
         return Matched(self.keys, links[new].reset_index(drop=True), self.held, self.contested)
 
-    # -- what they ask ---------------------------------------------------------------------------
+    # -- conditions
+    # ---------------------------------------------------------------------------------
 
     def _still_undecided(self, chosen: pd.DataFrame) -> pd.DataFrame:
         return chosen[at(self.undecided, chosen["source"])]
 
     def _free(self) -> Mask:
-        """The target rows that may be taken: not linked, or linked to a record that is gone."""
-        holding = self.links[~self.links["source_key"].isin(self.gone)]
-        return ~self.target[self.spec.entity_key].isin(holding["target_key"])
+        """Mask of the target rows that may be matched: not linked, or linked to a gone record."""
+        binding_links = self.links[~self.links["source_key"].isin(self.gone)]
+        return ~self.target[self.spec.entity_key].isin(binding_links["target_key"])
 
     def _contradicted(self, known: pd.DataFrame, chosen: pd.DataFrame) -> Mask:
-        """Somebody who comes back may have a new record: a number says so, a mailbox does not."""
+        """Mask of the pairs with contradicting identifiers. In a closed row, accessplanit's old ID
+        does not count against a strong rule: a person who comes back may have a new record."""
         spec, data = self.spec, self.data
         past = ended(spec, known)
         returned = without_ids(known, dict.fromkeys(own_ids(spec), past))
@@ -269,12 +280,13 @@ class _Matching:
         return clash & (~chosen["strong"] | contradictions(spec, data, returned, chosen, own=True))
 
     def _taken(self, chosen: pd.DataFrame) -> Mask:
-        """Which pairs lead to a row of another record, other than a closed row of a strong rule."""
+        """Mask of the pairs whose target row is linked to another record. A closed row that a
+        strong rule has found is not taken."""
         back = chosen["strong"] & at(ended(self.spec, self.target), chosen["target"])
         return ~at(self.free, chosen["target"]) & ~back
 
     def _without_gone(self) -> pd.DataFrame:
-        """The target without what HR's column for accessplanit's ID says of users who are gone."""
+        """Returns the target with accessplanit's ID blanked for users who are gone."""
         names = own_ids(self.spec)
         return without_ids(self.target, {n: self.target[n].isin(self.gone) for n in names})
 

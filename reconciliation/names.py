@@ -1,4 +1,4 @@
-"""Names that become part of a path or an address: what would lead elsewhere is not a name."""
+"""Checks names that become part of a path or an address, so that they cannot lead elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .errors import Misconfigured
 
 
 def is_name(text: str) -> bool:
-    """Whether a text names one thing in its folder, and can be shown."""
+    """Whether a text is a single, printable path component."""
     return (
         text not in ("", ".")
         and ".." not in text
@@ -16,20 +16,21 @@ def is_name(text: str) -> bool:
 
 
 def is_below(text: str) -> bool:
-    """Whether a text is the path of a folder in another one, or that one itself (``.``)."""
+    """Whether a text is a relative path that stays below its folder, or the folder itself
+    (``.``)."""
     return text == "." or all(is_name(part) for part in text.removesuffix("/").split("/"))
 
 
 def named(text: str, what: str) -> str:
-    """A name as it was given. what: what it should be the name of.
+    """Returns ``text`` if it is a name. ``what`` says what it names, for the message.
 
     Raises:
-        Misconfigured: it is not a name; does not repeat it, because people put IDs and other things
-            of persons there.
+        Misconfigured: it is not a name. The message does not repeat it, because it may contain
+            personal data.
     """
     if not is_name(text):
         raise Misconfigured(
-            f"What was given for {what} is not a name: it is empty, or holds a separator, '..' "
+            f"The text given for {what} is not a name: it is empty, or contains a separator, '..' "
             "or a control character",
             "Give the name only.",
         )

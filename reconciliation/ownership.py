@@ -1,11 +1,11 @@
-"""Which side's value counts where both may change it.
+"""Decides whose value counts in fields that both sides may change.
 
-The two directions of a pair share what both sides last agreed on: for each record the values of the
-fields that both may change, in accessplanit's terms. A value that differs from it was changed
-since; our own write coming back does not.
+The two directions of a pair share the values that both sides last agreed on, for each record and
+field, written as in accessplanit. A value that differs from the agreed one was changed since then.
+Our own write that is read back does not differ.
 
 ======  =========================================================================================
-owner   what the process that reads side S and writes side T does with a field that differs
+owner   how a field that differs is treated by the process that reads side S and writes side T
 ======  =========================================================================================
 source  S owns it: written, whatever T has; an empty value does not clear it unless ``clears``
 target  T owns it: left alone unless T has no value; the other direction carries it back
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .frame import concat, empty, fold
@@ -29,32 +30,33 @@ from .translate import as_text, canonical, translated
 from .verdicts import Policy, verdicts
 
 AGREED = {"key": "text", "field": "text", "value": "text"}
-"""What both sides last agreed on: of an accessplanit record (``key``) a ``field`` by
-accessplanit's name."""
+"""The value that both sides last agreed on, for a ``field`` (accessplanit's name) of an
+accessplanit record (``key``)."""
 NEWLY_AGREED = {**AGREED, "row": "text"}
-"""What is agreed once the rows are written; ``row`` is the key of the target's row."""
+"""Agreements that become valid once the rows are written. ``row`` is the key of the target's
+row."""
 CONFLICT = "was changed on both sides"
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What the target should hold, once it is decided whose values count."""
+    """The rows that the target should hold, after it is decided whose values count."""
 
     wanted: pd.DataFrame
-    """The rows to be written, with the target's value wherever that counts."""
+    """The rows that the target should hold, with the target's value wherever it counts."""
     held: pd.DataFrame
     """:data:`reconciliation.match.HELD`: conflicts that a person must settle."""
     agreed: pd.DataFrame
-    """:data:`NEWLY_AGREED`: only what is new."""
+    """:data:`NEWLY_AGREED`: only agreements that are new."""
 
 
 def name_of(spec: ProcessSpec, field: FieldMap) -> str:
-    """accessplanit's name of a field."""
+    """Returns accessplanit's name of a field."""
     return field.source if spec.direction == "to_hr" else field.target
 
 
 def shared(spec: ProcessSpec) -> list[FieldMap]:
-    """The fields whose value both sides may change."""
+    """Returns the fields whose value both sides may change."""
     return [f for f in spec.fields if f.compare and f.owner == "newest"]
 
 
@@ -65,7 +67,8 @@ def decide(
     target: pd.DataFrame,
     agreed: pd.DataFrame,
 ) -> Decided:
-    """``wanted`` with the target's value wherever that counts. The order of rows does not matter.
+    """Decides whose values count, and puts the target's value into ``wanted`` wherever it counts.
+    The order of rows does not matter.
 
     Args:
         spec: the process.
@@ -80,7 +83,7 @@ def decide(
     wanted = wanted.reset_index(drop=True)
     sides = _Sides.of(spec, data, wanted, target)
     earlier = _Earlier.of(agreed, sides.records)
-    fresh, problems = [empty(NEWLY_AGREED)], [empty(HELD)]
+    new_agreements, problems = [empty(NEWLY_AGREED)], [empty(HELD)]
     undecided = pd.Series(False, index=wanted.index)
     columns: dict[str, pd.Series[Any]] = {}
     for field in owned:
@@ -91,34 +94,39 @@ def decide(
             columns[field.target] = ours.mask(sides.there & keeps, theirs)
             continue
         before, known = earlier.value(name_of(spec, field)), earlier.known(name_of(spec, field))
-        facts = sides.facts(field, _in_target_terms(spec, field, before), known)
-        verdict = verdicts(facts, _policy(spec, field))
-        # What says the same is left as the target writes it.
+        verdict = sides.verdicts(field, before, known)
+        # If both values mean the same, the target's spelling stays.
         columns[field.target] = ours.mask(verdict != "write", theirs)
         conflict = verdict == "hold"
-        which = wanted.loc[conflict & ~undecided, "source_key"]
-        problems.append(held(which, name_of(spec, field), CONFLICT))
-        undecided |= conflict
-        # A value that is kept is for the other direction to carry: it is not agreed yet.
+        if conflict.any():
+            # A record is held once, for its first conflict.
+            conflicting = wanted.loc[conflict & ~undecided, "source_key"]
+            problems.append(held(conflicting, name_of(spec, field), CONFLICT))
+            undecided |= conflict
+        # If the target's value is kept, nothing is agreed yet: the other direction carries it back.
         value = sides.in_our_terms(field)
         new = verdict.isin(["write", "same"]) & ~(known & same(value, before))
         if new.any():
-            fresh.append(_agreements(sides.records, sides.keys, name_of(spec, field), value)[new])
+            new_agreements.append(
+                _agreements(sides.records, sides.keys, name_of(spec, field), value)[new]
+            )
     wanted = wanted.assign(**columns)
-    news = concat(fresh)
-    news = news[~news["row"].isin(sides.keys[undecided])]
+    agreements = concat(new_agreements)
+    agreements = agreements[~agreements["row"].isin(sides.keys[undecided])]
     return Decided(
-        wanted[~undecided].reset_index(drop=True), concat(problems), news.reset_index(drop=True)
+        wanted[~undecided].reset_index(drop=True),
+        concat(problems),
+        agreements.reset_index(drop=True),
     )
 
 
 @dataclass(frozen=True)
 class _Earlier:
-    """What both sides have agreed on earlier, row by row: a column for each field."""
+    """Earlier agreements, aligned with the rows: one column per field."""
 
     values: pd.DataFrame
     agreed: pd.DataFrame
-    """True where there is an agreement, which may be an empty value."""
+    """True where an agreement exists. The agreed value may be empty."""
 
     @classmethod
     def of(cls, agreed: pd.DataFrame, records: pd.Series[Any]) -> _Earlier:
@@ -128,13 +136,13 @@ class _Earlier:
         return cls(values, known.drop(columns="key").fillna(False).astype(bool))
 
     def value(self, field: str) -> pd.Series[Any]:
-        """The agreed value, in accessplanit's terms; null where there is none."""
+        """Returns the agreed value as accessplanit writes it; null where there is none."""
         if field in self.values:
             return self.values[field]
         return pd.Series(pd.NA, self.values.index, TEXT)
 
     def known(self, field: str) -> pd.Series[Any]:
-        """Where there is an agreement."""
+        """Returns the mask of rows with an agreement."""
         if field in self.agreed:
             return self.agreed[field]
         return pd.Series(False, self.agreed.index)
@@ -142,20 +150,20 @@ class _Earlier:
 
 @dataclass(frozen=True)
 class _Sides:
-    """Both sides of the rows of a comparison, row by row."""
+    """Both sides of a comparison, aligned row by row with ``wanted``."""
 
     spec: ProcessSpec
     wanted: pd.DataFrame
     source: pd.DataFrame
     """The source's record of each row."""
     theirs: pd.DataFrame
-    """The target's row of each row; nulls where it has none."""
+    """The target's row for each row; nulls where it has none."""
     there: pd.Series[Any]
-    """Where the target has a row."""
+    """Mask: the target has the row."""
     dated: pd.Series[Any]
-    """Where the moment of the last change is known on both sides."""
+    """Mask: the moment of the last change is known on both sides."""
     ours_newer: pd.Series[Any]
-    """Where the source's record was changed after the target's row."""
+    """Mask: the source's record was changed after the target's row."""
 
     @classmethod
     def of(
@@ -174,23 +182,40 @@ class _Sides:
 
     @property
     def keys(self) -> pd.Series[Any]:
-        """The key of the target's row."""
+        """The key of each target row."""
         return self.wanted[self.spec.entity_key]
 
     @property
     def records(self) -> pd.Series[Any]:
-        """The key of the accessplanit record."""
+        """The key of each accessplanit record."""
         return self.wanted["source_key"] if self.spec.direction == "to_hr" else self.keys
 
-    def facts(self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]) -> pd.DataFrame:
-        """``verdicts.FACTS`` of a field. ``before``: what was agreed, as the target writes it."""
+    def verdicts(
+        self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]
+    ) -> pd.Series[Any]:
+        """The verdict of each row. ``before``: the agreed values, in accessplanit's terms."""
+        ours, theirs = (canonical(field, side[field.target]) for side in (self.wanted, self.theirs))
+        alike = same(as_text(ours), as_text(theirs))
+        if field.clears and (alike | ~self.there).all():
+            # Most fields differ nowhere, and the other facts decide nothing then.
+            return pd.Series(np.where(self.there, "same", "write"), index=ours.index)
+        agreed = canonical(field, _in_target_terms(self.spec, field, before))
+        facts = self._facts(field, ours, theirs, agreed).assign(same=alike, agreed=known)
+        return verdicts(facts, _policy(self.spec, field))
+
+    def _facts(
+        self,
+        field: FieldMap,
+        ours: pd.Series[Any],
+        theirs: pd.Series[Any],
+        agreed: pd.Series[Any],
+    ) -> pd.DataFrame:
+        """``verdicts.FACTS`` of a field, without ``same`` and ``agreed``. The values are canonical
+        and in the target's terms."""
         here, there = self.wanted[field.target], self.theirs[field.target]
-        ours, theirs, agreed = (canonical(field, values) for values in (here, there, before))
         return pd.DataFrame(
             {
                 "there": self.there,
-                "same": same(as_text(ours), as_text(theirs)),
-                "agreed": known,
                 "we_changed": ~same(as_text(ours), as_text(agreed)),
                 "they_changed": ~same(as_text(theirs), as_text(agreed)),
                 "empty_here": here.isna(),
@@ -202,7 +227,7 @@ class _Sides:
         )
 
     def in_our_terms(self, field: FieldMap) -> pd.Series[Any]:
-        """The source's value in accessplanit's terms, as text."""
+        """Returns the source's value as accessplanit writes it, as text."""
         if self.spec.direction == "from_hr":
             return as_text(self.wanted[field.target])
         return as_text(self.source[field.source])
@@ -215,7 +240,8 @@ def _policy(spec: ProcessSpec, field: FieldMap) -> Policy:
 def _left_differs(
     spec: ProcessSpec, field: FieldMap, ours: pd.Series[Any], theirs: pd.Series[Any]
 ) -> pd.Series[Any]:
-    """Where the field says on one side only that the person has left. Both sides are canonical."""
+    """Returns the mask of rows in which only one side says that the person has left. ``ours`` and
+    ``theirs`` are canonical values."""
     closed = dict(spec.scope.closed).get(field.target)
     if closed is None or field.kind != "text":
         return pd.Series(False, index=ours.index)
@@ -225,7 +251,7 @@ def _left_differs(
 
 
 def _in_target_terms(spec: ProcessSpec, field: FieldMap, agreed: pd.Series[Any]) -> pd.Series[Any]:
-    """An agreed value, which is in accessplanit's terms, as the target would write it."""
+    """Converts agreed values from accessplanit's form to the form of the target."""
     if spec.direction == "from_hr" or not field.values:
         return agreed
     return translated(agreed, field.values).fillna(agreed)
@@ -241,15 +267,15 @@ def _agreements(
 def closed_as(
     spec: ProcessSpec, outside: pd.DataFrame, links: pd.DataFrame, closed: Mapping[str, object]
 ) -> pd.DataFrame:
-    """:data:`NEWLY_AGREED` once the rows of ``links`` are closed because their records have left
-    the scope (``outside``)."""
+    """Returns the :data:`NEWLY_AGREED` that result from closing the rows of ``links``, whose
+    records have left the scope (``outside``). ``closed`` is column -> value of a closed row."""
     leavers = looked_up(links["source_key"], outside, spec.key)
     records = links["source_key" if spec.direction == "to_hr" else "target_key"]
-    found = [empty(NEWLY_AGREED)]
+    agreements = [empty(NEWLY_AGREED)]
     for field in (f for f in shared(spec) if f.target in closed):
         if spec.direction == "to_hr":
             value = as_text(leavers[field.source])
         else:
             value = pd.Series(str(closed[field.target]), index=links.index, dtype=records.dtype)
-        found.append(_agreements(records, links["target_key"], name_of(spec, field), value))
-    return concat(found)
+        agreements.append(_agreements(records, links["target_key"], name_of(spec, field), value))
+    return concat(agreements)

@@ -1,4 +1,4 @@
-"""Whose data something is: one person, by all that names them. Pure."""
+"""Finds and redacts the data of one person, by their IDs, keys and values. Pure."""
 
 from __future__ import annotations
 
@@ -18,45 +18,46 @@ from .match import PROVISIONAL
 from .tables import TEXT
 
 FORGOTTEN = "(forgotten)"
-"""What stands in the place of a value of somebody who was forgotten, in what is somebody else's."""
+"""Replaces values of a forgotten person in data that belongs to somebody else."""
 KEYS = frozenset(
     "id key source_key target_key row person who user_id waits_for superseded_by employee_id "
     "accessplanit_id accessplanit_user_id"
     " award_record_id award_target_id assignment_id registration_id course_request_id "
     "compliance_id".split()
 )
-"""Columns of frames and files that name a person, or a record of one."""
+"""Columns of frames and files with the key of a person or of a person's record."""
 WHOSE = {
     "accessplanit_id": "users",
     "accessplanit_user_id": "users",
     "user_id": "users",
     "employee_id": "employees",
 }
-"""Those of the columns that hold people of one side only: the ID of a user may be that of another
-employee."""
+"""Columns that hold people of one side only -> that side. The ID of a user may also be the key of a
+different employee."""
 OWN = frozenset({"email", "employee_number"})
-"""Columns whose value is one of the person themselves."""
+"""Columns whose value (``Person.values``) belongs to one person alone."""
 _WIRE = {name.replace("_", ""): name for name in KEYS}
 _PAIR = re.compile(r'"(\w+)"\s*:\s*"((?:[^"\\]|\\.)*)')
-"""A field of a JSON object, also of one that was cut off."""
+"""A text field of a JSON object, which may have been cut off."""
 SHORTEST = 4
-"""A shorter text is searched only where it stands alone: within other texts it is too often
-something else."""
+"""Minimum length of a text to search for within other texts. A shorter one would match too much,
+and is found only as a whole value."""
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What a connector or a folder has forgotten."""
+    """The result of erasing a person's data in a connector or a folder."""
 
     rows: int = 0
+    """Number of rows erased."""
     left: tuple[str, ...] = ()
-    """What it could not erase, in words for the user."""
+    """Descriptions of what could not be erased, for people."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """One person. How anything of them is spelled does not matter. A key that begins with one of
-    the IDs and ``~`` is theirs, too."""
+    """One person, identified by IDs, keys and values. Everything is compared in normalised spelling
+    (``identifiers.identifier``). A key that begins with one of the IDs and ``~`` is theirs, too."""
 
     users: frozenset[str] = frozenset()
     """IDs in accessplanit."""
@@ -65,7 +66,7 @@ class Person:
     keys: frozenset[str] = frozenset()
     """Keys of their records, on either side."""
     values: frozenset[str] = frozenset()
-    """What is theirs alone: e-mail addresses, numbers, whole names."""
+    """Values that belong to this person alone: e-mail addresses, numbers, full names."""
 
     @classmethod
     def of(
@@ -75,12 +76,12 @@ class Person:
         keys: Iterable[str | None] = (),
         values: Iterable[str | None] = (),
     ) -> Person:
-        """From what may be missing."""
-        found = (
+        """Builds a person; missing and blank values are left out."""
+        without_blanks = (
             frozenset(each for each in some if each and each.strip())
             for some in (users, employees, keys, values)
         )
-        return cls(*found)
+        return cls(*without_blanks)
 
     def __or__(self, other: Person) -> Person:
         return Person(
@@ -92,39 +93,40 @@ class Person:
 
     @property
     def ids(self) -> frozenset[str]:
-        """Who they are on either side."""
+        """The person's IDs on both sides."""
         return self.users | self.employees
 
     @cached_property
     def plain(self) -> Mapping[str, frozenset[str]]:
-        """What a column may hold, in the spelling by which it is compared: ``users``,
-        ``employees``, ``keys``, or ``any`` of these."""
-        found = {
+        """The IDs and keys in normalised spelling: ``users``, ``employees``, ``keys``, or ``any``
+        of these."""
+        plain = {
             name: frozenset(map(identifier, getattr(self, name)))
             for name in ("users", "employees", "keys")
         }
-        return {**found, "any": frozenset().union(*found.values())}
+        return {**plain, "any": frozenset().union(*plain.values())}
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
-        """What the keys of their records begin with."""
+        """Prefixes of the keys of the person's records."""
         return tuple(f"{identifier(each)}~" for each in sorted(self.ids))
 
     @cached_property
     def own(self) -> frozenset[str]:
-        """The values in the spelling by which they are compared."""
+        """The values in normalised spelling."""
         return frozenset(identifier(each) for each in self.values)
 
     def has(self, key: str | None, column: str = "") -> bool:
-        """Whether a key, which stands in ``column``, is the person's, or one of their records'."""
+        """Whether a key in the column ``column`` is that of the person or of one of their
+        records."""
         plain = identifier(key or "").removeprefix(PROVISIONAL)
         return plain in self.plain[WHOSE.get(column, "any")] or plain.startswith(self.heads)
 
     def has_row(self, row: Mapping[str, str | None]) -> bool:
-        """Whether a row (column -> value) is the person's, by its columns :data:`KEYS` and
+        """Whether a row (column -> value) belongs to the person, by its columns :data:`KEYS` and
         :data:`OWN`."""
-        whose = {name: row[name] for name in WHOSE if row.get(name)}
-        if any(self.has(key, name) for name, key in whose.items()) or any(
+        people = {name: row[name] for name in WHOSE if row.get(name)}
+        if any(self.has(key, name) for name, key in people.items()) or any(
             self.is_own(row[name]) for name in OWN & row.keys()
         ):
             return True
@@ -133,75 +135,73 @@ class Person:
             for name in KEYS - WHOSE.keys()
             if row.get(name)
         ]
-        # A row that names somebody else is theirs, though its key may look like one of this
-        # person's.
-        return any(
-            key in self.plain["keys" if whose else "any"] or key.startswith(self.heads)
-            for key in keys
-        )
+        # The row of another person may have a key that equals an ID of this person. So if the row
+        # names a person, its other keys are compared only with the keys of this person's records.
+        allowed = self.plain["keys" if people else "any"]
+        return any(key in allowed or key.startswith(self.heads) for key in keys)
 
     def is_own(self, value: str | None) -> bool:
-        """Whether a value, such as an e-mail address, is the person's alone."""
+        """Whether a value, such as an e-mail address, belongs to this person alone."""
         return identifier(value or "") in self.own
 
     def theirs(self, data: pd.DataFrame) -> pd.Series[bool]:
-        """Which rows of a frame are the person's, as :meth:`has_row` has it."""
-        found, others = pd.Series(False, data.index), pd.Series(False, data.index)
-        texts = _texts(data, KEYS)
-        for name in sorted(texts, key=lambda name: name not in WHOSE):
+        """Returns the mask of a frame's rows that belong to the person, as :meth:`has_row` does."""
+        mask, names_a_person = pd.Series(False, data.index), pd.Series(False, data.index)
+        # The columns of people come first, because they decide how the other keys are compared.
+        for name in sorted(_texts(data, KEYS), key=lambda name: name not in WHOSE):
             plain = identifiers(data[name]).str.removeprefix(PROVISIONAL)
             if name in WHOSE:
-                found |= plain.isin(self.plain[WHOSE[name]])
-                others |= plain.notna()
+                mask |= plain.isin(self.plain[WHOSE[name]])
+                names_a_person |= plain.notna()
             else:
-                anyones = plain.isin(self.plain["any"])
-                found |= plain.isin(self.plain["keys"]).where(others, anyones)
-            found |= plain.str.startswith(self.heads).fillna(False)
+                is_any = plain.isin(self.plain["any"])
+                mask |= plain.isin(self.plain["keys"]).where(names_a_person, is_any)
+            mask |= plain.str.startswith(self.heads).fillna(False)
         for name in _texts(data, OWN):
-            found |= identifiers(data[name]).isin(self.own)
-        return found
+            mask |= identifiers(data[name]).isin(self.own)
+        return mask
 
     def has_record(self, raw: str | None) -> bool:
-        """Whether a record as it was received says that it is the person's: a JSON object by
-        :data:`KEYS`, also one that was cut off; a line of CSV by any value that is long enough to
-        be nothing else."""
+        """Whether a raw record belongs to the person. A JSON object, even one that was cut off, is
+        judged by :data:`KEYS`; a line of CSV by any value of at least :data:`SHORTEST`
+        characters."""
         text = raw or ""
-        found = _json(text)
-        if not isinstance(found, dict) and text.lstrip().startswith("{"):
-            found = dict(_PAIR.findall(text))
-        if isinstance(found, dict):
-            named = {
+        record = _json(text)
+        if not isinstance(record, dict) and text.lstrip().startswith("{"):
+            record = dict(_PAIR.findall(text))
+        if isinstance(record, dict):
+            keys = {
                 _WIRE[wire]: str(value)
-                for name, value in found.items()
+                for name, value in record.items()
                 if (wire := name.lower().replace("_", "")) in _WIRE
             }
-            return self.has_row(named)
+            return self.has_row(keys)
         return any(len(value) >= SHORTEST and self.has(value) for value in _values(text))
 
     def mentioned(self, text: str | None) -> bool:
-        """Whether anything of the person stands in a text, as a word of its own."""
+        """Whether a text contains an ID, key or value of the person as a separate word."""
         return bool(text) and (
             self._word.search(text or "") is not None
             or any(self._is(value) for value in _values(text or ""))
         )
 
     def without(self, text: str) -> str:
-        """``text`` with :data:`FORGOTTEN` in the place of all that names the person."""
-        found = _json(text)
-        if found is not None:
-            return json.dumps(self._emptied(found), ensure_ascii=False)
+        """Replaces everything in ``text`` that names the person by :data:`FORGOTTEN`."""
+        parsed = _json(text)
+        if parsed is not None:
+            return json.dumps(self._emptied(parsed), ensure_ascii=False)
         return FORGOTTEN if self._is(text) else self._word.sub(FORGOTTEN, text)
 
     def redacted(self, data: pd.DataFrame) -> pd.DataFrame:
-        """A frame without what it says of the person in rows that are not theirs, as in a list of
-        e-mail addresses."""
+        """Removes mentions of the person from the text columns of a frame whose rows belong to
+        others, for example from a list of e-mail addresses."""
         changed: dict[str, pd.Series[Any]] = {}
         for name in _texts(data, set(data.columns) - KEYS - {"kind", "fields"}):
             column = data[name]
-            # Most say nothing of the person: only the others are looked at one by one. JSON may
-            # hide a letter.
-            named = column.str.contains(self._pattern, case=False)
-            hits = (named | column.str.contains("\\u", regex=False)).fillna(False)
+            # Only texts that may mention the person are processed one by one. JSON may escape a
+            # letter, as in \u00e9, so texts with an escape are among them.
+            mentions = column.str.contains(self._pattern, case=False)
+            hits = (mentions | column.str.contains("\\u", regex=False)).fillna(False)
             if hits.any():
                 changed[name] = column.mask(hits, column[hits].map(self.without).astype(TEXT))
         return data.assign(**changed) if changed else data
@@ -224,8 +224,8 @@ class Person:
         return FORGOTTEN if value is not None and self._is(str(value)) else value
 
     def _is_anothers(self, name: str, value: Any) -> bool:
-        """Whether a field of a record names somebody else, who may have the same key on the other
-        side."""
+        """Whether a field of a record holds a key of somebody else. It may equal a key that this
+        person has on the other side."""
         column = _WIRE.get(name.lower().replace("_", ""), "")
         return column in WHOSE and isinstance(value, str) and not self.has(value, column)
 
@@ -236,8 +236,8 @@ class Person:
             key=len,
             reverse=True,
         )
-        # Of a name any space or separator may stand between the parts. Without any word: what never
-        # comes.
+        # Any space or separator may be between the parts of a name. Without any text to search, the
+        # pattern is one that never matches.
         return (
             "|".join(re.sub(r"(?:,?\\ )+", r"[\\s,;|]+", re.escape(each)) for each in long)
             or r"\x00\x00"
@@ -245,7 +245,7 @@ class Person:
 
     @cached_property
     def _word(self) -> re.Pattern[str]:
-        # Nor is a name a part of an e-mail address, or of a double one.
+        # A name does not count within a longer word, an e-mail address or a double name.
         return re.compile(rf"(?<![\w@.-])(?:{self._pattern})(?![\w@-])", re.IGNORECASE)
 
 
@@ -255,27 +255,28 @@ def _texts(data: pd.DataFrame, names: Iterable[str]) -> list[str]:
 
 
 def _values(raw: str) -> Iterator[str]:
-    """The values of a record as it was received."""
-    found = _json(raw)
-    if found is not None:
-        yield from _inner(found)
+    """Yields the values of a raw record: those of JSON, or the cells of a line with any common
+    separator and the whole line."""
+    parsed = _json(raw)
+    if parsed is not None:
+        yield from _inner(parsed)
         return
     for separator in ",;\t|":
         if separator in raw:
-            with_cells = csv.reader(io.StringIO(raw, newline=""), delimiter=separator)
-            yield from (cell for row in _readable(with_cells) for cell in row)
+            rows = csv.reader(io.StringIO(raw, newline=""), delimiter=separator)
+            yield from (cell for row in _readable(rows) for cell in row)
     yield raw
 
 
 def _json(text: str) -> dict[str, Any] | list[Any] | None:
-    """A JSON object or list; ``None`` if the text is neither."""
+    """Parses a JSON object or list; ``None`` if the text is neither."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        found: dict[str, Any] | list[Any] = json.loads(text)
+        parsed: dict[str, Any] | list[Any] = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found
+    return parsed
 
 
 def _readable(rows: Iterator[list[str]]) -> Iterator[list[str]]:

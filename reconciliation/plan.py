@@ -1,4 +1,4 @@
-"""What has to change: a plan is a value before it is an act."""
+"""Makes plans: frozen values with the changes that bring the target to the wanted state."""
 
 from __future__ import annotations
 
@@ -17,67 +17,71 @@ from .tables import DTYPES
 
 KINDS = ("create", "update", "close")
 META = ("kind", "key", "fields", "reason")
-"""The columns of a plan's changes beside the managed ones."""
+"""The columns of a plan's changes in addition to the managed ones."""
 DERIVED = {"state", "superseded_by"}
 """Columns that follow from other records and from the day, not from the record alone."""
 NEW, CHANGED = "was new", "had changed"
-EDITED = "was changed where it was loaded to; the record itself has not changed"
-MENDS = "could not be read there: the source's value takes the place of what is amiss"
+EDITED = "was changed in the target; the record itself has not changed"
+MENDS = "could not be read in the target: the source's value replaces the unreadable one"
 FOLLOWS = "follows from other records or from the day"
-LEFT, GONE, AWAY = "has left the scope", "is no more in the source", "belongs to somebody else now"
-"""Why a row is changed."""
+LEFT, GONE, AWAY = (
+    "has left the scope",
+    "is no longer in the source",
+    "belongs to somebody else now",
+)
+"""Reasons for a change."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a process is about to write. Both frames are in the order of their keys."""
+    """The changes that a process is about to write. Both frames are sorted by key."""
 
     changes: pd.DataFrame
     """``kind`` · ``key`` (the target's) · ``fields`` (names of the changed columns,
     comma-separated; empty for creates) · ``reason`` · then every managed column with its new
     value."""
     before: pd.DataFrame
-    """The rows that will be updated or closed, as they are: ``key`` and the managed columns."""
+    """The present values of the rows to be updated or closed: ``key`` and the managed columns."""
     unchanged: pd.Series[Any]
-    """Target keys that need nothing."""
+    """Target keys of rows that need no change."""
     withheld: pd.Series[Any]
     """Keys that would be created if the target had been read in full."""
     salt: bytes = b""
-    """Mixed into the digest, so that nobody can guess from it whom the plan is about."""
+    """Secret mixed into the digest, so that nobody can guess from it whom the plan is about."""
 
     @cached_property
     def digest(self) -> str:
-        """Names exactly these changes and what they replace, whatever the reasons."""
+        """Digest of exactly these changes and the values that they replace, without the reasons."""
         return digest(self.changes, self.before, self.salt)
 
     def counts(self) -> dict[str, int]:
-        """Kind of change -> rows."""
-        found = self.changes["kind"].value_counts()
-        return {kind: int(found.get(kind, 0)) for kind in KINDS}
+        """Returns kind of change -> number of rows."""
+        number = self.changes["kind"].value_counts()
+        return {kind: int(number.get(kind, 0)) for kind in KINDS}
 
     def emptied(self) -> dict[str, tuple[int, int]]:
-        """Column -> rows in which an update takes its value away, and rows that are updated and
-        have one afterwards."""
+        """Returns column -> (number of updated rows that lose their value, number of updated rows
+        that have a value afterwards). Only columns that lose a value are listed."""
         updates = self.changes[self.changes["kind"] == "update"]
         if not len(updates):
             return {}
         both = updates.merge(self.before, on="key", suffixes=("", " (before)"))
-        found = {}
+        counts = {}
         for name in managed(self.changes):
             lost = both[name].isna() & both[f"{name} (before)"].notna()
             if lost.any() and name not in DERIVED:
-                found[name] = (int(lost.sum()), int(both[name].notna().sum()))
-        return found
+                counts[name] = (int(lost.sum()), int(both[name].notna().sum()))
+        return counts
 
 
 def managed(changes: pd.DataFrame) -> list[str]:
-    """The managed columns of a plan's changes."""
+    """Returns the managed columns of a plan's changes."""
     return [name for name in changes.columns if name not in META]
 
 
 def one_by_one(changes: pd.DataFrame) -> list[dict[str, Any]]:
-    """A plan's changes for a system that takes them one at a time: column -> value, ``None`` where
-    there is none."""
+    """Returns a plan's changes as a list of dicts, for a system that takes them one at a time. A
+    missing value is ``None``."""
     values = zip(*(arrow(changes[name]).to_pylist() for name in changes.columns), strict=True)
     return [dict(zip(changes.columns, row, strict=True)) for row in values]
 
@@ -92,31 +96,31 @@ def reconcile(
     doubtful: pd.Series[Any] | None = None,
     alike: Alike | None = None,
 ) -> Plan:
-    """The changes that make ``target`` hold ``desired``: creates and updates. A row that is absent
-    says nothing. The order of rows does not matter.
+    """Plans the creates and updates that make ``target`` hold ``desired``. A row that is missing in
+    ``desired`` is left alone. The order of rows does not matter.
 
     Args:
         desired: ``key`` (unique) and ``columns``.
-        target: the same of the target's rows.
+        target: the target's rows, with the same columns.
         key: the column that identifies a row.
         columns: the managed columns, name -> kind.
         compared: the columns whose difference is a reason to update.
-        doubtful: keys that are not created though they were not seen, because the target could not
-            be read in full.
+        doubtful: keys that are not created although the target did not show them, because it could
+            not be read in full.
         alike: column -> function that brings its values into the form in which they are
             compared.
     """
-    found = align(desired, target, key, compared, alike)
-    new = desired[found.alone]
+    aligned = align(desired, target, key, compared, alike)
+    new = desired[aligned.alone]
     unseen = new[key].isin(doubtful if doubtful is not None else [])
-    differing = desired.iloc[found.ours[found.touched]]
+    differing = desired.iloc[aligned.ours[aligned.touched]]
     creates = _changes("create", new[~unseen], key, columns, "")
-    updates = _changes("update", differing, key, columns, found.fields(compared))
-    was = target.iloc[found.theirs[found.touched]]
+    updates = _changes("update", differing, key, columns, aligned.fields(compared))
+    before = target.iloc[aligned.theirs[aligned.touched]]
     return Plan(
         _in_order(concat([creates, updates])),
-        _in_order(_before(was, key, columns)),
-        desired[key].iloc[found.ours[~found.touched]].reset_index(drop=True),
+        _in_order(_before(before, key, columns)),
+        desired[key].iloc[aligned.ours[~aligned.touched]].reset_index(drop=True),
         new.loc[unseen, key].reset_index(drop=True),
     )
 
@@ -129,10 +133,10 @@ def _changes(
     fields: str | Sequence[str],
     reason: str | None = None,
 ) -> pd.DataFrame:
-    """Changes of one kind, one for each of ``rows``, which has ``key`` and ``columns``."""
-    about = {"kind": kind, "key": rows[key], "fields": fields, "reason": reason}
-    named = pd.DataFrame(about, index=rows.index).astype(DTYPES["text"])
-    return pd.concat([named, rows[list(columns)]], axis=1)
+    """Builds changes of one kind, one for each of ``rows``, which has ``key`` and ``columns``."""
+    values = {"kind": kind, "key": rows[key], "fields": fields, "reason": reason}
+    meta = pd.DataFrame(values, index=rows.index).astype(DTYPES["text"])
+    return pd.concat([meta, rows[list(columns)]], axis=1)
 
 
 def _before(rows: pd.DataFrame, key: str, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -144,13 +148,13 @@ def _in_order(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with(plan: Plan, changes: pd.DataFrame, before: pd.DataFrame) -> Plan:
-    """``plan`` with other changes, in the order of their keys: the same changes are the same rows
-    in the same places."""
+    """Replaces the changes of ``plan``, sorted by key, so that equal plans have their rows in the
+    same order."""
     return replace(plan, changes=_in_order(changes), before=_in_order(before))
 
 
 def because(plan: Plan, known: pd.Series[Any], own: pd.Series[Any]) -> Plan:
-    """``plan`` with the reasons of its creates and updates.
+    """Adds the reasons of creates and updates to ``plan``.
 
     Args:
         plan: the plan.
@@ -159,14 +163,14 @@ def because(plan: Plan, known: pd.Series[Any], own: pd.Series[Any]) -> Plan:
     """
     changes = plan.changes
     unchanged, read = changes["key"].isin(known), changes["key"].isin(own)
-    derived = pd.Series(
+    only_derived = pd.Series(
         [bool(fields) and set(fields.split(",")) <= DERIVED for fields in changes["fields"]],
         index=changes.index,
         dtype=bool,
     )
     reason = pd.Series(CHANGED, index=changes.index, dtype=DTYPES["text"])
     reason = reason.mask(unchanged, EDITED)
-    reason = reason.mask((derived & unchanged) | ~read, FOLLOWS)
+    reason = reason.mask((only_derived & unchanged) | ~read, FOLLOWS)
     reason = reason.mask(changes["kind"] == "create", NEW)
     return replace(plan, changes=changes.assign(reason=changes["reason"].fillna(reason)))
 
@@ -180,11 +184,11 @@ def closing(
     reason: str,
     alike: Alike | None = None,
 ) -> Plan:
-    """``plan`` with the rows of ``leavers`` closed: target rows whose source has left the scope or
-    is gone.
+    """Adds closes to ``plan`` for ``leavers``: target rows whose record has left the scope or is
+    gone.
 
-    ``closed`` is what closing means: column -> value. Rows that are closed already, for a day at
-    that day or before, stay as they are.
+    ``closed`` is column -> value of a closed row. Rows that are already closed stay as they are; an
+    end date on or before the wanted day counts as closed.
     """
     rows = leavers[~is_closed(leavers, closed, alike or {})]
     if not len(rows):
@@ -208,36 +212,44 @@ def mending(
     columns: Mapping[str, str],
     ours: Sequence[str],
 ) -> Plan:
-    """``plan`` with updates of rows that the target has and that cannot be read there: of each the
-    one column that is amiss.
+    """Adds updates to ``plan`` for rows of the target that cannot be read because of one column.
+    The update replaces that column.
 
-    ``wanted``: ``key`` and ``columns``. ``rejected``: the target's ``snapshot.REJECTED``. ours: the
-    columns whose value the source decides. What the target holds now is not known: ``before`` has
-    no row for these, and their records stay withheld until they can be compared.
+    The present values of these rows are not known. ``before`` has no row for them, and their
+    records stay withheld until they can be compared.
+
+    Args:
+        plan: the plan.
+        wanted: the rows that the target should hold: ``key`` and ``columns``.
+        rejected: the target's ``snapshot.REJECTED``.
+        key: the column that identifies a row.
+        columns: the managed columns, name -> kind.
+        ours: the columns whose value the source decides.
     """
-    amiss = rejected[rejected["key"].notna() & rejected["field"].isin(ours)]
-    amiss = amiss.drop_duplicates("key")[["key", "field"]].rename(columns={"field": "column amiss"})
-    rows = wanted.merge(amiss, left_on=key, right_on="key", suffixes=("", " of the rejected"))
+    faulty = rejected[rejected["key"].notna() & rejected["field"].isin(ours)]
+    faulty = faulty.drop_duplicates("key")[["key", "field"]]
+    faulty = faulty.rename(columns={"field": "faulty column"})
+    rows = wanted.merge(faulty, left_on=key, right_on="key", suffixes=("", " of the rejected"))
     rows = rows[~rows[key].isin(plan.changes["key"])]
     if not len(rows):
         return plan
-    added = _changes("update", rows, key, columns, rows["column amiss"].tolist(), MENDS)
+    added = _changes("update", rows, key, columns, rows["faulty column"].tolist(), MENDS)
     return _with(plan, concat([plan.changes, added]), plan.before)
 
 
 def is_closed(rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Alike) -> pd.Series[Any]:
-    """Which rows are as closing would make them."""
-    done = pd.Series(bool(closed), index=rows.index)
+    """Returns the mask of rows that are closed: they have the values of ``closed`` (column ->
+    value), and dates on or before the day there."""
+    mask = pd.Series(bool(closed), index=rows.index)
     for name, value in closed.items():
         column = alike[name](rows[name]) if name in alike else rows[name]
-        met = column == value if isinstance(value, str) else column <= value
-        done &= met.fillna(False).astype(bool)
-    return done
+        matches = column == value if isinstance(value, str) else column <= value
+        mask &= matches.fillna(False).astype(bool)
+    return mask
 
 
 def as_closes(plan: Plan, closed: Mapping[str, str | date], alike: Alike) -> Plan:
-    """``plan`` with the updates that close a row named so: a guard must see them as what they
-    are."""
+    """Marks the updates of ``plan`` that close a row as closes, so that the guard counts them."""
     changes = plan.changes
     closed_before = plan.before.loc[is_closed(plan.before, closed, alike), "key"]
     closes = is_closed(changes, closed, alike) & ~changes["key"].isin(closed_before)
@@ -246,7 +258,7 @@ def as_closes(plan: Plan, closed: Mapping[str, str | date], alike: Alike) -> Pla
 
 
 def leaving_out(plan: Plan, keys: pd.Series[Any]) -> Plan:
-    """``plan`` without the changes of these keys."""
+    """Returns ``plan`` without the changes of these keys."""
     if not len(keys):
         return plan
     changes, before = (
@@ -258,18 +270,19 @@ def leaving_out(plan: Plan, keys: pd.Series[Any]) -> Plan:
 def apply_to(
     target: pd.DataFrame, plan: Plan, key: str, columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The model of a perfect target: ``target`` after every change of ``plan`` was carried out."""
-    kept = target[~target[key].isin(plan.changes["key"])]
+    """Models a perfect target: returns ``target`` after every change of ``plan``."""
+    untouched = target[~target[key].isin(plan.changes["key"])]
     written = plan.changes.rename(columns={"key": key})[[key, *columns]]
-    if not len(kept) and not len(written):
+    if not len(untouched) and not len(written):
         return empty({key: "text", **columns})
-    return concat([kept[[key, *columns]], written]).reset_index(drop=True)
+    return concat([untouched[[key, *columns]], written]).reset_index(drop=True)
 
 
 def already(
     plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]
 ) -> pd.Series[Any]:
-    """Keys of the changes that ``current`` shows as carried out."""
+    """Returns the keys of the changes that ``current`` (rows of the target) shows as carried
+    out."""
     wanted = plan.changes.rename(columns={"key": key})
     return reconcile(wanted, current, key, columns, list(columns)).unchanged
 
@@ -277,9 +290,9 @@ def already(
 def moved(
     plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]
 ) -> pd.Series[Any]:
-    """Keys of the changes whose target row is no longer what the plan was made from; ``current``
-    holds these rows now."""
-    was = plan.before.rename(columns={"key": key})
-    changed = reconcile(was, current, key, columns, list(columns)).changes["key"]
+    """Returns the keys of the changes whose target row has changed since the plan was made.
+    ``current`` has the present rows."""
+    before = plan.before.rename(columns={"key": key})
+    changed = reconcile(before, current, key, columns, list(columns)).changes["key"]
     creates = plan.changes.loc[plan.changes["kind"] == "create", "key"]
     return pd.concat([changed, creates[creates.isin(current[key])]], ignore_index=True)

@@ -1,4 +1,4 @@
-"""What the path needs of the world: a source, a target and a store."""
+"""The protocols that a run needs: a source, a target and a store."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from .spec import ProcessSpec
 from .watermark import Watermark
 
 Outcome = Literal["completed", "failed", "stopped", "skipped"]
-"""How a run ends. stopped: its plan was past the guard, or is no longer right. skipped: there was
-nothing for it to do."""
+"""How a run ends. ``stopped``: its plan exceeded the guard or is out of date. ``skipped``: there
+was nothing to do."""
 Hashes = np.ndarray[Any, np.dtype[np.int64]]
 """Hashes of records, sorted."""
 NO_HASHES: Hashes = np.empty(0, dtype=np.int64)
-"""No record is known."""
+"""No known records."""
 
 
 class Source(Protocol):
-    """Reads feeds. Raises CredentialsRefused, SourceFailed, Misconfigured."""
+    """A source: reads feeds. Raises CredentialsRefused, SourceFailed, Misconfigured."""
 
     name: str
 
     @property
     def requests(self) -> int:
-        """Requests made so far, retries among them."""
+        """Number of requests made so far, retries included."""
         ...
 
     def kinds(self, feed: str) -> Mapping[str, str]:
-        """The feed's columns, name -> kind."""
+        """Returns the feed's columns, name -> kind."""
 
     def updated_column(self, feed: str, column: str | None) -> str | None:
-        """``column`` if this tenant's feed has it, else ``None``."""
+        """Returns ``column`` if this tenant's feed has it, else ``None``."""
 
     def read(
         self,
@@ -56,68 +56,79 @@ class Source(Protocol):
         known: Hashes,
         seed: str,
     ) -> Snapshot:
-        """One read: ``columns`` (feed names), ``custom`` fields, and ``hash`` seeded with
-        ``seed``."""
+        """Reads the records of one question.
+
+        Args:
+            feed: the name of the feed.
+            columns: the columns to read, by the feed's names.
+            custom: the custom fields to read.
+            ask: the question.
+            known: hashes of known records, sorted; with ``ask.skip_known`` these records are
+                skipped.
+            seed: hexadecimal seed of the column ``hash``.
+        """
 
 
 class TargetReader(Protocol):
-    """A target that can be looked at, and not written. Raises TargetFailed."""
+    """A target that can be read but not written. Raises TargetFailed."""
 
     name: str
 
     def population(self, entity: str) -> int:
-        """How many rows the entity has."""
+        """Returns the number of rows of the entity."""
 
     def read(
         self, entity: str, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
     ) -> Snapshot:
-        """The rows whose value in any of the ``lookups`` columns is one of its values, whatever the
-        case of the letters; ``None``: all.
+        """Reads the rows that match any of the ``lookups`` (column -> values), ignoring case;
+        ``None``: all rows.
 
         A target that gives keys of its own has no row for a provisional key (``new:…``).
         """
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of the ``changes`` (of a Plan) that are not sent, with the reason: ``failed``
-        where they break the target's rules, ``unsupported`` where the target has no place for
+        """Returns receipts, with the reason, of those ``changes`` (of a Plan) that must not be
+        sent: ``failed`` if they break the target's rules, ``unsupported`` if it cannot hold
         them."""
 
 
 class Target(TargetReader, Protocol):
-    """What is written: an HR system, or accessplanit on the way back. Raises TargetFailed."""
+    """A target that can be written: an HR system, or accessplanit in the direction from HR. Raises
+    TargetFailed."""
 
     batch: int
-    """Changes that one :meth:`apply` takes: what an interruption leaves in doubt."""
+    """Number of changes in one call of :meth:`apply`. After an interruption, the fate of so many
+    changes may be unknown."""
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Carries out ``changes`` (of a Plan); a frame of ``receipts.RECEIPTS``, one row per
-        change, in their order.
+        """Carries out ``changes`` (of a Plan). Returns ``receipts.RECEIPTS``: one row per change,
+        in their order.
 
-        A row that the system refuses is a receipt. A fault of the system (credentials, rights, no
-        answer, too many requests, 5xx, an answer that is not its own, a locked or full database) is
-        no fault of a row: it ends the call.
+        If the system refuses a row, its receipt says so. A fault of the system (credentials,
+        rights, no answer, too many requests, 5xx, an answer from something else, a locked or full
+        database) is not the fault of a row: it ends the call with an error.
 
         Raises:
-            Refused: none of them was carried out, because of at least one; they are tried again in
-                halves.
+            Refused: none of the changes was carried out because of at least one of them. They are
+                tried again in halves.
             CredentialsRefused, TargetFailed, Misconfigured: the system cannot be written to.
-                ``answered`` of the error has the receipts of what was surely answered
-                (``receipts.after``). The fate of the others is unknown: their intent stays open,
-                and the next run reads what became of them.
+                ``answered`` of the error has the receipts of the changes that were certainly
+                answered (``receipts.after``). The fate of the others is unknown: their intent stays
+                open, and the next run finds out.
         """
 
 
 @runtime_checkable
 class LeavesTraces(Protocol):
-    """A target whose reading changes something, such as files that are taken in."""
+    """A target that changes when it is read, for example because it takes files in."""
 
     def untouched(self) -> AbstractContextManager[HrSystem]:
-        """The same as it would be found now, as a copy: whatever is done with it leaves the system
-        as it is."""
+        """Returns a copy of the system in its present state. Nothing that is done with the copy
+        changes the system."""
 
 
 class HrSystem(Target, Protocol):
-    """An HR system, in both directions. ``docs/add-an-hr-system.md`` tells how to make one.
+    """An HR system, in both directions. ``docs/add-an-hr-system.md`` shows how to write one.
 
     Raises CredentialsRefused, TargetFailed, Misconfigured.
     """
@@ -131,29 +142,29 @@ class HrSystem(Target, Protocol):
         lookups: Mapping[str, Sequence[str]] | None = None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """As :meth:`Target.read`, each row once; of those changed at ``since`` or later, where the
-        system can tell.
+        """Reads rows as :meth:`Target.read` does, each row once. With ``since``, only rows changed
+        at or after that moment, if the system can tell.
 
-        A row that cannot be read is in ``rejected``, with its key if that can be; its ``hash`` is
-        null.
+        A row that cannot be read is in ``rejected``, with its key if that is readable; its ``hash``
+        is null.
         """
 
     def forget(self, person: Person) -> Erased:
-        """Erases what the connector itself keeps of a person: files, copies. The rows of the system
-        are its own.
+        """Erases the data about a person that the connector itself keeps, such as files and copies.
+        The rows of the HR system are left alone.
 
         Raises:
-            TargetFailed: it cannot be erased now; the same call may be made again.
+            TargetFailed: it cannot be erased now; the call may be repeated.
         """
 
     def close(self) -> None:
-        """Ends what it has opened."""
+        """Closes connections and files."""
 
 
 @dataclass(frozen=True)
 class Intent:
-    """Changes ``start`` to ``stop`` of a plan that were about to be sent. closed: their receipts
-    are written."""
+    """Changes of a plan that were about to be sent: positions ``start`` to ``stop`` (exclusive). An
+    intent is closed when their receipts are written."""
 
     id: int
     digest: str
@@ -163,7 +174,7 @@ class Intent:
 
 @dataclass(frozen=True)
 class Batch:
-    """The receipts of one intent, ``changes`` being the plan's rows that it named."""
+    """The receipts of one intent, with the plan's ``changes`` that it names."""
 
     intent: Intent
     changes: pd.DataFrame
@@ -183,11 +194,11 @@ class Marks:
 
 
 class Store(Protocol):
-    """The sync store. Raises StoreFailed."""
+    """The sync store: everything that hrsync remembers between runs. Raises StoreFailed."""
 
     def lease(self, process: str, run: str, patience: float = 0.0) -> AbstractContextManager[bool]:
-        """Within it no other run of the process writes; false if another run holds it, and for
-        ``patience`` seconds on."""
+        """Context manager within which no other run of the process writes. It yields false if
+        another run holds the lease and keeps it for ``patience`` seconds."""
 
     def start(
         self, run: str, spec: ProcessSpec, mode: str, now: datetime, flow_run: str | None
@@ -195,17 +206,17 @@ class Store(Protocol):
         """Notes that a run has begun."""
 
     def finish(self, run: str, outcome: Outcome, reason: str | None, now: datetime) -> None:
-        """Notes how a run ended that settled nothing."""
+        """Notes how a run ended that has not settled its results."""
 
     def covered(self, process: str, fingerprint: str, moment: datetime, sweep: bool) -> bool:
-        """Whether a completed run of this process and scope began at or after ``moment``; a sweep,
-        if one was wanted."""
+        """Whether a completed run of this process and scope began at or after ``moment``. With
+        ``sweep``, only a sweep counts."""
 
     def known(self, process: str) -> Hashes:
-        """The hashes of all landed records, sorted."""
+        """Returns the sorted hashes of all records that have landed."""
 
     def watermark(self, process: str, fingerprint: str) -> Watermark:
-        """How far this process with this scope has come."""
+        """Returns the watermark of this process with this scope."""
 
     def links(
         self,
@@ -213,44 +224,44 @@ class Store(Protocol):
         source_keys: Sequence[str] | None = None,
         target_keys: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """The links of these keys, or all."""
+        """Returns the links of these keys, or all links."""
 
     def agreed(self, pair: str, keys: Sequence[str]) -> pd.DataFrame:
-        """What both sides last agreed on of these accessplanit records (``ownership.AGREED``)."""
+        """Returns the last agreements about these accessplanit records (``ownership.AGREED``)."""
 
     def origin(self, spec: ProcessSpec) -> pd.DataFrame:
-        """``sweep.ORIGIN``: which record each row of the target comes from that this process has
+        """Returns ``sweep.ORIGIN``: the record behind each row of the target that this process has
         loaded or linked."""
 
     def gone(self, process: str) -> list[str]:
-        """Keys of the records that the source has no more, as an earlier run has found out, and
-        whose row the target still has."""
+        """Returns the keys of records that an earlier run found gone from the source, and whose row
+        the target still has."""
 
     def hints(self, process: str, taken: datetime | None = None) -> tuple[Hint, ...]:
-        """Hints that no run of this process has heard, one for each record.
+        """Returns the hints that no run of this process has processed yet, one for each record.
 
-        taken: when a run begins to read what they name; what is said from then on is a hint of its
-        own.
+        ``taken`` is the moment at which a run begins to read the records that they name; it is
+        noted with them. Later notifications become new hints.
         """
 
     def retryable(self, process: str, now: datetime) -> list[str]:
-        """Keys in quarantine whose next attempt is due, or whose person has arrived."""
+        """Returns the keys in quarantine whose next attempt is due, or whose person has arrived."""
 
     def open_keys(self, process: str, *stages: str) -> list[str]:
-        """Keys of the open entries of the quarantine in these stages, due or not."""
+        """Returns the keys of open quarantine entries in these stages, whether due or not."""
 
     def marks(self, process: str, now: datetime, *, whole: bool = False) -> Marks:
-        """Hashes of the records in quarantine that are not to be looked at now.
+        """Returns the hashes of records in quarantine that this run leaves alone.
 
-        ``whole``: the run reads everything, and looks again at records that were refused too often
-        to be tried by themselves.
+        With ``whole`` the run reads everything. It then also retries records that were refused too
+        often to be retried automatically.
         """
 
     def known_bad(self, process: str) -> set[int]:
-        """Hashes of the rejected records that are open in quarantine."""
+        """Returns the hashes of rejected records with an open quarantine entry."""
 
     def part(self, spec: ProcessSpec, part: Range) -> Snapshot | None:
-        """A part of the sweep that is under way, as it was read; ``None`` if it must be read."""
+        """Returns a saved part of the sweep in progress; ``None`` if it must be read."""
 
     def keep_part(
         self,
@@ -260,7 +271,7 @@ class Store(Protocol):
         began: datetime,
         run: str | None = None,
     ) -> None:
-        """Keeps a part of a sweep that was read to its end.
+        """Saves a part of a sweep that was read completely.
 
         Args:
             began: when the sweep began (UTC).
@@ -268,46 +279,47 @@ class Store(Protocol):
         """
 
     def sweeping_since(self, spec: ProcessSpec, now: datetime) -> datetime | None:
-        """When the sweep began that is under way and can be taken up; ``None`` if there is none."""
+        """Returns when the interrupted sweep began that can be continued; ``None`` if there is
+        none."""
 
     def versions(self, spec: ProcessSpec, until: datetime | None = None) -> pd.DataFrame:
-        """``versions.VERSIONS``: what is known of the rows of a process's target, ``until`` a
-        moment, in the order in which it was learnt."""
+        """Returns ``versions.VERSIONS`` of the rows of the process's target, in the order in which
+        they were learnt; with ``until``, only those known until that moment."""
 
     def observe(self, spec: ProcessSpec, rows: pd.DataFrame, run: str, now: datetime) -> int:
-        """Notes what all rows of the target look like (``key`` and the managed columns); returns
-        how many were not known to be so."""
+        """Compares all rows of the target (``key`` and the managed columns) with the ledger and
+        stores new versions. Returns the number of new versions."""
 
     def open_entries(self, process: str) -> pd.DataFrame:
-        """``history.context.OPEN``: what is in quarantine, and what a person has discarded."""
+        """Returns ``history.context.OPEN``: open quarantine entries and discarded records."""
 
     def salt(self) -> bytes:
-        """What is mixed into digests that leave the store: the same for all who use it, and known
-        to nobody else."""
+        """Returns the secret that is mixed into digests. It is the same for all users of the
+        store."""
 
     def keep_plan(
         self, plan: Plan, spec: ProcessSpec, now: datetime, run: str | None = None
     ) -> None:
-        """Keeps the plan under its digest; one without changes is not kept. run: whose lease is
-        checked."""
+        """Stores the plan under its digest, unless it has no changes. If ``run`` is given, its
+        lease is checked."""
 
     def intend(
         self, run: str, spec: ProcessSpec, digest: str, start: int, stop: int, now: datetime
     ) -> Intent:
-        """Notes changes that are about to be sent."""
+        """Notes that the changes ``start`` to ``stop`` of a plan are about to be sent."""
 
     def receive(
         self, run: str, spec: ProcessSpec, batch: Batch, now: datetime, *, closes: bool = True
     ) -> None:
-        """Writes the receipts of an intent to the ledger and closes it, unless some of its changes
-        have none yet.
+        """Writes the receipts of an intent to the ledger, and closes the intent.
 
-        A change that has a receipt keeps it.
+        With ``closes`` false the intent stays open, because some of its changes have no receipt
+        yet. A change that already has a receipt keeps it.
         """
 
     def open_intents(self, process: str) -> list[tuple[Intent, Plan]]:
-        """Intents without receipts, each with the part of the plan that it names; a row of somebody
-        who was forgotten is empty."""
+        """Returns the open intents, each with the part of the plan that it names. The row of a
+        forgotten person is empty."""
 
     def settle(
         self,
@@ -318,11 +330,10 @@ class Store(Protocol):
         now: datetime,
         failure: str | None = None,
     ) -> tuple[str, ...]:
-        """Writes everything that a run leaves, in one transaction, with the receipts of its last
-        batch.
+        """Writes all results of a run in one transaction, with the receipts of its last batch.
 
-        ``failure``: the run ends as failed for this reason, and the watermark stays. Returns what
-        is new about the feed's fields.
+        With ``failure`` the run ends as failed for this reason, and the watermark does not move.
+        Returns the changes in the feed's fields that are new.
         """
 
     def keep_draft(
@@ -334,24 +345,26 @@ class Store(Protocol):
         until: datetime,
         run: str | None = None,
     ) -> None:
-        """Keeps a draft to be applied by the digest of its plan. run: whose lease is checked."""
+        """Stores a draft, to be applied by the digest of its plan. If ``run`` is given, its lease
+        is checked."""
 
     def waiting(self, process: str, fingerprint: str, now: datetime) -> tuple[str, str] | None:
-        """(digest, flow run) of the plan of this process that waits for an approval in Prefect."""
+        """Returns (digest, flow run) of the plan of this process that waits for an approval in
+        Prefect."""
 
     def draft(self, digest: str) -> Draft:
-        """The draft under a digest, to be applied.
+        """Returns the draft with a digest, to be applied.
 
         Raises:
-            StalePlan: there is none, it has been applied, rejected or redacted, or it does not have
-                this digest.
+            StalePlan: there is none; it was applied, rejected or redacted; or its content does not
+                match the digest.
         """
 
     def begun(self, digest: str) -> bool:
-        """Whether a run was ever about to send changes of this plan."""
+        """Whether any run has begun to send changes of this plan."""
 
     def take_plan(self, digest: str, spec: ProcessSpec, run: str) -> None:
-        """Notes that a run begins to apply a draft: until it ends, nobody rejects the plan.
+        """Notes that a run begins to apply a draft. Until it ends, the plan cannot be rejected.
 
         Raises:
             StalePlan: somebody has decided otherwise since the draft was read.
@@ -360,9 +373,8 @@ class Store(Protocol):
     def close_plan(
         self, digest: str, status: Literal["rejected", "stale"], run: str | None = None
     ) -> bool:
-        """Notes that a draft is not to be applied; :meth:`settle` notes that it was. run: the run
-        that applies it, if it says so.
+        """Notes that a draft will not be applied (:meth:`settle` notes that it was). ``run`` is
+        given if the run that applies the draft closes it.
 
-        Returns whether it was closed: not if another run is applying it, or if somebody has decided
-        on it before.
+        Returns false if another run is applying it, or somebody has already decided on it.
         """

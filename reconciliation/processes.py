@@ -1,4 +1,4 @@
-"""The names of the processes: the one list that settings, catalogue, forms and commands follow."""
+"""The names of the processes: the single list that settings, catalogue, forms and commands use."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ CheckedProcess = Literal[
     "course_requests_to_hr",
     "course_decisions_from_hr",
 ]
-"""A process whose rows have a record on the other side, so that its history can be checked."""
+"""A process whose history can be checked, because its rows have a record on the other side."""
 ProcessName = Literal[CheckedProcess, "role_compliance"]
 NAMES: tuple[ProcessName, ...] = get_args(ProcessName)
-"""In the order in which they make sense when all is new: people before their awards, roles before
-assignments."""
+"""The order for a first load: people before their awards, roles before assignments."""

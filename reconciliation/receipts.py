@@ -1,5 +1,5 @@
-"""What became of changes: receipts as a target gives them, foretells them, or as they are found out
-afterwards."""
+"""Receipts of changes: as the target gives them, as expected in a preview, or as found out after an
+interruption."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from .plan import Plan, already, reconcile
 from .tables import DTYPES, looked_up
 
 RECEIPTS = {"key": "text", "outcome": "text", "reason": "text", "given": "text"}
-"""What became of one change: ``created``, ``updated``, ``closed``, ``failed`` or ``unsupported``
-with the reason, or ``untried``. given: the key that the target gave to a new row, where it gives
-keys."""
+"""The outcome of one change: ``created``, ``updated``, ``closed``, ``failed`` or ``unsupported``
+(with the reason), or ``untried``. ``given`` is the key that the target gave to a new row, if it
+gives keys."""
 PAST_TENSE = {"create": "created", "update": "updated", "close": "closed"}
 
 
 def done(changes: pd.DataFrame) -> pd.DataFrame:
-    """Receipts (:data:`RECEIPTS`) as if every one of ``changes`` (of a plan) had succeeded."""
+    """Builds receipts (:data:`RECEIPTS`) as if all ``changes`` (of a plan) had succeeded."""
     receipts = pd.DataFrame({"key": changes["key"], "outcome": changes["kind"].replace(PAST_TENSE)})
     return receipts.assign(reason=None, given=None).astype(DTYPES["text"]).reset_index(drop=True)
 
 
 def as_found(changes: pd.DataFrame, there: Collection[str]) -> pd.DataFrame:
-    """:func:`done`, but that what was to be created and was ``there`` (keys) was updated; so is a
-    key that comes again."""
+    """Builds receipts like :func:`done`, except that a create counts as an update if its key
+    existed already (``there``) or comes a second time."""
     receipts = done(changes)
     again = receipts["key"].isin(there) | receipts["key"].duplicated()
     outcome = receipts["outcome"].mask(again & (receipts["outcome"] == "created"), "updated")
@@ -35,13 +35,12 @@ def as_found(changes: pd.DataFrame, there: Collection[str]) -> pd.DataFrame:
 
 
 def all_of(changes: pd.DataFrame, outcome: str, reason: str) -> pd.DataFrame:
-    """Receipts of one outcome for all ``changes``."""
+    """Builds receipts with the same outcome for all ``changes``."""
     return of(RECEIPTS, [(key, outcome, reason, None) for key in changes["key"]])
 
 
 def after(receipts: pd.DataFrame, fault: HrsyncError) -> HrsyncError:
-    """``fault``, which carries ``receipts`` of what was answered before it, and those that it has
-    itself."""
+    """Adds to ``fault`` the ``receipts`` of the changes that were answered before it."""
     fault.answered = receipts if fault.answered is None else concat([receipts, fault.answered])
     return fault
 
@@ -49,8 +48,8 @@ def after(receipts: pd.DataFrame, fault: HrsyncError) -> HrsyncError:
 def of_landed(
     plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Receipts of those changes of ``plan`` that ``current``, the target's rows with their keys,
-    shows as carried out."""
+    """Returns the receipts of the changes of ``plan`` that are already carried out, as ``current``
+    (the target's rows with their keys) shows."""
     receipts = found_out(plan, current, key, columns)
     landed = receipts[receipts["outcome"] != "unknown"].reset_index(drop=True)
     return landed.assign(reason=None).astype(DTYPES["text"])
@@ -59,13 +58,13 @@ def of_landed(
 def found_out(
     plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Receipts of changes that were sent, and of whose fate nothing was written down: the target is
-    the truth.
+    """Returns the receipts of changes that may have been sent and whose receipts were never
+    written, by looking at the target.
 
-    ``plan`` holds just these changes, ``current`` the target's rows with their keys. A change that
-    the target does not show has no receipt: it was not carried out. One that shows neither the old
-    nor the new is ``unknown``. A target that gives keys shows a row that was asked for by a
-    provisional key under that key, with the real one as ``given``.
+    ``plan`` holds just these changes, and ``current`` the target's rows with their keys. A created
+    row with a key from the target is listed under its provisional key, and ``given`` has the real
+    one. A change that was not carried out has no receipt. If a row has neither the old nor the new
+    values, the outcome is ``unknown``.
     """
     keys = plan.changes["key"]
     landed = keys.isin(already(plan, current, key, columns))
@@ -75,18 +74,18 @@ def found_out(
     receipts = done(plan.changes).assign(reason="found after an interrupted run")
     if "given" in current:
         receipts["given"] = looked_up(keys, current, key)["given"].array
-        # What the target made has values of its own beside ours; that it stands for the key that we
-        # gave it is enough.
+        # A row that the target created may have other values than ours. It is enough that it is
+        # listed under our provisional key.
         landed |= creates & receipts["given"].notna()
     not_done = as_before.where(~creates, ~keys.isin(current[key])) & ~landed
     outcome = receipts["outcome"].where(landed, "unknown")
-    found = receipts.assign(outcome=outcome).astype(DTYPES["text"])
-    return found[~not_done].reset_index(drop=True)
+    receipts = receipts.assign(outcome=outcome).astype(DTYPES["text"])
+    return receipts[~not_done].reset_index(drop=True)
 
 
 def failures_at_the_end(outcomes: Sequence[str], before: int) -> int:
-    """How many changes in a row have failed so far, ``before`` of them before these
-    ``outcomes``."""
+    """Returns the number of consecutive failures at the end of ``outcomes``. If all of them failed,
+    the failures ``before`` are added."""
     for place, outcome in enumerate(reversed(outcomes)):
         if outcome != "failed":
             return place

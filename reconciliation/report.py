@@ -1,4 +1,4 @@
-"""What a run says of itself: counts that add up, and a plan that a person can read."""
+"""The report of a run: counts that add up, and a plan as readable differences."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ OUTCOMES = (
     "discarded",
     "duplicate",
 )
-"""Where a row can end; each row that was looked at ends in exactly one.
+"""The outcomes of a row. Each row that a run looks at gets exactly one.
 
-failed: HR refused it; it is quarantined. quarantined: unreadable, or known to be so and not due for
-another attempt. unsupported: the HR system has no place for it; it is looked at again when it
-changes. discarded: somebody has decided that this very record is not to be loaded.
+- failed: the target refused it; it is in quarantine
+- quarantined: unreadable, or in quarantine and not due for another attempt
+- unsupported: the HR system has no place for it; it is looked at again when it changes
+- discarded: a person has decided not to load this version of the record
 """
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: 1 row, 2 rows."""
+    """Formats a number with its noun: 1 row, 2 rows."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def sentence(read: int, outcomes: Mapping[str, int]) -> str:
-    """What a run did, in one line."""
-    written = (
+    """Summarises a run in one line."""
+    results = (
         ", ".join(f"{rows:,} {name}" for name, rows in outcomes.items() if rows) or "nothing to do"
     )
-    return f"{counted(read, 'row')} read: {written}"
+    return f"{counted(read, 'row')} read: {results}"
 
 
 @dataclass
 class RunReport:
-    """One run in figures, without personal data. read + reexamined == the sum of ``outcomes``."""
+    """The figures of one run, without personal data. ``read`` plus ``reexamined`` equals the sum of
+    ``outcomes``."""
 
     process: str
     mode: str
@@ -54,8 +56,8 @@ class RunReport:
     read: int = 0
     """Rows received from the feed."""
     reexamined: int = 0
-    """Rows of the target that were looked at again because of other records, such as an award that
-    a newer one supersedes."""
+    """Rows of the target that were looked at because of other records, such as an award that a
+    newer one supersedes."""
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     requests: int = 0
     complete: bool = True
@@ -63,31 +65,31 @@ class RunReport:
     watermark_after: datetime | None = None
     digest: str = ""
     drift: tuple[str, ...] = ()
-    """What is new about the feed's fields, as "User: Fax appeared"; each is reported once."""
+    """Changes in the feed's fields, such as "User: Fax appeared". Each is reported once."""
     sweep: dict[str, int] = field(default_factory=dict)
     """Figures of a sweep: parts read, parts resumed from an interrupted sweep, rows gone, only in
     HR, changed in HR."""
     settled: int = 0
-    """Changes that an interrupted run may or may not have made; HR was asked."""
+    """Changes of an interrupted run whose fate was unknown and has been read from the target."""
     reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
     """(outcome, field, reason, rows)."""
     hints: int = 0
-    """Records that this run has read because webhooks had named them."""
+    """Records that this run read because webhooks named them."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def adds_up(self) -> bool:
-        """Every row that was looked at has ended somewhere."""
+        """Whether every row that was looked at has an outcome."""
         return self.read + self.reexamined == sum(self.outcomes.values())
 
     @property
     def written(self) -> int:
-        """Rows that HR now has otherwise than before."""
+        """Number of rows that the run has changed in the target."""
         return self.outcomes["created"] + self.outcomes["updated"] + self.outcomes["closed"]
 
 
 def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """(kind, key, field, before, after) of the first ``limit`` changes, creates by their filled
-    fields.
+    """Yields (kind, key, field, before, after) for each field of the first ``limit`` changes. Of a
+    create, only filled fields are listed.
 
     Holds personal data: for the terminal, never for a log or an artifact.
     """
@@ -100,13 +102,13 @@ def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, st
         zip(after["kind"], after["key"], after["fields"], strict=True)
     ):
         for name in columns if kind == "create" else changed.split(","):
-            was = None if kind == "create" else before[name][places[key]].as_py()
-            then = after[name][i]
-            if kind != "create" or then is not None:
+            old = None if kind == "create" else before[name][places[key]].as_py()
+            new = after[name][i]
+            if kind != "create" or new is not None:
                 yield (
                     kind,
                     key,
                     name,
-                    "" if was is None else str(was),
-                    "" if then is None else str(then),
+                    "" if old is None else str(old),
+                    "" if new is None else str(new),
                 )

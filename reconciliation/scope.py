@@ -1,4 +1,4 @@
-"""Which rows are ours."""
+"""Decides which rows are in the scope of a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .values import CUSTOM_PREFIX
 
 
 def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> pd.Series[Any]:
-    """True for the rows that meet one clause."""
+    """Returns the mask of rows that meet one clause."""
     column = data[clause.column]
     if clause.op in ("in", "not_in"):
         text = plain_custom(column) if clause.column.startswith(CUSTOM_PREFIX) else column
@@ -31,7 +31,7 @@ def meets(data: pd.DataFrame, clause: Clause, today: date, now: datetime) -> pd.
 
 
 def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> pd.Series[Any]:
-    """True for the rows that meet every clause. Without a value a row meets only ``not_in``.
+    """Returns the mask of rows that meet every clause. A row without a value meets only ``not_in``.
 
     Args:
         data: the feed's columns.
@@ -46,11 +46,11 @@ def in_scope(data: pd.DataFrame, scope: Scope, today: date, now: datetime) -> pd
 
 
 def pushdown(scope: Scope, first: bool) -> tuple[Clause, ...]:
-    """The clauses that the source may apply itself.
+    """Returns the clauses that the source itself may apply, to send fewer rows. The whole scope is
+    applied to the frame afterwards in any case.
 
-    None where a row that has left the scope matters, unless nothing was loaded yet (``first``):
-    what is not there cannot leave. Conditional clauses and negations stay here. The whole scope is
-    applied to the frame all the same: pushing down saves rows, it decides nothing.
+    If the process acts on records that leave the scope, no clause is returned, unless nothing was
+    loaded yet (``first``). Conditional clauses and negations are never passed on.
     """
     if scope.leaves != "ignore" and not first:
         return ()

@@ -1,4 +1,4 @@
-"""Where every row ended: outcomes that add up, what landed, what is quarantined."""
+"""Settles a run: gives every row exactly one outcome, and collects what the store must keep."""
 
 from __future__ import annotations
 
@@ -26,75 +26,80 @@ QUARANTINE = {
     "raw": "text",
     "hash": "hash",
 }
-"""A row that did not go through. stage: ``rejected`` (unreadable), ``held`` (readable, not
-decided), ``failed`` (refused by the target) or ``gone`` (the target has it, the source no more)."""
+"""A row that was not loaded. ``stage`` is ``rejected`` (unreadable), ``held`` (readable but not
+decided), ``failed`` (refused by the target) or ``gone`` (only the target still has it)."""
 
 UNREAD = {"key": "text", "field": "text", "reason": "text"}
+"""A row of the target that cannot be read: its key (if readable), the faulty field and the
+reason."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing has brought, before anything is written."""
+    """The result of comparing the two sides, before anything is written."""
 
     rejected: pd.DataFrame
-    """As in the snapshot, contradictory records too."""
+    """The rejected records of the snapshot (``snapshot.REJECTED``), including those that contradict
+    themselves."""
     outside: pd.DataFrame
-    """The rows out of scope: ``key``, ``hash`` and, where the target may have to close a row,
+    """The records out of scope: ``key``, ``hash`` and, if a row may have to be closed,
     ``target_key``."""
     pairs: pd.DataFrame
-    """The rows that were compared: ``source_key``, ``key`` (the target's), ``hash``."""
+    """The records that were compared: ``source_key``, ``key`` (the target's) and ``hash``."""
     held: pd.DataFrame
-    """:data:`reconciliation.match.HELD`, and ``hash``."""
+    """:data:`reconciliation.match.HELD` with ``hash``."""
     links: pd.DataFrame
-    """``match.LINKS`` that were found."""
+    """New ``match.LINKS``."""
     gone: pd.DataFrame
-    """``sweep.ORIGIN`` of rows whose record is gone and that are closed, now or already."""
+    """``sweep.ORIGIN`` of rows whose record is gone and that this run closes or that are closed
+    already."""
     reported: pd.DataFrame
-    """``sweep.ORIGIN`` of rows whose record is gone and that are left to a person."""
+    """``sweep.ORIGIN`` of rows whose record is gone and that are left for a person to decide."""
     rejections: pd.DataFrame
-    """``receipts.RECEIPTS`` of changes that the target cannot take; they are not in the plan."""
+    """``receipts.RECEIPTS`` of changes that the target cannot take. They are not in the plan."""
     agreed: pd.DataFrame
     """``ownership.NEWLY_AGREED``."""
     plan: Plan
     population: int
-    """Rows of the entity."""
+    """Number of rows of the entity."""
     figures: Mapping[str, int]
-    """Rows read, skipped, duplicates, held and resting (in quarantine and not due), discarded,
-    only_in_target after a sweep, answered_for (rows of the target that are this process's) and
-    loaded (records that it has loaded or linked; 0 in a window)."""
+    """Numbers of rows: read, skipped, duplicates, held and resting (in quarantine and not due),
+    discarded, only_in_target (after a sweep), answered_for (rows of the target that belong to this
+    process) and loaded (records that it has loaded or linked; 0 in a window)."""
     lost: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
-    """``sweep.ORIGIN`` of records that are gone, and of whose row the target has nothing either."""
+    """``sweep.ORIGIN`` of records that are gone and whose row the target does not have either."""
     unread: pd.DataFrame = field(default_factory=lambda: empty(UNREAD))
     """:data:`UNREAD`: rows of the target that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What a run leaves: the figures for its report, and the frames for the store."""
+    """The results of a run: figures for its report, and frames for the store."""
 
     outcomes: dict[str, int]
-    """Outcome -> rows."""
+    """Outcome -> number of rows."""
     reexamined: int
-    """Rows of the target looked at for what other records did, or because theirs is gone."""
+    """Number of rows of the target that were looked at because of other records, or because their
+    own record is gone."""
     landed: pd.DataFrame
-    """``key`` and ``hash`` of the records that need not be looked at again."""
+    """``key`` and ``hash`` of the records that need not be read again until they change."""
     links: pd.DataFrame
     quarantine: pd.DataFrame
     """:data:`QUARANTINE`."""
     forgotten: pd.Series[Any]
-    """Source keys whose landed hash is removed, because their record is gone."""
+    """Source keys whose landed hash must be removed because their record is gone."""
     agreed: pd.DataFrame
     reasons: list[tuple[str, str, str, int]]
-    """Stage, field, reason, rows."""
+    """(stage, field, reason, number of rows)."""
     written: list[str] = field(default_factory=list)
-    """Keys of the target's rows that this run has written, as the target names them."""
+    """Keys, as given by the target, of the rows that this run has written."""
     lost: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
     gone: list[str] = field(default_factory=list)
-    """Source keys of the other records that are gone, which need not be asked for again."""
+    """Source keys of records that are gone and need not be asked for again."""
 
 
 def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Settled:
-    """Joins what was read, decided and receipted. Each row that was looked at ends in exactly one
+    """Combines the comparison with the receipts. Each row that was looked at gets exactly one
     outcome."""
     receipts = concat([receipts, compared.rejections])
     ends = _Ends(spec, compared, receipts)
@@ -106,7 +111,8 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
         for reason, rows in Counter(unsupported).most_common()
     ]
     closed = compared.gone[~compared.gone["key"].isin(ends.bad)]
-    # A closed row of a record that is not linked is no longer in the store: nothing asks for it.
+    # Without match rules, the store forgets a record when its row is closed, so that later sweeps
+    # do not ask for it.
     known_gone = concat([compared.reported, *([closed] if spec.match else [])])
     done = receipts[receipts["outcome"].isin(list(PAST_TENSE.values()))]
     return Settled(
@@ -125,7 +131,7 @@ def settle(spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> Set
 
 
 class _Ends:
-    """Where the rows of a run ended."""
+    """Computes the outcomes of the rows of a run."""
 
     def __init__(self, spec: ProcessSpec, compared: Compared, receipts: pd.DataFrame) -> None:
         self.spec, self.compared, self.receipts = spec, compared, receipts
@@ -134,13 +140,13 @@ class _Ends:
         changes = compared.plan.changes
         self.left_scope = changes.loc[(changes["reason"] == LEFT).fillna(False), "key"]
         unsure = _unsure(compared.pairs[self.withheld], compared.unread, spec.target_side)
-        # Without a hash: such a row does not rest until an attempt is due, it is looked at again as
-        # soon as it is read.
+        # These entries have no hash. A record with a hash would rest until its next attempt is due;
+        # without one it is compared again as soon as it is read.
         unsure["hash"] = pd.Series(pd.NA, index=unsure.index, dtype=DTYPES["hash"])
         self.held = concat([compared.held, unsure])
 
     def outcomes(self) -> dict[str, int]:
-        """Outcome -> rows."""
+        """Returns outcome -> number of rows."""
         compared, figures = self.compared, self.compared.figures
         touched = compared.pairs["key"].isin(self.receipts["key"])
         counts = Counter(self.receipts["outcome"])
@@ -154,13 +160,14 @@ class _Ends:
         return dict(counts)
 
     def reexamined(self) -> int:
-        """A row of the target that was written, or tried, for what another record did has no row of
-        its own among those read."""
+        """Counts the rows of the target that were written or tried although their own record was
+        not read, and the reported ones."""
         read = concat([self.compared.pairs.loc[~self.withheld, "key"], self.left_scope])
         return int((~self.receipts["key"].isin(read)).sum()) + len(self.compared.reported)
 
     def landed(self) -> pd.DataFrame:
-        """``key`` and ``hash``. A leaver whose closing failed is looked at again."""
+        """Returns ``key`` and ``hash`` of the records that have landed. A record whose row could
+        not be closed is not among them, so that it is looked at again."""
         pairs, outside = self.compared.pairs, self.compared.outside
         good = pairs[~self.withheld & ~pairs["key"].isin(self.bad)]
         if len(self.bad) and len(self.left_scope):
@@ -169,33 +176,33 @@ class _Ends:
         return concat([compared, outside[["key", "hash"]]])
 
     def good(self, rows: pd.DataFrame, of: str, column: str) -> pd.DataFrame:
-        """``rows`` whose target row (column ``of``) went through. In ``column``, the keys that the
-        target has given to new rows replace the provisional ones."""
+        """Returns the part of ``rows`` whose target row was loaded; the column ``of`` has its key.
+        In ``column``, provisional keys are replaced by those that the target has given."""
         unsupported = self.receipts.loc[self.receipts["outcome"] == "unsupported", "key"]
         plan = self.compared.plan
         unsettled = concat([self.bad, unsupported, plan.withheld])
         rows = rows[~rows[of].isin(unsettled)].reset_index(drop=True)
-        named = self.receipts.dropna(subset="given")
-        if not len(rows) or not len(named):
+        with_given_key = self.receipts.dropna(subset="given")
+        if not len(rows) or not len(with_given_key):
             return rows
-        given = looked_up(rows[column], named, "key")["given"]
+        given = looked_up(rows[column], with_given_key, "key")["given"]
         return rows.assign(**{column: given.fillna(rows[column])})
 
 
 def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Rows of ``match.HELD`` for records whose row in the target may be one that cannot be read:
-    which, and what to correct there."""
+    """Returns ``match.HELD`` for records whose row in the target may be one of those that cannot be
+    read. The reason says what to correct there."""
     if not len(pairs):
         return empty(HELD)
     rows = pairs[["source_key", "key"]].merge(unread.drop_duplicates("key"), on="key", how="left")
     known = rows["reason"].notna()
     why = rows["field"] + f" cannot be read in {side}: it " + rows["reason"] + "; correct it there"
-    some = (
+    unknown_row = (
         f"may be one of the rows of {side} that cannot be read; correct those"
         if len(unread)
         else f"{side} could not be read in full"
     )
-    entries = held(rows["source_key"], "(row)", some)
+    entries = held(rows["source_key"], "(row)", unknown_row)
     return entries.assign(
         field=rows["field"].where(known, entries["field"]),
         reason=why.where(known, entries["reason"]),
@@ -205,18 +212,18 @@ def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFram
 def _quarantine(
     spec: ProcessSpec, compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
-    """:data:`QUARANTINE`, and how many rows have which stage, field and reason."""
+    """Returns :data:`QUARANTINE`, and the number of rows for each stage, field and reason."""
     records = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
     records = records.dropna(subset="key").drop_duplicates("key")
     failed = refused[["key", "reason"]].merge(records, on="key", how="left")
     failed["key"] = failed["source_key"].fillna(failed["key"])
-    there = f"is no more in {spec.source_side}; {spec.target_side} still has the row"
+    why_gone = f"is no longer in {spec.source_side}; {spec.target_side} still has the row"
     gone = compared.reported[["source_key"]].rename(columns={"source_key": "key"})
     parts = {
         "rejected": compared.rejected,
         "held": held_rows,
         "failed": failed.assign(field="(row)"),
-        "gone": gone.assign(field="(record)", reason=there),
+        "gone": gone.assign(field="(record)", reason=why_gone),
     }
     dtypes = {name: DTYPES[kind] for name, kind in QUARANTINE.items()}
     rows = concat(
@@ -238,7 +245,7 @@ def _leavers(outside: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs_of(data: pd.DataFrame, key: str, wanted: pd.DataFrame, entity_key: str) -> pd.DataFrame:
-    """``Compared.pairs``: the source rows behind the rows that were compared."""
+    """Builds ``Compared.pairs``: the source records behind the rows that were compared."""
     records = data[[key, "hash"]].rename(columns={key: "source_key"})
     rows = wanted[["source_key", entity_key]].rename(columns={entity_key: "key"})
     return rows.merge(records, on="source_key")[["source_key", "key", "hash"]]

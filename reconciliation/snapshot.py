@@ -1,4 +1,4 @@
-"""What one side said, and how far to believe it."""
+"""Snapshots: the result of reading one side, with what is missing or unreadable."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ import pandas as pd
 from .frame import concat, empty
 
 REJECTED = {"key": "text", "field": "text", "reason": "text", "raw": "text", "hash": "hash"}
-"""A rejected row: its key if it could be read, the field at fault, why, the record itself, its
+"""A rejected row: its key (if readable), the faulty field, the reason, the raw record and its
 hash."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One read of one side."""
+    """The result of one read of one side."""
 
     frame: pd.DataFrame
     """The rows that could be read. A source's rows carry ``hash``, the hash of the raw record
     (int64)."""
     complete: bool = True
-    """Every row that was asked for is in ``frame``, in ``rejected`` or among the skipped."""
+    """Whether every row that was asked for is in ``frame``, in ``rejected`` or skipped."""
     rejected: pd.DataFrame = field(default_factory=lambda: empty(REJECTED))
     """The rows that could not be read: columns of :data:`REJECTED`."""
     read: int = 0
-    """Rows received; a row that stood on several pages counts once."""
+    """Number of rows received. A row on several pages counts once."""
     skipped: int = 0
-    """Rows whose raw record is known byte for byte from an earlier run."""
+    """Number of rows skipped because the raw record is the same, byte for byte, as in an earlier
+    run."""
     duplicates: int = 0
-    """Rows that came again with other content; the newer one counts."""
+    """Number of rows that came twice with different content; the newer one counts."""
     appeared: tuple[str, ...] = ()
-    """Fields that were not asked for, as the feed spells them."""
+    """Fields that came without being asked for, as the feed spells them."""
     vanished: tuple[str, ...] = ()
     """Columns that were asked for and that no record had; empty if no record came."""
     silent: tuple[str, ...] = ()
-    """The same, of a system that leaves out empty values. What was agreed earlier tells whether
-    they have vanished."""
+    """Like ``vanished``, for a system that leaves out empty values: such a column may have vanished
+    or may be empty in every record."""
 
 
 def among(
     values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which values stand in ``known``, which is sorted."""
+    """Returns the mask of values that are in ``known``, which is sorted."""
     if not len(known):
         return np.zeros(len(values), dtype=bool)
     place = np.searchsorted(known, values)
@@ -54,20 +55,21 @@ def among(
 
 
 def without(read: Snapshot, marks: np.ndarray[Any, Any]) -> tuple[Snapshot, int]:
-    """``read`` without the rows, rejected ones too, whose hash is in ``marks`` (sorted); and how
-    many these are."""
+    """Removes the rows, rejected ones included, whose hash is in ``marks`` (sorted). Also returns
+    their number."""
     if not len(marks):
         return read, 0
-    rests, bad = (
+    marked, marked_rejected = (
         among(part["hash"].fillna(0).to_numpy(), marks) for part in (read.frame, read.rejected)
     )
-    frame = read.frame[~rests].reset_index(drop=True)
-    rejected = read.rejected[~bad].reset_index(drop=True)
-    return replace(read, frame=frame, rejected=rejected), int(rests.sum() + bad.sum())
+    frame = read.frame[~marked].reset_index(drop=True)
+    rejected = read.rejected[~marked_rejected].reset_index(drop=True)
+    number = int(marked.sum() + marked_rejected.sum())
+    return replace(read, frame=frame, rejected=rejected), number
 
 
 def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
-    """One row per key: the one updated last, of equals the one read last."""
+    """Keeps one row per key: the one updated last, or of equally new ones the one read last."""
     if data[key].is_unique:
         return data
     ordered = data.sort_values(updated, kind="stable", na_position="first") if updated else data
@@ -78,8 +80,8 @@ def newest(data: pd.DataFrame, key: str, updated: str | None) -> pd.DataFrame:
 def renewed(
     read: Snapshot, key: str, keys: Collection[str], fresh: Snapshot, updated: str | None
 ) -> Snapshot:
-    """``read`` with what it says of the records ``keys`` replaced by what ``fresh`` says of them,
-    even if that is nothing."""
+    """Replaces the records ``keys`` in ``read`` by those in ``fresh``. Records that ``fresh`` does
+    not have are removed."""
     frame = read.frame[~read.frame[key].isin(keys)].reset_index(drop=True)
     rejected = read.rejected[~read.rejected["key"].isin(keys)].reset_index(drop=True)
     dropped = len(read.frame) - len(frame) + len(read.rejected) - len(rejected)
@@ -88,10 +90,10 @@ def renewed(
 
 
 def merge(snapshots: Sequence[Snapshot], key: str, updated: str | None) -> Snapshot:
-    """Several reads of one feed as one; a record that stands in several of them as it is was read
-    once.
+    """Merges several reads of one feed into one snapshot.
 
-    A record that was once read well is not rejected for another, broken read.
+    A record that is the same in several reads counts once. A record that one read could parse is
+    not rejected because another read could not.
     """
     rows = concat([s.frame for s in snapshots])
     repeated = (

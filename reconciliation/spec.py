@@ -1,4 +1,4 @@
-"""What a process is, as frozen data."""
+"""The definition of a process, as frozen data."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .frame import Kind
 
 PEOPLE = {"to_hr": ("User", "id"), "from_hr": ("employees", "employee_id")}
-"""Direction -> the feed of the source's people, and its key."""
+"""Direction -> (feed with the people of the source, its key column)."""
 
 
 class Frozen(BaseModel):
-    """Frozen, and strict about its keys: a misspelt option is an error, not a silence."""
+    """Base class of frozen models. An unknown option, such as a misspelt one, is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other values.
+        """Returns a copy with other values.
 
         Raises:
-            ValueError: a name in ``update`` is unknown. pydantic would accept it in silence.
+            ValueError: a name in ``update`` is unknown. pydantic itself would ignore that.
         """
         unknown = set(update or ()) - set(type(self).model_fields)
         if unknown:
@@ -33,26 +33,27 @@ class Frozen(BaseModel):
 
 
 class FieldMap(Frozen):
-    """One field on its way from the feed's column to the entity's column."""
+    """The mapping of one field from a column of the feed to a column of the entity."""
 
     source: str
     target: str
     kind: Kind = "text"
     compare: bool = True
-    """False: carried along when something else changes, never a reason to write (time stamps,
-    copied names)."""
+    """Whether a difference is a reason to write. False: the value is only written along with other
+    changes (time stamps, copied names)."""
     owner: Literal["source", "target", "newest"] = "source"
-    """Whose value counts where both sides may change it (``ownership.py``)."""
+    """Whose value counts if both sides may change it (``ownership.py``)."""
     clears: bool = True
     """Whether an empty source value clears the target."""
     values: tuple[tuple[str, str], ...] = ()
-    """Values of the source and what they are in the target, without regard to case and spaces."""
+    """Pairs (value in the source, value in the target), compared without case and spaces."""
     strict: bool = False
-    """A value that is not among ``values`` holds the row; otherwise it stays as it is."""
+    """Whether a value that is not in ``values`` holds the row. Otherwise it is written
+    unchanged."""
     alike: tuple[tuple[str, str], ...] = ()
-    """Values of the target that say the same as another one: no reason to write."""
+    """Pairs of the target's values that mean the same; such a difference is no reason to write."""
     instead: str | None = None
-    """The feed's column that gives the value where ``source`` has none, for a new row."""
+    """The feed's column that gives the value of a new row if ``source`` is empty."""
 
 
 class Clause(Frozen):
@@ -70,7 +71,7 @@ class Clause(Frozen):
     """
     values: tuple[str, ...] = ()
     when: Clause | None = None
-    """Applies only to the rows that meet this other clause."""
+    """The clause applies only to rows that meet this other clause."""
 
     @model_validator(mode="after")
     def _has_values(self) -> Clause:
@@ -83,37 +84,40 @@ class Clause(Frozen):
 
 
 class Scope(Frozen):
-    """Which rows are ours, and what becomes of a row of the target whose source row has left the
-    scope."""
+    """Which records belong to the process, and what happens to a row of the target when its record
+    leaves the scope or is gone."""
 
     clauses: tuple[Clause, ...] = ()
     leaves: Literal["ignore", "close", "follow"] = "ignore"
-    """follow: a row that the target has goes on being updated, whatever its record has become."""
+    """What happens to a row whose record has left the scope. ``follow``: an existing row is still
+    updated."""
     closes: Clause | None = None
-    """Of the rows out of scope only those that meet this are closed; the others are left alone."""
+    """If set, only records out of scope that meet this clause have their rows closed."""
     gone: Literal["report", "close"] = "report"
-    """What becomes of a row of the target whose source record a sweep has found gone."""
+    """What happens to a row whose record a sweep has found gone."""
     closed: tuple[tuple[str, str], ...] = ()
-    """What closing a row of the target means: (column, value); the value ``today`` is the run's
-    day."""
+    """Pairs (column, value) that a closed row has. The value ``today`` stands for the run's day."""
 
 
 class MatchRule(Frozen):
-    """An unlinked source row is the target row that has the same value; without case and
+    """Matches an unlinked source row to the target row with the same value, ignoring case and
     surrounding space.
 
-    ``source`` is a column of the feed, ``target`` one of the entity. Without ``source`` it is the
-    row that is to have the same values in all of ``together``, columns of the entity, and is not
-    linked yet. only: (column, value) that such a row of the target must have.
+    A rule has either ``source`` and ``target``, or ``together``. With ``together`` the target row
+    must not be linked yet.
     """
 
     source: str = ""
+    """Column of the feed."""
     target: str = ""
+    """Column of the entity."""
     together: tuple[str, ...] = ()
+    """Columns of the entity that must all be equal, compared with the values to be written."""
     only: tuple[tuple[str, str], ...] = ()
+    """Pairs (column, value) that the target row of a ``together`` rule must have."""
     weak: bool = False
-    """The value may be shared or passed on (an e-mail address): it never overrules a stronger
-    identifier that differs."""
+    """Whether the value may be shared or reassigned (an e-mail address). Such a rule never
+    overrules a stronger identifier that differs."""
 
     @model_validator(mode="after")
     def _either(self) -> MatchRule:
@@ -123,77 +127,80 @@ class MatchRule(Frozen):
 
 
 class Reference(Frozen):
-    """A row waits until the row of another entity is there that its ``column`` names."""
+    """A row waits until the target has the row of another entity that it refers to."""
 
     column: str
+    """Column with the key of the other row."""
     entity: str
     key: str
+    """Key column of that entity."""
     what: str
+    """Noun for the other row, for people."""
 
 
 class AwardStates(Frozen):
-    """The entity's ``state`` and ``superseded_by`` follow from the rows of one holder and award and
-    from the day (``awards.py``)."""
+    """The entity's ``state`` and ``superseded_by`` are computed from all rows of the same holder
+    and award and from the day (``awards.py``)."""
 
     rule: Literal["award_states"] = "award_states"
     expiring_within_days: Annotated[int, Field(ge=0)] = 90
 
 
 class CourseDecisions(Frozen):
-    """The source's rows are decisions on course requests: held unless the request can still be
-    decided (``decisions.py``)."""
+    """The source's rows are decisions on course requests. They are held if the request can no
+    longer be decided (``decisions.py``)."""
 
     rule: Literal["course_decisions"] = "course_decisions"
 
 
 class HeldByReason(Frozen):
-    """A record whose ``column`` has a value is held, and that value is the reason
-    (``desired.py``)."""
+    """Holds a record if ``column`` has a value; the value is the reason (``desired.py``)."""
 
     rule: Literal["held_by_reason"] = "held_by_reason"
     column: str
 
 
 class Join(Frozen):
-    """Columns of another feed that belong to a record: those of the row with the same values in
-    ``on`` (``run/feed.py``)."""
+    """Adds columns of another feed to each record, from the row with the same values in ``on``
+    (``run/feed.py``)."""
 
     rule: Literal["join"] = "join"
     feed: str
     on: tuple[tuple[str, str], ...]
-    """(column of the feed, column of the joined feed); the first names the person."""
+    """Pairs (column of the feed, column of the joined feed). The first pair identifies the
+    person."""
     columns: tuple[tuple[str, str], ...]
-    """(column of the joined feed, name it gets)."""
+    """Pairs (column of the joined feed, its name in the record)."""
 
 
 Rule = Annotated[AwardStates | CourseDecisions | HeldByReason | Join, Field(discriminator="rule")]
-"""What a process does beside mapping fields."""
+"""A rule of a process, in addition to its field mapping."""
 AnyRule = TypeVar("AnyRule", AwardStates, CourseDecisions, HeldByReason, Join)
 
 
 class Limit(Frozen):
-    """More than ``percent`` of the population AND more than ``absolute`` rows is too much."""
+    """A limit that is exceeded by more than ``percent`` of the population AND more than
+    ``absolute`` rows."""
 
     percent: Annotated[float, Field(gt=0, le=100)]
     absolute: Annotated[int, Field(ge=0)]
 
 
 class Guard(Frozen):
-    """Limits per kind of change (``guard.breaches``); ``None``: unlimited. ``population``: rows
-    from which on a share says something."""
+    """Limits per kind of change (``guard.breaches``); ``None``: unlimited."""
 
     create: Limit | None = None
     update: Limit | None = Limit(percent=40, absolute=500)
     close: Limit | None = Limit(percent=5, absolute=20)
     population: int = 50
+    """Number of rows from which percentages count; a share of fewer rows says little."""
 
 
 class ProcessSpec(Frozen):
-    """One process: from which feed to which entity, with which fields, scope, match rules and
-    guard.
+    """One process: its feed (source), entity (target), fields, scope, match rules and guard.
 
-    accessplanit's columns are named in ``connectors/accessplanit/feeds.py``, those of HR's entities
-    in the HR connector. From HR the feed is an entity of HR and the entity a module of
+    accessplanit's columns are defined in ``connectors/accessplanit/feeds.py``, those of HR in the
+    HR connector. In the direction from HR, the feed is an entity of HR and the entity a module of
     accessplanit.
     """
 
@@ -203,26 +210,27 @@ class ProcessSpec(Frozen):
     system: str = ""
     """The HR system that the process was narrowed to (``capabilities.narrowed``)."""
     opposite: str | None = None
-    """The process of the other direction: what this one writes, that one looks at again."""
+    """The process of the other direction. It looks again at rows that this one writes."""
     pair: str | None = None
-    """Names what the two directions have agreed on, and keeps them from running at the same
+    """Common name of the two directions. They share agreements under it and never run at the same
     time."""
     conflict: Literal["newest", "hold"] = "newest"
-    """Of a field that the newest value owns and that both sides have changed since they agreed."""
+    """For fields with the owner ``newest``: what happens if both sides have changed the value since
+    they agreed."""
     first: Literal["source", "target", "newest", "hold"] = "source"
-    """Of such a field where nothing was agreed yet and both sides have a value."""
+    """For such fields: whose value counts if nothing was agreed yet and both sides have a value."""
     feed: str
     entity: str
     key: str = "id"
     """Column of the feed that identifies a record."""
     updated: str | None = "updated_at"
-    """Column of the feed with the moment of the last change; a dialect without it makes every read
-    a full one."""
+    """Column of the feed with the moment of the last change. Without it, every run reads
+    everything."""
     created: str | None = "created_at"
-    """Column of the feed with the moment of creation: a sweep reads the feed in ranges of it, and
-    at once without one."""
+    """Column of the feed with the moment of creation. A sweep reads the feed in ranges of it, or in
+    one part without it."""
     target_updated: str | None = None
-    """Column of the entity with the moment of its last change, to tell the newest value."""
+    """Column of the entity with the moment of its last change, to find the newest value."""
     entity_key: str
     fields: tuple[FieldMap, ...]
     custom: tuple[str, ...] = ()
@@ -232,24 +240,25 @@ class ProcessSpec(Frozen):
     match: tuple[MatchRule, ...] = ()
     """Empty: the source's key is the entity's key."""
     natural_key: str | None = None
-    """Column of the feed whose value becomes the key of a new row; without a value it is
-    ``new_key`` and the key."""
+    """Column of the feed whose value becomes the key of a new row. If it is empty, the key is
+    ``new_key`` and the source's key."""
     new_key: str = "AP-"
-    """What precedes the source's key in the key of a new row. ``new:`` stands for a key that the
-    target gives."""
+    """Prefix of the source's key in the key of a new row. ``new:`` makes a provisional key, which
+    the target replaces by its own."""
     person: str | None = None
-    """Column of the feed with the key of the person the record belongs to; it waits until that
-    person is linked."""
+    """Column of the feed with the key of the person that the record belongs to. The record waits
+    until that person is linked."""
     references: tuple[Reference, ...] = ()
     rules: tuple[Rule, ...] = ()
-    """What the process does beside mapping fields; at most one rule of each class."""
+    """At most one rule of each class."""
     by_person: bool = False
-    """The HR system finds a row by the person it belongs to, not by its key: set by
+    """Whether the HR system finds a row by its person instead of its key; set by
     ``capabilities.narrowed``."""
     guard: Guard = Guard()
     breaker: Annotated[int, Field(ge=1)] = 50
     """Abort after this many consecutive refusals: the target is failing, not the rows."""
     overlap: timedelta = timedelta(hours=2)
+    """How far before the watermark a run begins to read (``watermark.window``)."""
 
     @model_validator(mode="after")
     def _columns_are_disjoint(self) -> ProcessSpec:
@@ -284,47 +293,49 @@ class ProcessSpec(Frozen):
         return self
 
     def columns(self) -> dict[str, str]:
-        """The entity's managed columns, name -> kind, in order."""
-        found: dict[str, str] = {}
+        """Returns the entity's managed columns, name -> kind, in order."""
+        kinds: dict[str, str] = {}
         if self.person:
-            found[self.holder] = "text"
-        found |= {f.target: f.kind for f in self.fields}
+            kinds[self.holder] = "text"
+        kinds |= {f.target: f.kind for f in self.fields}
         if self.rule(AwardStates):
-            found |= {"state": "text", "superseded_by": "text"}
+            kinds |= {"state": "text", "superseded_by": "text"}
         if self.custom:
-            found["custom"] = "text"
-        return found
+            kinds["custom"] = "text"
+        return kinds
 
     def rule(self, wanted: type[AnyRule]) -> AnyRule | None:
-        """The process's rule of this class, if it has one."""
+        """Returns the process's rule of this class, if it has one."""
         return next((rule for rule in self.rules if isinstance(rule, wanted)), None)
 
     @property
     def holder(self) -> str:
-        """The entity's column with the person a row belongs to, if it belongs to one."""
+        """The entity's column with the person that a row belongs to, if there is one."""
         return "employee_id" if self.direction == "to_hr" else "user_id"
 
     @property
     def source_side(self) -> str:
-        """The side that is read, for people."""
+        """Name of the side that is read, for people."""
         return "accessplanit" if self.direction == "to_hr" else "HR"
 
     @property
     def target_side(self) -> str:
-        """The side that is written, for people."""
+        """Name of the side that is written, for people."""
         return "HR" if self.direction == "to_hr" else "accessplanit"
 
     @property
     def links(self) -> str:
-        """The entity of HR under whose name the links of this process's records are kept."""
+        """The entity of HR under whose name the store keeps the links of this process."""
         return self.entity if self.direction == "to_hr" else self.feed
 
     @property
     def person_column(self) -> str | None:
-        """The column of a plan's changes with the ID of the accessplanit user a row belongs to, if
-        it is a person's."""
+        """The column of a plan's changes with the ID of the accessplanit user that a row belongs
+        to; ``None`` if rows do not belong to people."""
         if self.direction == "from_hr":
-            return self.holder if self.person else "key" if self.match else None
+            if self.person:
+                return self.holder
+            return "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
         named = next((f.target for f in self.fields if f.target == "accessplanit_user_id"), None)
         return next(
@@ -333,16 +344,16 @@ class ProcessSpec(Frozen):
         )
 
     def compared(self) -> list[str]:
-        """The managed columns whose difference is a reason to write."""
+        """Returns the managed columns in which a difference is a reason to write."""
         carried = {f.target for f in self.fields if not f.compare}
         return [name for name in self.columns() if name not in carried]
 
     def fingerprint(self) -> str:
-        """Names this very process with this very scope and mapping: 16 hexadecimal digits.
+        """Returns 16 hexadecimal digits that identify this process with its scope and mapping.
 
-        It seeds the hash of raw records and is part of the watermark's key, so that a changed
-        mapping or scope looks at every record again. The title, guard, breaker and overlap change
-        nothing that was loaded and are left out.
+        The fingerprint seeds the hash of raw records and is part of the watermark's key. After a
+        change of the mapping or scope, every record is therefore read again. The title, guard,
+        breaker and overlap are left out, because they do not affect what was loaded.
         """
         text = self.model_dump_json(exclude={"title", "guard", "breaker", "overlap"})
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

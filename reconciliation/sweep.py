@@ -1,5 +1,5 @@
-"""What only a look at everything can find: records that are gone, rows that were changed in HR,
-rows that are only there."""
+"""Sweeps: finds the records that are gone by reading a whole feed, and splits the feed into
+parts."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from .snapshot import Snapshot
 from .tables import texts
 
 ORIGIN = {"source_key": "text", "key": "text"}
-"""Which record (``source_key``) an HR row (``key``) comes from."""
+"""The record (``source_key``) behind each row of the target (``key``)."""
 YEARS = 12
+"""Number of years before the present one that are read year by year."""
 FRESH = timedelta(hours=24)
-"""Parts that were read longer ago are read again."""
+"""Parts that were read longer ago than this are read again."""
 
 
 def parts(today: date, column: str | None) -> list[Range | None]:
-    """The ranges of creation in which a feed is swept: one each year, and the last two years by
-    quarters.
+    """Splits a feed into ranges of the creation moment (``column``): one per year, and the last two
+    years by quarters. Without such a column the whole feed is one part (``None``).
 
-    A feed without such a column is one part, its whole (``None``).
-
-    Each is a read of its own, complete or not, that need not be repeated when a sweep is
-    interrupted. Together they have every record that has a moment of creation; one without is found
-    by its key (:func:`missing`).
+    Each part is a separate read that need not be repeated after an interruption. Together they
+    contain every record with a creation moment. A record without one is found by its key
+    (:func:`missing`).
     """
     if column is None:
         return [None]
@@ -49,30 +48,31 @@ def _moment(day: date) -> datetime:
 
 @dataclass(frozen=True)
 class Ended:
-    """Source keys of the records whose rows in the target have ended."""
+    """Source keys of the records whose rows in the target must end."""
 
     gone: pd.Series[Any] = field(default_factory=texts)
-    """The source no longer has them; each was verified by asking for it."""
+    """The source no longer has these records. Each was verified by asking for its key."""
     away: pd.Series[Any] = field(default_factory=texts)
-    """They belong now to a person whom the target does not have."""
+    """These records now belong to a person whom the target does not have."""
 
     def __len__(self) -> int:
         return len(self.gone) + len(self.away)
 
     def keys(self) -> pd.Series[Any]:
-        """All of them."""
+        """Returns all keys."""
         return pd.concat([self.gone, self.away], ignore_index=True)
 
 
 def seen(read: Snapshot, key: str) -> pd.Series[Any]:
-    """The keys of all records that were read. A rejected record is there, though unreadable."""
+    """Returns the keys of all records that came. A rejected record exists, although it is
+    unreadable."""
     return pd.concat([read.frame[key], read.rejected["key"].dropna()], ignore_index=True)
 
 
 def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pd.Series[Any]:
-    """Source keys of ``origin`` (:data:`ORIGIN`) that a whole read did not bring.
+    """Returns the source keys of ``origin`` (:data:`ORIGIN`) that a whole read did not bring.
 
-    They count as gone only once they are verified.
+    They count as gone only after :func:`verified`.
     """
     keys = origin["source_key"]
     return keys[~identifiers(keys).isin(identifiers(seen(read, key)))]
@@ -81,10 +81,16 @@ def missing(origin: pd.DataFrame, read: Snapshot, key: str) -> pd.Series[Any]:
 def verified(
     suspects: pd.Series[Any], answer: Snapshot, whole: Snapshot, key: str
 ) -> pd.Series[Any]:
-    """The suspects that are gone: asked for by key, they did not answer.
+    """Returns the suspects that are gone: asked for by key, they did not come.
 
-    Nothing about either read may be in doubt. A rejected record without a readable key may be any
-    of the suspects: then none is gone.
+    If one of the two reads is incomplete, none counts as gone. Nor does any if a rejected record
+    has no readable key, because it may be any of the suspects.
+
+    Args:
+        suspects: source keys.
+        answer: the answer to the question for these keys.
+        whole: the read of the whole feed.
+        key: the feed's key column.
     """
     keyless = any(bool(read.rejected["key"].isna().any()) for read in (answer, whole))
     if not (answer.complete and whole.complete) or keyless:
@@ -95,11 +101,12 @@ def verified(
 def rows_of(
     gone: pd.Series[Any], origin: pd.DataFrame, target: pd.DataFrame, key: str
 ) -> pd.DataFrame:
-    """The target's rows (:data:`ORIGIN`) of records that are gone, as far as it still has them."""
+    """Returns the rows (:data:`ORIGIN`) of gone records that the target still has."""
     known = origin["source_key"].isin(gone) & origin["key"].isin(target[key])
     return origin[known].reset_index(drop=True)
 
 
 def revoked(target: pd.DataFrame, key: str, gone: pd.DataFrame) -> pd.DataFrame:
-    """Award rows with those of ``gone`` revoked, as their siblings must see them."""
+    """Marks the award rows of ``gone`` as revoked, so that other rows of the same award are judged
+    without them."""
     return target.assign(state=target["state"].mask(target[key].isin(gone["key"]), "revoked"))

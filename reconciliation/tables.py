@@ -1,11 +1,11 @@
-"""What a pandas reader needs once: the dtypes of columns, and five words for what recurs.
+"""The dtypes of columns, and functions for recurring steps in pandas.
 
-Every frame has Arrow-backed columns. Three things differ from what NumPy-backed columns do:
+Every frame has Arrow-backed columns. Three things differ from NumPy-backed columns:
 
-- A missing value is ``pd.NA``. A comparison with it is neither true nor false but ``pd.NA``: say
-  what it counts as (``.fillna(False)``), or use ``isin``, :func:`same` or ``isna``.
-- ``isin`` finds a missing value where the other side has one too: drop it there (``dropna``).
-- A frame of no rows keeps its dtypes. ``frame.concat`` keeps them too.
+- A missing value is ``pd.NA``, and a comparison with it gives ``pd.NA``. Decide what that counts as
+  (``.fillna(False)``), or use ``isin``, :func:`same` or ``isna``.
+- ``isin`` matches a missing value if the other side has one too. Drop it there (``dropna``).
+- A frame without rows keeps its dtypes, also through ``frame.concat``.
 """
 
 from __future__ import annotations
@@ -28,41 +28,42 @@ TEXT, FLAG, DAY, MOMENT, NUMBER = (
 
 
 def typed(data: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """The columns ``kinds`` (name -> kind) in their dtypes, null where ``data`` lacks them; with a
-    fresh index."""
+    """Returns the columns ``kinds`` (name -> kind) in their dtypes and with a fresh index. Columns
+    that ``data`` lacks are null."""
     lacking = {name: None for name in kinds if name not in data}
     dtypes = {name: DTYPES[kind] for name, kind in kinds.items()}
     return data.assign(**lacking)[list(kinds)].astype(dtypes).reset_index(drop=True)
 
 
 def texts(values: Iterable[str | None] = ()) -> pd.Series[Any]:
-    """A text column from Python values."""
+    """Builds a text column from Python values."""
     return pd.Series(list(values), dtype=TEXT)
 
 
 def looked_up(keys: pd.Series[Any], table: pd.DataFrame, key: str) -> pd.DataFrame:
-    """The row of ``table`` that has each of ``keys`` in its column ``key``, nulls where none has;
-    with the index of ``keys``. Of several rows with one key the first counts."""
+    """Looks up the row of ``table`` for each of ``keys``, by its column ``key``. The result has the
+    index of ``keys``, and nulls where no row has the key. If several rows have it, the first
+    counts."""
     if not len(keys) or not len(table):
         return table[:0].reindex(keys.index)
     rows = table.dropna(subset=key).drop_duplicates(key)
-    found = keys.to_frame("_key").merge(rows.assign(_key=rows[key]), on="_key", how="left")
-    return found.drop(columns="_key").set_axis(keys.index)
+    joined = keys.to_frame("_key").merge(rows.assign(_key=rows[key]), on="_key", how="left")
+    return joined.drop(columns="_key").set_axis(keys.index)
 
 
 def same(left: pd.Series[Any], right: pd.Series[Any]) -> pd.Series[Any]:
-    """Where two columns, row by row, hold the same value, or both hold none."""
+    """Returns the mask of rows in which two columns have the same value, or both none."""
     return (left == right).fillna(False).astype(bool) | (left.isna() & right.isna())
 
 
 def folded(text: pd.Series[Any]) -> pd.Series[Any]:
-    """Text for comparison of names and statuses: no case, no spaces ("In Progress" is
+    """Normalises names and statuses for comparison: lower case, no spaces ("In Progress" equals
     "InProgress")."""
     return text.str.lower().str.replace(" ", "", regex=False)
 
 
 def row_hashes(rows: pd.DataFrame, seed: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The hash of each row's content, seeded with a hexadecimal number."""
+    """Returns a 64-bit hash of each row's content. ``seed`` is a hexadecimal number."""
     number, encode = int(seed, 16), msgspec.json.Encoder().encode
     texts = (strings(rows[name].astype(TEXT)) for name in rows.columns)
     hashes = (xxhash.xxh3_64_digest(encode(row), number) for row in zip(*texts, strict=True))

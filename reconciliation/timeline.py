@@ -1,4 +1,4 @@
-"""What happened to one key, in plain words."""
+"""Tells the history of one key in sentences."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ def timeline(
     sides: Mapping[str, str],
     values: bool,
 ) -> list[tuple[datetime, str, str]]:
-    """(moment in UTC, process, sentence), oldest first.
+    """Returns (moment in UTC, process, sentence), oldest first.
 
-    ``entries`` are the ledger's (``store.ledger.Ledger.story``), ``quarantined`` and ``links`` rows
-    of these tables. ``sides``: process -> the side that it writes to. ``values``: with what stood
-    there before and after, which is personal data.
+    Args:
+        entries: entries of the ledger (``store.ledger.Ledger.story``).
+        quarantined: rows of the quarantine table.
+        links: rows of the links table.
+        sides: process -> name of the side that it writes to.
+        values: whether to add the values before and after, which are personal data.
     """
     lines = [(e["at"], e["process"], " ".join(_change(e, sides, values))) for e in entries]
     lines += [(q["first_seen"], q["process"], _held(q, sides)) for q in quarantined]

@@ -1,4 +1,4 @@
-"""Values of one side as the other side writes them."""
+"""Translates values of one side into those of the other side."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from .values import CUSTOM_PREFIX, READERS, encoded, shown
 
 
 def translated(values: pd.Series[Any], pairs: Sequence[tuple[str, str]]) -> pd.Series[Any]:
-    """The counterpart of each value, without regard to case and spaces; null where there is
-    none."""
-    words = pd.DataFrame(
-        {"word": texts(fold(word) for word, _ in pairs), "meant": texts(m for _, m in pairs)}
+    """Returns the counterpart of each value in ``pairs``, ignoring case and spaces; null where
+    there is none."""
+    table = pd.DataFrame(
+        {
+            "value": texts(fold(value) for value, _ in pairs),
+            "counterpart": texts(counterpart for _, counterpart in pairs),
+        }
     )
     plain = folded(values)
-    if not plain.isin(words["word"]).any():
+    if not plain.isin(table["value"]).any():
         return pd.Series(pd.NA, values.index, TEXT)
-    return looked_up(plain, words, "word")["meant"]
+    return looked_up(plain, table, "value")["counterpart"]
 
 
 def mapped(field: FieldMap, values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """A field's values as the target writes them, and where a strict field has no counterpart for
-    one."""
+    """Returns a field's values as the target writes them, and the mask of values for which a strict
+    field has no counterpart."""
     if field.source.startswith(CUSTOM_PREFIX) != field.target.startswith(CUSTOM_PREFIX):
         return (
             _of_custom(field, values)
@@ -38,10 +41,10 @@ def mapped(field: FieldMap, values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.
         )
     if not field.values:
         return values.astype(DTYPES[field.kind]), _nowhere(values)
-    found = translated(values, field.values)
+    counterparts = translated(values, field.values)
     if not field.strict:
-        return found.fillna(values), _nowhere(values)
-    return found, values.notna() & found.isna()
+        return counterparts.fillna(values), _nowhere(values)
+    return counterparts, values.notna() & counterparts.isna()
 
 
 def _nowhere(values: pd.Series[Any]) -> pd.Series[Any]:
@@ -49,38 +52,41 @@ def _nowhere(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _of_custom(field: FieldMap, values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """As :func:`mapped`, for a custom field: its value is read as what the field's kind is."""
+    """Does the same as :func:`mapped` for a custom field as the source: its value is read according
+    to the field's kind."""
     plain = plain_custom(values)
     if field.values or field.kind == "text":
         return mapped(field.model_copy(update={"source": field.target}), plain)
-    found: list[Any] = []
-    unknown = []
+    parsed: list[Any] = []
+    unreadable = []
     for text in plain.array:
         try:
-            found.append(READERS[field.kind](None if pd.isna(text) else text))
-            unknown.append(False)
+            parsed.append(READERS[field.kind](None if pd.isna(text) else text))
+            unreadable.append(False)
         except ValueError:
-            found.append(None)
-            unknown.append(True)
-    read = pd.Series(found, index=values.index, dtype=DTYPES[field.kind])
-    return read, pd.Series(unknown, index=values.index, dtype=bool)
+            parsed.append(None)
+            unreadable.append(True)
+    return (
+        pd.Series(parsed, index=values.index, dtype=DTYPES[field.kind]),
+        pd.Series(unreadable, index=values.index, dtype=bool),
+    )
 
 
 def _as_custom(values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """As :func:`mapped`, for an ordinary value that becomes a custom field."""
-    known = as_text(values).array
-    written = texts(encoded(None if pd.isna(text) else text) for text in known)
-    return written.set_axis(values.index), _nowhere(values)
+    """Does the same as :func:`mapped` for an ordinary value that becomes a custom field."""
+    as_texts = as_text(values).array
+    custom = texts(encoded(None if pd.isna(text) else text) for text in as_texts)
+    return custom.set_axis(values.index), _nowhere(values)
 
 
 def plain_custom(values: pd.Series[Any]) -> pd.Series[Any]:
-    """The values of a custom field as people read them: 12 is "12"."""
+    """Returns the values of a custom field as plain text: the number 12 becomes "12"."""
     plain = texts(shown(None if pd.isna(value) else value) for value in values.array)
     return plain.set_axis(values.index)
 
 
 def canonical(field: FieldMap, values: pd.Series[Any]) -> pd.Series[Any]:
-    """Values of the target in the form in which they are compared (``FieldMap.alike``)."""
+    """Brings values of the target into the form in which they are compared (``FieldMap.alike``)."""
     if field.target.startswith(CUSTOM_PREFIX):
         return plain_custom(values)
     if not field.alike or values.dtype != DTYPES["text"]:
@@ -89,7 +95,8 @@ def canonical(field: FieldMap, values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def alike_of(spec: ProcessSpec) -> Alike:
-    """Column -> function that brings its values into the form in which they are compared."""
+    """Returns column -> function that brings its values into the form in which they are compared.
+    Columns without such a function are compared as they are."""
     return {
         field.target: partial(canonical, field)
         for field in spec.fields
@@ -98,5 +105,5 @@ def alike_of(spec: ProcessSpec) -> Alike:
 
 
 def as_text(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Values of any kind as text, to be kept and compared."""
+    """Converts values of any kind to text, for storing and comparing."""
     return values if values.dtype == DTYPES["text"] else values.astype(DTYPES["text"])

@@ -1,5 +1,5 @@
-"""Whose rows HR holds and nobody can read: nothing is decided about these people from the rest of
-their rows."""
+"""Finds the people with unreadable rows, about whom nothing may be decided from their other
+rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .snapshot import Snapshot
 def people_of_unreadable(
     hr: TargetReader, entity: str, read: Snapshot, everybody: pd.Series[str]
 ) -> pd.Series[str]:
-    """The employees among ``everybody`` whose rows of the entity were rejected, each once.
+    """Returns the employees among ``everybody`` with rejected rows of the entity, each once.
 
-    A row whose employee cannot be read either counts for everybody whom its text names, and for
-    everybody if it has no text.
+    If the employee of a row cannot be read, the row counts for every employee whom its raw text
+    mentions. If it has no raw text, it counts for everybody.
 
     Args:
         hr: the system that ``read`` was read from.
         entity: an entity with ``employee_id``.
-        read: its rows, the first column of which is the key, and the rejected ones.
+        read: the rows of the entity; the first column is its key.
         everybody: ``employee_id`` of the people in question.
     """
     if not len(read.rejected):
@@ -30,27 +30,26 @@ def people_of_unreadable(
     rows = read.rejected.assign(employee_id=read.rejected["key"])
     if entity != "employees":
         keys = [str(k) for k in rows["key"].dropna()]
-        whose = hr.read(entity, {"employee_id": "text"}, {key: keys}).frame.rename(
+        holders = hr.read(entity, {"employee_id": "text"}, {key: keys}).frame.rename(
             columns={key: "key"}
         )
-        rows = read.rejected.merge(whose, on="key", how="left")
-    names = rows["employee_id"].dropna()
-    nameless = rows[rows["employee_id"].isna()]
-    if nameless["raw"].isna().any():
-        names = everybody
-    elif len(nameless):
-        is_named = mentioned(nameless["raw"].tolist())
-        names = pd.concat([names, everybody[[is_named(name) for name in everybody]]])
-    return names[names.isin(everybody)].drop_duplicates()
+        rows = read.rejected.merge(holders, on="key", how="left")
+    people = rows["employee_id"].dropna()
+    without_person = rows[rows["employee_id"].isna()]
+    if without_person["raw"].isna().any():
+        people = everybody
+    elif len(without_person):
+        is_mentioned = mentioned(without_person["raw"].tolist())
+        people = pd.concat([people, everybody[[is_mentioned(each) for each in everybody]]])
+    return people[people.isin(everybody)].drop_duplicates()
 
 
 def awards_of_unreadable(hr: TargetReader, entity: str, read: Snapshot) -> pd.Series[str] | None:
-    """``award_id`` of the rejected rows of ``read``, as :func:`people_of_unreadable` takes it;
-    ``None`` if one cannot be told."""
+    """Returns ``award_id`` of the rejected rows of ``read`` (as in :func:`people_of_unreadable`);
+    ``None`` if that of any row is unknown."""
     key = str(read.frame.columns[0])
     keys = read.rejected["key"]
-    kinds = hr.read(entity, {"award_id": "text"}, {key: [str(k) for k in keys.dropna()]}).frame
-    kinds = kinds[kinds[key].isin(keys)]
-    return (
-        kinds["award_id"] if len(kinds) == len(keys) and kinds["award_id"].notna().all() else None
-    )
+    awards = hr.read(entity, {"award_id": "text"}, {key: [str(k) for k in keys.dropna()]}).frame
+    awards = awards[awards[key].isin(keys)]
+    all_known = len(awards) == len(keys) and awards["award_id"].notna().all()
+    return awards["award_id"] if all_known else None

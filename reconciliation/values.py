@@ -1,7 +1,8 @@
-"""What one cell says, read strictly: its value, ``None`` for no value, or a ValueError.
+"""Strict readers for single cells: each returns a value, returns ``None`` for an empty cell, or
+raises ValueError.
 
-Every door uses these readers: accessplanit's feeds, and the rows of every HR system. The message of
-the error is the reason for the quarantine; it holds nothing of the value.
+They read accessplanit's feeds and the rows of every HR system. The message of the error becomes the
+reason for the quarantine, so it never repeats the value.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import Any
 import msgspec
 
 CUSTOM_PREFIX = "CF_"
-"""What the name of a custom field begins with."""
+"""Prefix of the name of every custom field."""
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-"""Characters that no text has: control characters but tab and line breaks, and half characters
-(bytes that are not UTF-8)."""
+"""Characters that are refused in text: control characters except tab and line breaks, and lone
+surrogates (from bytes that are not UTF-8)."""
 LONGEST = 4000
-"""Characters of a text, at most."""
+"""Maximum length of a text, in characters."""
 YEARS = (1900, 2199)
-"""A date outside is taken for a slip of the keyboard."""
+"""First and last year accepted. A date outside them is treated as a typing error."""
 NO_END = frozenset({date(1, 1, 1), date(9999, 12, 31)})
 """Dates that systems write for "no end" (or "no beginning")."""
 FLAGS = {
@@ -36,17 +37,17 @@ FLAGS = {
     "n": False,
     "0": False,
 }
-"""What stands for true and for false, in any case."""
+"""Text accepted as true or false, in upper or lower case."""
 WHOLE = re.compile(r"[+-]?[0-9]+")
 LARGEST = 2**63 - 1
-"""The largest whole number that a column holds."""
+"""Largest whole number that a column can hold (64 bits, signed)."""
 DIGITS = 10**100
-"""A larger number is not a value of anything that we read."""
+"""Limit for numbers that are read as text. No field that we read has a larger value."""
 ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[Tt ]|$)")
 
 
 def text(value: Any) -> str | None:
-    """Text without surrounding space; a number as it is written. Blank text is no value."""
+    """Returns text without surrounding space, and a number as text. Blank text counts as empty."""
     if value is None:
         return None
     if isinstance(value, bool):
@@ -63,57 +64,67 @@ def text(value: Any) -> str | None:
 
 
 def flag(value: Any) -> bool | None:
-    """True or false, or one of :data:`FLAGS`."""
+    """Reads true or false, or one of the words in :data:`FLAGS`."""
     if isinstance(value, bool):
         return value
     if isinstance(value, float) and value in (0.0, 1.0):
         return bool(value)
-    said = text(value)
-    if said is None:
+    content = text(value)
+    if content is None:
         return None
-    if said.lower() not in FLAGS:
+    word = content.lower()
+    if word not in FLAGS:
         raise ValueError("is neither true nor false")
-    return FLAGS[said.lower()]
+    return FLAGS[word]
 
 
 def moment(value: Any, no_end: Collection[date] = NO_END) -> datetime | None:
-    """A moment as it is written: with an offset aware, without one naive. A day is its midnight."""
-    if isinstance(value, datetime):
-        found = value
-    elif isinstance(value, date):
-        found = datetime(value.year, value.month, value.day)
-    else:
-        said = None if value is None else text(value) if isinstance(value, str) else _not_a_date()
-        if said is None:
-            return None
-        if not ISO.match(said):
-            raise ValueError("is not an ISO date")
-        found = _written(said)
-    if found.date() in no_end:
+    """Reads a moment as written: aware if it has an offset, otherwise naive.
+
+    A date without a time becomes its midnight. A date in ``no_end`` counts as empty.
+    """
+    if value is None:
         return None
-    if not YEARS[0] <= found.year <= YEARS[1]:
+    if isinstance(value, datetime):
+        parsed = value
+    elif isinstance(value, date):
+        parsed = datetime(value.year, value.month, value.day)
+    elif isinstance(value, str):
+        content = text(value)
+        if content is None:
+            return None
+        if not ISO.match(content):
+            raise ValueError("is not an ISO date")
+        parsed = _parsed(content)
+    else:
+        raise ValueError("is not an ISO date")
+    if parsed.date() in no_end:
+        return None
+    if not YEARS[0] <= parsed.year <= YEARS[1]:
         raise ValueError(f"lies before {YEARS[0]} or after {YEARS[1]}")
-    return found
+    return parsed
 
 
 def day(value: Any, no_end: Collection[date] = NO_END) -> date | None:
-    """The day that is written, whatever its offset."""
-    found = moment(value, no_end)
-    return found.date() if found else None
+    """Returns the calendar day as written. The offset is ignored."""
+    parsed = moment(value, no_end)
+    return parsed.date() if parsed else None
 
 
 def number(value: Any) -> int | None:
-    """A whole number, also as text."""
+    """Reads a whole number, given as a number or as text."""
     if isinstance(value, bool):
         raise ValueError("is not a whole number")
-    said = text(value)
-    if said is None:
+    digits = text(value)
+    if digits is None:
         return None
-    if not WHOLE.fullmatch(said):
+    if not WHOLE.fullmatch(digits):
         raise ValueError("is not a whole number")
-    if len(said) > len(str(LARGEST)) + 1 or abs(int(said)) > LARGEST:
+    # The length is checked first: int() refuses very long texts with a message of its own.
+    too_long = len(digits) > len(str(LARGEST)) + 1
+    if too_long or abs(int(digits)) > LARGEST:
         raise ValueError("is too large a number")
-    return int(said)
+    return int(digits)
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
@@ -123,54 +134,57 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "moment": moment,
     "number": number,
 }
-"""Kind -> reader."""
+"""Kind of column (``frame.Kind``) -> its reader."""
 
 
 def encoded(value: Any) -> str | None:
-    """The value of a custom field as one text, from which :func:`decoded` has it back with its
-    type.
+    """Encodes the value of a custom field as one text; :func:`decoded` restores it with its type.
 
-    Text is written as it is unless it could be taken for something else; everything else as JSON.
+    Text stays as it is unless it is valid JSON itself (the text 12, for example). Everything else
+    becomes JSON.
     """
     if value in (None, "", [], {}):
         return None
     if isinstance(value, str):
-        said = text(value)
-        return said if said is None or _not_json(said) else json.dumps(said, ensure_ascii=False)
+        content = text(value)
+        if content is None or not _is_json(content):
+            return content
+        # Quoted, so that the text "12" does not come back as the number 12.
+        return json.dumps(content, ensure_ascii=False)
     if isinstance(value, int) and not isinstance(value, bool):
-        _number_as_text(value)
+        _number_as_text(value)  # raises for a number beyond the limit
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("is not a number")
     try:
-        if any(CONTROL.search(said) for said in _texts(value)):
+        if any(CONTROL.search(part) for part in _texts(value)):
             raise ValueError("contains control characters, or bytes that are not valid text")
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except RecursionError:
-        raise ValueError("holds lists within lists, too many") from None
+        raise ValueError("nests lists or objects too deeply") from None
 
 
 def decoded(written: str | None) -> Any:
-    """The value of which ``written`` is the :func:`encoded` text."""
-    if written is None or _not_json(written):
+    """Returns the value that :func:`encoded` turned into ``written``."""
+    if written is None or not _is_json(written):
         return written
     return json.loads(written)
 
 
 def shown(written: str | None) -> str | None:
-    """The value of a custom field where text is wanted: of a list its parts, separated by
+    """Returns the value of a custom field as plain text. List items are separated by
     semicolons."""
     value = decoded(written)
-    parts = value if isinstance(value, list) else [value]
+    items = value if isinstance(value, list) else [value]
     texts = [
-        each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
-        for each in parts
-        if each is not None
+        item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+        for item in items
+        if item is not None
     ]
     return "; ".join(texts) or None
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text within a list or an object."""
+    """Yields every text in a list or an object, keys and nested values included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -178,33 +192,29 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _not_json(written: str) -> bool:
+def _is_json(content: str) -> bool:
     try:
-        json.loads(written)
+        json.loads(content)
     except (ValueError, RecursionError):
-        return True
-    return False
+        return False
+    return True
 
 
-def _written(said: str) -> datetime:
-    """A moment in ISO's form. More than six digits of a second are rounded, as the compiled decoder
-    of the feeds does."""
+def _parsed(iso: str) -> datetime:
+    """Parses an ISO 8601 moment. More than six digits of a second are rounded, as in the compiled
+    decoder of the feeds."""
     try:
-        return msgspec.convert(said, datetime)
+        return msgspec.convert(iso, datetime)
     except msgspec.ValidationError:
         try:
-            return datetime.fromisoformat(said)
+            return datetime.fromisoformat(iso)
         except ValueError:
             raise ValueError("is not a date that exists") from None
 
 
 def _number_as_text(value: float) -> str:
-    if value != value:
+    if value != value:  # NaN; math.isnan() fails for a very large int
         raise ValueError("is not a number")
     if not -DIGITS < value < DIGITS:
         raise ValueError("is too large a number")
     return str(int(value)) if value == int(value) else repr(value)
-
-
-def _not_a_date() -> str:
-    raise ValueError("is not an ISO date")

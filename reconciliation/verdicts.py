@@ -1,6 +1,7 @@
-"""Of a field that both sides may change: write our value, keep theirs, or hold the row.
+"""Decides, for a field that both sides may change: write our value, keep theirs, or hold the row.
 
-The first rule that applies to a row decides. ``agreed``: both sides once agreed on a value.
+The first rule that applies to a row decides. "Agreed" means that both sides once had the same
+value. "We" are the source, "they" are the target.
 
 ====  =============================================================  =====================
 rule  when                                                           verdict
@@ -13,12 +14,12 @@ rule  when                                                           verdict
 6     agreed, both have changed it                                   ``Policy.conflict``
 7     never agreed, we have no value                                 keep
 8     never agreed, they have no value                               write
-9     never agreed, only one side says that the person has left      HR's side counts
+9     never agreed, only one side says that the person has left      HR's value counts
 10    never agreed, two values                                       ``Policy.first``
 ====  =============================================================  =====================
 
-``newest`` in a policy: the value that was changed later counts. If one of the moments is not known,
-the row is held.
+``newest`` in a policy means that the value that was changed later counts. If the moment of change
+is unknown on either side, the row is held.
 """
 
 from __future__ import annotations
@@ -42,30 +43,35 @@ FACTS = (
     "dated",
     "ours_newer",
 )
-"""What is known of a field in each row, true or false. there: the target has the row. left_differs:
-only one side says that the person has left. dated: both moments of change are known."""
+"""Boolean facts about a field in each row. ``there``: the target has the row. ``left_differs``:
+only one side says that the person has left. ``dated``: both moments of change are known."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a process does where the facts alone do not decide."""
+    """The settings of a process that decide where the facts alone do not."""
 
     clears: bool = True
     """Whether an empty source value clears the target."""
     conflict: Literal["newest", "hold"] = "newest"
-    """Both sides have changed the value since they agreed."""
+    """Applies if both sides have changed the value since they agreed."""
     first: Literal["source", "target", "newest", "hold"] = "source"
-    """Nothing was agreed yet, and the two sides have different values."""
+    """Applies if nothing was agreed yet and the two sides have different values."""
     source_is_hr: bool = False
     """Whether the source is the side that decides whether a person has left."""
 
 
 def verdicts(facts: pd.DataFrame, policy: Policy) -> pd.Series[Any]:
-    """The verdict of each row of ``facts`` (columns :data:`FACTS`, true or false)."""
-    later = np.select(
+    """Returns the verdict for each row of ``facts`` (boolean columns :data:`FACTS`)."""
+    newest = np.select(
         [facts["dated"] & facts["ours_newer"], facts["dated"]], ["write", "keep"], "hold"
     )
-    choices: dict[str, Any] = {"source": "write", "target": "keep", "hold": "hold", "newest": later}
+    choices: dict[str, Any] = {
+        "source": "write",
+        "target": "keep",
+        "hold": "hold",
+        "newest": newest,
+    }
     agreed = facts["agreed"]
     rules: list[tuple[pd.Series[Any], Any]] = [
         (~facts["there"], "write"),
@@ -79,5 +85,5 @@ def verdicts(facts: pd.DataFrame, policy: Policy) -> pd.Series[Any]:
         (facts["left_differs"], "write" if policy.source_is_hr else "keep"),
     ]
     conditions = [condition for condition, _ in rules]
-    found = np.select(conditions, [verdict for _, verdict in rules], choices[policy.first])
-    return pd.Series(found, index=facts.index)
+    results = np.select(conditions, [verdict for _, verdict in rules], choices[policy.first])
+    return pd.Series(results, index=facts.index)

@@ -1,4 +1,4 @@
-"""How far a feed has been read, and what to ask for next."""
+"""The watermark (how far a feed has been read) and the window to read next."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class Watermark:
     moment: datetime | None = None
     """The latest change that was read (UTC)."""
     as_of: date | None = None
-    """The day whose time-driven states were loaded."""
+    """The day as of which the states of awards were loaded."""
     waiting: bool = False
-    """The last run met an unreadable record without a key and stayed where it was, to look again
-    once."""
+    """Whether the last run met an unreadable record without a key and left the watermark where it
+    was, so that the next run looks again."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What to ask the feed for: records changed at or after ``since`` (UTC); ``None``: all."""
+    """The window to read: records changed at or after ``since`` (UTC); ``None``: all records."""
 
     since: datetime | None
 
@@ -31,10 +31,10 @@ class Window:
 def window(
     mark: Watermark, overlap: timedelta, *, since: datetime | None = None, full: bool = False
 ) -> Window:
-    """The next window: closed at its start, and ``overlap`` before the watermark.
+    """Returns the next window. It starts ``overlap`` before the watermark, inclusive.
 
-    The overlap covers equal time stamps, late commits, a source clock that is off and the hour that
-    occurs twice. What it brings again is recognised by its hash and costs nothing.
+    The overlap covers equal time stamps, late commits, a wrong clock in the source and the hour
+    that occurs twice. Records that come again are recognised by their hash and skipped.
     """
     if since is not None:
         return Window(since)
@@ -50,13 +50,14 @@ def advance(
     today: date,
     unseen_keyless: bool,
 ) -> Watermark:
-    """The watermark after everything in ``read`` was loaded, held or quarantined.
+    """Returns the watermark after everything in ``read`` was loaded, held or quarantined.
 
-    It stays where it was if the read was not complete, or if a record came that has no readable key
-    and was not met before: the next run looks at the same window again. A read that began after the
-    watermark (``since``) moves nothing, for it has left rows out; one that has found nothing newer
-    keeps the moment. A record dated in the future does not take the watermark there with it, past
-    all that will change until then.
+    It does not move if the read was incomplete, or if an unreadable record without a key came for
+    the first time (``unseen_keyless``): the next run reads the same window again. It also stays if
+    the window began after the watermark (``since``), because records in between were not read, and
+    its moment stays if nothing newer was found. A
+    record dated in the future moves the watermark to ``now`` at most; otherwise changes until that
+    date would be missed.
     """
     if not read.complete:
         return replace(mark, waiting=False)

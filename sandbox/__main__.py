@@ -6,7 +6,7 @@ import argparse
 
 import uvicorn
 
-from .app import Sandbox, make_app
+from .app import SEED, Sandbox, make_app
 from .tenant import TENANTS
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8600)
     parser.add_argument("--database", default=":memory:", help="a file to keep the organisation in")
     parser.add_argument("--people", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--tenant", choices=sorted(TENANTS), default="standard")
     parser.add_argument("--hourly-limit", type=int, default=5000)
     chosen = parser.parse_args()

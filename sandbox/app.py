@@ -29,6 +29,8 @@ from .webhooks import Webhooks
 from .writing import Refused, Writer
 
 ROOT = "/accessplansandbox"
+SEED = 7
+"""Which organisation is invented, unless another seed is given."""
 
 
 def _json(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -50,7 +52,7 @@ class Sandbox:
         self,
         path: str = ":memory:",
         *,
-        seed: int = 7,
+        seed: int = SEED,
         size: int = 2000,
         tenant: Tenant = STANDARD,
         hourly_limit: int = 5000,
@@ -92,6 +94,11 @@ class Sandbox:
                 f'INSERT INTO "{module}" ({names}) VALUES ({marks})',
                 [tuple(row[c] for c in columns) for row in rows],
             )
+
+    def close(self) -> None:
+        """Stops sending webhooks and closes the database."""
+        self.webhooks.close()
+        self.engine.dispose()
 
     def now(self) -> datetime:
         """Wall time in the tenant's zone, moved by what ``tick`` has moved it."""

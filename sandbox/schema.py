@@ -162,4 +162,17 @@ def open_database(path: str) -> sa.Engine:
         connection.execute("PRAGMA synchronous=OFF")
 
     metadata.create_all(engine)
+    _add_missing_columns(engine)
     return engine
+
+
+def _add_missing_columns(engine: sa.Engine) -> None:
+    """An organisation that an earlier release has made gets the columns that came later, empty."""
+    there = sa.inspect(engine).get_multi_columns()
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            names = {column["name"] for column in there[None, table.name]}
+            for column in table.columns:
+                if column.name not in names:
+                    text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ADD COLUMN {text}')

@@ -118,6 +118,13 @@ class Webhooks:
         self._headers: dict[str, str] = {}
         self._late: set[str] = set()
         self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Stops sending."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
 
     def configure(
         self, url: str, headers: Mapping[str, str], modules: tuple[str, ...] = WATCHED, **moods: Any
@@ -165,13 +172,10 @@ class Webhooks:
     def _run(self) -> None:
         limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
         with httpx.Client(timeout=10, limits=limits) as client, ThreadPoolExecutor(SENDERS) as pool:
-            while True:
-                try:
-                    batch = self._due()
-                except sa.exc.SQLAlchemyError:
-                    return  # the sandbox has been closed
+            while not self._closed.is_set():
+                batch = self._due()
                 if not batch:
-                    threading.Event().wait(0.05)
+                    self._closed.wait(0.05)
                     continue
                 answers = list(
                     pool.map(lambda one: self._send(client, one), self._disturbed(batch))

@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 
 MANY = int(os.environ.get("HRSYNC_LAWS", "0"))
 """Examples of each law in ``make laws``."""
+SHARE = 1 if os.environ.get("HRSYNC_MUTANTS") else 3
+"""``make mutants`` tries all examples, so that each mistake is found; an ordinary run every
+third."""
 
 
-def examples(quick: int) -> Any:
-    """``quick`` examples in an ordinary run, 10,000 in ``make laws``, or as many as it is told."""
+def examples(thorough: int) -> Any:
+    """A third of ``thorough`` examples in an ordinary run, all in ``make mutants``, 10,000 in
+    ``make laws``, or as many as it is told."""
     return settings(
-        max_examples=MANY or quick,
+        max_examples=MANY or -(-thorough // SHARE),
         deadline=None,
         # What takes a second an example is not worth an hour of making it smaller.
         phases=[Phase.explicit, Phase.generate],

@@ -23,7 +23,7 @@ from flows._run import Order, World, plainly, run_process
 from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport
 from reconciliation.spec import ProcessSpec
-from sandbox.app import ROOT, Sandbox, make_app
+from sandbox.app import ROOT, SEED, Sandbox, make_app
 from sandbox.tenant import TENANTS
 from tasks.connections import ways
 
@@ -94,9 +94,7 @@ class Side:
     def differences(self) -> list[str]:
         """Between the sandbox's database and HR's, by the script that shares no code with the
         flows."""
-        return compare(
-            str(self.folder / "sandbox.db"), str(self.folder / "hr.db"), self.sandbox.now().date()
-        )
+        return compare(str(self.folder / SANDBOX), str(self.folder / HR), self.sandbox.now().date())
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         with self.target.engine.connect() as connection:
@@ -130,7 +128,7 @@ class Side:
         }
 
 
-HR, STORE = "hr.db", "store.db"
+HR, STORE, SANDBOX = "hr.db", "store.db", "sandbox.db"
 
 
 @cache
@@ -143,6 +141,14 @@ def _new() -> Path:
     return folder
 
 
+@cache
+def _organisation(dialect: str, size: int, seed: int) -> Path:
+    """The database of a new organisation, made once, then copied."""
+    file = _new() / f"{dialect}-{size}-{seed}.db"
+    Sandbox(str(file), size=size, seed=seed, tenant=TENANTS[dialect]).close()
+    return file
+
+
 @contextmanager
 def opened(folder: Path, dialect: str, size: int, **options: Any) -> Iterator[Side]:
     """The side whose databases are in ``folder``, made where they are missing. ``options``: of the
@@ -150,7 +156,10 @@ def opened(folder: Path, dialect: str, size: int, **options: Any) -> Iterator[Si
     for name in (HR, STORE):
         if not (folder / name).exists():
             shutil.copy(_new() / name, folder / name)
-    sandbox = Sandbox(str(folder / "sandbox.db"), size=size, tenant=TENANTS[dialect], **options)
+    seed = options.get("seed", SEED)
+    if not (folder / SANDBOX).exists():
+        shutil.copy(_organisation(dialect, size, seed), folder / SANDBOX)
+    sandbox = Sandbox(str(folder / SANDBOX), size=size, tenant=TENANTS[dialect], **options)
     served = Served(make_app(sandbox))
     base_url = f"http://127.0.0.1:{served.port}{ROOT}"
     side = Side(
@@ -169,4 +178,4 @@ def opened(folder: Path, dialect: str, size: int, **options: Any) -> Iterator[Si
         served.stop()
         side.target.close()
         side.store.close()
-        sandbox.engine.dispose()
+        sandbox.close()

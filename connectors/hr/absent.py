@@ -13,7 +13,7 @@ from reconciliation.ports import HrSystem
 from reconciliation.receipts import all_of
 from reconciliation.snapshot import Snapshot
 
-from .sql import columns_of
+from .schema import columns_of
 
 
 class NotHeld:

@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, SQLAlchemyError
 
-from reconciliation.capabilities import Capabilities, Holds
-from reconciliation.errors import Misconfigured, Refused, TargetFailed
-from reconciliation.frame import Kind, arrow
+from reconciliation.capabilities import Capabilities
+from reconciliation.errors import Refused, TargetFailed
+from reconciliation.frame import arrow
 from reconciliation.identifiers import identifier
 from reconciliation.person import Erased, Person
 from reconciliation.plan import managed
@@ -31,10 +31,10 @@ from reconciliation.receipts import as_found
 from reconciliation.snapshot import Snapshot
 from reconciliation.values import NO_END
 
-from ..database import connect, migrate, shown, transaction, trouble
+from ..database import add_missing, connect, migrate, shown, transaction, trouble
 from .cells import typed, unwritable
 from .connector import Connector
-from .schema import metadata
+from .schema import everything, metadata, table_of
 
 COMMIT = 20000
 """Rows in one transaction: what a crash can undo, and leaves in doubt."""
@@ -93,6 +93,7 @@ class SqlHr:
                 "hrsync_hr_version",
                 known_by="employees",
             )
+            add_missing(self.engine, metadata)
         except (SQLAlchemyError, OSError, ImportError) as error:
             raise _unreachable(error) from None
 
@@ -109,7 +110,7 @@ class SqlHr:
         with speaking(), self.engine.connect() as connection:
             return int(
                 connection.execute(
-                    sa.select(sa.func.count()).select_from(_table(entity))
+                    sa.select(sa.func.count()).select_from(table_of(entity))
                 ).scalar_one()
             )
 
@@ -138,7 +139,7 @@ class SqlHr:
         since: datetime | None = None,
     ) -> Snapshot:
         """:meth:`read` within a transaction; raises what the driver raises."""
-        table = _table(entity, columns)
+        table = table_of(entity, columns)
         key = _key(table)
         kinds = {str(key.name): "text", **columns}
         statement = sa.select(*(_as_it_is(table.c[n], k) for n, k in kinds.items()))
@@ -184,7 +185,7 @@ class SqlHr:
     def write(self, connection: sa.Connection, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """:meth:`apply` within a transaction; raises what the driver raises."""
         columns = managed(changes)
-        table = _table(entity, columns)
+        table = table_of(entity, columns)
         last = changes.drop_duplicates("key", keep="last").reset_index(drop=True)
         write = _by_driver if connection.dialect.name == "sqlite" else _by_copy
         there = write(connection, table, columns, last)
@@ -313,21 +314,6 @@ def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[Any]
             driver.text_factory = usual
 
 
-def columns_of(entity: str) -> dict[str, Kind]:
-    """The entity's columns, name -> kind; its key first.
-
-    Raises:
-        Misconfigured: the entity is unknown.
-    """
-    kinds: dict[type, Kind] = {
-        sa.Text: "text",
-        sa.Date: "day",
-        sa.DateTime: "moment",
-        sa.Boolean: "flag",
-    }
-    return {str(c.name): kinds[type(c.type)] for c in _table(entity).columns}
-
-
 def _open(settings: SqlSettings, home: Path) -> SqlHr:
     url = (
         settings.url.get_secret_value()
@@ -338,33 +324,9 @@ def _open(settings: SqlSettings, home: Path) -> SqlHr:
 
 
 def capabilities(updated_column: str | None) -> Capabilities:
-    """All entities, whole; without ``updated_column`` it does not tell when a row was changed."""
-    entities = {}
-    for entity in metadata.tables:
-        (key, _), *columns = columns_of(entity).items()
-        read_only = {
-            name: kind for name, kind in columns if name == "written_at" and updated_column
-        }
-        entities[entity] = Holds(
-            key=key, columns={n: k for n, k in columns if n != "written_at"}, read_only=read_only
-        )
-    return Capabilities(system="the HR database", entities=entities)
-
-
-def _table(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa.Table:
-    table = metadata.tables.get(entity)
-    if table is None:
-        raise Misconfigured(
-            f"The HR database has no entity '{entity}'",
-            f"Use one of {', '.join(metadata.tables)}.",
-        )
-    unknown = [name for name in columns if name not in table.c]
-    if unknown:
-        raise Misconfigured(
-            f"The HR entity {entity} has no column {', '.join(unknown)}",
-            "Map to columns of connectors/hr/schema.py.",
-        )
-    return table
+    """All entities with all columns. Without ``updated_column`` the database does not tell when a
+    row was changed."""
+    return Capabilities(system="the HR database", entities=everything(updated_column))
 
 
 def _key(table: sa.Table) -> sa.Column[Any]:

@@ -32,8 +32,19 @@ GUIDE = {
     "course_decisions_from_hr": "f",
     "delegates_to_hr": "g, h",
     "award_targets_to_hr": "i",
+    **dict.fromkeys(
+        (
+            "awards_to_hr",
+            "award_targets_from_hr",
+            "job_roles_to_hr",
+            "assignments_to_hr",
+            "assignments_from_hr",
+            "role_compliance",
+        ),
+        "overview",
+    ),
 }
-"""The guide's letters; the other processes are in its overview."""
+"""Process -> its letters in the vendor's guide, or its overview."""
 
 
 @app.command("show")
@@ -151,7 +162,7 @@ in prefect.yaml `parameters: {filters: {NAME: VALUE}}`.
     for name, chosen in PROCESSES.items():
         spec = chosen.scoped()
         sides = f"{spec.source_side}: {spec.feed} → {spec.target_side}: {spec.entity}"
-        guide = GUIDE.get(name, "overview")
+        guide = GUIDE.get(name, "")
         text += (
             f"| [{name}](#{name}) | {guide} | `{chosen.flow.name}` | {endpoints(spec)} | "
             f"{filters(spec)} | {sides} |\n"
@@ -159,11 +170,11 @@ in prefect.yaml `parameters: {filters: {NAME: VALUE}}`.
     text += f"\n## The options of a run\n\n{inspect.getdoc(RunOptions)}\n\n{form(RunOptions)}"
     for name, chosen in PROCESSES.items():
         spec = chosen.scoped()
-        text += f"\n## {name}\n\n{inspect.getdoc(chosen.flow.fn)}\n\n{form(chosen.filters)}\n"
-        text += (
-            f"A record that leaves the filter {LEAVES[spec.scope.leaves]}. "
-            f"A record that is deleted {GONE[spec.scope.gone]}.\n\n"
-        )
+        text += f"\n## {name}\n\n{inspect.getdoc(chosen.flow.fn)}\n\n"
+        if chosen.filters.model_fields:
+            text += f"{form(chosen.filters)}\n"
+            text += f"A record that leaves the filter {LEAVES[spec.scope.leaves]}. "
+        text += f"A record that is deleted {GONE[spec.scope.gone]}.\n\n"
         text += "| accessplanit | HR | kind | whose value counts |\n|---|---|---|---|\n"
         if spec.person:
             text += (

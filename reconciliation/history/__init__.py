@@ -1,2 +1,2 @@
-"""Historical reconciliation: is it right, and as of which day? It asks, compares, explains and
-looks ahead, and writes to neither side."""
+"""Historical reconciliation: compares both sides as of a day, explains the differences and
+forecasts expiry. It writes to neither side."""

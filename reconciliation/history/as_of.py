@@ -1,4 +1,4 @@
-"""Both sides as they stood on a day: what was true then, and what came later."""
+"""Rebuilds both sides as they stood on a past day, and separates what came later."""
 
 from __future__ import annotations
 
@@ -19,33 +19,43 @@ from .context import Context
 def as_it_was(
     context: Context, expected: pd.DataFrame, actual: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both sides, with what was true on the day of records that have changed since, where the
-    ledger knows it."""
-    data, updated, then = context.matched.records.data, context.spec.updated, context.back.then
-    if then is None or updated not in data:
+    """Returns both sides with the values of the day for records that have changed since. Only
+    records of which the ledger has a version are replaced."""
+    data, updated, versions = context.matched.records.data, context.spec.updated, context.back.then
+    if versions is None or updated not in data:
         return expected, actual
-    changed = data.loc[(data[updated] >= context.end).fillna(False), context.spec.key]
-    keys = expected.loc[expected["source_key"].isin(changed), context.key]
-    then = then[then["key"].isin(keys)]
-    was = _replaced(context, actual, then) if context.inquiry.known_at is None else actual
-    return _replaced(context, expected, then), was
+    changed_since = data.loc[(data[updated] >= context.end).fillna(False), context.spec.key]
+    keys = expected.loc[expected["source_key"].isin(changed_since), context.key]
+    versions = versions[versions["key"].isin(keys)]
+    old_expected = _replaced(context, expected, versions)
+    if context.inquiry.known_at is not None:
+        # ``actual`` comes from the ledger and is in its old state already.
+        return old_expected, actual
+    return old_expected, _replaced(context, actual, versions)
 
 
-def _replaced(context: Context, rows: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` with the columns that ``then`` has of the same key."""
-    names = [name for name in context.spec.columns() if name in then and name in rows]
-    old = rows[context.key].isin(then["key"])
-    found = looked_up(rows[context.key], then[["key", *names]], "key")
+def _replaced(context: Context, rows: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
+    """Replaces the values of ``rows`` with those of ``versions``, for the keys and columns that
+    both have."""
+    names = [name for name in context.spec.columns() if name in versions and name in rows]
+    has_version = rows[context.key].isin(versions["key"])
+    old = looked_up(rows[context.key], versions[["key", *names]], "key")
     return rows.assign(
-        **{name: found[name].astype(rows[name].dtype).where(old, rows[name]) for name in names}
+        **{
+            name: old[name].astype(rows[name].dtype).where(has_version, rows[name])
+            for name in names
+        }
     )
 
 
 def later(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
-    """``causes.EXPLAINED`` of what was not yet so on the day."""
+    """Returns records and rows that came after the day, as ``causes.EXPLAINED``; they are not
+    compared."""
     if not context.past:
         return empty(EXPLAINED)
     key, ours, theirs = context.key, _after(context, expected), _after(context, actual)
+    # A record is left out only if its row in the target is later too, or does not exist. A row that
+    # claims an earlier day is compared: there the two sides disagree.
     row_too = expected[key].isin(actual.loc[theirs, key]) | ~expected[key].isin(actual[key])
     records = expected[ours & row_too]
     why = _why_later(context, records, expected[~ours])
@@ -60,28 +70,32 @@ def later(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.
 
 
 def _after(context: Context, rows: pd.DataFrame) -> pd.Series[bool]:
-    """Which rows are of a time after the day: completed, or made, later."""
-    made = pd.Series(False, rows.index)
+    """Returns the mask of rows that came after the day.
+
+    For a completed award the day of completion decides, for other rows the moment of creation.
+    """
+    created_later = pd.Series(False, rows.index)
     if "source_created_at" in rows:
-        made = (rows["source_created_at"] >= context.end).fillna(False)
+        created_later = (rows["source_created_at"] >= context.end).fillna(False)
     if not context.spec.rule(AwardStates):
-        return made
-    completed = (rows["completed_on"] > context.inquiry.as_of).fillna(False)
-    return made.where(~is_completed(rows), completed)
+        return created_later
+    completed_later = (rows["completed_on"] > context.inquiry.as_of).fillna(False)
+    return created_later.where(~is_completed(rows), completed_later)
 
 
 def _why_later(
     context: Context, records: pd.DataFrame, before: pd.DataFrame
 ) -> pd.Series[Any] | str:
-    """Why each of ``records`` is later than the day; ``before``: those that are not."""
+    """Returns the reason why each of ``records`` is later than the day. ``before`` are the records
+    that are not later: a completion of an award that its holder had before is a renewal."""
     if not context.spec.rule(AwardStates):
         return "made after the day"
     group = [context.spec.holder, "award_id"]
-    held = before.loc[is_completed(before), group].drop_duplicates().assign(held=True)
-    again = records[group].merge(held, on=group, how="left")["held"].notna().to_numpy()
+    had = before.loc[is_completed(before), group].drop_duplicates().assign(had_it=True)
+    had_it = records[group].merge(had, on=group, how="left")["had_it"].notna().to_numpy()
     completed = is_completed(records)
     why = np.select(
-        [completed & again, completed],
+        [completed & had_it, completed],
         ["renewed after the day", "completed after the day"],
         "made after the day",
     )
@@ -91,33 +105,38 @@ def _why_later(
 def with_states(
     context: Context, expected: pd.DataFrame, actual: pd.DataFrame, beside: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Awards of both sides with their states as of the day.
+    """Returns the awards of both sides with their states as of the day.
 
-    beside: rows of the target that stand beside the expected ones in their groups.
+    Args:
+        context: the inquiry and its data.
+        expected: the awards that the target should hold.
+        actual: the awards that it holds.
+        beside: other rows of the target that may belong to the same groups (holder and award) as
+            the expected ones, and so decide which award is superseded.
     """
     columns = [context.key, *context.spec.columns()]
     unknown = pd.Series(pd.NA, expected.index, TEXT)
-    fresh = expected.assign(state=unknown, superseded_by=unknown)
-    whole = _states(context, concat([fresh[columns], beside[columns]]))
-    ours = whole.head(len(expected)).set_axis(expected.index)
+    without_states = expected.assign(state=unknown, superseded_by=unknown)
+    all_states = _states(context, concat([without_states[columns], beside[columns]]))
+    ours = all_states.head(len(expected)).set_axis(expected.index)
     expected = expected.assign(state=ours["state"], superseded_by=ours["superseded_by"])
     if not context.past:
         return expected, actual
-    # The target itself can tell a state of today only; that of another day follows from its dates.
+    # The target stores the states of today only. Those of another day follow from its dates.
     theirs = _states(context, actual)
     return expected, actual.assign(state=theirs["state"], superseded_by=theirs["superseded_by"])
 
 
 def _states(context: Context, rows: pd.DataFrame) -> pd.DataFrame:
-    """``awards.states`` as of the day; null where a row is later."""
-    begun = rows[~_after(context, rows)] if context.past else rows
+    """Computes ``awards.states`` as of the day; null where a row came after the day."""
+    until_day = rows[~_after(context, rows)] if context.past else rows
     rule = context.spec.rule(AwardStates) or AwardStates()
     day, soon = context.inquiry.as_of, rule.expiring_within_days
-    return states(begun, context.key, day, soon).reindex(rows.index)
+    return states(until_day, context.key, day, soon).reindex(rows.index)
 
 
 def changed_at(context: Context, source_keys: pd.Series[Any]) -> pd.Series[Any]:
-    """When each record was last changed, as far as the source tells."""
+    """Returns the moment of each record's last change; null where the source does not give it."""
     data, updated = context.matched.records.data, context.spec.updated
     if updated is None or updated not in data:
         return pd.Series(pd.NA, source_keys.index, MOMENT)

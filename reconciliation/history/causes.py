@@ -1,4 +1,4 @@
-"""Why a record is not as it should be, and what puts it right."""
+"""Finds the likely cause of each difference, and the remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ EXPLAINED = {
     "changed_by": "text",
     "changed_at": "moment",
 }
-"""changed_by, changed_at: who wrote the target's row last, and when, according to the ledger."""
+"""A row of ``classes.CLASSIFIED`` with its cause and remedy. ``changed_by`` (process and run) and
+``changed_at`` are the last write of the target's row in the ledger."""
 
 LATE, EDITED, REMOVED, MADE, GONE = (
     "late by watermark",
@@ -47,10 +48,10 @@ REMEDIES: Mapping[str, str] = {
     LATE: "nothing: the next run brings it",
     EDITED: "repair writes the source's value; if the target is right, change the source",
     REMOVED: "repair makes it again; if it was right to remove it, end the record in the source",
-    MADE: "repair closes it where the process closes what is gone; otherwise remove it, or enter "
-    "it in the source",
-    GONE: "repair closes it where the process closes what is gone; otherwise it is for a person "
-    "to decide",
+    MADE: "repair closes it if the process closes rows without a record; otherwise remove it, or "
+    "enter it in the source",
+    GONE: "repair closes it if the process closes rows without a record; otherwise a person "
+    "decides",
     UNNOTICED: "repair; find out what changes records without their moment of change, and sweep "
     "more often",
     NEVER: "repair; find out what happened to it: hrsync why KEY",
@@ -63,9 +64,10 @@ REMEDIES: Mapping[str, str] = {
     RELATED: "it is put right together with that record",
 }
 REPAIRED = frozenset({LATE, EDITED, REMOVED, MADE, GONE, UNNOTICED, NEVER, BEFORE, SINCE, RELATED})
-"""Causes whose faults a repair takes in hand."""
+"""Causes of faults that a repair corrects."""
 BY_ITSELF = frozenset({LATE, SINCE, ARRIVED, THEIRS})
-"""Causes that the next runs settle."""
+"""Causes of faults that need no repair: the next runs correct them, or they are corrected
+already."""
 
 
 def _no_keys() -> pd.Series[str]:
@@ -74,24 +76,24 @@ def _no_keys() -> pd.Series[str]:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the faults beside their values."""
+    """The data that explains faults, apart from their values."""
 
     mark: datetime | None
-    """As far as the process has read (UTC)."""
+    """The watermark: the moment (UTC) up to which the process has read."""
     updated: pd.DataFrame
-    """``source_key`` and ``moment`` of the records' last change."""
+    """``source_key`` and ``moment`` of each record's last change."""
     written: pd.DataFrame
     """The last version of each key that a run wrote: ``versions.VERSIONS`` and the entity's
     columns."""
     began: datetime
-    """When reading began. What a run has written since is on its way, whichever side was read
-    first."""
+    """When reading began (UTC). A row that a run has written since then counts as late, because
+    either side may have been read before that write."""
     later: pd.Series[str] = field(default_factory=_no_keys)
-    """Keys whose row has been right since a moment that was not asked about."""
+    """Keys whose row is right now, if the inquiry asks for an earlier moment of knowledge."""
     gone: pd.Series[str] = field(default_factory=_no_keys)
-    """Keys of the target whose record no longer exists."""
+    """Keys of the target whose source record no longer exists."""
     theirs: pd.Series[str] = field(default_factory=_no_keys)
-    """Keys that differ where the target's value counts."""
+    """Keys that differ only in fields where the target's value counts."""
 
 
 def explain(
@@ -102,19 +104,20 @@ def explain(
     compared: Sequence[str],
     evidence: Evidence,
 ) -> pd.DataFrame:
-    """:data:`EXPLAINED`: the faults among ``found`` (:data:`CLASSIFIED`) with their causes.
+    """Returns the faults among ``found`` (:data:`CLASSIFIED`) with their causes, as
+    :data:`EXPLAINED`.
 
-    ``expected`` and ``actual`` hold at least the rows of the faults. The last version that a run
-    wrote explains a fault: what differs from it in the target was done there; what differs from it
-    in the source is late, or was not noticed.
+    The last version that a run wrote explains a fault. If the target differs from it, somebody has
+    edited the target. If the source differs from it, the change is late, or no run has noticed it.
+    ``expected`` and ``actual`` hold at least the rows of the faults.
     """
     faults = found[found["class"].isin(FAULTS)].reset_index(drop=True)
     keys = faults["key"]
     written = evidence.written[evidence.written["key"].isin(keys)].reset_index(drop=True)
     author = written["process"] + " " + written["run"]
     last = looked_up(keys, written[["key", "known_from"]].assign(author=author), "key")
-    moved = (last["known_from"] >= evidence.began).fillna(False)
-    ever = keys.isin(written["key"])
+    written_since = (last["known_from"] >= evidence.began).fillna(False)
+    ever = keys.isin(written["key"])  # A run has written the row at least once.
     same_here = _agrees(faults, written, expected, key, compared)
     same_there = _agrees(faults, written, actual, key, compared)
     late = _is_late(faults["source_key"], evidence)
@@ -122,10 +125,10 @@ def explain(
     superseded = faults["class"] == SUPERSEDED
     missing, only = faults["class"] == MISSING, faults["class"] == ONLY
     both = ~missing & ~only
-    # The first that holds is the cause.
+    # The first condition that holds decides.
     causes = [
         (ARRIVED, keys.isin(evidence.later)),
-        (LATE, moved),
+        (LATE, written_since),
         (GONE, only & keys.isin(evidence.gone) & ever),
         (MADE, only & ~ever),
         (GONE, only),
@@ -152,8 +155,8 @@ def explain(
 
 
 def _is_late(source_keys: pd.Series[Any], evidence: Evidence) -> pd.Series[bool]:
-    """Which records no run had to see yet: they changed at or after the mark, or nobody knows
-    when."""
+    """Returns the mask of records that no run had to read yet: their last change is not known to be
+    before the watermark."""
     if evidence.mark is None:
         return pd.Series(True, source_keys.index)
     changed = looked_up(source_keys, evidence.updated, "source_key")["moment"]
@@ -167,15 +170,18 @@ def _agrees(
     key: str,
     compared: Sequence[str],
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which faults have in ``rows``, in the columns that they differ in, what was written last."""
+    """Returns the mask of faults whose differing columns hold in ``rows`` the values that a run
+    wrote last. ``written`` has those values."""
     names = [name for name in compared if name in written]
     ours = rows[rows[key].isin(faults["key"])].rename(columns={key: "key"})
-    found = align(ours, written, "key", names)
-    changed = ours["key"].iloc[found.ours[found.touched]]
-    fields = (set(text.split(",")) for text in found.fields(names))
-    other = dict(zip(changed, fields, strict=True))
+    aligned = align(ours, written, "key", names)
+    changed_keys = ours["key"].iloc[aligned.ours[aligned.touched]]
+    fields = (set(text.split(",")) for text in aligned.fields(names))
+    changed_fields = dict(zip(changed_keys, fields, strict=True))
     pairs = zip(faults["key"], faults["fields"].fillna(""), strict=True)
-    return np.array([other.get(k, set()).isdisjoint(text.split(",")) for k, text in pairs], bool)
+    return np.array(
+        [changed_fields.get(key, set()).isdisjoint(text.split(",")) for key, text in pairs], bool
+    )
 
 
 def without_comparing(
@@ -185,6 +191,7 @@ def without_comparing(
     cause: pd.Series[Any] | str | None = None,
     remedy: str | None = None,
 ) -> pd.DataFrame:
-    """:data:`EXPLAINED` of records whose class was decided before values were compared."""
+    """Builds :data:`EXPLAINED` for records whose class was decided before values were compared. The
+    class is ``name``."""
     rows = {"source_key": source_keys, "key": keys, "class": name, "cause": cause, "remedy": remedy}
     return typed(pd.DataFrame(rows, keys.index), EXPLAINED)

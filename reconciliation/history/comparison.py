@@ -1,4 +1,5 @@
-"""The two sides as of a day, ready to be compared; and everything that is decided before."""
+"""Prepares both sides as of a day for the comparison, and settles everything that needs no
+comparison."""
 
 from __future__ import annotations
 
@@ -23,23 +24,29 @@ from .selection import in_period, only_asked_about
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every record and row is in exactly one of the frames, or in both of the first two."""
+    """Both sides, ready to compare, and what is settled already.
+
+    Every record and row is in ``settled``, or in ``expected``, ``actual`` or both.
+    """
 
     expected: pd.DataFrame
-    """What the target should hold on the day, with ``source_key`` and ``moment`` (of the record's
-    last change)."""
+    """The rows that the target should hold on the day, with ``source_key`` and ``moment`` (of the
+    record's last change)."""
     actual: pd.DataFrame
-    """What it holds."""
+    """The rows that it holds."""
     settled: pd.DataFrame
-    """``causes.EXPLAINED`` of all that is not compared."""
+    """``causes.EXPLAINED`` of the records and rows that are not compared."""
     theirs: pd.Series[str]
-    """Keys whose target row is as both sides' rules want it."""
+    """Keys whose target row is right under the ownership rules, whatever the source's value."""
 
 
 def comparison(
     spec: ProcessSpec, inquiry: Inquiry, matched: Sides, back: Background, zone: str
 ) -> Comparison:
-    """What has to be compared, and all that is decided without. Pure."""
+    """Separates what has to be compared from what is settled already. Pure.
+
+    The order matters: each step works on the rows that the steps before have left.
+    """
     context = Context(spec, inquiry, matched, back, inquiry.end(zone))
     key = context.key
     expected = _by_the_source(spec, matched.wanted, matched.decided.wanted)
@@ -64,43 +71,45 @@ def comparison(
 
 
 def arrived_since(spec: ProcessSpec, compared: Comparison, now: pd.DataFrame) -> pd.Series[str]:
-    """Keys of the rows that are right ``now``, whatever they were at the moment of knowledge."""
+    """Returns the keys of the rows that are right ``now`` (rows of the target), whatever they were
+    at the inquiry's moment of knowledge. States of awards are not compared."""
     names = [name for name in spec.compared() if name not in DERIVED]
-    found = classify(compared.expected, now, spec.entity_key, names, alike_of(spec))
-    return found.loc[found["class"] == EQUAL, "key"]
+    classified = classify(compared.expected, now, spec.entity_key, names, alike_of(spec))
+    return classified.loc[classified["class"] == EQUAL, "key"]
 
 
 def _by_the_source(spec: ProcessSpec, wanted: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
-    """``wanted`` as the source alone would have it, except that an empty value the source owns
-    keeps the target's."""
+    """Returns ``wanted`` as the source alone would have it. An empty source value that does not
+    clear keeps the target's value (from ``decided``)."""
     wanted = wanted[wanted["source_key"].isin(decided["source_key"])].reset_index(drop=True)
     kept = [f.target for f in spec.fields if f.owner == "source" and not f.clears]
     if not kept:
         return wanted
-    found = looked_up(wanted["source_key"], decided[["source_key", *kept]], "source_key")
-    return wanted.assign(**{name: wanted[name].fillna(found[name]) for name in kept})
+    values = looked_up(wanted["source_key"], decided[["source_key", *kept]], "source_key")
+    return wanted.assign(**{name: wanted[name].fillna(values[name]) for name in kept})
 
 
 def _stays(
     context: Context, expected: pd.DataFrame, actual: pd.DataFrame, waiting: pd.DataFrame
 ) -> pd.Series[bool]:
-    """Which rows still stand beside the others of their group, as the target knows them: of what
-    is unreadable or held, or what the inquiry is not about."""
+    """Returns the mask of target rows that still count in their award's group although they are
+    not compared: their record is unreadable or held, or outside the inquiry's period."""
     stays = actual[context.key].isin(waiting["key"].dropna())
     day = business_day(context.spec)
     if context.inquiry.period and day:
+        _, day_column = day
         not_expected = ~actual[context.key].isin(expected[context.key])
-        stays |= not_expected & ~in_period(context.inquiry, actual[day[1]])
+        stays |= not_expected & ~in_period(context.inquiry, actual[day_column])
     return stays
 
 
 def _theirs(context: Context, actual: pd.DataFrame) -> pd.Series[str]:
-    """Keys of rows that are as they should be, though the source has another value: the target's
-    counts."""
+    """Returns the keys of rows that equal the decided values, in which the target's value may count
+    instead of the source's."""
     spec, wanted = context.spec, context.matched.decided.wanted
     if spec.pair is None:
         return pd.Series(dtype=TEXT)
     compared = [name for name in spec.compared() if name in wanted]
-    found = align(wanted, actual, context.key, compared, alike_of(spec))
-    keys: pd.Series[str] = wanted[context.key].iloc[found.ours[~found.touched]]
+    aligned = align(wanted, actual, context.key, compared, alike_of(spec))
+    keys: pd.Series[str] = wanted[context.key].iloc[aligned.ours[~aligned.touched]]
     return keys

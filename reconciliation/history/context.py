@@ -1,4 +1,5 @@
-"""What is known when the two sides are compared as of a day."""
+"""The data that a historical reconciliation works with: the inquiry, both sides, and background
+from the store."""
 
 from __future__ import annotations
 
@@ -18,44 +19,44 @@ from ..tables import looked_up
 from .inquiry import Inquiry
 
 OPEN = {"key": "text", "hash": "hash", "stage": "text", "reason": "text"}
-"""Open entries of the quarantine: stage as in ``settle.QUARANTINE``, or ``discarded`` by a
-person."""
+"""Open entries of the quarantine. ``stage`` is as in ``settle.QUARANTINE``, or ``discarded`` (by a
+person)."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """What is known beside the two sides."""
+    """Data from the store, in addition to the two sides."""
 
     present: date
-    """The tenant's day; of a moment of knowledge, the day of that moment."""
+    """Today in the tenant's zone, or the day of ``Inquiry.known_at`` if that is set."""
     origin: pd.DataFrame = field(default_factory=lambda: empty(ORIGIN))
-    """:data:`reconciliation.sweep.ORIGIN`."""
+    """:data:`reconciliation.sweep.ORIGIN`: the record behind each row of the target."""
     open: pd.DataFrame = field(default_factory=lambda: empty(OPEN))
     """:data:`OPEN`."""
     people: pd.DataFrame = field(default_factory=lambda: empty(LINKS))
-    """Links of the people, from the source's side."""
+    """Links of people; ``source_key`` is the key on the source's side."""
     chosen: pd.Series[str] | None = None
-    """The people the inquiry is about, as the target names them; ``None``: all."""
+    """The target's keys of the people that the inquiry is about; ``None``: all."""
     then: pd.DataFrame | None = None
-    """Of records that have changed since the day the version that was true on it, by the target's
-    key."""
+    """The versions that were true on the day (``versions.true_on``), one per key of the target;
+    ``None``: the present values are used."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """One inquiry with all that its answer follows from."""
+    """One inquiry with all the data that its answer depends on."""
 
     spec: ProcessSpec
     inquiry: Inquiry
     matched: Sides
-    """Both sides, before anything is decided about them."""
+    """Both sides with their records matched to rows; nothing is classified yet."""
     back: Background
     end: datetime
     """The first moment (UTC) after the day."""
 
     @property
     def key(self) -> str:
-        """The column of the target's key."""
+        """The column with the target's key."""
         return self.spec.entity_key
 
     @property
@@ -65,29 +66,29 @@ class Context:
 
     @property
     def past(self) -> bool:
-        """Whether the day has passed. Only then is what came later left out: as of today a run
-        loads it, whatever its date."""
+        """Whether the day is in the past. Only then are later records left out: as of today they
+        count, because a run would load them whatever their date."""
         return self.inquiry.as_of < self.back.present
 
     @cached_property
     def known(self) -> pd.DataFrame:
-        """Which row of the target each record is, as far as it is known: ``source_key`` (once) and
-        ``key``."""
+        """The row of the target behind each record, where known: ``source_key`` (unique) and
+        ``key``. A match of this comparison replaces what the store says."""
         data, read = self.matched.records.data[self.spec.key], self.matched.records.read
-        found = pd.DataFrame({"source_key": data, "key": self.matched.rows.matched.keys})
-        known = [self.back.origin[list(ORIGIN)], found.dropna(subset="key")[list(ORIGIN)]]
+        matches = pd.DataFrame({"source_key": data, "key": self.matched.rows.matched.keys})
+        known = [self.back.origin[list(ORIGIN)], matches.dropna(subset="key")[list(ORIGIN)]]
         if not self.spec.match:
-            # The record's key is the row's.
+            # Without match rules, the key of a record is also the key of its row.
             every = pd.concat([read.frame[self.spec.key], read.rejected["key"].dropna()])
             known.append(pd.DataFrame({"source_key": every, "key": every}))
         return concat(known).drop_duplicates("source_key", keep="last", ignore_index=True)
 
     @cached_property
     def _present(self) -> pd.DataFrame:
-        """:attr:`known` where the target has the row, readable or not."""
+        """The part of :attr:`known` whose rows the target has, readable or not."""
         keys = pd.concat([self.rows[self.key], self.matched.rows.current.rejected["key"]])
         return self.known[self.known["key"].isin(keys.dropna())]
 
     def rows_of(self, source_keys: pd.Series[Any]) -> pd.Series[Any]:
-        """The target's key of records, null where the target does not have the row."""
+        """Returns the target's key of each record; null where the target does not have its row."""
         return looked_up(source_keys, self._present, "source_key")["key"]

@@ -1,4 +1,4 @@
-"""What expires when, who is compliant as of a day, and who will no longer be if nothing happens."""
+"""Forecasts expiry and role compliance as of a day, assuming that nothing else happens."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..job_roles import COMPLIANT, assigned, compliance, role_names
 from ..tables import looked_up, typed
 
 BACK, AHEAD = 12, 12
-"""Months before and after the day of which compliance is told."""
+"""Number of months before and after the day for which compliance is computed."""
 HORIZONS = (30, 60, 90)
-"""Days from the day that is asked about."""
+"""Number of days ahead for which expiring awards are counted."""
 NONE = "(none)"
 OVER_TIME = {"day": "day", "role": "text", "required": "number", "compliant": "number"}
-"""How many awards a job role requires of its people on a day, and how many they hold."""
+"""Number of awards that a job role requires of its people on a day, and number that they hold."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What lies ahead, as of a day."""
+    """The forecast as of a day."""
 
     day: date
     by_company: pd.DataFrame
@@ -47,7 +47,7 @@ def forecast(
     labels: pd.DataFrame,
     day: date,
 ) -> Forecast:
-    """Expiry and compliance of ``people``.
+    """Computes expiry and compliance of ``people``.
 
     Args:
         awards: ``job_roles.AWARDS`` and ``award_label``, as the source has them.
@@ -55,52 +55,58 @@ def forecast(
         assignments: ``job_roles.ASSIGNMENTS``.
         targets: ``job_roles.TARGETS``.
         people: ``employee_id``, ``company_name``, ``forenames``, ``surname`` of those who have not
-            left and were asked about.
+            left and are in the inquiry.
         labels: ``job_role_id``, ``label``.
-        day: the day that the forecast begins with.
+        day: the day on which the forecast begins.
     """
     awards = awards[awards["employee_id"].isin(people["employee_id"].dropna())]
     assignments = assignments[assignments["employee_id"].isin(people["employee_id"].dropna())]
     companies = people[["employee_id", "company_name"]].set_axis(["employee_id", "name"], axis=1)
     kinds = awards[["award_id", "award_label"]].set_axis(["award_id", "name"], axis=1)
-    found = compliance(requirements, assignments, awards, targets, day, HORIZONS[-1])
+    on_day = compliance(requirements, assignments, awards, targets, day, HORIZONS[-1])
     return Forecast(
         day,
         expiring(awards, companies, day),
         expiring(awards, kinds.drop_duplicates("award_id"), day),
         expiring(awards, roles_of(assignments, labels, day), day),
         over_time(requirements, assignments, awards, targets, months(day, BACK, AHEAD)),
-        _with_names(next_lapses(found), people),
+        _with_names(next_lapses(on_day), people),
     )
 
 
 def _with_names(rows: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` with the ``name`` of each employee."""
-    who = looked_up(rows["employee_id"], people, "employee_id")
-    whole = who["forenames"] + " " + who["surname"]
-    return rows.assign(name=whole.fillna(who["forenames"]).fillna(who["surname"]))
+    """Adds the ``name`` of each employee; a missing part of the name is left out."""
+    person = looked_up(rows["employee_id"], people, "employee_id")
+    full_name = person["forenames"] + " " + person["surname"]
+    return rows.assign(name=full_name.fillna(person["forenames"]).fillna(person["surname"]))
 
 
 def valid(awards: pd.DataFrame) -> pd.DataFrame:
-    """The awards that count: neither expired nor superseded by their ``state``."""
+    """Returns the awards that count, by their ``state``: achieved or expiring."""
     return awards[awards["state"].isin(["achieved", "expiring"])]
 
 
 def expiring(awards: pd.DataFrame, by: pd.DataFrame, day: date) -> pd.DataFrame:
-    """How many valid awards expire within 30, 60 and 90 days of ``day``, which counts itself.
+    """Counts the valid awards that expire within 30, 60 and 90 days of ``day``, ``day`` included.
 
-    awards: ``employee_id`` · ``award_id`` · ``expires_on`` · ``state`` as of the day. by:
-    ``employee_id`` or ``award_id``, and ``name`` (of the company, award or job role); a person of
-    two roles counts in both. Returns ``name`` and a number for each horizon, most first.
+    Args:
+        awards: ``employee_id``, ``award_id``, ``expires_on`` and ``state`` as of the day.
+        by: the groups to count by: ``employee_id`` or ``award_id``, and ``name`` (of the company,
+            award or job role). A person with two job roles counts in both.
+        day: the first day that counts.
+
+    Returns:
+        ``name`` and a number for each horizon, the largest number first.
     """
-    key, held = by.columns[0], valid(awards)
-    soon = held[(held["expires_on"] <= day + timedelta(days=HORIZONS[-1])).fillna(False)]
+    key, valid_awards = by.columns[0], valid(awards)
+    last_day = day + timedelta(days=HORIZONS[-1])
+    soon = valid_awards[(valid_awards["expires_on"] <= last_day).fillna(False)]
     rows = soon[[key, "expires_on"]].merge(by, on=key, how="left")
     within = {str(d): rows["expires_on"] <= day + timedelta(days=d) for d in HORIZONS}
     table = pd.DataFrame({"name": rows["name"].fillna(NONE), **within})
-    found = table.groupby("name").sum().reset_index()
-    found = found.sort_values([str(HORIZONS[-1]), "name"], ascending=[False, True])
-    return typed(found, {"name": "text"} | {str(days): "number" for days in HORIZONS})
+    counts = table.groupby("name").sum().reset_index()
+    counts = counts.sort_values([str(HORIZONS[-1]), "name"], ascending=[False, True])
+    return typed(counts, {"name": "text"} | {str(days): "number" for days in HORIZONS})
 
 
 def over_time(
@@ -110,34 +116,36 @@ def over_time(
     targets: pd.DataFrame,
     days: Sequence[date],
 ) -> pd.DataFrame:
-    """``day`` · ``role`` · ``required`` · ``compliant``: pairs of person and required award, and
-    how many are held, on each day; on days to come as if nothing happened. The frames are those of
-    ``job_roles.compliance``."""
+    """Counts, for each day and job role, the pairs of person and required award and how many of
+    them are held (:data:`OVER_TIME`). Future days assume that nothing happens.
+
+    The frames are those of ``job_roles.compliance``.
+    """
     parts = [empty(OVER_TIME)]
     for day in days:
-        found = compliance(requirements, assignments, awards, targets, day, HORIZONS[-1])
-        held = found.assign(role=role_names(found), held=found["state"].isin(COMPLIANT))
-        counts = held.groupby("role")["held"].agg(required="size", compliant="sum").reset_index()
+        on_day = compliance(requirements, assignments, awards, targets, day, HORIZONS[-1])
+        by_role = on_day.assign(role=role_names(on_day), held=on_day["state"].isin(COMPLIANT))
+        counts = by_role.groupby("role")["held"].agg(required="size", compliant="sum").reset_index()
         parts.append(typed(counts.assign(day=day), OVER_TIME))
     return concat(parts)
 
 
 def next_lapses(found: pd.DataFrame) -> pd.DataFrame:
-    """Of ``job_roles.COMPLIANCE`` those that hold what they need and will not for ever, the next to
-    lapse first."""
-    held = found[found["state"].isin(COMPLIANT) & found["expires_on"].notna()]
-    return held.sort_values(["expires_on", "id"], ignore_index=True)
+    """Returns the rows of ``job_roles.COMPLIANCE`` that are compliant and have an expiry date, the
+    earliest first."""
+    lapsing = found[found["state"].isin(COMPLIANT) & found["expires_on"].notna()]
+    return lapsing.sort_values(["expires_on", "id"], ignore_index=True)
 
 
 def months(day: date, back: int, ahead: int) -> list[date]:
-    """The same day of ``back`` months before and ``ahead`` months after, and the day itself; the
-    last of a short month."""
-    first = pd.Timestamp(day)
-    return [(first + pd.DateOffset(months=number)).date() for number in range(-back, ahead + 1)]
+    """Returns the same day of the month from ``back`` months before to ``ahead`` months after; in a
+    shorter month its last day."""
+    start = pd.Timestamp(day)
+    return [(start + pd.DateOffset(months=number)).date() for number in range(-back, ahead + 1)]
 
 
 def roles_of(assignments: pd.DataFrame, labels: pd.DataFrame, day: date) -> pd.DataFrame:
-    """``employee_id`` · ``name`` of the job roles that people have on a day."""
-    who = assigned(assignments, day).drop_duplicates(["employee_id", "job_role_id"])
-    names = looked_up(who["job_role_id"], labels, "job_role_id")["label"]
-    return who[["employee_id"]].assign(name=names.fillna(who["job_role_id"]))
+    """Returns ``employee_id`` and ``name`` of each job role that a person has on a day."""
+    roles = assigned(assignments, day).drop_duplicates(["employee_id", "job_role_id"])
+    names = looked_up(roles["job_role_id"], labels, "job_role_id")["label"]
+    return roles[["employee_id"]].assign(name=names.fillna(roles["job_role_id"]))

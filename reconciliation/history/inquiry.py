@@ -1,5 +1,5 @@
-"""What a historical reconciliation is asked: which records, as of which day, as known when; and
-how the source is read for it."""
+"""Defines the question of a historical reconciliation (which records, as of which day, as known
+when), and how the source is read for it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ BUSINESS_DAY: Mapping[str, str] = {
     "registrations": "starts_at",
     "course_requests": "starts_at",
 }
-"""Entity of HR -> the column whose day a period is about; of others it is the day on which the
-record was made."""
+"""Entity of HR -> the column that decides whether a record lies in the inquiry's period. For other
+entities it is :data:`MADE`."""
 MADE = "source_created_at"
+"""The column with the moment at which the record was created in accessplanit."""
 
 
 class Inquiry(Frozen):
-    """One question. Companies, awards, roles and people are IDs of accessplanit; none: all."""
+    """One question. Companies, awards, roles and people are IDs of accessplanit; an empty filter
+    selects all."""
 
     process: str
     as_of: date
-    """The business day."""
+    """The day as of which the two sides are compared."""
     known_at: datetime | None = None
-    """Compare with what the ledger knew at this moment (with an offset), not with what the target
+    """A moment with an offset: compare with what the ledger knew then, not with what the target
     holds now."""
     first: date | None = None
     """Only records whose business day (:func:`business_day`) is this one or later."""
@@ -45,7 +47,7 @@ class Inquiry(Frozen):
     roles: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     filters: Mapping[str, Any] = Field(default_factory=dict)
-    """Filters of the process's own flow, where its deployment has any."""
+    """The filters of the process's own flow, if its deployment has any."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Inquiry:
@@ -57,26 +59,27 @@ class Inquiry(Frozen):
 
     @property
     def period(self) -> bool:
-        """Whether a period is named."""
+        """Whether the inquiry is limited to a period."""
         return self.first is not None or self.last is not None
 
     def digest(self, salt: bytes) -> str:
-        """Names exactly this question: 12 hexadecimal digits. Without the ``salt`` nobody can tell
-        whom it is about."""
+        """Returns 12 hexadecimal digits that identify this question. The ``salt`` keeps others from
+        finding out whom it is about."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6, key=salt).hexdigest()
 
     def end(self, zone: str) -> datetime:
-        """The first moment (UTC) after the day that is asked about, in the tenant's zone."""
+        """Returns the first moment (UTC) after the day ``as_of``, which ends in the tenant's
+        zone."""
         after = self.as_of + timedelta(days=1)
         return datetime(after.year, after.month, after.day, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 def business_day(spec: ProcessSpec) -> tuple[str, str] | None:
-    """(column of the feed, column of the target) that a period is about; ``None`` if nothing is
-    mapped to it."""
-    for name in (BUSINESS_DAY.get(spec.links, MADE), MADE):
+    """Returns the two columns that decide whether a record lies in the period, (in the feed, in the
+    target); ``None`` if no field is mapped to them."""
+    for hr_column in (BUSINESS_DAY.get(spec.links, MADE), MADE):
         for each in spec.fields:
-            if name in ((each.target,) if spec.direction == "to_hr" else (each.source,)):
+            if hr_column == (each.target if spec.direction == "to_hr" else each.source):
                 return each.source, each.target
     return None
 
@@ -84,32 +87,42 @@ def business_day(spec: ProcessSpec) -> tuple[str, str] | None:
 def asks(
     spec: ProcessSpec, inquiry: Inquiry, today: date, zone: str, kinds: Mapping[str, str]
 ) -> list[Ask]:
-    """The parts in which the source is read, each with a checkpoint of its own: months of a period,
-    or the ranges of a sweep.
+    """Splits the reading of the source into parts, each of which gets its own checkpoint.
 
-    Of chosen people exactly their records are read. kinds: of the feed's columns. HR is read as a
-    whole, in one part.
+    The parts are the months of the period, or else the ranges of a sweep. If people are chosen,
+    one part reads exactly their records. HR as the source is read whole, in one part.
+
+    Args:
+        spec: the process.
+        inquiry: the question.
+        today: today in the tenant's zone.
+        zone: the tenant's zone.
+        kinds: the feed's columns, name -> kind.
     """
     by = spec.person or (spec.key if spec.match else None)
     if spec.direction == "from_hr" or (inquiry.people and by is None):
         return [Ask(skip_known=False)]
     if inquiry.people:
         return [Ask(keys=inquiry.people, by=by, skip_known=False)]
-    chosen = next((f.source for f in spec.fields if f.target == "award_id"), None)
-    clauses = (Clause(column=chosen, values=inquiry.awards),) if inquiry.awards and chosen else ()
+    award = next((f.source for f in spec.fields if f.target == "award_id"), None)
+    clauses = (Clause(column=award, values=inquiry.awards),) if inquiry.awards and award else ()
     day = business_day(spec)
     if inquiry.period and day:
+        column, _ = day
         bounds: Sequence[tuple[date | None, date | None]]
         bounds = windows(inquiry.first, inquiry.last or today)
-        if kinds.get(day[0]) == "moment":
+        if kinds.get(column) == "moment":
             bounds = [(_begins(low, zone), _begins(high, zone)) for low, high in bounds]
-        return [Ask(clauses, Range(day[0], low, high), skip_known=False) for low, high in bounds]
+        return [Ask(clauses, Range(column, low, high), skip_known=False) for low, high in bounds]
     return [Ask(clauses, each, skip_known=False) for each in parts(today, spec.created)]
 
 
 def windows(first: date | None, last: date) -> list[tuple[date | None, date]]:
-    """The months of a period, each from its first day to before the second; without a beginning the
-    first is open."""
+    """Splits a period into months, as pairs (first day, day after the last).
+
+    Without ``first`` an open window without a beginning comes first; it ends where the months
+    begin, twelve years before ``last``.
+    """
     begin = first or date(last.year - 12, 1, 1)
     bounds = [begin]
     while (following := (bounds[-1].replace(day=1) + timedelta(days=32)).replace(day=1)) <= last:

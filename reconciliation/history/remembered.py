@@ -1,4 +1,4 @@
-"""A target as it was: as it was read once, or as the ledger knows it from an earlier time."""
+"""A target in an earlier state, from a saved read or from the ledger."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..tables import typed
 
 
 class Remembered:
-    """A target one entity of which is as it was. Nothing can be written."""
+    """A read-only target that serves one entity from saved rows, and the others as they are now."""
 
     def __init__(self, target: TargetReader, entity: str, key: str, rows: Snapshot) -> None:
         self._target, self._entity, self._key, self._rows = target, entity, key, rows
@@ -33,28 +33,28 @@ class Remembered:
         rows = self._rows.frame
         data = typed(rows, {self._key: "text", **columns})
         if lookups is not None:
-            found = pd.Series(False, rows.index)
+            mask = pd.Series(False, rows.index)
             for name, values in lookups.items():
-                found |= rows[name].isin(values)
-            data = data[found].reset_index(drop=True)
+                mask |= rows[name].isin(values)
+            data = data[mask].reset_index(drop=True)
         return replace(self._rows, frame=data)
 
 
 def as_known(spec: ProcessSpec, versions: pd.DataFrame) -> Snapshot:
-    """Versions, one per key, as rows of the target; a column that the ledger never wrote is
-    null."""
+    """Turns versions of the ledger (one per key) into rows of the target. A column that the ledger
+    does not have is null."""
     kinds = {spec.entity_key: "text", **spec.columns()}
     return Snapshot(typed(versions.rename(columns={"key": spec.entity_key}), kinds))
 
 
 def rows_from(gone: pd.Series[str], origin: pd.DataFrame, spec: ProcessSpec) -> pd.Series[str]:
-    """Keys of the target's rows that were made from the records ``gone``."""
-    known = origin.loc[origin["source_key"].isin(gone), "key"]
-    # Without rules a record's key is the row's.
-    return known if spec.match else pd.concat([known, gone])
+    """Returns the keys of the target's rows that come from the records ``gone`` (source keys)."""
+    row_keys = origin.loc[origin["source_key"].isin(gone), "key"]
+    # Without match rules, the key of a record is also the key of its row.
+    return row_keys if spec.match else pd.concat([row_keys, gone])
 
 
 def as_seen(spec: ProcessSpec, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the target as the ledger observes them: ``key`` and the managed columns."""
+    """Renames the target's rows as the ledger expects them: ``key`` and the managed columns."""
     columns = [name for name in spec.columns() if name in rows]
     return rows[[spec.entity_key, *columns]].rename(columns={spec.entity_key: "key"})

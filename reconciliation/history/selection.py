@@ -1,4 +1,4 @@
-"""Which rows and records an inquiry is about."""
+"""Selects the rows and records that an inquiry is about."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .inquiry import Inquiry, business_day
 
 
 def holder_of(spec: ProcessSpec) -> str:
-    """The target's column with the person a row is about."""
+    """Returns the target's column with the person that a row is about."""
     return spec.holder if spec.person else spec.entity_key
 
 
 def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
-    """(column of the feed, column of the target) with the ID of the award, if the process is about
-    awards."""
+    """Returns the two columns with the ID of the award, (in the feed, in the target); ``None`` if
+    the process is not about awards."""
     return next(
         ((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None
     )
@@ -34,18 +34,19 @@ def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
 def asked_about(
     spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pd.Series[str] | None
 ) -> pd.Series[bool]:
-    """Which rows of the target are of the people (``chosen``, all if ``None``) and awards that the
-    inquiry is about."""
-    asked, award = pd.Series(True, rows.index), award_of(spec)
+    """Returns the mask of target rows that belong to the people and awards of the inquiry. All
+    people belong if ``chosen`` is ``None``."""
+    mask, award = pd.Series(True, rows.index), award_of(spec)
     if chosen is not None:
-        asked &= rows[holder_of(spec)].isin(chosen)
+        mask &= rows[holder_of(spec)].isin(chosen)
     if inquiry.awards and award:
-        asked &= rows[award[1]].isin(inquiry.awards)
-    return asked
+        _, award_column = award
+        mask &= rows[award_column].isin(inquiry.awards)
+    return mask
 
 
 def in_period(inquiry: Inquiry, days: pd.Series[Any]) -> pd.Series[bool]:
-    """Which days, or days of moments, lie in the period; a missing day does not."""
+    """Returns the mask of days (or moments) that lie in the period. A missing day does not."""
     first, last = inquiry.first or date.min, inquiry.last or date.max
     return days.astype(DAY).between(first, last).fillna(False)
 
@@ -53,8 +54,8 @@ def in_period(inquiry: Inquiry, days: pd.Series[Any]) -> pd.Series[bool]:
 def only_asked_about(
     context: Context, expected: pd.DataFrame, actual: pd.DataFrame, settled: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """All three without the rows that the inquiry is not about. Where nobody can tell, a row
-    stays."""
+    """Removes from all three frames the rows that the inquiry is not about. A row of ``settled``
+    stays if its person, award or day is not known."""
     spec, inquiry, chosen = context.spec, context.inquiry, context.back.chosen
     if chosen is None and not inquiry.awards and not inquiry.period:
         return expected, actual, settled
@@ -62,9 +63,14 @@ def only_asked_about(
     theirs = asked_about(spec, inquiry, actual, chosen)
     day = business_day(spec)
     if inquiry.period and day:
-        # A record whose sides disagree about the very day is in the period if one of them is.
+        # The two sides may disagree about the day itself. Then the record is in the period if the
+        # day of either side is.
+        _, day_column = day
         keys = pd.concat(
-            [side.loc[in_period(inquiry, side[day[1]]), context.key] for side in (expected, actual)]
+            [
+                side.loc[in_period(inquiry, side[day_column]), context.key]
+                for side in (expected, actual)
+            ]
         )
         ours &= expected[context.key].isin(keys)
         theirs &= actual[context.key].isin(keys)
@@ -76,26 +82,30 @@ def only_asked_about(
 
 
 def _settled_asked_about(context: Context, settled: pd.DataFrame) -> pd.Series[bool]:
-    """Which of ``causes.EXPLAINED`` the inquiry is about, by the record or else by the row."""
+    """Returns the mask of ``settled`` (``causes.EXPLAINED``) that the inquiry is about. The values
+    of the source's record decide, or else those of the target's row."""
     spec, inquiry, chosen = context.spec, context.inquiry, context.back.chosen
     data = concat([context.matched.records.everything, context.matched.records.outside])
     record = looked_up(settled["source_key"], data, spec.key)
     row = looked_up(settled["key"], context.rows, context.key)
-    asked, award, day = pd.Series(True, settled.index), award_of(spec), business_day(spec)
+    mask, award, day = pd.Series(True, settled.index), award_of(spec), business_day(spec)
     if chosen is not None:
-        whose = row[holder_of(spec)]
+        person = row[holder_of(spec)]
         if spec.person:
-            people = looked_up(record[spec.person], context.back.people, "source_key")
-            whose = people["target_key"].fillna(whose)
-        asked &= whose.isin(chosen) | whose.isna()
+            links = looked_up(record[spec.person], context.back.people, "source_key")
+            person = links["target_key"].fillna(person)
+        mask &= person.isin(chosen) | person.isna()
     if inquiry.awards and award:
-        which = record[award[0]].fillna(row[award[1]])
-        asked &= which.isin(inquiry.awards) | which.isna()
+        feed_column, target_column = award
+        award_id = record[feed_column].fillna(row[target_column])
+        mask &= award_id.isin(inquiry.awards) | award_id.isna()
     if inquiry.period and day:
-        when = record[day[0]].astype(DAY).fillna(row[day[1]].astype(DAY))
+        feed_column, target_column = day
+        days = record[feed_column].astype(DAY).fillna(row[target_column].astype(DAY))
+        # Neither side has readable values. A record that merely has no day is not in the period.
         unknown = record[spec.key].isna() & row[context.key].isna()
-        asked &= in_period(inquiry, when) | unknown
-    return asked
+        mask &= in_period(inquiry, days) | unknown
+    return mask
 
 
 def doubted(
@@ -106,14 +116,24 @@ def doubted(
     origin: pd.DataFrame,
     chosen: pd.Series[str] | None,
 ) -> tuple[str, ...]:
-    """Keys of the source's records that rows of the target come from, that the inquiry is about and
-    that were not seen."""
-    asked, day = asked_about(spec, inquiry, rows, chosen), business_day(spec)
+    """Returns the source keys behind the selected rows of the target that ``read`` did not return,
+    sorted.
+
+    Args:
+        spec: the process.
+        inquiry: the inquiry, which selects the rows.
+        read: the source's records that were read; rejected ones count as returned.
+        rows: the target's rows.
+        origin: ``sweep.ORIGIN``: the source key behind each row of the target.
+        chosen: the people, as in :func:`asked_about`.
+    """
+    mask, day = asked_about(spec, inquiry, rows, chosen), business_day(spec)
     if inquiry.period and day:
-        asked &= in_period(inquiry, rows[day[1]])
-    keys = rows.loc[asked, spec.entity_key]
+        _, day_column = day
+        mask &= in_period(inquiry, rows[day_column])
+    keys = rows.loc[mask, spec.entity_key]
     records = looked_up(keys, origin, "key")["source_key"]
-    # Without rules a record's key is the row's.
+    # Without match rules, the key of a record is also the key of its row.
     records = records.dropna() if spec.match else records.fillna(keys)
     seen = pd.concat([read.frame[spec.key], read.rejected["key"]])
     return tuple(sorted(set(records[~records.isin(seen)])))
@@ -122,34 +142,41 @@ def doubted(
 def chosen_people(
     spec: ProcessSpec, inquiry: Inquiry, hr: HrSystem, people: pd.DataFrame
 ) -> pd.Series[str] | None:
-    """The people that the inquiry is about, as the target of the process names them; ``None``: all.
-    people: links, from accessplanit's side.
+    """Returns the keys that the target of the process uses for the people of the inquiry; ``None``
+    if it is about everybody. People must meet every filter of the inquiry.
+
+    Args:
+        spec: the process.
+        inquiry: the inquiry.
+        hr: the HR system, which is read for companies and job roles.
+        people: the links of all people: ``source_key`` is accessplanit's ID, ``target_key`` the
+            employee ID.
 
     Raises:
-        Misconfigured: the HR system does not hold what tells them.
+        Misconfigured: the HR system does not hold the columns that a filter needs.
     """
-    found: list[pd.Series[str]] = []
+    by_filter: list[pd.Series[str]] = []
     if inquiry.people:
-        found.append(people.loc[people["source_key"].isin(inquiry.people), "target_key"])
+        by_filter.append(people.loc[people["source_key"].isin(inquiry.people), "target_key"])
     if inquiry.companies:
         rows = _hr_rows(hr, "employees", ("company_id",), "companies")
-        found.append(rows.loc[rows["company_id"].isin(inquiry.companies), rows.columns[0]])
+        by_filter.append(rows.loc[rows["company_id"].isin(inquiry.companies), rows.columns[0]])
     if inquiry.roles:
         names = ("employee_id", "job_role_id", "valid_from", "valid_to")
         rows = assigned(_hr_rows(hr, "assignments", names, "job roles"), inquiry.as_of)
-        found.append(rows.loc[rows["job_role_id"].isin(inquiry.roles), "employee_id"])
-    if not found:
+        by_filter.append(rows.loc[rows["job_role_id"].isin(inquiry.roles), "employee_id"])
+    if not by_filter:
         return None
-    employees = found[0]
-    for others in found[1:]:
-        employees = employees[employees.isin(others)]
+    employees, *others = by_filter
+    for other in others:
+        employees = employees[employees.isin(other)]
     if spec.direction == "to_hr":
         return employees.dropna()
     return people.loc[people["target_key"].isin(employees.dropna()), "source_key"]
 
 
 def _hr_rows(hr: HrSystem, entity: str, names: tuple[str, ...], what: str) -> pd.DataFrame:
-    """All rows of an entity of HR, its key first."""
+    """Reads the columns ``names`` of all rows of an entity of HR; its key comes first."""
     holds = hr.capabilities.entities.get(entity)
     kinds = holds.kinds() if holds else {}
     if holds is None or not set(names) <= set(kinds):

@@ -1,4 +1,4 @@
-"""Records and rows whose class is decided before any value is compared."""
+"""Finds the records and rows whose class is decided before any value is compared."""
 
 from __future__ import annotations
 
@@ -18,51 +18,52 @@ from .causes import BOTH, EXPLAINED, REMEDIES, UNLINKED, without_comparing
 from .classes import AMBIGUOUS, DIFFERS, EQUAL, MISSING, OUTSIDE, QUARANTINED
 from .context import Context
 
-MEND = "mend the record in the source, then: hrsync quarantine replay"
-MEND_THERE = "mend the row in the target"
-LOOK = "look at it: hrsync quarantine list"
-DECIDE = "say which row it is: hrsync links list --held, hrsync links set"
+MEND = "correct the record in the source, then: hrsync quarantine replay"
+MEND_THERE = "correct the row in the target"
+LOOK = "review it: hrsync quarantine list"
+DECIDE = "choose the row: hrsync links list --held, hrsync links set"
 NO_ACTION = "nothing"
 
 
 def waiting(context: Context) -> Iterator[pd.DataFrame]:
-    """``causes.EXPLAINED`` of what waits for somebody: unreadable, ambiguous, held, refused or
-    discarded."""
+    """Yields ``causes.EXPLAINED`` of records and rows that wait for a person: unreadable,
+    ambiguous, held, refused or discarded."""
     yield from _unreadable(context)
     yield from _held(context)
     yield from _decided_by_others(context)
 
 
 def outside(context: Context) -> pd.DataFrame:
-    """Records out of the scope of the process."""
+    """Returns the records out of the scope of the process, as ``causes.EXPLAINED``."""
     keys = context.matched.records.outside[context.spec.key]
     return _records(context, keys, OUTSIDE, "not in the scope of the process", NO_ACTION)
 
 
 def candidates(context: Context) -> pd.DataFrame:
-    """Rows of the target that an ambiguous record may be."""
+    """Returns the rows of the target that share an identifier with an ambiguous record."""
     data, rows = context.matched.records.data, context.rows
-    who = data[data[context.spec.key].isin(context.matched.rows.matched.held["key"])]
-    found = pd.Series(False, rows.index)
+    ambiguous = data[data[context.spec.key].isin(context.matched.rows.matched.held["key"])]
+    mask = pd.Series(False, rows.index)
     for rule in context.spec.match:
         if rule.source:
-            values = identifiers(who[rule.source]).dropna()
-            found |= identifiers(rows[rule.target]).isin(values)
-    keys = rows.loc[found & ~rows[context.key].isin(context.known["key"]), context.key]
+            values = identifiers(ambiguous[rule.source]).dropna()
+            mask |= identifiers(rows[rule.target]).isin(values)
+    keys = rows.loc[mask & ~rows[context.key].isin(context.known["key"]), context.key]
     return without_comparing(None, keys, AMBIGUOUS, "several records may be this row", DECIDE)
 
 
 def closed(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
-    """Rows that are closed and whose record no longer exists: so it should be."""
+    """Returns the rows that are closed and have no record, which is right."""
     as_of, ends = context.inquiry.as_of, context.spec.scope.closed
     closing = {name: as_of if value == "today" else value for name, value in ends}
-    alone = ~actual[context.key].isin(expected[context.key])
-    right = alone & is_closed(actual, closing, alike_of(context.spec))
+    without_record = ~actual[context.key].isin(expected[context.key])
+    right = without_record & is_closed(actual, closing, alike_of(context.spec))
     return without_comparing(None, actual.loc[right, context.key], EQUAL)
 
 
 def foreign(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
-    """Rows that accessplanit has and HR never had: accessplanit has training data of its own."""
+    """Returns the rows of accessplanit that do not come from HR. They are no fault, because
+    accessplanit has training data of its own."""
     if context.spec.direction == "to_hr":
         return empty(EXPLAINED)
     known = pd.concat([expected[context.key], context.known["key"]])
@@ -78,25 +79,27 @@ def _unreadable(context: Context) -> Iterator[pd.DataFrame]:
 
 
 def _held(context: Context) -> Iterator[pd.DataFrame]:
-    ambiguous, waits = context.matched.rows.matched.held, WAITS[context.spec.direction]
+    ambiguous, no_person = context.matched.rows.matched.held, WAITS[context.spec.direction]
     yield _records(context, ambiguous["key"], AMBIGUOUS, ambiguous["reason"], DECIDE)
     held = concat([context.matched.records.waiting, context.matched.decided.held]).drop_duplicates(
         "key"
     )
-    keys = held.loc[held["reason"] == waits, "key"]
-    # What a run has met waits in quarantine; the target may have a row of somebody whose link was
-    # undone since.
-    met = keys.isin(context.back.open["key"]) | context.rows_of(keys).notna()
-    classes = np.where(met, QUARANTINED, MISSING)
+    keys = held.loc[held["reason"] == no_person, "key"]
+    # A record that a run has already put into quarantine waits there, and is not missing. Nor is
+    # one whose row the target has, because its person's link was removed afterwards.
+    in_quarantine = keys.isin(context.back.open["key"])
+    not_missing = in_quarantine | context.rows_of(keys).notna()
+    classes = np.where(not_missing, QUARANTINED, MISSING)
     yield _records(context, keys, classes, UNLINKED, REMEDIES[UNLINKED])
     conflicts = held.loc[held["reason"] == CONFLICT, "key"]
     yield _records(context, conflicts, DIFFERS, BOTH, REMEDIES[BOTH])
-    rest = held[~held["reason"].isin([waits, CONFLICT])]
+    rest = held[~held["reason"].isin([no_person, CONFLICT])]
     yield _records(context, rest["key"], QUARANTINED, _why(rest), LOOK)
 
 
 def _decided_by_others(context: Context) -> Iterator[pd.DataFrame]:
-    """Records that the target has refused, or a person has discarded, exactly as they are now."""
+    """Yields records that the target has refused or a person has discarded, if they have not
+    changed since."""
     now = context.matched.records.everything[[context.spec.key, "hash"]].set_axis(
         ["key", "hash"], axis=1
     )
@@ -116,7 +119,8 @@ def _records(
     cause: pd.Series[Any] | str,
     remedy: str,
 ) -> pd.DataFrame:
-    """``causes.EXPLAINED`` of records by their keys, with the rows that they are."""
+    """Builds ``causes.EXPLAINED`` for records by their source keys, with the keys of their rows.
+    The class is ``name``."""
     return without_comparing(keys, context.rows_of(keys), name, cause, remedy)
 
 

@@ -1,1 +1,1 @@
-"""One run of one process, step by step."""
+"""The steps of one run of one process."""

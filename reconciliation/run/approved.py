@@ -1,4 +1,4 @@
-"""A plan that was decided on earlier: carried out exactly, if the target is still as it was."""
+"""Loads a stored plan to apply it, and checks that the target has not changed since."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from .interrupted import Present, as_it_is
 
 
 def approved(run: Run) -> tuple[Draft, pd.DataFrame]:
-    """The draft that the order names, and receipts of what an interrupted application has done.
+    """Returns the draft that the order names, and receipts of the changes that an earlier,
+    interrupted attempt has already made.
 
     Raises:
         Misconfigured: the plan belongs to another process.
         TargetFailed: the target could not be read in full.
-        StalePlan: the target has moved since the plan was made.
+        StalePlan: the target has changed since the plan was made.
     """
     digest = str(run.order.approve)
     draft = run.store.draft(digest)
@@ -33,21 +34,21 @@ def approved(run: Run) -> tuple[Draft, pd.DataFrame]:
         )
     run.store.take_plan(digest, run.spec, run.id)
     spec, plan, columns = draft.spec, draft.compared.plan, draft.spec.columns()
-    now = as_it_is(spec, plan, columns, run.target, run.store)
-    if not now.complete:
+    present = as_it_is(spec, plan, columns, run.target, run.store)
+    if not present.complete:
         raise TargetFailed(
             f"{spec.target_side} could not be read in full, so it is not known whether it is still "
             f"as the plan {digest} saw it",
             "Run again; nothing was written, and the plan still waits.",
         )
-    # What an interrupted application has done already is as the plan wants it.
-    landed = of_landed(plan, now.rows, spec.entity_key, columns)
+    landed = of_landed(plan, present.rows, spec.entity_key, columns)
     changed = {
-        *moved(plan, now.rows, spec.entity_key, columns),
-        *now.needless,
+        *moved(plan, present.rows, spec.entity_key, columns),
+        *present.needless,
         *_linked_otherwise(run, draft),
     }
-    changed = (changed - set(landed["key"])) | _made_by_others(run, digest, now)
+    # A row that already is as the plan wants it was written by an interrupted attempt.
+    changed = (changed - set(landed["key"])) | _made_by_others(run, digest, present)
     if changed:
         run.store.close_plan(digest, "stale", run.id)
         raise StalePlan(
@@ -59,18 +60,18 @@ def approved(run: Run) -> tuple[Draft, pd.DataFrame]:
     return _without_old_agreements(run, draft), landed
 
 
-def _made_by_others(run: Run, digest: str, now: Present) -> set[str]:
-    """Keys of creates for which the target has a row by now, though nothing of the plan was ever
-    sent."""
-    if "given" not in now.rows or run.store.begun(digest):
+def _made_by_others(run: Run, digest: str, present: Present) -> set[str]:
+    """Returns the keys of creates whose rows somebody else has made: the target has them, although
+    nothing of the plan was ever sent."""
+    if "given" not in present.rows or run.store.begun(digest):
         return set()
-    made = now.rows.loc[now.rows["given"].notna(), run.spec.entity_key]
+    made = present.rows.loc[present.rows["given"].notna(), run.spec.entity_key]
     return {str(key) for key in made}
 
 
 def _linked_otherwise(run: Run, draft: Draft) -> list[str]:
-    """Keys of rows that the plan would write, and whose record is linked to another row by now or
-    whose row to another record."""
+    """Returns the keys of rows in the plan whose link has changed since: the record is now linked
+    to another row, or the row to another record."""
     spec, pairs = draft.spec, draft.compared.pairs
     if not spec.match:
         return []
@@ -84,10 +85,10 @@ def _linked_otherwise(run: Run, draft: Draft) -> list[str]:
 
 
 def _without_old_agreements(run: Run, draft: Draft) -> Draft:
-    """The draft without what was agreed when it was made, where something has been agreed since or
-    before: that may be newer.
+    """Drops agreements of the draft for fields that have an agreement in the store, because that
+    one may be newer.
 
-    What the plan writes itself is agreed with it: the target still holds what the plan saw.
+    Agreements about rows that the plan writes stay: the target still holds what the plan saw.
     """
     agreed, pair = draft.compared.agreed, draft.spec.pair
     if pair is None or not len(agreed):

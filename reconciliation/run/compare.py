@@ -1,4 +1,4 @@
-"""From a snapshot of the source to a plan, in the order in which it is decided."""
+"""Turns a snapshot of the source into a plan, one decision after the other."""
 
 from __future__ import annotations
 
@@ -34,45 +34,48 @@ from .withheld import (
 )
 
 SOON = timedelta(days=31)
-"""For the guard, a row that gets an end within these days is closed: nobody may look again before
-that day."""
+"""For the guard, a row that gets an end date within this time counts as closed, because nobody may
+look at it again before that day."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Both sides, matched, and whose values count; before it is decided what has to change."""
+    """Both sides with records matched to rows and the owner of each value decided, before the
+    changes are planned."""
 
     records: Records
     rows: Rows
     wanted: pd.DataFrame
-    """What the target should hold of each record by the source alone, with the target's key."""
+    """The row that each record alone would give, with the target's key."""
     decided: Decided
+    """The same rows after ownership: the target's value wherever it counts."""
 
 
 def sides(comparison: Comparison, read: Snapshot, marks: Marks) -> Sides:
-    """Scope, match, and whose values count."""
-    found = records(comparison, read, marks)
-    rows = rows_for_records(comparison, found)
-    current, key = rows.current.frame, comparison.key
-    wanted = found.wanted.assign(**{key: rows.matched.keys})
+    """Applies the scope, matches records to rows, and decides whose values count."""
+    sorted_records = records(comparison, read, marks)
+    rows = rows_for_records(comparison, sorted_records)
+    data, current, key = sorted_records.data, rows.current.frame, comparison.key
+    wanted = sorted_records.wanted.assign(**{key: rows.matched.keys})
     wanted = wanted[wanted[key].notna()].reset_index(drop=True)
     new = ~wanted[key].isin(current[key])
-    wanted = for_new(comparison.spec, wanted, found.data, new)
+    wanted = for_new(comparison.spec, wanted, data, new)
     agreed = _agreed(comparison, wanted)
-    decided = decide(comparison.spec, found.data, wanted, current, agreed)
-    return Sides(found, rows, wanted, decided)
+    decided = decide(comparison.spec, data, wanted, current, agreed)
+    return Sides(sorted_records, rows, wanted, decided)
 
 
 def whole_sides(
     spec: ProcessSpec, read: Snapshot, target: TargetReader, store: Store, moment: Moment
 ) -> Sides:
-    """A whole feed beside the whole entity, whatever is in quarantine. Nothing is written."""
+    """Matches a whole feed with the whole entity. The quarantine is ignored, and nothing is
+    written."""
     comparison = Comparison.of(spec, target, store, moment, NO_HASHES, Ended(), whole=True)
     return sides(comparison, read, Marks(NO_HASHES, NO_HASHES, NO_HASHES))
 
 
 def _agreed(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
-    """``ownership.AGREED`` of the accessplanit records of these rows."""
+    """Returns ``ownership.AGREED`` for the accessplanit records of these rows."""
     spec = comparison.spec
     if spec.pair is None:
         return empty(AGREED)
@@ -81,7 +84,7 @@ def _agreed(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
-    """The plan, and everything that was decided on the way. Nothing is written."""
+    """Returns the plan and everything else that was decided. Nothing is written."""
     both = sides(comparison, read, marks)
     ends = endings(comparison, both.rows)
     goal = _goal(comparison, both, ends)
@@ -113,16 +116,16 @@ def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
 
 @dataclass(frozen=True)
 class _Goal:
-    """What the target should hold in the end."""
+    """The state that the target should have in the end."""
 
     wanted: pd.DataFrame
-    """The rows it should hold, those of other records that follow from them among them."""
+    """The rows that it should hold, including rows of other records that depend on them."""
     ended: pd.DataFrame
-    """Rows that need nothing more: ended on both sides, or decisions that are carried out."""
+    """Rows that need no change: ended on both sides, or decisions already carried out."""
     held: pd.DataFrame
-    """``match.HELD``: the records that are not loaded now."""
+    """``match.HELD``: records that are not loaded in this run."""
     not_to_create: pd.Series[Any]
-    """Keys of rows that the target may have, in a record that cannot be read."""
+    """Keys of rows that the target may already have in an unreadable form."""
 
 
 def _goal(comparison: Comparison, both: Sides, ends: Endings) -> _Goal:
@@ -140,7 +143,7 @@ def _goal(comparison: Comparison, both: Sides, ends: Endings) -> _Goal:
 
 
 def _plan(comparison: Comparison, both: Sides, goal: _Goal, pairs: pd.DataFrame) -> Plan:
-    """The creates and updates, with their reasons."""
+    """Plans the creates and updates, with their reasons."""
     current = both.rows.current
     plan = reconcile(
         goal.wanted,
@@ -157,7 +160,7 @@ def _plan(comparison: Comparison, both: Sides, goal: _Goal, pairs: pd.DataFrame)
 
 
 def _fit(comparison: Comparison, plan: Plan) -> tuple[Plan, pd.DataFrame]:
-    """The plan without the changes that the target cannot take, and their receipts."""
+    """Removes the changes that the target cannot take, and returns their receipts."""
     if comparison.closed:
         plan = as_closes(plan, _soon(comparison), comparison.alike)
     rejections = comparison.target.rejections(comparison.spec.entity, plan.changes)
@@ -167,8 +170,8 @@ def _fit(comparison: Comparison, plan: Plan) -> tuple[Plan, pd.DataFrame]:
 def _decidable(
     comparison: Comparison, both: Sides, wanted: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """``wanted`` without the decisions that are carried out already and those that cannot be; the
-    former; and ``match.HELD`` of the latter."""
+    """Splits the decisions into those to carry out, those already carried out, and ``match.HELD``
+    for those that cannot be carried out."""
     cases = judged_decisions(comparison, both.records, wanted, both.rows.current)
     problems = undecidable(cases)
     done = wanted["source_key"].isin(cases.loc[cases["done"], "source_key"])
@@ -179,35 +182,39 @@ def _decidable(
 def _with_states(
     comparison: Comparison, both: Sides, wanted: pd.DataFrame, ends: Endings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``wanted`` with the award states of the day, those of other rows of the same people among
-    them, and without rows whose records are gone; and ``match.HELD``."""
+    """Adds the award states of the day, and other rows of the same people whose state may change.
+    Rows whose records are gone are removed. Also returns ``match.HELD``."""
     spec, key, current = comparison.spec, comparison.key, both.rows.current
-    there, problems = current.frame, empty(HELD)
+    actual, problems = current.frame, empty(HELD)
     if spec.rule(AwardStates):
-        there = revoked(there, key, ends.closed)
-        wanted, there, problems = without_unreadable_awards(comparison, wanted, there, current)
-    touched = _touched(comparison, both.rows, wanted, there)
-    wanted = with_siblings(spec, wanted, there, comparison.moment.day, touched)
+        actual = revoked(actual, key, ends.closed)
+        wanted, actual, problems = without_unreadable_awards(comparison, wanted, actual, current)
+    touched = _touched(comparison, both.rows, wanted, actual)
+    wanted = with_siblings(spec, wanted, actual, comparison.moment.day, touched)
     wanted = wanted[~wanted[key].isin(ends.gone["key"])].reset_index(drop=True)
     return wanted, problems
 
 
 def _touched(
-    comparison: Comparison, rows: Rows, wanted: pd.DataFrame, there: pd.DataFrame
+    comparison: Comparison, rows: Rows, wanted: pd.DataFrame, actual: pd.DataFrame
 ) -> pd.DataFrame:
-    """Rows of the target whose groups are looked at, beside the groups of ``wanted``.
+    """Returns the rows of the target whose groups (holder and award) need new states, in addition
+    to the groups of ``wanted``.
 
-    They are those whose records are gone or have moved to another award or person, and those that
-    are due by the day; in a sweep all of ours.
+    Their records are gone or have moved to another award or person, or they are due because of the
+    day. In a sweep these are all rows of the process.
     """
-    ours = there[there[comparison.key].isin(comparison.origin["key"]) & comparison.whole]
-    found = (rows.ended, rows.due, moved_rows(comparison, wanted, there), ours)
-    return concat([part[[comparison.key, *comparison.columns]] for part in found])
+    ours = actual[actual[comparison.key].isin(comparison.origin["key"]) & comparison.whole]
+    parts = (rows.ended, rows.due, moved_rows(comparison, wanted, actual), ours)
+    return concat([part[[comparison.key, *comparison.columns]] for part in parts])
 
 
 def _mended(comparison: Comparison, plan: Plan, wanted: pd.DataFrame, current: Snapshot) -> Plan:
-    """accessplanit is sent single columns. HR is sent whole rows, which is safe where no column of
-    them is HR's."""
+    """Adds updates that correct unreadable rows of the target (``plan.mending``).
+
+    accessplanit gets single columns. HR gets whole rows, which is safe only if HR owns no column of
+    them; so pairs are left out.
+    """
     spec = comparison.spec
     paired = spec.direction == "to_hr" and spec.pair
     if not current.complete or spec.rule(CourseDecisions) or paired:
@@ -218,7 +225,8 @@ def _mended(comparison: Comparison, plan: Plan, wanted: pd.DataFrame, current: S
 
 
 def _soon(comparison: Comparison) -> dict[str, str | date]:
-    """What closing a row means for the guard: what is to end in a few days ends."""
+    """Returns ``Comparison.closed`` for the guard: an end date within :data:`SOON` counts as an
+    end."""
     return {
         name: value if isinstance(value, str) else value + SOON
         for name, value in comparison.closed.items()
@@ -226,32 +234,32 @@ def _soon(comparison: Comparison) -> dict[str, str | date]:
 
 
 def _with_hash(comparison: Comparison, held: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
-    """``Compared.held``."""
+    """Adds the hash of each held record (``Compared.held``)."""
     return held.assign(hash=looked_up(held["key"], data, comparison.spec.key)["hash"])
 
 
 def _figures(
     comparison: Comparison, both: Sides, plan: Plan, matched: pd.Series[Any]
 ) -> dict[str, int]:
-    """``Compared.figures``."""
-    found = dict(both.records.figures)
+    """Builds ``Compared.figures``."""
+    figures = dict(both.records.figures)
     if comparison.whole:
         ours = concat([comparison.origin["key"], both.rows.matched.keys.dropna()])
-        there = both.rows.current.frame[comparison.key]
-        found["only_in_target"] = int((~there.isin(ours)).sum())
-    found["answered_for"] = _answered_for(comparison, plan, both.rows.current, matched)
-    found["loaded"] = len(comparison.origin)
-    return found
+        target_keys = both.rows.current.frame[comparison.key]
+        figures["only_in_target"] = int((~target_keys.isin(ours)).sum())
+    figures["answered_for"] = _answered_for(comparison, plan, both.rows.current, matched)
+    figures["loaded"] = len(comparison.origin)
+    return figures
 
 
 def _answered_for(
     comparison: Comparison, plan: Plan, current: Snapshot, matched: pd.Series[Any]
 ) -> int:
-    """How many rows of the target are this process's: linked or loaded by it, or matched now, and
-    not closed yet.
+    """Returns the number of open rows of the target that belong to this process: linked or loaded
+    by it, or matched now.
 
-    What else the other system happens to hold says nothing about how much of ours a plan would
-    change.
+    The guard measures updates and closes against it. Other rows of the target say nothing about
+    how much of the process's own data a plan would change.
     """
     if not len(plan.before):
         return 0

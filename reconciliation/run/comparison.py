@@ -1,4 +1,4 @@
-"""What a comparison knows before it looks at a record, and how it asks the target and the store."""
+"""The setting of one comparison, and its look-ups in the target and the store."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from reconciliation.sweep import ORIGIN, Ended
 from reconciliation.translate import alike_of
 
 WHOLE = 0.2
-"""Share of the entity's rows from which it is read whole: cheaper than that many look-ups."""
+"""If look-ups would return more than this share of the entity's rows, all rows are read instead,
+which is cheaper."""
 SOME = 5000
-"""Number of keys from which all links are read."""
+"""Number of keys from which all links are read instead of those of the keys."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison: of which process, with what, and when."""
+    """One comparison of a source with a target, and what is known before any record is looked
+    at."""
 
     spec: ProcessSpec
     target: TargetReader
@@ -37,15 +39,15 @@ class Comparison:
     known: Hashes
     """Hashes of the records that have landed, sorted."""
     ended: Ended
-    """Records whose rows have ended."""
+    """Records that no longer exist or belong to somebody else, so that their rows must end."""
     whole: bool
     """Whether all of the source is compared with all of the target."""
     population: int
-    """Rows of the entity."""
+    """Number of rows of the entity."""
     origin: pd.DataFrame
-    """``sweep.ORIGIN``, if the comparison is whole or records have ended."""
+    """``sweep.ORIGIN``; empty unless the comparison is whole or records have ended."""
     closed: Mapping[str, str | date]
-    """What closing a row means: column -> value."""
+    """Column -> value that a closed row has."""
 
     @classmethod
     def of(
@@ -59,10 +61,12 @@ class Comparison:
         *,
         whole: bool,
     ) -> Comparison:
-        """Asks the target for its size and, where records have ended, the store for their rows."""
+        """Builds the comparison. It asks the target for its size and, if needed, the store for the
+        origin of its rows."""
         origin = store.origin(spec) if whole or len(ended) else empty(ORIGIN)
         if len(ended.gone) and not spec.match:
-            # Where the record's key is the row's, a row that no run has made is known by it too.
+            # Without match rules, the key of a record is also the key of its row, so rows that no
+            # run has made are found as well.
             own = pd.DataFrame({"source_key": ended.gone, "key": ended.gone})
             origin = concat([origin, own]).drop_duplicates(ignore_index=True)
         closed = {n: moment.day if v == "today" else v for n, v in spec.scope.closed}
@@ -85,7 +89,7 @@ class Comparison:
         return alike_of(self.spec)
 
     def nothing(self) -> pd.DataFrame:
-        """No row of the entity."""
+        """Returns an empty frame of the entity's rows."""
         return empty({self.key: "text", **self.columns})
 
     # -- the target's rows -----------------------------------------------------------------------
@@ -93,8 +97,8 @@ class Comparison:
     def look_up(
         self, asked: Mapping[str, pd.Series[Any]], columns: Mapping[str, str], rows: int
     ) -> Snapshot:
-        """The target's rows with one of these values; all of them where about ``rows`` of them are
-        wanted and that is most."""
+        """Reads the target's rows that have one of these values (column -> values). Reads all rows
+        if the expected number of ``rows`` is a large share of them (:data:`WHOLE`)."""
         if self.population == 0 or (rows == 0 and not self.whole):
             return Snapshot(empty({self.key: "text", **self._with_moment(columns)}))
         if self.whole or rows > WHOLE * self.population:
@@ -104,23 +108,24 @@ class Comparison:
     def read(
         self, columns: Mapping[str, str], lookups: Mapping[str, Sequence[str]] | None
     ) -> Snapshot:
-        """The target's rows, with the moment of their last change.
+        """Reads the target's rows, with the moment of their last change if the process uses it.
 
         Raises:
             Misconfigured: the target does not show a column.
         """
-        found = self.target.read(self.spec.entity, self._with_moment(columns), lookups)
-        if found.vanished and len(found.frame) > 1:
-            names = ", ".join(f"{self.spec.entity}.{name}" for name in found.vanished)
+        read = self.target.read(self.spec.entity, self._with_moment(columns), lookups)
+        # A column that a single row lacks may simply be empty.
+        if read.vanished and len(read.frame) > 1:
+            names = ", ".join(f"{self.spec.entity}.{name}" for name in read.vanished)
             raise Misconfigured(
                 f"{self.spec.target_side} does not show {names}, which {self.spec.name} needs; "
                 "nothing was written",
                 "Give the service user the right to see it, or take it out of the mapping.",
             )
-        return found
+        return read
 
     def rows_with_keys(self, keys: pd.Series[Any]) -> pd.DataFrame:
-        """The target's rows with these keys."""
+        """Reads the target's rows with these keys."""
         return self.target.read(self.spec.entity, self.columns, {self.key: values(keys)}).frame
 
     def _with_moment(self, columns: Mapping[str, str]) -> dict[str, str]:
@@ -135,20 +140,22 @@ class Comparison:
         target_keys: pd.Series[Any] | None = None,
         name: str | None = None,
     ) -> pd.DataFrame:
-        """``match.LINKS`` of these keys; all of them if none are given."""
+        """Returns ``match.LINKS`` of these keys; all links if no keys are given. ``name`` is the
+        entity of the links, by default that of the process."""
         ours, theirs = (
             None if keys is None else values(keys) for keys in (source_keys, target_keys)
         )
         return links_of(self.store, self.spec, ours, theirs, name)
 
     def links_of_people(self, keys: pd.Series[Any]) -> pd.DataFrame:
-        """At least the links of the people with these keys."""
-        few = values(keys)
-        return links_of(self.store, self.spec, few if len(few) < SOME else None, None, "employees")
+        """Returns the links of the people with these keys; all links if there are many keys."""
+        wanted = values(keys)
+        source_keys = wanted if len(wanted) < SOME else None
+        return links_of(self.store, self.spec, source_keys, None, "employees")
 
 
 def values(column: pd.Series[Any]) -> list[str]:
-    """The values of a text column, each once."""
+    """Returns the distinct values of a text column, without nulls."""
     return [name for name in strings(column.drop_duplicates()) if name is not None]
 
 
@@ -159,10 +166,11 @@ def links_of(
     target_keys: Sequence[str] | None,
     name: str | None = None,
 ) -> pd.DataFrame:
-    """``match.LINKS`` from the source's side of a process."""
+    """Returns ``match.LINKS`` as the process sees them: ``source_key`` is the key on the side that
+    it reads. In the store it is always accessplanit's key."""
     name = name or spec.links
     if spec.direction == "to_hr":
         return store.links(name, source_keys=source_keys, target_keys=target_keys)
-    found = store.links(name, source_keys=target_keys, target_keys=source_keys)
-    turned = found.rename(columns={"source_key": "target_key", "target_key": "source_key"})
-    return turned[list(LINKS)]
+    links = store.links(name, source_keys=target_keys, target_keys=source_keys)
+    swapped = links.rename(columns={"source_key": "target_key", "target_key": "source_key"})
+    return swapped[list(LINKS)]

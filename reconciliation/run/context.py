@@ -1,4 +1,4 @@
-"""What every step of a run is given: the two sides, the store, and when the run is."""
+"""The objects that every step of a run gets: the two sides, the store and the time of the run."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ class World:
     target: Target
     store: Store
     zone: str
-    """The tenant's time zone, for the day on which a state holds."""
+    """The tenant's time zone; it decides which day it is."""
     clock: Callable[[], datetime] = _utc_now
-    """Tells the time, in UTC."""
+    """Returns the current time in UTC."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run on its way."""
+    """One run."""
 
     spec: ProcessSpec
     world: World
     order: Order
     now: datetime
-    """When the run began, UTC."""
+    """When the run began (UTC)."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @classmethod
     def begin(cls, spec: ProcessSpec, world: World, order: Order) -> Run:
-        """A run that begins now."""
+        """Begins a run now."""
         return cls(spec, world, order, world.clock())
 
     @property
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def moment(self) -> Moment:
-        """When the run is."""
+        """The day in the tenant's zone and the instant at which the run began."""
         return Moment(self.today, self.now)
 
     @property

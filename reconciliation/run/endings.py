@@ -1,4 +1,5 @@
-"""Rows whose records have ended: gone from the source, moved to somebody else, or out of scope."""
+"""Finds and closes rows whose records have ended: gone from the source, moved to somebody else, or
+out of scope."""
 
 from __future__ import annotations
 
@@ -27,27 +28,27 @@ class Endings:
     gone: pd.DataFrame
     """The source no longer has their records."""
     away: pd.DataFrame
-    """Their records belong to somebody whom the target does not have."""
+    """Their records now belong to a person whom the target does not have."""
     lost: pd.DataFrame
-    """The source has no record, and the target no row."""
+    """Neither the source has the record nor the target the row."""
     closes: bool
     """Whether the process closes such rows; otherwise it reports them."""
 
     @property
     def closed(self) -> pd.DataFrame:
-        """Those that the process closes."""
+        """The rows that the process closes."""
         return concat([self.away, self.gone]) if self.closes else empty(ORIGIN)
 
 
 def endings(comparison: Comparison, rows: Rows) -> Endings:
-    """A row that could not be read is not gone: nothing is concluded from what the target itself
-    left out."""
-    there, key, origin = rows.current.frame, comparison.key, comparison.origin
+    """Finds the rows whose records have ended. If the target could not be read in full, nothing is
+    concluded from a row that it did not show."""
+    actual, key, origin = rows.current.frame, comparison.key, comparison.origin
     gone, away = empty(ORIGIN), empty(ORIGIN)
     if rows.current.complete:
-        gone = rows_of(comparison.ended.gone, origin, there, key)
-        away = rows_of(comparison.ended.away, origin, there, key)
-    # Of two records that were merged one is gone: the row is that of the other one now.
+        gone = rows_of(comparison.ended.gone, origin, actual, key)
+        away = rows_of(comparison.ended.away, origin, actual, key)
+    # If two records were merged, one of them is gone and the row now belongs to the other one.
     claimed = concat([rows.matched.keys.dropna(), rows.matched.contested])
     gone = gone[~gone["key"].isin(claimed)].reset_index(drop=True)
     lost = _lost_on_both_sides(comparison, rows.current)
@@ -55,17 +56,18 @@ def endings(comparison: Comparison, rows: Rows) -> Endings:
 
 
 def _lost_on_both_sides(comparison: Comparison, current: Snapshot) -> pd.DataFrame:
-    """A row of the target that cannot be read is there."""
+    """Returns ``sweep.ORIGIN`` of records that are gone from the source and whose row the target
+    does not have either. A row that cannot be read still exists."""
     unread = current.rejected["key"]
     if not comparison.whole or not current.complete or unread.isna().any():
         return empty(ORIGIN)
     gone = comparison.origin[comparison.origin["source_key"].isin(comparison.ended.gone)]
-    there = concat([current.frame[comparison.key], unread])
-    return gone[~gone["key"].isin(there)].reset_index(drop=True)
+    target_keys = concat([current.frame[comparison.key], unread])
+    return gone[~gone["key"].isin(target_keys)].reset_index(drop=True)
 
 
 def closing_endings(comparison: Comparison, plan: Plan, ends: Endings, current: Snapshot) -> Plan:
-    """``plan`` with the rows closed whose records are gone or belong to somebody else."""
+    """Adds closes to ``plan`` for the rows whose records are gone or belong to somebody else."""
     for keys, reason in ((ends.gone["key"], GONE), (ends.away["key"], AWAY)):
         if ends.closes:
             rows = current.frame[current.frame[comparison.key].isin(keys)]
@@ -84,8 +86,8 @@ def closing_endings(comparison: Comparison, plan: Plan, ends: Endings, current: 
 def closing_leavers(
     comparison: Comparison, plan: Plan, outside: pd.DataFrame, agreed: pd.DataFrame
 ) -> tuple[Plan, pd.DataFrame, pd.DataFrame]:
-    """``plan`` with the rows closed whose records have left the scope, the links of these, and what
-    is agreed then."""
+    """Adds closes to ``plan`` for rows whose records have left the scope. Also returns the links of
+    these records, and ``agreed`` with what the closes agree on."""
     spec, moment = comparison.spec, comparison.moment
     if spec.scope.leaves != "close":
         return plan, empty(LINKS), agreed
@@ -113,8 +115,8 @@ def closing_leavers(
 
 
 def _left_before(comparison: Comparison, pair: str, leaving: pd.DataFrame) -> pd.Series[Any]:
-    """Rows whose leaving was agreed earlier: if such a row is open, the other side has opened it
-    again, and that is news."""
+    """Returns the keys of rows whose leaving was agreed earlier. If such a row is open, the other
+    side has opened it again, and it must not be closed a second time."""
     known = comparison.store.agreed(pair, [str(key) for key in leaving["key"].dropna().unique()])
     fields = leaving.merge(known, on=["key", "field", "value"], how="left", indicator=True)
     fields["before"] = fields["_merge"] == "both"
@@ -125,7 +127,7 @@ def _left_before(comparison: Comparison, pair: str, leaving: pd.DataFrame) -> pd
 def outside_with_keys(
     comparison: Comparison, outside: pd.DataFrame, links: pd.DataFrame
 ) -> pd.DataFrame:
-    """``Compared.outside``."""
+    """Builds ``Compared.outside``: the records out of scope with the keys of their rows."""
     keys = looked_up(outside[comparison.spec.key], links, "source_key")["target_key"]
     return pd.DataFrame(
         {"key": outside[comparison.spec.key], "hash": outside["hash"], "target_key": keys}

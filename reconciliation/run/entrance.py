@@ -1,5 +1,4 @@
-"""Who may enter: one run of a process at a time, noted in the store from its beginning to its
-end."""
+"""Lets one run of a process work at a time, and notes its beginning and end in the store."""
 
 from __future__ import annotations
 
@@ -14,23 +13,26 @@ from .context import Run
 from .reading import Reading
 
 PATIENCE = 600.0
-"""Seconds for which an approved plan, or a notification, waits for another run of its process."""
+"""Seconds for which an approved plan, or a run started by a notification, waits for another run of
+its process."""
 
 
 @contextmanager
 def entered(run: Run) -> Iterator[Reading]:
-    """What the run reads. Within it no other run of the process writes; its beginning and, unless
-    it has settled, its end are noted in the store.
+    """Context manager that yields what the run reads.
+
+    Within it no other run of the process writes. The beginning of the run is noted in the store,
+    and so is its end, unless the run has settled its results there.
 
     Raises:
         Skipped: another run is at work or has done this one's work, or there is nothing to do.
         StoreFailed: another run has been at work for too long.
     """
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         if not run.preview:
-            opened.enter_context(_alone(run))
+            stack.enter_context(_alone(run))
         reading = _reading(run)
-        opened.enter_context(_noted(run, reading.kind))
+        stack.enter_context(_noted(run, reading.kind))
         if run.order.hinted and not reading.hints and not reading.whole:
             raise Skipped("All change notifications have been processed", "No action needed.")
         yield reading
@@ -40,16 +42,17 @@ def _reading(run: Run) -> Reading:
     spec, store, order = run.spec, run.store, run.order
     if order.approve:
         return Reading.of(order, (), sweep_is_open=False)
-    taken = None if run.preview else run.now
-    hints = store.hints(spec.name, taken) if order.named is None else ()
+    # A preview does not mark hints as taken.
+    taken_at = None if run.preview else run.now
+    hints = store.hints(spec.name, taken_at) if order.named is None else ()
     sweep_is_open = not run.preview and store.sweeping_since(spec, run.now) is not None
     return Reading.of(order, hints, sweep_is_open)
 
 
 @contextmanager
 def _alone(run: Run) -> Iterator[None]:
-    """What a person has decided is not skipped for a run that happens to be at work, nor are
-    notifications that came since it began."""
+    """Holds the lease of the process, and of its pair. If another run is at work, this run is
+    skipped, unless it applies an approved plan or processes notifications: then it waits."""
     spec, store, order = run.spec, run.store, run.order
     patient = bool(order.approve or order.hinted)
     with store.lease(spec.name, run.id, PATIENCE if patient else 0.0) as mine:
@@ -65,7 +68,7 @@ def _alone(run: Run) -> Iterator[None]:
             _skip(
                 run, "Nothing was done: a run that began after this one was due has done its work"
             )
-        # The two directions of a pair look at the same rows: one waits for the other.
+        # The two directions of a pair work on the same rows, so one waits for the other.
         pair = store.lease(spec.pair, run.id, PATIENCE) if spec.pair else nullcontext(True)
         with pair as alone:
             if not alone:
@@ -77,8 +80,10 @@ def _alone(run: Run) -> Iterator[None]:
 
 
 def _skip(run: Run, why: str) -> None:
-    """Raises:
-    Skipped: always, and noted in the store.
+    """Notes the run in the store as skipped.
+
+    Raises:
+        Skipped: always.
     """
     with _noted(run, "apply"):
         raise Skipped(why, "No action needed.")
@@ -86,8 +91,8 @@ def _skip(run: Run, why: str) -> None:
 
 @contextmanager
 def _noted(run: Run, kind: str) -> Iterator[None]:
-    """The beginning of a run and, unless it has settled, its end in the store. An unforeseen error
-    is replaced by one that holds no data."""
+    """Notes the beginning of a run in the store and, if it ends with an error, its end. An
+    unforeseen error is replaced by one that holds no data."""
     run.store.start(run.id, run.spec, kind, run.now, run.order.flow_run)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The first step of a run: ask, fetch, parse."""
+"""The first step of a run: reads the source."""
 
 from __future__ import annotations
 
@@ -24,35 +24,36 @@ from .whole_feed import Caller, ended, of_visible_people, sweep
 
 @dataclass(frozen=True)
 class Extracted:
-    """What a run has read, and what the store knew before."""
+    """The records that a run has read, and what the store knew before."""
 
     snapshot: Snapshot
     ended: Ended
-    """Records whose rows have ended."""
+    """Records that no longer exist or belong to somebody else."""
     window: Window
     mark: Watermark
     """The watermark before the run."""
     known: Hashes
     """Hashes of the records that have landed, sorted."""
     marks: Marks
-    """Hashes of records that are not looked at now."""
+    """Hashes of records in quarantine that this run leaves alone."""
     asked_again: tuple[str, ...]
-    """Keys of records in quarantine that were asked for."""
+    """Keys of records in quarantine that the run asked for."""
     began: datetime
     requests: int
     parts: int = 0
+    """Number of parts of a sweep."""
     resumed: int = 0
-    """Of a sweep: how many parts it has, and how many an interrupted one had read."""
+    """Number of parts that an interrupted sweep had already read."""
 
 
 def extract(run: Run, reading: Reading, call: Caller) -> Extracted:
-    """Reads what the run is to look at.
+    """Reads the records that the run works on.
 
     Raises:
         SourceFailed, CredentialsRefused: the source cannot be read.
         Misconfigured: a field that the process needs is missing from every record.
     """
-    spec, store, requests = run.spec, run.store, run.source.requests
+    spec, store, requests_before = run.spec, run.store, run.source.requests
     mark = store.watermark(spec.name, spec.fingerprint())
     asked = Window(None)
     if not reading.whole:
@@ -70,7 +71,7 @@ def extract(run: Run, reading: Reading, call: Caller) -> Extracted:
         read = whole_answer(run.source, spec, reads)
         ends, began, parts, resumed = _ended(run, reading, read), run.now, 0, 0
     if reading.chosen:
-        # A few chosen records say nothing about what fields the feed has.
+        # A few chosen records say nothing about the fields of the feed.
         read = replace(read, appeared=(), vanished=())
     _check_fields(spec, read)
     return Extracted(
@@ -82,15 +83,15 @@ def extract(run: Run, reading: Reading, call: Caller) -> Extracted:
         marks=_marks(run, reading),
         asked_again=retried,
         began=began,
-        requests=run.source.requests - requests,
+        requests=run.source.requests - requests_before,
         parts=parts,
         resumed=resumed,
     )
 
 
 def _due_again(run: Run, reading: Reading) -> tuple[str, ...]:
-    """Keys in quarantine that are looked at again. A decision that is held is due in every run: a
-    place that has become free goes to the earliest one that waits."""
+    """Returns the keys in quarantine that the run asks for. Held decisions on course requests are
+    due in every run, so that a free place goes to the earliest one."""
     spec, store = run.spec, run.store
     if reading.whole:
         return ()
@@ -112,38 +113,39 @@ def _asks(
     again: tuple[str, ...],
     known: Hashes,
 ) -> list[Ask]:
-    """The questions to the feed."""
+    """Builds the questions to the feed."""
     spec, updated = run.spec, updated_column(run)
-    found = []
+    asks = []
     if not reading.chosen:
-        found += questions(spec, asked, mark, run.moment, again, updated, first=not len(known))
+        asks += questions(spec, asked, mark, run.moment, again, updated, first=not len(known))
     elif again:
-        found.append(Ask(keys=again, skip_known=False))
+        asks.append(Ask(keys=again, skip_known=False))
     if reading.hints:
-        found += hinted(spec, reading.hints)
+        asks += hinted(spec, reading.hints)
     if reading.named is not None:
-        found.append(Ask(keys=reading.named, skip_known=False))
-    return with_joined_feed(run.source, spec, found)
+        asks.append(Ask(keys=reading.named, skip_known=False))
+    return with_joined_feed(run.source, spec, asks)
 
 
 def updated_column(run: Run) -> str | None:
-    """The feed's column with the moment of the last change, if this tenant has it."""
+    """Returns the feed's column with the moment of the last change, if this tenant has it."""
     return run.source.updated_column(run.spec.feed, run.spec.updated)
 
 
 def _ended(run: Run, reading: Reading, read: Snapshot) -> Ended:
-    """Records that somebody said are gone, and that did not answer."""
-    said = reading.named if reading.named is not None else suspects(run.spec, reading.hints)
-    gone = verified(texts(said), read, read, run.spec.key)
+    """Returns the records that are gone: named by a repair or by deletion hints, and not returned
+    when asked for by key; and the records that have moved to somebody else."""
+    named = reading.named if reading.named is not None else suspects(run.spec, reading.hints)
+    gone = verified(texts(named), read, read, run.spec.key)
     return ended(run, of_visible_people(run.source, run.store, run.target, run.spec, gone), read)
 
 
 def _check_fields(spec: ProcessSpec, read: Snapshot) -> None:
-    """A field that not one of several records has is not a field without values: the target would
-    lose what it has.
+    """Stops the run if several records came and none has a certain field. The field is missing
+    then, not empty, and the target would lose its values.
 
     Raises:
-        Misconfigured: with the fields.
+        Misconfigured: it names the missing fields.
     """
     if not read.vanished or read.read <= 1:
         return

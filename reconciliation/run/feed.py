@@ -1,4 +1,4 @@
-"""Reads one process's share of a feed."""
+"""Reads a process's records from a feed, with the columns of a joined feed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from reconciliation.tables import DTYPES
 
 
 def whole_answer(source: Source, spec: ProcessSpec, reads: Sequence[Snapshot]) -> Snapshot:
-    """All answers as one snapshot, with the columns of the joined feed. A record that stands in
-    several answers is taken once.
+    """Merges all answers into one snapshot and adds the columns of the joined feed. A record that
+    is in several answers is taken once.
 
-    What the feed's fields are is judged by the first answer: the others hold chosen records, which
-    may be odd.
+    Appeared and vanished fields are those of the first answer. The other answers hold selected
+    records, which may not be typical.
     """
     whole = reads[0]
     if len(reads) > 1:
@@ -31,7 +31,7 @@ def whole_answer(source: Source, spec: ProcessSpec, reads: Sequence[Snapshot]) -
 
 
 def read_one(source: Source, spec: ProcessSpec, ask: Ask) -> Snapshot:
-    """One answer, known records too, with the columns of the joined feed."""
+    """Reads one answer, known records included, with the columns of the joined feed."""
     names = columns(spec), custom(spec)
     return with_joined(
         source, spec, source.read(spec.feed, *names, ask, NO_HASHES, spec.fingerprint())
@@ -39,19 +39,20 @@ def read_one(source: Source, spec: ProcessSpec, ask: Ask) -> Snapshot:
 
 
 def with_joined_feed(source: Source, spec: ProcessSpec, asks: Sequence[Ask]) -> list[Ask]:
-    """``asks``, and those for records of which the joined feed has changed."""
+    """Returns ``asks``, and further questions for records whose row in the joined feed has
+    changed."""
     join, seed = spec.rule(Join), spec.fingerprint()
     if join is None:
         return list(asks)
     changed = [Ask(range=asks[0].range)] if asks[0].range else []
     changed += [replace(ask, joined=False) for ask in asks if ask.joined]
-    further = [found for ask in changed for found in _belonging(source, join, ask, seed)]
+    further = [more for ask in changed for more in _belonging(source, join, ask, seed)]
     return [*(ask for ask in asks if not ask.joined), *further]
 
 
 def _belonging(source: Source, join: Join, ask: Ask, seed: str) -> list[Ask]:
-    """What to ask about the records that rows of the joined feed belong to: the rows that ``ask``
-    brings."""
+    """Reads rows of the joined feed with ``ask``, and builds the question for the records that they
+    belong to."""
     ours, theirs = join.on[0]
     moment = [ask.range.column] if ask.range else []
     if moment and source.updated_column(join.feed, moment[0]) is None:
@@ -62,8 +63,7 @@ def _belonging(source: Source, join: Join, ask: Ask, seed: str) -> list[Ask]:
 
 
 def with_joined(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
-    """``read`` with the columns of the joined feed, null where that has no row, or none that could
-    be read."""
+    """Adds the columns of the joined feed; null where it has no row, or no readable one."""
     join = spec.rule(Join)
     if join is None:
         return read
@@ -72,12 +72,12 @@ def with_joined(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
     people = _keys(read.frame[ours[0]])
     if people:
         ask = Ask(keys=people, by=theirs[0], skip_known=False)
-        found = source.read(join.feed, wanted, (), ask, NO_HASHES, spec.fingerprint()).frame
+        joined = source.read(join.feed, wanted, (), ask, NO_HASHES, spec.fingerprint()).frame
     else:
-        found = empty({c: k for c, k in source.kinds(join.feed).items() if c in wanted})
+        joined = empty({c: k for c, k in source.kinds(join.feed).items() if c in wanted})
     names = dict(join.columns)
-    beside = found[list(names)].rename(columns=names)
-    beside = beside.assign(on=_together(found, theirs)).dropna(subset="on").drop_duplicates("on")
+    beside = joined[list(names)].rename(columns=names)
+    beside = beside.assign(on=_together(joined, theirs)).dropna(subset="on").drop_duplicates("on")
     rows = read.frame.assign(on=_together(read.frame, ours)).drop(
         columns=list(names.values()), errors="ignore"
     )
@@ -89,7 +89,7 @@ def _keys(column: pd.Series[Any]) -> tuple[str, ...]:
 
 
 def _together(data: pd.DataFrame, names: Sequence[str]) -> pd.Series[Any]:
-    """Several columns as one text; null where one of them is."""
+    """Joins several columns into one text; null if one of them is null."""
     first, *others = (data[name].astype(DTYPES["text"]) for name in names)
     for other in others:
         first = first + "\0" + other

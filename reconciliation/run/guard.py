@@ -1,4 +1,4 @@
-"""The third step of a run: whether its plan may be carried out unseen, or a person decides."""
+"""The third step of a run: decides whether a person has to approve the plan."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ REPAIR = "a repair waits for somebody to decide on it"
 
 
 def guard(run: Run, draft: Draft) -> list[str]:
-    """Why a person has to decide on the draft. If nobody has to, its plan is kept, to be carried
-    out."""
-    found = reasons(draft)
+    """Returns the reasons why a person has to approve the draft. If there are none, the plan is
+    stored, ready to be carried out."""
+    why = reasons(draft)
     if run.order.confirm and len(draft.compared.plan.changes):
-        found.append(REPAIR)
-    if not found:
+        why.append(REPAIR)
+    if not why:
         run.store.keep_plan(draft.compared.plan, run.spec, run.now, run.id)
-    return found
+    return why
 
 
 def reasons(draft: Draft) -> list[str]:
-    """Why the plan of a draft exceeds its guard; empty if it does not."""
+    """Returns the reasons why the plan of a draft exceeds its guard; empty if it does not."""
     compared, figures = draft.compared, draft.compared.figures
     return breaches(
         compared.plan.counts(),
@@ -39,7 +39,8 @@ def reasons(draft: Draft) -> list[str]:
 
 
 def stopped(run: Run, draft: Draft, found: list[str]) -> UnsafePlan:
-    """Keeps the draft until a person has decided on it; the error that says so.
+    """Stores the draft until a person decides on it, and returns the error to raise. ``found`` are
+    the reasons from :func:`guard`.
 
     Raises:
         Skipped: an earlier plan of this process waits for a decision in another run.

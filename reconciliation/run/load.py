@@ -1,5 +1,5 @@
-"""The fourth step of a run: intent before the call, receipt after, and a breaker for a target that
-refuses everything."""
+"""The fourth step of a run: sends the changes in batches. An intent is written before each batch
+and receipts after it; a run of refusals stops the sending."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from .context import Run
 
 
 class Sending:
-    """One batch on its way into the target. A part that the target refuses is halved until the bad
-    row stands alone, so that its neighbours load."""
+    """The changes of one batch that are still to be sent.
+
+    A part that the target refuses as a whole is halved until the bad row is alone, so that the
+    other rows load.
+    """
 
     def __init__(self, spec: ProcessSpec, changes: pd.DataFrame, failures: int = 0) -> None:
         self.spec = spec
@@ -36,14 +39,14 @@ class Sending:
         return self._parts[0] if self._parts else None
 
     def receive(self, receipts: pd.DataFrame) -> None:
-        """Takes the receipts of the changes that were sent."""
+        """Adds the receipts of the changes that were sent."""
         self.failures = failures_at_the_end(receipts["outcome"].tolist(), self.failures)
         self.receipts = concat([self.receipts, receipts])
         del self._parts[0]
 
     def refuse(self, error: Exception) -> None:
-        """The target has carried out none of the changes that were sent, because of at least
-        one."""
+        """Handles a refusal of all changes that were sent because of at least one of them: halves
+        the part, or marks a single change as failed."""
         part = self._parts[0]
         middle = len(part) // 2
         if middle:
@@ -52,22 +55,28 @@ class Sending:
             self.receive(all_of(part, "failed", self._reason(error)))
 
     def _reason(self, error: Exception) -> str:
-        """What a driver makes of an odd value is no reason to keep its neighbours waiting; its
-        message may hold the value."""
+        """Returns the reason for the receipt. An unforeseen error, as a driver may raise for an odd
+        value, counts as a refusal too; its message may contain the value and is left out."""
         if isinstance(error, Refused):
             return error.reason
         return f"{self.spec.target_side} cannot take this row ({type(error).__name__})"
 
 
 def load(run: Run, draft: Draft, landed: pd.DataFrame | None) -> tuple[pd.DataFrame, Batch | None]:
-    """A receipt per change (``reconciliation.receipts.RECEIPTS``), and the last batch.
+    """Sends the changes of the draft. Returns a receipt per change
+    (``reconciliation.receipts.RECEIPTS``), and the last batch.
 
-    ``landed``: receipts of changes that need no call. The receipts of every batch but the last are
-    written here; those of the last one belong into the transaction that moves the watermark.
+    The receipts of every batch but the last are written here. Those of the last one are written in
+    the transaction that moves the watermark.
+
+    Args:
+        run: the run.
+        draft: the draft with the plan.
+        landed: receipts of changes that are already carried out and need no call.
 
     Raises:
-        HrsyncError: the target failed. What it had answered is written; the fate of the rest of the
-            batch stays open.
+        HrsyncError: the target failed. The answers until then are written; the fate of the other
+            changes of the batch stays open, and the next run finds it out.
     """
     spec, plan, store, clock = draft.spec, draft.compared.plan, run.store, run.world.clock
     landed = empty(RECEIPTS) if landed is None else landed
@@ -79,8 +88,8 @@ def load(run: Run, draft: Draft, landed: pd.DataFrame | None) -> tuple[pd.DataFr
             store.receive(run.id, spec, last, clock())
         changes = plan.changes.iloc[start : start + run.target.batch].reset_index(drop=True)
         receipts.append(landed[landed["key"].isin(changes["key"])])
-        send = changes[~changes["key"].isin(landed["key"])].reset_index(drop=True)
-        sending, last = Sending(spec, send, failures), None
+        to_send = changes[~changes["key"].isin(landed["key"])].reset_index(drop=True)
+        sending, last = Sending(spec, to_send, failures), None
         if sending.next() is not None:
             stop = start + len(changes)
             intent = store.intend(run.id, spec, plan.digest, start, stop, clock())
@@ -101,5 +110,5 @@ def load(run: Run, draft: Draft, landed: pd.DataFrame | None) -> tuple[pd.DataFr
 
 
 def _answered(sending: Sending, fault: HrsyncError) -> pd.DataFrame:
-    """Receipts of what was surely answered before the target failed."""
+    """Returns the receipts of the changes that were certainly answered before the target failed."""
     return concat([sending.receipts, *([] if fault.answered is None else [fault.answered])])

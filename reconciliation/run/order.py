@@ -1,4 +1,4 @@
-"""What somebody wants of a run."""
+"""The options of a run, and which of them contradict each other."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Literal
 from reconciliation.errors import Misconfigured
 
 Mode = Literal["apply", "plan"]
-
-
 MEANS = {
     "hinted": "hinted reads only the records that webhooks named",
     "full": "full reads everything again",
@@ -32,7 +30,7 @@ CONTRADICTIONS = (
 
 @dataclass(frozen=True)
 class Order:
-    """What is wanted of one run.
+    """The options of one run.
 
     Raises:
         Misconfigured: two of the options contradict each other.
@@ -77,7 +75,7 @@ class Order:
         return getattr(self, option) not in (None, False, "")
 
     def approving(self, digest: str) -> Order:
-        """The order to apply a kept plan, instead of reading."""
+        """Returns the order that applies the stored plan ``digest`` instead of reading."""
         return Order(
             approve=digest,
             confirm=self.confirm,

@@ -1,4 +1,4 @@
-"""What a run reads, and what may be concluded from it."""
+"""Decides once per run what is read, and what may be concluded from it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from reconciliation.hints import Hint
 from .order import Order
 
 Kind = Literal["apply", "plan", "sweep", "hinted", "repair", "approved"]
-"""What a run is called in reports, in ``hrsync status`` and in the Prefect UI."""
+"""Name of the kind of run in reports, in ``hrsync status`` and in the Prefect UI."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a run reads, and what may be concluded from it. Made once; no step asks again."""
+    """What a run reads, and what may be concluded from it. It is made once at the start of a
+    run."""
 
     kind: Kind
     since: datetime | None
-    """Read what changed from this moment on (UTC), whatever the watermark says."""
+    """Read the records that changed from this moment on (UTC), instead of from the watermark."""
     full: bool
-    """Read everything, whatever the watermark says."""
+    """Read all records, whatever the watermark is."""
     whole: bool
-    """Compare all of the source with all of the target: only then may a missing record count."""
+    """Compare all of the source with all of the target. Only then does a missing record count as
+    gone."""
     chosen: bool
-    """Only named records are read: they tell nothing about the feed's fields or the watermark."""
+    """Only records named by key are read. They say nothing about the feed's fields, and the
+    watermark does not move."""
     named: tuple[str, ...] | None
     """Keys of the records that a repair names."""
     hints: tuple[Hint, ...]
@@ -35,10 +38,14 @@ class Reading:
 
     @classmethod
     def of(cls, order: Order, hints: Sequence[Hint], sweep_is_open: bool) -> Reading:
-        """``sweep_is_open``: a sweep was interrupted. The next run that writes takes it up."""
+        """Builds the reading from the options of the run.
+
+        If a sweep was interrupted (``sweep_is_open``), the next run that writes continues it.
+        """
         taken_up = sweep_is_open and order.mode == "apply" and order.named is None
         whole = order.sweep or taken_up
-        # A notification without a key says that something has changed: the window is read.
+        # A notification without a key only says that something has changed, so the window of
+        # changes is read.
         by_key = order.hinted and not whole and all(hint.key is not None for hint in hints)
         since = order.since
         if since is not None and since.tzinfo is None:
@@ -66,4 +73,6 @@ def _kind(order: Order, whole: bool) -> Kind:
         return "approved"
     if order.named is not None:
         return "repair"
-    return "sweep" if whole else "hinted" if order.hinted else "apply"
+    if whole:
+        return "sweep"
+    return "hinted" if order.hinted else "apply"

@@ -1,4 +1,4 @@
-"""The second step of a run: what has to change, and how far the feed has been read with that."""
+"""The second step of a run: plans the changes, and the new watermark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .reading import Reading
 
 
 def reconcile(run: Run, reading: Reading, read: Extracted) -> Draft:
-    """Scope, match, ownership and plan. Nothing is written."""
+    """Applies scope, match and ownership, and makes the plan. Nothing is written."""
     comparison = Comparison.of(
         run.spec,
         run.target,
@@ -35,7 +35,7 @@ def _draft(run: Run, reading: Reading, read: Extracted, compared: Compared) -> D
     snapshot = read.snapshot
     unseen = _has_unseen_keyless(run, compared)
     after = read.mark if reading.chosen else _advanced(run, read, unseen)
-    # The run has read all in which earlier ones met records without a key.
+    # The run has read again everything in which earlier runs met records without a key.
     looked_again = read.mark.waiting or read.window.since is None
     sound = snapshot.complete and not unseen and not reading.chosen
     return Draft(
@@ -54,7 +54,7 @@ def _draft(run: Run, reading: Reading, read: Extracted, compared: Compared) -> D
 
 
 def _has_unseen_keyless(run: Run, compared: Compared) -> bool:
-    """Whether a record came that has no readable key and was not met before."""
+    """Whether a record came that has no readable key and that no earlier run has met."""
     rejected = compared.rejected
     keyless = set(rejected["hash"][rejected["key"].isna()])
     return bool(keyless and keyless - run.store.known_bad(run.spec.name))
@@ -101,7 +101,7 @@ def _report(
 
 
 def _unanswered(spec: ProcessSpec, read: Extracted) -> tuple[str, ...]:
-    """Keys from the quarantine that were asked for and did not answer."""
+    """Returns the keys from the quarantine that the run asked for and the source did not return."""
     snapshot = read.snapshot
     if not snapshot.complete:
         return ()

@@ -1,4 +1,4 @@
-"""The last step of a run: receipts, links, quarantine and watermark, in one transaction."""
+"""The last step of a run: writes receipts, links, quarantine and watermark in one transaction."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .context import Run
 
 
 def record(run: Run, draft: Draft, receipts: pd.DataFrame, last: Batch | None) -> RunReport:
-    """Writes what the run leaves, with the receipts of its last batch.
+    """Writes the results of the run to the store, with the receipts of its last batch.
 
     Raises:
         TargetFailed: the target refused too many changes in a row; the others were not tried.
     """
     settled = settle(draft.spec, draft.compared, receipts)
     report = _reported(draft, settled)
-    failure = _breaker(draft, receipts)
+    failure = _too_many_refusals(draft, receipts)
     if failure:
         report.watermark_after = draft.before.moment
     run.store.settle(run.id, draft, settled, last, run.world.clock(), failure)
@@ -35,8 +35,8 @@ def record(run: Run, draft: Draft, receipts: pd.DataFrame, last: Batch | None) -
 
 
 def preview(run: Run, draft: Draft) -> RunReport:
-    """The report of a run that writes nothing, as if all of its changes had been carried out. The
-    plan is kept if the order says so."""
+    """Returns the report of a run that writes nothing, as if all changes had been carried out. The
+    plan is stored if the order says so."""
     plan = draft.compared.plan
     report = _reported(draft, settle(draft.spec, draft.compared, done(plan.changes)))
     if run.order.keep and len(plan.changes):
@@ -52,8 +52,8 @@ def _reported(draft: Draft, settled: Settled) -> RunReport:
     return report
 
 
-def _breaker(draft: Draft, receipts: pd.DataFrame) -> str | None:
-    """Why changes were not tried; ``None`` if all were."""
+def _too_many_refusals(draft: Draft, receipts: pd.DataFrame) -> str | None:
+    """Returns the reason why changes were not tried; ``None`` if all were tried."""
     untried = int((receipts["outcome"] == "untried").sum())
     if not untried:
         return None

@@ -1,5 +1,5 @@
-"""The source's side of a comparison: which records count now, and what the target should hold of
-them."""
+"""The source's side of a comparison: sorts the records that were read, and builds the rows that the
+target should hold."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from .comparison import Comparison, values
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a read, sorted by what becomes of them."""
+    """The records of a read, sorted by what happens to them."""
 
     read: Snapshot
-    """What was read, without what rests in quarantine, is discarded or contradicts itself."""
+    """The read without records that rest in quarantine or are discarded. Records that contradict
+    themselves are among its rejected ones."""
     everything: pd.DataFrame
     """The records in scope."""
     outside: pd.DataFrame
@@ -36,15 +37,15 @@ class Records:
     data: pd.DataFrame
     """The records in scope that can be loaded."""
     wanted: pd.DataFrame
-    """What the target should hold of each of ``data``, in the same order."""
+    """The row that the target should hold for each record of ``data``, in the same order."""
     waiting: pd.DataFrame
     """``match.HELD``: the records in scope that must wait."""
     figures: Mapping[str, int]
-    """Rows read, skipped, duplicates, discarded, resting and held."""
+    """Numbers of rows: read, skipped, duplicates, discarded, resting and held."""
 
 
 def records(comparison: Comparison, read: Snapshot, marks: Marks) -> Records:
-    """Sorts what was read."""
+    """Sorts the records that were read."""
     spec = comparison.spec
     figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
     if spec.rule(AwardStates):
@@ -59,7 +60,7 @@ def records(comparison: Comparison, read: Snapshot, marks: Marks) -> Records:
 
 
 def _in_scope(comparison: Comparison, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records that are ours, and the others."""
+    """Splits the records into those in scope and those out of scope."""
     spec, moment = comparison.spec, comparison.moment
     inside = in_scope(data, spec.scope, moment.day, moment.instant)
     if spec.scope.leaves == "follow" and not inside.all():
@@ -68,7 +69,7 @@ def _in_scope(comparison: Comparison, data: pd.DataFrame) -> tuple[pd.DataFrame,
 
 
 def _in_target(comparison: Comparison, keys: pd.Series[Any]) -> pd.Series[Any]:
-    """Those of the source's ``keys`` that the target has a row of."""
+    """Returns those of the source's ``keys`` whose rows the target has."""
     if comparison.spec.match:
         return comparison.links(keys)["source_key"]
     return comparison.look_up({comparison.key: keys}, {}, len(keys)).frame[comparison.key]
@@ -77,8 +78,8 @@ def _in_target(comparison: Comparison, keys: pd.Series[Any]) -> pd.Series[Any]:
 def _wanted(
     comparison: Comparison, data: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The records that can be loaded, what the target should hold of each, and ``match.HELD`` of
-    those that must wait."""
+    """Returns the records that can be loaded, the target's row for each, and ``match.HELD`` for the
+    records that must wait."""
     spec = comparison.spec
     persons: pd.Series[Any] | None = None
     problems = [empty(HELD)]
@@ -96,14 +97,15 @@ def _wanted(
 
 
 def _without_reference(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
-    """``match.HELD`` of the rows that name a row of another entity that is not there yet."""
+    """Returns ``match.HELD`` for the rows that refer to a row of another entity which the target
+    does not have yet."""
     spec = comparison.spec
     problems = [empty(HELD)]
     for reference in spec.references:
-        names = wanted[reference.column]
-        asked = {reference.key: values(names)}
-        there = comparison.target.read(reference.entity, {}, asked).frame[reference.key]
-        missing = names.notna() & ~names.isin(there)
+        keys = wanted[reference.column]
+        asked = {reference.key: values(keys)}
+        existing = comparison.target.read(reference.entity, {}, asked).frame[reference.key]
+        missing = keys.notna() & ~keys.isin(existing)
         why = f"waits until this {reference.what} is in {spec.target_side}"
         problems.append(held(wanted.loc[missing, "source_key"], reference.column, why))
     return concat(problems)
@@ -113,28 +115,29 @@ def _without_reference(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataF
 
 
 def _spelt_as_linked(comparison: Comparison, data: pd.DataFrame) -> pd.DataFrame:
-    """Records of people whose own key is linked in another spelling (``ANABER`` is ``anaber``),
-    under that one."""
+    """Replaces the keys of people with the spelling in their link (``ANABER`` becomes
+    ``anaber``)."""
     spec: ProcessSpec = comparison.spec
     key = spec.key
     if spec.links != "employees" or not spec.match or not len(data):
         return data
     spelt, _ = _spelt(comparison, data, key, comparison.links_of_people(data[key]))
-    # Two records that differ in spelling only are two: the rules decide.
-    alone = ~spelt[key].duplicated(keep=False)
-    return data.assign(**{key: spelt[key].where(alone, data[key])})
+    # Two records whose keys differ only in spelling keep them: the match rules decide.
+    unique = ~spelt[key].duplicated(keep=False)
+    return data.assign(**{key: spelt[key].where(unique, data[key])})
 
 
 def _spelt(
     comparison: Comparison, data: pd.DataFrame, column: str, links: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``data`` with keys of people in ``column`` as the links spell them (``ALBIRT`` is
-    ``albirt``), and links that cover them."""
+    """Replaces the keys of people in ``column`` with the spelling in the links (``ALBIRT`` becomes
+    ``albirt``). Also returns links that cover these keys."""
     unknown = data[column].notna() & ~data[column].isin(links["source_key"])
     if not unknown.any():
         return data, links
-    every = comparison.links(name="employees")
-    spelt = every.assign(plain=identifiers(every["source_key"]))
-    spelt = spelt.drop_duplicates("plain", keep=False)
-    linked = looked_up(identifiers(data[column]), spelt, "plain")["source_key"]
-    return data.assign(**{column: data[column].mask(unknown & linked.notna(), linked)}), every
+    all_links = comparison.links(name="employees")
+    by_identifier = all_links.assign(plain=identifiers(all_links["source_key"]))
+    # A spelling that fits several links decides nothing.
+    by_identifier = by_identifier.drop_duplicates("plain", keep=False)
+    linked = looked_up(identifiers(data[column]), by_identifier, "plain")["source_key"]
+    return data.assign(**{column: data[column].mask(unknown & linked.notna(), linked)}), all_links

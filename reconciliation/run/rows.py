@@ -1,4 +1,4 @@
-"""The target's side of a comparison: which of its rows are looked at, and which record is which."""
+"""The target's side of a comparison: reads the rows that matter, and matches records to them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from .records import Records
 
 @dataclass(frozen=True)
 class Rows:
-    """The target's rows, and which record each of them is."""
+    """The target's rows, and the record behind each of them."""
 
     matched: Matched
     """The target's key of each record."""
     current: Snapshot
-    """The target's rows as they are."""
+    """The target's present rows."""
     ended: pd.DataFrame
-    """Rows whose records have ended. After a whole read they are among the others."""
+    """Rows whose records have ended. After a whole read this is empty: they are in ``current``."""
     due: pd.DataFrame
-    """Award rows whose state the day may have changed since the last run."""
+    """Award rows whose state may have changed since the last run because of the day alone."""
 
 
 def rows_for_records(comparison: Comparison, records: Records) -> Rows:
-    """Looks the rows up."""
+    """Reads the rows of these records and matches them."""
     ended, due = _ended_rows(comparison), _due_rows(comparison)
     if not comparison.spec.match:
         matched = by_identity(records.data, comparison.spec.key)
@@ -46,7 +46,8 @@ def rows_for_records(comparison: Comparison, records: Records) -> Rows:
 
 
 def _ended_rows(comparison: Comparison) -> pd.DataFrame:
-    """A system that finds rows by their person only leaves them to the next sweep."""
+    """Reads the rows whose records have ended. If the system can find rows only by their person,
+    this is left to the next sweep."""
     origin = comparison.origin
     rows = rows_of(comparison.ended.keys(), origin, origin, "key")
     if comparison.whole or comparison.spec.by_person or not len(rows):
@@ -55,7 +56,8 @@ def _ended_rows(comparison: Comparison) -> pd.DataFrame:
 
 
 def _due_rows(comparison: Comparison) -> pd.DataFrame:
-    """Whether or not their records can be read. A sweep looks at all of them."""
+    """Reads the award rows that are due because of the day, even if their records cannot be read. A
+    sweep reads all rows anyway."""
     spec, key, today = comparison.spec, comparison.key, comparison.moment.day
     rule = spec.rule(AwardStates)
     if rule is None or comparison.whole:
@@ -78,7 +80,8 @@ def _due_rows(comparison: Comparison) -> pd.DataFrame:
 def _with_keys(
     comparison: Comparison, wanted: pd.DataFrame, keys: pd.Series[Any], beside: pd.DataFrame
 ) -> Snapshot:
-    """The rows with these keys; of awards all rows of the people concerned, present and former."""
+    """Reads the rows with these keys. Of awards, it reads all rows of the people concerned, and of
+    the people to whom the records belonged before."""
     spec, key, holder = comparison.spec, comparison.key, comparison.spec.holder
     asked = {key: concat([keys, beside[key]])}
     if spec.rule(AwardStates) or spec.by_person:
@@ -95,14 +98,14 @@ def _with_keys(
     return _joined(current, theirs, key)
 
 
-def moved_rows(comparison: Comparison, wanted: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
-    """Award rows of the target, as they are, whose records have moved to another award or
+def moved_rows(comparison: Comparison, wanted: pd.DataFrame, actual: pd.DataFrame) -> pd.DataFrame:
+    """Returns the target's present award rows whose records have moved to another award or
     person."""
     if not comparison.spec.rule(AwardStates):
-        return there[:0]
+        return actual[:0]
     key, group = comparison.key, [comparison.spec.holder, "award_id"]
-    same = there.merge(wanted[[key, *group]], on=[key, *group])[key]
-    return there[there[key].isin(wanted[key]) & ~there[key].isin(same)]
+    same = actual.merge(wanted[[key, *group]], on=[key, *group])[key]
+    return actual[actual[key].isin(wanted[key]) & ~actual[key].isin(same)]
 
 
 def _joined(one: Snapshot, other: Snapshot, key: str) -> Snapshot:
@@ -117,7 +120,7 @@ def _joined(one: Snapshot, other: Snapshot, key: str) -> Snapshot:
 def _matched(
     comparison: Comparison, data: pd.DataFrame, wanted: pd.DataFrame, ended: pd.DataFrame
 ) -> tuple[Matched, Snapshot]:
-    """Only records that are not linked are looked for by the rules."""
+    """Matches records by their links, and unlinked records by the match rules."""
     spec, key = comparison.spec, comparison.key
     links = comparison.links(data[spec.key])
     fresh = ~data[spec.key].isin(links["source_key"])
@@ -129,7 +132,8 @@ def _matched(
     matched, current = _by_rules(comparison, data, wanted, links, suggested, current)
     creates = matched.keys.str.startswith(PROVISIONAL).fillna(False)
     if creates.any() and not comparison.whole and compares_to_the_letter(spec):
-        # Before somebody is made: in another spelling, they may be there.
+        # Look at all rows before a person is created: the look-ups may have missed another
+        # spelling.
         current = comparison.read(comparison.columns, None)
         matched, current = _by_rules(comparison, data, wanted, links, suggested, current)
     return matched, current
@@ -147,21 +151,29 @@ def _by_rules(
     current = _with_successors(comparison, data, wanted, lost, current)
     taken = concat([suggested, current.frame[comparison.key]])
     others = comparison.links(target_keys=taken)
-    every = concat([links, others]).drop_duplicates("source_key", ignore_index=True)
-    gone = comparison.ended.gone
-    return by_rules(comparison.spec, data, wanted, current.frame, every, gone, lost), current
+    all_links = concat([links, others]).drop_duplicates("source_key", ignore_index=True)
+    matched = by_rules(
+        comparison.spec,
+        data,
+        wanted,
+        current.frame,
+        all_links,
+        gone=comparison.ended.gone,
+        lost=lost,
+    )
+    return matched, current
 
 
 def _without_lost(
     comparison: Comparison, links: pd.DataFrame, current: Snapshot
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``links`` whose rows the target has, or may have, and those whose rows it surely no longer
-    has."""
+    """Splits ``links`` into those whose rows the target has, or may have, and those whose rows it
+    certainly no longer has."""
     if not current.complete or not any(rule.source for rule in comparison.spec.match):
         return links, links[:0]
     keys = concat([current.frame[comparison.key], current.rejected["key"].dropna()])
-    there = links["target_key"].isin(keys)
-    return links[there].reset_index(drop=True), links[~there].reset_index(drop=True)
+    existing = links["target_key"].isin(keys)
+    return links[existing].reset_index(drop=True), links[~existing].reset_index(drop=True)
 
 
 def _with_successors(
@@ -171,8 +183,8 @@ def _with_successors(
     lost: pd.DataFrame,
     current: Snapshot,
 ) -> Snapshot:
-    """``current`` with the rows that may have taken the place of lost ones: the target has made a
-    new row for the same person."""
+    """Adds to ``current`` the rows that may replace lost ones, because the target has made a new
+    row for the same person."""
     again = data[comparison.spec.key].isin(lost["source_key"])
     if not again.any() or comparison.whole:
         return current
@@ -185,11 +197,11 @@ def _with_successors(
 def asked_by_rules(
     spec: ProcessSpec, data: pd.DataFrame, wanted: pd.DataFrame
 ) -> dict[str, pd.Series[Any]]:
-    """What to look up to find every row that a rule of ``spec`` could match: column of the entity
+    """Returns the look-ups that find every row that a match rule could match: column of the entity
     -> values.
 
-    Several rules may ask for one column. Of columns that match together the one with the most
-    values narrows it down enough.
+    Several rules may use one column. Of columns that match together, only the one with the most
+    distinct values is looked up, which narrows the result enough.
     """
     asked: dict[str, list[pd.Series[Any]]] = {}
     for rule in spec.match:
@@ -202,5 +214,6 @@ def asked_by_rules(
 
 
 def compares_to_the_letter(spec: ProcessSpec) -> bool:
-    """Whether the target may miss a row that a rule would match, as accessplanit does."""
+    """Whether a look-up in the target compares exactly, and so may miss a row that a match rule
+    would find. accessplanit does."""
     return spec.direction == "from_hr" and any(rule.source for rule in spec.match)

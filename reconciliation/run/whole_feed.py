@@ -1,4 +1,5 @@
-"""A whole feed, read in parts that survive an interruption; and what is missing from it."""
+"""Reads a whole feed in parts that survive an interruption, and finds the records that are
+missing."""
 
 from __future__ import annotations
 
@@ -27,12 +28,12 @@ from .feed import read_one, whole_answer, with_joined_feed
 from .reading import Reading
 
 Caller = Callable[..., Any]
-"""Calls a step with its arguments: as a Prefect task, or as the function that it is."""
+"""Calls a step with its arguments, either as a Prefect task or as a plain function."""
 
 
 @dataclass(frozen=True)
 class Swept:
-    """A whole feed."""
+    """The result of reading a whole feed."""
 
     read: Snapshot
     ended: Ended
@@ -40,12 +41,12 @@ class Swept:
     """When the sweep began, in an earlier run if that was interrupted."""
     parts: int
     resumed: int
-    """How many of the parts were taken up from an interrupted sweep."""
+    """Number of parts that an interrupted sweep had already read."""
 
 
 def sweep(run: Run, reading: Reading, call: Caller) -> Swept:
-    """The whole feed. Parts that an interrupted sweep has read are not read again, except for what
-    hints name."""
+    """Reads the whole feed. Parts that an interrupted sweep has read are not read again, except for
+    the records that hints name."""
     spec, store = run.spec, run.store
     earlier = None if run.preview else store.sweeping_since(spec, run.now)
     began = earlier or run.now
@@ -71,12 +72,12 @@ def sweep(run: Run, reading: Reading, call: Caller) -> Swept:
 
 
 def sweep_part(source: Source, spec: ProcessSpec, part: Range | None) -> Snapshot:
-    """The records of one part, known ones too and whatever their scope."""
+    """Reads all records of one part, known ones and those out of scope included."""
     return read_one(source, spec, Ask(range=part, skip_known=False))
 
 
 def _with_hinted(run: Run, reading: Reading, whole: Snapshot, updated: str | None) -> Snapshot:
-    """``whole``, of which parts were read a while ago, with what hints name read again."""
+    """Reads again the records that hints name, because parts of ``whole`` were read a while ago."""
     spec = run.spec
     asks = with_joined_feed(run.source, spec, hinted(spec, reading.hints))
     fresh = whole_answer(run.source, spec, [read_one(run.source, spec, ask) for ask in asks])
@@ -85,15 +86,21 @@ def _with_hinted(run: Run, reading: Reading, whole: Snapshot, updated: str | Non
 
 
 def ended(run: Run, gone: pd.Series[Any], read: Snapshot) -> Ended:
-    """What has ended by ``read``. gone: source keys of records that are verified to be gone."""
+    """Builds :class:`Ended` from the source keys of records that are verified to be ``gone`` and
+    the records in ``read`` that have moved to somebody else."""
     return Ended(gone, _moved_away(run.source, run.store, run.target, run.spec, read))
 
 
 def verify(
     source: Source, store: Store, spec: ProcessSpec, whole: Snapshot
 ) -> tuple[Snapshot, pd.Series[Any], pd.Series[Any]]:
-    """``whole`` with the records that answered when asked for by key; the keys that did not: these
-    are gone; and those that an earlier sweep has found gone, which are not asked for again."""
+    """Asks by key for the records that are missing from ``whole``.
+
+    Returns:
+        ``whole`` with the records that came after all; the source keys that did not come, which are
+        gone; and the source keys that an earlier sweep has found gone, which are not asked for
+        again.
+    """
     unseen = missing(store.origin(spec), whole, spec.key)
     known = unseen.isin(store.gone(spec.name))
     known_gone = verified(unseen[known], whole, whole, spec.key)
@@ -110,10 +117,11 @@ def verify(
 def _check_visible(
     spec: ProcessSpec, whole: Snapshot, gone: pd.Series[Any], visible: pd.Series[Any]
 ) -> None:
-    """A source that shows nothing at all is not believed.
+    """Stops the run if the source shows nothing at all, because that is probably a missing right.
 
     Raises:
-        SourceFailed: the feed is empty, and so are the people whose records it had.
+        SourceFailed: the feed is empty, and the source shows none of the people whose records it
+            had.
     """
     if len(gone) >= FEW and not len(visible) and not whole.read:
         raise SourceFailed(
@@ -126,25 +134,25 @@ def _check_visible(
 def of_visible_people(
     source: Source, store: Store, target: Target, spec: ProcessSpec, gone: pd.Series[Any]
 ) -> pd.Series[Any]:
-    """Those of ``gone`` whose person the source still shows, or whose row belongs to nobody.
+    """Returns those of ``gone`` whose person the source still shows, or whose row has no person.
 
-    Somebody who cannot be seen (out of the service user's sight, deleted, unreadable) has not lost
-    everything: what is said of them stays as it is until they can be seen.
+    If the source does not show a person (no right to see them, deleted, unreadable), nothing is
+    concluded about their records: the rows stay as they are until the person can be seen.
     """
     if not spec.person or not len(gone):
         return gone
     origin = store.origin(spec)
     rows = origin[origin["source_key"].isin(gone)]
     asked = {spec.entity_key: values(rows["key"])}
-    held = target.read(spec.entity, {spec.holder: "text"}, asked).frame
-    links = links_of(store, spec, None, values(held[spec.holder]), "employees")
+    holders = target.read(spec.entity, {spec.holder: "text"}, asked).frame
+    links = links_of(store, spec, None, values(holders[spec.holder]), "employees")
     feed, key = PEOPLE[spec.direction]
-    theirs = tuple(values(links["source_key"]))
-    if theirs:
-        ask = Ask(keys=theirs, skip_known=False)
+    source_keys = tuple(values(links["source_key"]))
+    if source_keys:
+        ask = Ask(keys=source_keys, skip_known=False)
         seen = source.read(feed, [key], (), ask, NO_HASHES, spec.fingerprint())
         links = links[links["source_key"].isin(seen.frame[key])]
-    unseen = held[held[spec.holder].notna() & ~held[spec.holder].isin(links["target_key"])]
+    unseen = holders[holders[spec.holder].notna() & ~holders[spec.holder].isin(links["target_key"])]
     kept = rows[rows["key"].isin(unseen[spec.entity_key])]["source_key"]
     return gone[~gone.isin(kept)]
 
@@ -152,18 +160,18 @@ def of_visible_people(
 def _moved_away(
     source: Source, store: Store, target: Target, spec: ProcessSpec, read: Snapshot
 ) -> pd.Series[Any]:
-    """Keys of records that were loaded for somebody and belong now to a person whom the target does
+    """Returns the source keys of loaded records that now belong to a person whom the target does
     not have.
 
-    The former holder's row is no longer true. Where the source does not show the former holder
-    either, it stays as it is: when two people are merged, their records move first. Where both
-    sides may change a record, its holder is theirs to settle.
+    The row of the former holder is no longer true. It stays, however, if the source does not show
+    the former holder either: when two people are merged, their records move first. Processes of a
+    pair are left out, because there both sides may change the holder.
     """
     if not spec.person or spec.scope.gone != "close" or spec.pair:
         return texts()
     people = read.frame[spec.person]
-    few = links_of(store, spec, values(people), None, "employees")["source_key"]
-    others = read.frame[people.notna() & ~people.isin(few)]
+    linked = links_of(store, spec, values(people), None, "employees")["source_key"]
+    others = read.frame[people.notna() & ~people.isin(linked)]
     if not len(others):
         return texts()
     loaded = others[others[spec.key].isin(store.origin(spec)["source_key"])]
@@ -175,8 +183,8 @@ def _moved_away(
 
 
 def without_keyless(answer: Snapshot) -> Snapshot:
-    """An answer to a question by key, without rejected rows that have no key: they came with the
-    whole feed already, and cannot be told from it."""
+    """Removes rejected rows without a key from an answer to a question by key. They came with the
+    whole feed already and cannot be told apart from the rows there."""
     keyed = answer.rejected["key"].notna()
     rejected = answer.rejected[keyed].reset_index(drop=True)
     return replace(answer, rejected=rejected, read=answer.read - int((~keyed).sum()))

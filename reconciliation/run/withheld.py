@@ -1,4 +1,5 @@
-"""What a comparison must not conclude, because the target could not be read or says otherwise."""
+"""Holds back rows about which nothing may be concluded, because the target has unreadable rows or
+has removed them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from .records import Records
 def not_to_create(
     comparison: Comparison, current: Snapshot, data: pd.DataFrame, wanted: pd.DataFrame
 ) -> pd.Series[Any]:
-    """Keys of rows that the target may have, in a record that cannot be read."""
+    """Returns the keys of rows that the target may already have in an unreadable form, so that they
+    must not be created."""
     keys = wanted[comparison.key]
     if not current.complete:
         return keys
@@ -46,11 +48,13 @@ def not_to_create(
 def removed_in_target(
     comparison: Comparison, wanted: pd.DataFrame, current: Snapshot
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """``wanted`` without the rows that somebody has removed in the target; the removed rows that
-    have ended here too; and ``match.HELD`` for the other removed rows.
+    """Takes the rows out of ``wanted`` that somebody has removed in the target.
 
-    Only a target that gives keys shows that a row was removed. The row is not made again until its
-    record says so.
+    Only a target that gives keys of its own shows that a row was removed.
+
+    Returns:
+        ``wanted`` without them; the removed rows that have ended in the source too; and
+        ``match.HELD`` for the other removed rows, which are not created again.
     """
     if comparison.spec.new_key != PROVISIONAL or not current.complete:
         return wanted, wanted[:0], held(wanted["source_key"][:0], "(row)", "")
@@ -67,11 +71,12 @@ def removed_in_target(
 def without_unreadable_awards(
     comparison: Comparison, wanted: pd.DataFrame, there: pd.DataFrame, current: Snapshot
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """``wanted`` and the target's rows without the awards that may depend on an unreadable award of
-    the same person; and ``match.HELD`` for the wanted ones.
+    """Removes awards whose state may depend on an unreadable award of the same person, which may
+    supersede them. An unreadable award does not matter if its own record is in ``wanted``.
 
-    The unreadable award may supersede the others. Its content does not matter if its own record is
-    among ``wanted``.
+    Returns:
+        ``wanted`` and the target's rows (``there``) without them, and ``match.HELD`` for the wanted
+        ones.
     """
     key, holder, entity = comparison.key, comparison.spec.holder, comparison.spec.entity
     rejected = current.rejected[~current.rejected["key"].isin(wanted[key].dropna())]
@@ -81,8 +86,8 @@ def without_unreadable_awards(
     awards = awards_of_unreadable(comparison.target, entity, unread)
 
     def concerned(rows: pd.DataFrame) -> pd.Series[Any]:
-        theirs = rows[holder].isin(people)
-        return theirs if awards is None else theirs & rows["award_id"].isin(awards)
+        of_people = rows[holder].isin(people)
+        return of_people if awards is None else of_people & rows["award_id"].isin(awards)
 
     why = (
         f"{comparison.spec.target_side} has such an award of this person that cannot be read; "
@@ -96,12 +101,12 @@ def without_unreadable_awards(
 def judged_decisions(
     comparison: Comparison, records: Records, wanted: pd.DataFrame, current: Snapshot
 ) -> pd.DataFrame:
-    """``decisions.judged`` for the decisions whose request can be read; the others are withheld
-    from the plan."""
+    """Returns ``decisions.judged`` for the decisions whose request can be read. The others are
+    withheld from the plan."""
     spec, key, data = comparison.spec, comparison.key, records.data
     doubtful = not_to_create(comparison, current, data, wanted)
     unread = ~wanted[key].isin(current.frame[key]) & wanted[key].isin(doubtful)
-    decisions = wanted[~unread].merge(_taken(comparison, data), on="source_key", how="left")
+    decisions = wanted[~unread].merge(_decided_at(comparison, data), on="source_key", how="left")
     columns = {name: kind for name, kind in COURSE_DATES.items() if name != "id"}
     asked = {"id": values(current.frame["course_date_id"])}
     dates = comparison.target.read("CourseDate", columns, asked).frame
@@ -109,16 +114,17 @@ def judged_decisions(
         *comparison.store.open_keys(spec.name, "rejected"),
         *records.read.rejected["key"].dropna(),
     ]
-    bad = sorted({str(name) for name in rejected} - set(data[spec.key]))
-    theirs = comparison.target.read(spec.entity, comparison.columns, {key: bad}).frame
-    delegates = concat([rows[[key, *comparison.columns]] for rows in (current.frame, theirs)])
+    unreadable = sorted({str(name) for name in rejected} - set(data[spec.key]))
+    more = comparison.target.read(spec.entity, comparison.columns, {key: unreadable}).frame
+    delegates = concat([rows[[key, *comparison.columns]] for rows in (current.frame, more)])
     delegates = delegates.drop_duplicates(key, ignore_index=True).rename(columns={key: "id"})
-    return judged(decisions, delegates, dates, key, comparison.moment.instant, bad)
+    return judged(decisions, delegates, dates, key, comparison.moment.instant, unreadable)
 
 
-def _taken(comparison: Comparison, data: pd.DataFrame) -> pd.DataFrame:
-    """When each decision was taken, and whether it has landed. A decision without its moment was
-    taken, at the latest, when its row was written."""
+def _decided_at(comparison: Comparison, data: pd.DataFrame) -> pd.DataFrame:
+    """Returns when each decision was taken (``decided_at``) and whether an earlier run has settled
+    it. If the moment is missing, that of the row's last change is used, which is the latest
+    possible one."""
     moments = data["decided_at"]
     if comparison.spec.updated in data:
         moments = moments.fillna(data[comparison.spec.updated])

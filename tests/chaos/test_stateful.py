@@ -24,7 +24,7 @@ from tasks.connections import ways
 from tests.sides import Side
 from tests.worlds import Deaths, Killed, Mortal
 
-STEPS = 1000 if os.environ.get("HRSYNC_CHAOS") == "whole" else 30
+STEPS = 1000 if os.environ.get("HRSYNC_CHAOS") == "whole" else 10
 SPECS = {"users": users_to_hr.SPEC, "people": users_from_hr.SPEC, "awards": awards_to_hr.SPEC}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 

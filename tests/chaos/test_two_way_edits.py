@@ -27,7 +27,7 @@ from tests.sides import Side
 from tests.worlds import Deaths, Killed, Mortal
 
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
-ROUNDS, BETWEEN = (2000, 25) if WHOLE else (16, 8)
+ROUNDS, BETWEEN = (2000, 25) if WHOLE else (6, 3)
 SPECS = (
     PROCESSES["users_to_hr"].scoped(leavers="close", gone="close"),
     PROCESSES["users_from_hr"].scoped(gone="close"),

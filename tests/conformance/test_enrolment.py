@@ -6,8 +6,7 @@ import pytest
 
 from connectors.hr import connectors
 from connectors.hr.absent import NotHeld
-from connectors.hr.schema import metadata
-from connectors.hr.sql import columns_of
+from connectors.hr.schema import columns_of, metadata
 from flows.catalogue import PROCESSES
 from reconciliation.capabilities import narrowed
 from reconciliation.frame import of

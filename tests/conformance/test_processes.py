@@ -41,7 +41,7 @@ ALIKE = {"Enabled": "Active", "New": "Active"}
 def test_every_process_runs_on_every_system(
     stand: Stand, make_side: Callable[..., Side], tmp_path: Path
 ) -> None:
-    reference = make_side(40, loaded=True)
+    reference = make_side(20, loaded=True)
     assert not writes(reference), "both begin with the same accessplanit"
     system = stand.open()
     side = replace(reference, target=system, store=SyncStore(f"sqlite:///{tmp_path / 'other.db'}"))  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_every_process_runs_on_every_system(
 def test_a_change_in_hr_reaches_accessplanit_from_every_system(
     stand: Stand, make_side: Callable[..., Side]
 ) -> None:
-    side = make_side(size=40)
+    side = make_side(size=20)
     side.target = system = stand.open()  # type: ignore[assignment]
     for name in ("users_to_hr", "users_from_hr"):
         side.run(PROCESSES[name].scoped())

@@ -95,10 +95,10 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
     assert why == {
         started: "held: decision is for a course that has started",
         full: "held: decision is for a course that is full",
-        off: "held: decision is for a course that is not held any more",
+        off: "held: decision is for a course that is no longer held",
         taken: "held: decision was decided in accessplanit already: Cancelled",
-        maybe: "held: decision has a value that the mapping of status does not name",
-        "x~1": "held: decision is no course request in accessplanit",
+        maybe: "held: decision has a value that is not in the mapping of status",
+        "x~1": "held: decision is not a course request in accessplanit",
     }
     assert {(module, record) for module, record, _ in writes(side)} == {
         ("UserCourseDate", yes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.catalogue import PROCESSES
+from flows.catalogue import PROCESSES, as_it_is
 from tests.edits import change, reasons
 from tests.sides import Side
 
@@ -89,6 +89,15 @@ CHANGED = {
     ),
 }
 """Process -> its flow, module, entity and key; a field that changes; one that is spoilt."""
+
+
+def test_every_process_to_hr_has_its_change_here() -> None:
+    to_hr = {
+        name
+        for name, chosen in PROCESSES.items()
+        if chosen.scoped().direction == "to_hr" and chosen.through is as_it_is
+    }
+    assert set(CHANGED) == to_hr, "add the process to CHANGED"
 
 
 @pytest.mark.parametrize("name", CHANGED)

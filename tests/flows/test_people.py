@@ -66,7 +66,7 @@ def test_new_employees_become_users_and_changes_and_leavers_follow(configured: S
     assert set(why) == {"N901", "N902", "N903", "N905"}
     assert why["N901"] == "failed: (row) surname is longer than 40 characters"
     assert why["N902"] == "failed: (row) company_id is not in accessplanit's Company"
-    assert why["N903"] == "held: status has a value that the mapping of status does not name"
+    assert why["N903"] == "held: status has a value that is not in the mapping of status"
     assert why["N905"] == "failed: (row) email is not a valid e-mail address"
     assert (
         there(
@@ -102,7 +102,7 @@ def test_an_employee_who_is_gone_is_reported_or_disabled(configured: Side) -> No
     run("users_from_hr", run={"sweep": True})
     assert one(side, user)["Status"] == "Enabled"
     assert reasons(side, "users_from_hr")[one_].startswith(
-        "gone: (record) is no more in HR; accessplanit still has the row"
+        "gone: (record) is no longer in HR; accessplanit still has the row"
     )
     hr(side, "DELETE FROM employees WHERE employee_id = ?", other)
     run("users_from_hr", run={"sweep": True}, filters={"gone": "close"})

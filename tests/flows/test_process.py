@@ -298,9 +298,9 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
 def test_twenty_runs_under_faults_end_where_an_undisturbed_run_ends(
     make_side: Callable[..., Side],
 ) -> None:
-    side = make_side(200)
-    calm = make_side(200, name="calm")
-    dialect = side.dialect.model_copy(update={"page_size": 40})
+    side = make_side(80)
+    calm = make_side(80, name="calm")
+    dialect = side.dialect.model_copy(update={"page_size": 15})
     side.dialect = dialect
     secret = side.settings.api_key.__class__("sandbox-password")  # type: ignore[union-attr]
     login = {

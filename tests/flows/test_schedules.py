@@ -66,3 +66,17 @@ def test_sweeps_begin_alone_and_few_of_the_others_together() -> None:
     assert len(nightly) == len(FLOWS), "a sweep of each flow but one, and the nightly retention"
     assert all(name not in frequent[moment] for moment, (name,) in nightly.items())
     assert max(map(len, frequent.values())) <= math.ceil(len(FLOWS) / 5)
+
+
+def test_a_flow_without_an_entry_gets_one_like_the_others() -> None:
+    text = FILE.read_text()
+    start, end = (
+        text.index("  - name: delegates-to-hr\n"),
+        text.index("  - name: award-targets-to-hr\n"),
+    )
+    (entry,) = [d for d in DEPLOYMENTS if d["name"] == "delegates-to-hr"]
+    written = yaml.safe_load(rewritten(text[:start] + text[end:]))["deployments"]
+    (found,) = [d for d in written if d["name"] == "delegates-to-hr"]
+    assert found.pop("description").startswith("Registrations onto courses")
+    assert found.pop("tags") == ["accessplanit-to-hr", "registrations"]
+    assert found == {k: v for k, v in entry.items() if k not in ("description", "tags")}

@@ -34,7 +34,7 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
     """Every edit that was the only one of its field in its round is on both sides in the end,
     unless a later one came.
 
-    A hundred rounds with ``make year``, twenty in an ordinary run.
+    A hundred rounds with ``make year``, eight in an ordinary run.
     """
     side = make_side(30, loaded=True)
     dice = random.Random(5)
@@ -43,7 +43,7 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
     last: dict[tuple[str, str], tuple[int, set[str], str]] = {}
     edited: Counter[str] = Counter()
     whole = os.environ.get("HRSYNC_CHAOS") == "whole"
-    rounds = (100 if whole else 20) if dated else 20
+    rounds = 100 if whole and dated else 20 if whole else 8
     for number in range(rounds):
         for _ in range(dice.randint(0, 4)):
             key, user = dice.choice(people)
@@ -95,7 +95,7 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
             assert rows[user][column] == value
     sent = Counter(record for module, record, _ in writes(side) if module == "User")
     assert all(sent[user] <= edited[user] for user in sent), "no write that is not due"
-    assert len(sent) > 10
+    assert len(sent) > rounds // 2
 
 
 @pytest.mark.loaded

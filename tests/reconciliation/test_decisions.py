@@ -38,7 +38,7 @@ TABLE = [
     ("roomy", "Provisional", "Cancelled", False, False, None),
     ("full", "Provisional", "Booked", False, False, "is for a course that is full"),
     ("full", "Provisional", "Cancelled", False, False, None),
-    ("off", "Provisional", "Booked", False, False, "is for a course that is not held any more"),
+    ("off", "Provisional", "Booked", False, False, "is for a course that is no longer held"),
     ("begun", "Provisional", "Cancelled", False, False, "is for a course that has started"),
     (
         "unread",
@@ -48,7 +48,7 @@ TABLE = [
         False,
         "is for a course date that cannot be read in accessplanit",
     ),
-    ("roomy", None, "Booked", False, False, "is no course request in accessplanit"),
+    ("roomy", None, "Booked", False, False, "is not a course request in accessplanit"),
     ("roomy", None, "Booked", True, True, None),
     *(("begun", status, "Booked", False, True, None) for status in AFTER_BOOKING),
     *(("begun", status, "Cancelled", False, False, ALREADY + status) for status in AFTER_BOOKING),

@@ -80,6 +80,7 @@ def from_hr(
 
 
 AGREE = "may be one of several"
+CONTRADICTED = "an identifier contradicts"
 TO_HR = [
     ("the number says so", user("u", "E1"), [employee("E1", "E1")], "E1", None),
     (
@@ -140,7 +141,7 @@ TO_HR = [
         user("u", "E1"),
         [employee("E2", "E2", None, "u")],
         None,
-        "says otherwise",
+        CONTRADICTED,
     ),
     (
         "the address is that of somebody who may be gone",
@@ -154,7 +155,7 @@ TO_HR = [
         user("u", None, "a@x"),
         [employee("AP-v", None, "a@x", "v")],
         None,
-        "says otherwise",
+        CONTRADICTED,
     ),
     (
         "several rows have the address",
@@ -169,9 +170,9 @@ TO_HR = [
         user("u", None, "a@x"),
         [employee("E1", None, "a@x", "v")],
         None,
-        "says otherwise",
+        CONTRADICTED,
     ),
-    ("somebody else has the key", user("u", "E1"), [employee("E1", "E9")], None, "says otherwise"),
+    ("somebody else has the key", user("u", "E1"), [employee("E1", "E9")], None, CONTRADICTED),
 ]
 
 
@@ -223,7 +224,7 @@ FROM_HR = [
         employee("E1", "E1", None, "u1"),
         [user("u1", "E7")],
         None,
-        "says otherwise",
+        CONTRADICTED,
     ),
 ]
 

@@ -297,7 +297,7 @@ def test_what_happens_only_when_it_is_asked_for(
 def test_the_same_seed_is_the_same_organisation(tmp_path: Path) -> None:
     contents = []
     for name in ("a.db", "b.db"):
-        Sandbox(str(tmp_path / name), seed=3, size=50).engine.dispose()
+        Sandbox(str(tmp_path / name), seed=3, size=50).close()
         with sqlite3.connect(tmp_path / name) as connection:
             contents.append(
                 connection.execute('SELECT ID, Surname, Email FROM "User" ORDER BY ID').fetchall()

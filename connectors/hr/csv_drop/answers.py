@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..schema import metadata
-from ..sql import LOOKUP, SqlHr, columns_of, speaking
+from ..schema import columns_of, metadata
+from ..sql import LOOKUP, SqlHr, speaking
 from . import text
 from .files import Entry
 from .schema import answer_file, answer_line

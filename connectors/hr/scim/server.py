@@ -10,7 +10,15 @@ from typing import Any
 
 import httpx
 from scim2_client import BaseSyncSCIMClient, RequestNetworkException, SCIMClientException
-from scim2_models import ListResponse, Schema, SCIMException, SearchRequest, User
+from scim2_models import (
+    ListResponse,
+    Schema,
+    SCIMException,
+    ScimProvider,
+    SearchRequest,
+    ServiceProviderConfig,
+    User,
+)
 
 from reconciliation.errors import CredentialsRefused, TargetFailed
 
@@ -26,7 +34,8 @@ RUN_AGAIN = "Check the SCIM server, then run again. Nothing was lost."
 class ScimServer:
     """A SCIM server over scim2-client, with our retrying transport.
 
-    Its features (filter, PATCH, bulk, ETag) are read once, when it is opened.
+    Its features (filter, PATCH, bulk, ETag) and the attributes in its schemas are read once, when
+    it is opened. Users are read as plain JSON, not through models of its schemas.
 
     Raises:
         CredentialsRefused, TargetFailed: the server cannot be reached.
@@ -39,7 +48,7 @@ class ScimServer:
             self.client = _Client(http)
             self.client.discover()
             schemas = self._schemas()
-        config: Any = self.client.provider.config
+        config = self.client.provider.config or ServiceProviderConfig()
         self.filters, self.patches, self.etags = (
             bool(part and part.supported) for part in (config.filter, config.patch, config.etag)
         )
@@ -69,6 +78,7 @@ class ScimServer:
     def _schemas(self) -> list[Any]:
         """Returns the server's schemas, none if it does not offer them."""
         answer = self.client.request("GET", "Schemas")
+        check(answer.status_code)
         if not answer.is_success:
             return []
         return list(ListResponse[Schema].model_validate(answer.json()).resources or [])
@@ -115,6 +125,8 @@ class ScimServer:
         answer: Any = self.client.query(
             User, query_parameters=wanted, check_response_payload=False, expected_status_codes=None
         )
+        if isinstance(answer, dict) and str(answer.get("status", "")).isdecimal():
+            check(int(answer["status"]))
         if not isinstance(answer, dict) or not isinstance(answer.get("totalResults"), int):
             raise TargetFailed(
                 "The SCIM server answered without a list of users",
@@ -205,7 +217,7 @@ class _Client(BaseSyncSCIMClient):
     only httpx2."""
 
     def __init__(self, http: httpx.Client) -> None:
-        super().__init__(check_response_content_type=False)
+        super().__init__(provider=ScimProvider(models=[User]), check_response_content_type=False)
         self._http = http
 
     def _stays_under_base_url(self, endpoint: str) -> bool:

@@ -62,7 +62,7 @@ def world(
     make_side: Callable[..., Side], home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Side:
     """A sandbox with an invented person, and HR over files."""
-    side = make_side(60)
+    side = make_side(20)
     home.mkdir()
     side.store.close()
     side.store = SyncStore(f"sqlite:///{home / 'store.db'}")

@@ -29,7 +29,7 @@ def test_forty_discrepancies_of_twelve_kinds_are_found_explained_and_repaired(
 ) -> None:
     if WHOLE and dialect_name == "awkward":
         pytest.skip("the awkward dialect has been looked at in the small")
-    side = make_side(size=52_000 if WHOLE else 1200, hourly_limit=10**6)
+    side = make_side(size=52_000 if WHOLE else 600, hourly_limit=10**6)
     both(side)
     before = ask(side)
     assert verdicts(before) == {}, "nothing is invented"

@@ -156,7 +156,7 @@ def test_on_threads_and_on_a_dask_cluster_the_result_is_the_same(
     configured.sandbox.tick(50)
     planted(configured)
     found = []
-    for cluster, rows_ in ((None, "1000000"), (None, "1000"), ("local", "1000")):
+    for cluster, rows_ in ((None, "1000000"), ("local", "400")):
         monkeypatch.setenv("HRSYNC_HISTORY__PARTITION_ROWS", rows_)
         if cluster:
             monkeypatch.setenv("HRSYNC_HISTORY__CLUSTER", cluster)
@@ -166,7 +166,7 @@ def test_on_threads_and_on_a_dask_cluster_the_result_is_the_same(
         (folder,) = set(reports(configured, tmp_path)) - before
         found.append((folder / "rows.csv").read_bytes())
         folder.rename(folder.with_name(f"2-{len(found)}"))
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
     assert found[0].count(b"\n") > 400
 
 
@@ -174,6 +174,7 @@ def test_a_cluster_needs_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    monkeypatch.setitem(sys.modules, "prefect_dask.task_runners", None)
     with pytest.raises(Misconfigured, match=r"hrsync\[dask\]"):
         runner(HistorySettings(cluster="local"))  # type: ignore[call-arg]
 

@@ -1,0 +1,83 @@
+"""The tables of the SQL HR database are those of ``schema.py``, however they came about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from connectors.database import add_missing, connect
+from connectors.hr.schema import columns_of, metadata
+from connectors.hr.sql import SqlHr
+
+
+@pytest.fixture
+def engine(store_url: str) -> Any:
+    """A database that all migrations have made."""
+    SqlHr(store_url).close()
+    engine = connect(store_url)
+    yield engine
+    engine.dispose()
+
+
+def described(engine: sa.Engine) -> dict[str, Any]:
+    """Columns, defaults, keys, indexes and triggers of every table."""
+    inspector = sa.inspect(engine)
+    triggers = (
+        "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'"
+        if engine.dialect.name == "sqlite"
+        else "SELECT event_object_table, trigger_name FROM information_schema.triggers"
+    )
+    with engine.connect() as connection:
+        found: dict[str, Any] = {
+            "triggers": sorted(map(tuple, connection.exec_driver_sql(triggers)))
+        }
+    for table in metadata.tables:
+        columns = {
+            column["name"]: (str(column["type"]), column["nullable"], column["default"])
+            for column in inspector.get_columns(table)
+        }
+        indexes = {index["name"]: str(index) for index in inspector.get_indexes(table)}
+        found[table] = (columns, inspector.get_pk_constraint(table)["constrained_columns"], indexes)
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+def test_the_migrations_make_what_the_schema_declares(engine: sa.Engine) -> None:
+    migrated = described(engine)
+    metadata.drop_all(engine)
+    add_missing(engine, metadata)
+    assert described(engine) == migrated
+
+
+def test_a_new_column_reaches_a_table_that_has_rows(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO job_roles (job_role_id, label) VALUES ('J1', 'Diver')"
+        )
+    wider = sa.MetaData()
+    for table in metadata.tables.values():
+        table.to_metadata(wider)
+    roles = wider.tables["job_roles"]
+    roles.append_column(sa.Column("grade", sa.BigInteger))
+    roles.append_column(sa.Column("band", sa.Text, server_default="none", nullable=False))
+    sa.Index("ix_job_roles_grade", roles.c["grade"])
+    for _ in range(2):
+        add_missing(engine, wider)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT label, grade, band FROM job_roles").all() == [
+            ("Diver", None, "none")
+        ]
+    assert "ix_job_roles_grade" in {i["name"] for i in sa.inspect(engine).get_indexes("job_roles")}
+
+
+def test_what_others_keep_in_the_database_is_left_alone(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE theirs (x TEXT)")
+        connection.exec_driver_sql("ALTER TABLE job_roles ADD COLUMN theirs TEXT")
+    add_missing(engine, metadata)
+    assert "theirs" in {c["name"] for c in sa.inspect(engine).get_columns("job_roles")}
+    assert columns_of("job_roles").keys() == {c.name for c in metadata.tables["job_roles"].columns}
