@@ -55,29 +55,29 @@ def without_password(address: str) -> str:
 Address = Annotated[str, AfterValidator(plain)]
 
 
-def credentials_apart(given: Any) -> Any:
+def credentials_apart(settings: Any) -> Any:
     """Moves the user name and password from ``base_url`` to the fields ``username`` and
     ``password``.
 
     Returns the same object if there is nothing to move or one of these fields has a value.
     """
     if (
-        not isinstance(given, dict)
-        or not isinstance(given.get("base_url"), str)
-        or given.get("username")
-        or given.get("password")
+        not isinstance(settings, dict)
+        or not isinstance(settings.get("base_url"), str)
+        or settings.get("username")
+        or settings.get("password")
     ):
-        return given
+        return settings
     try:
-        parts = urlsplit(given["base_url"])
+        parts = urlsplit(settings["base_url"])
     except ValueError:
-        return given
+        return settings
     credentials, at, place = parts.netloc.rpartition("@")
     if not at:
-        return given
+        return settings
     name, _, password = credentials.partition(":")
     moved = {"username": unquote(name) or None, "password": unquote(password) or None}
-    return {**given, **moved, "base_url": urlunsplit(parts._replace(netloc=place))}
+    return {**settings, **moved, "base_url": urlunsplit(parts._replace(netloc=place))}
 
 
 def is_here(host: str) -> bool:

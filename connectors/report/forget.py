@@ -34,12 +34,12 @@ def _of_lists(lists: Folder, person: Person) -> int:
     rows = 0
     for name in lists.names():
         lines = (lists.text(name) or "").splitlines()
-        kept = [line for line in lines if not person.has(line)]
-        rows += len(lines) - len(kept)
-        if not any(line.strip() for line in kept):
+        others = [line for line in lines if not person.has(line)]
+        rows += len(lines) - len(others)
+        if not any(line.strip() for line in others):
             lists.delete(name)
-        elif len(kept) < len(lines):
-            lists.write(name, "\n".join(kept).encode())
+        elif len(others) < len(lines):
+            lists.write(name, "\n".join(others).encode())
     return rows
 
 

@@ -18,7 +18,7 @@ from .base import failing
 
 
 @dataclass
-class Held:
+class Reserve:
     """Requests to one endpoint that were reserved for an hour and not made yet."""
 
     hour: int
@@ -49,7 +49,7 @@ class StoredBudget:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine, self._limit, self._hour, self._clock = engine, limit, hour_seconds, clock
-        self._held: dict[str, Held] = {}
+        self._reserves: dict[str, Reserve] = {}
         self._lock = threading.Lock()
 
     def take(self, endpoint: str) -> float:
@@ -61,12 +61,12 @@ class StoredBudget:
         with self._lock:
             moment = self._clock()
             hour = int(moment // self._hour)
-            held = self._held.setdefault(endpoint, Held(hour, 0, 1))
-            if held.hour != hour or held.left == 0:
-                self._draw(endpoint, held, hour)
-            if held.left == 0:
+            reserve = self._reserves.setdefault(endpoint, Reserve(hour, 0, 1))
+            if reserve.hour != hour or reserve.left == 0:
+                self._draw(endpoint, reserve, hour)
+            if reserve.left == 0:
                 return float((hour + 1) * self._hour - moment)
-            held.left -= 1
+            reserve.left -= 1
             return 0.0
 
     def close(self) -> None:
@@ -74,16 +74,16 @@ class StoredBudget:
         # If the store cannot be reached, these few requests are lost for the rest of the hour.
         # That is no reason for a finished run to fail.
         with self._lock, suppress(StoreFailed), failing(), self._engine.begin() as connection:
-            for endpoint, held in self._held.items():
-                self._give_back(connection, endpoint, held)
-            self._held.clear()
+            for endpoint, reserve in self._reserves.items():
+                self._give_back(connection, endpoint, reserve)
+            self._reserves.clear()
 
-    def _draw(self, endpoint: str, held: Held, hour: int) -> None:
+    def _draw(self, endpoint: str, reserve: Reserve, hour: int) -> None:
         """Gives back what is left, and reserves requests for this hour."""
         b = t.budget.c
         this_hour = (b.endpoint == endpoint) & (b.hour == hour)
         with failing(), self._engine.begin() as connection:
-            self._give_back(connection, endpoint, held)
+            self._give_back(connection, endpoint, reserve)
             # Write first to take the lock, so that two runs cannot both see the same remainder.
             row = {"endpoint": endpoint, "hour": hour, "used": 0}
             insert = (
@@ -95,13 +95,14 @@ class StoredBudget:
                 )
             )
             used = connection.execute(sa.select(b.used).where(this_hour)).scalar_one()
-            drawn = max(0, min(held.share, self._limit - used))
+            drawn = max(0, min(reserve.share, self._limit - used))
             connection.execute(t.budget.update().where(this_hour).values(used=used + drawn))
-        held.hour, held.left, held.share = hour, int(drawn), min(self.SHARE, held.share * 2)
+        reserve.hour, reserve.left = hour, int(drawn)
+        reserve.share = min(self.SHARE, reserve.share * 2)
 
     @staticmethod
-    def _give_back(connection: sa.Connection, endpoint: str, held: Held) -> None:
+    def _give_back(connection: sa.Connection, endpoint: str, reserve: Reserve) -> None:
         b = t.budget.c
-        if held.left:
-            its_hour = (b.endpoint == endpoint) & (b.hour == held.hour)
-            connection.execute(t.budget.update().where(its_hour).values(used=b.used - held.left))
+        if reserve.left:
+            its_hour = (b.endpoint == endpoint) & (b.hour == reserve.hour)
+            connection.execute(t.budget.update().where(its_hour).values(used=b.used - reserve.left))

@@ -152,17 +152,17 @@ def _line(
     if header[0] in row[0] and [cell.strip("\ufeff \t") for cell in row] == list(header):
         return Line(number, {}, ("(line)", "repeats the header"), row)
     values: dict[str, Any] = {}
-    wrong: tuple[str, str] | None = None
+    fault: tuple[str, str] | None = None
     if len(row) != len(header):
         cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
-        wrong = ("(line)", f"has {cells} instead of {len(header)}")
+        fault = ("(line)", f"has {cells} instead of {len(header)}")
     for name, cell in zip(header, row, strict=False):
         try:
             values[name] = _value(_legible(cell, settings).strip(), kinds[name], settings)
         except ValueError as error:
-            wrong = wrong or (name, str(error))
+            fault = fault or (name, str(error))
             values[name] = visible(cell[:KEPT]).strip() or None
-    return Line(number, values, wrong, row)
+    return Line(number, values, fault, row)
 
 
 def kept(row: Sequence[str], settings: CsvDropSettings) -> str:
