@@ -70,13 +70,8 @@ class Api:
     ) -> tuple[list[dict[str, Any]], int, bool]:
         """Reads people once. Returns the rows, their total number, and whether all were read.
 
-        If BambooHR gives no total, pages are read until one is short. A row that is not an object
-        is returned as a row without fields.
-
-        Args:
-            fields: BambooHR's fields.
-            size: rows per page.
-            pages: number of pages to read; ``None`` for all.
+        At most ``pages`` pages of ``size`` rows are read. If BambooHR gives no total, pages are
+        read until one is short. A row that is not an object is returned as a row without fields.
         """
         rows: list[dict[str, Any]] = []
         page = 1

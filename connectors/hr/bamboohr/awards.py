@@ -136,16 +136,8 @@ class Awards:
         ours: tuple[str, str | None],
         expiries: Mapping[str, Any],
     ) -> None:
-        """Adds a training record, unless a later one with the same key has been added.
-
-        Args:
-            read: the records so far.
-            record: BambooHR's record.
-            types: the training types by number.
-            holder: the column with the employee.
-            ours: (award record, award) from its notes.
-            expiries: award record -> expiry in the custom table.
-        """
+        """Adds a training record to ``read``, unless a later one with the same key has been added.
+        ``ours`` is (award record, award) from its notes."""
         key, award_id = ours
         try:
             number, kind = int(record["id"]), types.get(int(record["type"]))

@@ -64,14 +64,8 @@ def expiry(completed: date, months: int) -> date | None:
 
 
 def unsupported(row: Mapping[str, Any], months: int, table: bool, today: date) -> str | None:
-    """Returns why BambooHR cannot hold an award, or ``None`` if it can.
-
-    Args:
-        row: the award.
-        months: the renewal period of its training type.
-        table: whether expiry dates are kept in a custom table.
-        today: the current day.
-    """
+    """Returns why BambooHR cannot hold an award, or ``None`` if it can. ``months`` is the renewal
+    period of its type; with ``table`` a custom table holds expiry dates."""
     if row["completed_on"] is None or str(row["status"]).replace(" ", "").lower() != "completed":
         return "BambooHR holds completed trainings only"
     if row["completed_on"] > today:

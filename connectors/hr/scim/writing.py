@@ -66,13 +66,8 @@ class Writer:
     """The columns that the server holds."""
 
     def operation(self, names: Sequence[str], change: Change, old: Resource | None) -> Operation:
-        """Builds the operation for a change.
-
-        Args:
-            names: the managed columns.
-            change: the change.
-            old: the current user, ``None`` for a new one.
-        """
+        """Builds the operation for a change of the managed columns ``names``. ``old`` is the
+        current user, ``None`` for a new one."""
         if old is None:
             new = fitted(self._new_user(names, change), self.server.parts)
             return Operation("POST", "/Users", new, new)
