@@ -167,7 +167,8 @@ ledger = sa.Table(
 )
 """The outcome of every change. Entries are only appended, and deleted after their retention period.
 ``intent`` leads to run, plan and time. ``place`` is the row in the plan, which holds before and
-after until it is pruned. ``key`` is the key of the target row, ``person`` that of its person."""
+after until it is pruned. ``key`` is the key of the target row, ``person`` the ID of the
+accessplanit user to whom it belongs."""
 sa.Index("ix_ledger_key", ledger.c.key)
 sa.Index("ix_ledger_person", ledger.c.person)
 sa.Index("ix_ledger_intent", ledger.c.intent)
