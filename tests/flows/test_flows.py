@@ -61,8 +61,8 @@ def test_a_failure_is_one_sentence_and_no_data(
         state = run("users_to_hr")
         assert state.is_failed()
         assert (
-            "CredentialsRefused: accessplanit does not accept the API key (401). The "
-            "accessplanit administrator must" in str(state.message)
+            "CredentialsRefused: accessplanit does not accept the API key (401). Ask the "
+            "accessplanit administrator" in str(state.message)
         )
         assert "not-the-key" not in str(state.message)
     with monkeypatch.context() as patch:

@@ -190,7 +190,7 @@ def test_wrong_credentials_and_an_unreachable_hr(
         patch.setenv("HRSYNC_ACCESSPLANIT__API_KEY", "wrong")
         for command in (("plan", "users_to_hr"), ("run", "users_to_hr")):
             assert "CredentialsRefused" in hrsync(*command, code=1)
-        assert "The accessplanit administrator must" in hrsync("doctor", code=1)
+        assert "Ask the accessplanit administrator" in hrsync("doctor", code=1)
     monkeypatch.setenv("HRSYNC_SQL__URL", "sqlite:////proc/nowhere/hr.db")
     assert "TargetFailed: The HR database cannot be used" in hrsync("plan", "users_to_hr", code=1)
     assert "HR: sql │ refuted" in hrsync("doctor", code=1)
