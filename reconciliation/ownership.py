@@ -95,8 +95,9 @@ def decide(
             continue
         before, known = earlier.value(name_of(spec, field)), earlier.known(name_of(spec, field))
         verdict = sides.verdicts(field, before, known)
+        stays = verdict != "write"
         # If both values mean the same, the target's spelling stays.
-        columns[field.target] = ours.mask(verdict != "write", theirs)
+        columns[field.target] = theirs if stays.all() else ours.mask(stays, theirs)
         conflict = verdict == "hold"
         if conflict.any():
             # A record is held once, for its first conflict.
@@ -105,7 +106,7 @@ def decide(
             undecided |= conflict
         # If the target's value is kept, nothing is agreed yet: the other direction carries it back.
         value = sides.in_our_terms(field)
-        new = verdict.isin(["write", "same"]) & ~(known & same(value, before))
+        new = np.isin(verdict, ["write", "same"]) & ~(known & same(value, before))
         if new.any():
             new_agreements.append(
                 _agreements(sides.records, sides.keys, name_of(spec, field), value)[new]
@@ -192,16 +193,18 @@ class _Sides:
 
     def verdicts(
         self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]
-    ) -> pd.Series[Any]:
-        """The verdict of each row. ``before``: the agreed values, in accessplanit's terms."""
+    ) -> np.ndarray[Any, np.dtype[np.str_]]:
+        """Returns the verdict of each row. ``before`` holds the agreed values as accessplanit
+        writes them, ``known`` is the mask of rows with an agreement."""
         ours, theirs = (canonical(field, side[field.target]) for side in (self.wanted, self.theirs))
         alike = same(as_text(ours), as_text(theirs))
-        if field.clears and (alike | ~self.there).all():
-            # Most fields differ nowhere, and the other facts decide nothing then.
-            return pd.Series(np.where(self.there, "same", "write"), index=ours.index)
+        if (alike | ~self.there).all():
+            # Most fields differ nowhere. Then the first three rules decide.
+            nothing = self.wanted[field.target].isna() & (not field.clears)
+            return np.where(self.there, np.where(nothing, "keep", "same"), "write")
         agreed = canonical(field, _in_target_terms(self.spec, field, before))
         facts = self._facts(field, ours, theirs, agreed).assign(same=alike, agreed=known)
-        return verdicts(facts, _policy(self.spec, field))
+        return verdicts(facts, _policy(self.spec, field)).to_numpy()
 
     def _facts(
         self,

@@ -67,9 +67,10 @@ class Plan:
             return {}
         both = updates.merge(self.before, on="key", suffixes=("", " (before)"))
         counts = {}
-        for name in managed(self.changes):
+        changed = {name for fields in updates["fields"] for name in fields.split(",")}
+        for name in sorted(changed - DERIVED):
             lost = both[name].isna() & both[f"{name} (before)"].notna()
-            if lost.any() and name not in DERIVED:
+            if lost.any():
                 counts[name] = (int(lost.sum()), int(both[name].notna().sum()))
         return counts
 

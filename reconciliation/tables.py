@@ -53,7 +53,10 @@ def looked_up(keys: pd.Series[Any], table: pd.DataFrame, key: str) -> pd.DataFra
 
 def same(left: pd.Series[Any], right: pd.Series[Any]) -> pd.Series[Any]:
     """Returns the mask of rows in which two columns have the same value, or both none."""
-    return (left == right).fillna(False).astype(bool) | (left.isna() & right.isna())
+    # In numpy, which is faster for the few rows of a small run: every field is compared.
+    equal = (left == right).to_numpy(dtype=bool, na_value=False)
+    neither = left.isna().to_numpy() & right.isna().to_numpy()
+    return pd.Series(equal | neither, index=left.index)
 
 
 def folded(text: pd.Series[Any]) -> pd.Series[Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import types
 from datetime import date, datetime
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
@@ -337,4 +338,9 @@ def constraints(info: FieldInfo) -> list[Any]:
 
 def kinds(model: type[Record]) -> dict[str, Kind]:
     """Maps each field to its kind, in the order of the model."""
+    return dict(_kinds(model))
+
+
+@cache
+def _kinds(model: type[Record]) -> dict[str, Kind]:
     return {name: kind_of(info.annotation) for name, info in model.model_fields.items()}
