@@ -1,4 +1,4 @@
-"""What each HR system can hold, as the generated part of docs/hr-systems.md."""
+"""Generates the part of docs/hr-systems.md about what each HR system can hold."""
 
 from __future__ import annotations
 
@@ -19,43 +19,40 @@ MARK = "<!-- From here on made by `make docs`. -->\n"
 
 
 def holds(spec: ProcessSpec, can: Capabilities) -> str:
-    """Whether a process runs on a system: yes, or in part, with what is lost; or no."""
+    """Returns whether a process runs on a system: "yes", "no", or "without" and the columns that
+    the system cannot hold."""
     entity = spec.entity if spec.direction == "to_hr" else spec.feed
     if entity not in can.entities or (
         spec.name == "role_compliance" and "assignments" not in can.entities
     ):
         return "no"
-    there = narrowed(spec, can)
+    supported = narrowed(spec, can)
     side = "target" if spec.direction == "to_hr" else "source"
-    lost = [
-        getattr(f, side)
-        for f in spec.fields
-        if getattr(f, side) not in {getattr(g, side) for g in there.fields}
-    ]
-    lost = [name for name in lost if name not in can.entities[entity].kinds()]
-    lost += ["state", "superseded_by"] if len(there.rules) < len(spec.rules) else []
+    columns = {getattr(field, side) for field in supported.fields}
+    columns |= set(can.entities[entity].kinds())
+    names = [getattr(field, side) for field in spec.fields]
+    lost = [name for name in names if name not in columns]
+    lost += ["state", "superseded_by"] if len(supported.rules) < len(spec.rules) else []
     return f"without {', '.join(lost)}" if lost else "yes"
 
 
 def page() -> str:
-    """The generated part."""
-    found = {name: (c, c.can(c.settings())) for name, c in sorted(connectors().items())}
+    """Returns the generated part."""
+    systems = {name: (c, c.can(c.settings())) for name, c in sorted(connectors().items())}
     text = (
         "\n## Which process runs where\n\nWith each system's default settings. *no*: the rows "
-        "are counted as unsupported,"
+        "are counted as unsupported, and nothing is written.\n\n"
     )
-    text += " and nothing is written.\n\n"
-    text += f"| process | {' | '.join(found)} |\n|---|{'---|' * len(found)}\n"
+    text += f"| process | {' | '.join(systems)} |\n|---|{'---|' * len(systems)}\n"
     for name, chosen in PROCESSES.items():
-        text += (
-            f"| {name} | {' | '.join(holds(chosen.scoped(), can) for _, can in found.values())} |\n"
-        )
-    for name, (connector, can) in found.items():
+        cells = [holds(chosen.scoped(), can) for _, can in systems.values()]
+        text += f"| {name} | {' | '.join(cells)} |\n"
+    for name, (connector, can) in systems.items():
         text += (
             f"\n## {name}: {connector.title}\n\n{(connector.settings.__doc__ or '').strip()}\n\n"
         )
         lost = [f"- {entity}: {held.lost}." for entity, held in can.entities.items() if held.lost]
-        text += "What is lost:\n\n" + "\n".join(lost) + "\n\n" if lost else ""
+        text += "What it cannot hold:\n\n" + "\n".join(lost) + "\n\n" if lost else ""
         text += "| setting | default | |\n|---|---|---|\n" + "".join(
             settings(f"HRSYNC_{name.upper()}", connector.settings)
         )
@@ -63,7 +60,7 @@ def page() -> str:
 
 
 def settings(prefix: str, model: type[BaseModel]) -> list[str]:
-    """A line of a table for each setting."""
+    """Returns a line of a Markdown table for each setting. ``prefix`` precedes the names."""
     lines = []
     for name, field in model.model_fields.items():
         inner = next(
@@ -81,13 +78,10 @@ def settings(prefix: str, model: type[BaseModel]) -> list[str]:
             "required" if field.is_required() else field.get_default(call_default_factory=True)
         )
         default = ", ".join(map(str, default)) if isinstance(default, tuple) else default
-        shown = (
-            ""
-            if default in (None, {}, ())
-            else f"`{default}`"
-            if default != "required"
-            else "required"
-        )
+        if default in (None, {}, ()):
+            shown = ""
+        else:
+            shown = "required" if default == "required" else f"`{default}`"
         lines.append(
             f"| `{prefix}__{name.upper()}` | {shown} | "
             f"{(field.description or '').replace('|', '/')} |\n"
@@ -96,7 +90,7 @@ def settings(prefix: str, model: type[BaseModel]) -> list[str]:
 
 
 def whole(text: str) -> str:
-    """The page with its generated part made anew."""
+    """Returns the page with a newly generated part."""
     return text.partition(MARK)[0] + MARK + page()
 
 
