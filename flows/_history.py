@@ -126,14 +126,14 @@ class _Answering:
         rows_then = shown(versions, inquiry.known_at)
         current = as_known(spec, rows_then) if inquiry.known_at else present
         chosen = chosen_people(spec, inquiry, self.hr, people)
-        read, gone = self._verified(read, current.frame, origin, chosen)
+        read, deleted = self._verified(read, current.frame, origin, chosen)
         entries = store.open_entries(spec.name)
         background = Background(self.known_on, origin, entries, people, chosen)
         compared = self._compared(read, current, background, versions)
         number = write_partitions(self.folder, spec, compared, rows)
         compare(self.folder.url, number)
         self._step()
-        evidence = self._evidence(compared, versions, rows_from(gone, origin, spec))
+        evidence = self._evidence(compared, versions, rows_from(deleted, origin, spec))
         findings = self._findings(compared, classes(self.folder, number), evidence)
         # The question may be about few rows, but all rows of the target were read.
         store.observe(spec, as_seen(spec, present.frame), uuid.uuid4().hex, self.began)
@@ -148,11 +148,11 @@ class _Answering:
         )
 
     def _evidence(
-        self, compared: Comparison, versions: pd.DataFrame, gone: pd.Series[str]
+        self, compared: Comparison, versions: pd.DataFrame, deleted: pd.Series[str]
     ) -> Evidence:
         """The evidence for the causes of faults.
 
-        ``gone``: keys of target rows whose source record no longer exists.
+        ``deleted``: keys of target rows whose source record no longer exists.
         """
         spec, known_at = self.spec, self.inquiry.known_at
         evidence = Evidence(
@@ -160,7 +160,7 @@ class _Answering:
             updated=compared.expected[["source_key", "moment"]],
             written=last_written(known(versions, known_at)),
             began=self.began,
-            gone=gone,
+            gone=deleted,
             theirs=compared.theirs,
         )
         if known_at is None:
@@ -235,8 +235,8 @@ class _Answering:
             self._step()
             return read, texts()
         answered = self._part(VERIFIED, Ask(keys=suspects, skip_known=False))
-        gone = verified(texts(suspects), answered, read, self.spec.key)
-        return merge([read, without_keyless(answered)], self.spec.key, self.updated), gone
+        deleted = verified(texts(suspects), answered, read, self.spec.key)
+        return merge([read, without_keyless(answered)], self.spec.key, self.updated), deleted
 
     def _compared(
         self, read: Snapshot, current: Snapshot, background: Background, versions: pd.DataFrame

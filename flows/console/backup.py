@@ -49,9 +49,7 @@ def backup(settings: Settings, target: Path) -> list[str]:
 
 def restore(settings: Settings, source: Path) -> list[str]:
     """Restores the databases of a backup into the home folder, which must not have any of them yet.
-
-    Returns:
-        A line for each database.
+    Returns a line for each database.
 
     Raises:
         Misconfigured: there is no backup at ``source``, or the home folder is in use, or it has one

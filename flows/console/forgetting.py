@@ -170,9 +170,9 @@ def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
     for entity in sorted(entities, key=lambda name: name != "employees"):
         kinds = entities[entity].kinds()
         wanted = {
-            name: sorted(getattr(who, whose))
-            for name, whose in WHOSE.items()
-            if name in kinds and getattr(who, whose)
+            name: sorted(getattr(who, part))
+            for name, part in WHOSE.items()
+            if name in kinds and getattr(who, part)
         }
         if not wanted:
             continue
