@@ -97,7 +97,7 @@ class Journal:
             failed = (
                 error
                 if isinstance(error, StoreFailed)
-                else StoreFailed(f"Unexpected {type(error).__name__}", "")
+                else StoreFailed(f"An unforeseen {type(error).__name__}", "")
             )
             log.warning("deliveries could not be saved: %s", failed.what)
             for done in _awaited(batch):
