@@ -1,2 +1,2 @@
-"""Where work starts: one file per process, the path they share, and the command line. Imported by
-nobody."""
+"""The entry points: one file per process, the code that these share, and the command line. No other
+package imports this one."""

@@ -27,11 +27,11 @@ class Decisions:
         self.store = world.store
 
     def first(self) -> Next:
-        """The first step. If a plan waits for a decision in this run, it asks for that."""
-        waits = self.store.waiting(self.spec.name, self.spec.fingerprint(), self.world.clock())
-        if not waits or not self.order.flow_run:
+        """The first step: the run itself, or what follows from a plan that waits for a decision."""
+        waiting = self.store.waiting(self.spec.name, self.spec.fingerprint(), self.world.clock())
+        if not waiting or not self.order.flow_run:
             return self.order
-        digest, flow_run = waits
+        digest, flow_run = waiting
         if flow_run == self.order.flow_run:
             return self._decided(digest)
         if answerable(flow_run) or not self.store.close_plan(digest, "rejected"):

@@ -1,4 +1,4 @@
-"""What flow files use to declare their processes: the mappings, and clauses for filters.
+"""Helpers with which flow files declare their processes: mappings, and clauses for filters.
 
 Mappings are read from ``flows/mappings`` and from your own folder (``HRSYNC_MAPPINGS``) when a flow
 is loaded.
@@ -16,39 +16,40 @@ from connectors.settings import load
 from reconciliation.mapping import Mapping
 from reconciliation.spec import Clause, FieldMap, ProcessSpec
 
-_OWN = load().mappings
-FOLDERS = [*([_OWN] if _OWN else []), Path(__file__).parent / "mappings"]
+_YOURS = load().mappings
+FOLDERS = [*([_YOURS] if _YOURS else []), Path(__file__).parent / "mappings"]
+"""The folders of mappings. The first one that has a mapping wins."""
 
 
 @cache
 def mapping(name: str) -> Mapping:
-    """The mapping ``<name>.toml``.
+    """Returns the mapping ``<name>.toml``.
 
     Raises:
-        Misconfigured: there is none, or it is wrong.
+        Misconfigured: the file does not exist or is invalid.
     """
     return load_mapping(name, FOLDERS)
 
 
 def to_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
-    """A mapping's fields on their way to HR."""
+    """Returns the fields that a mapping sends to HR."""
     return mapping.to_hr(kinds_of(mapping))
 
 
 def from_hr(mapping: Mapping) -> tuple[FieldMap, ...]:
-    """A mapping's fields on their way back."""
+    """Returns the fields that a mapping takes from HR."""
     return mapping.from_hr(kinds_of(mapping))
 
 
 def among(column: str, values: Sequence[str]) -> tuple[Clause, ...]:
-    """The clause that a column has one of these values; no clause if the filter is left empty."""
+    """Returns the clause that a column has one of these values. No values: no clause."""
     return (Clause(column=column, values=tuple(values)),) if values else ()
 
 
 def within(
     spec: ProcessSpec, *clauses: Clause, custom_fields: Sequence[str] = (), **scope: Any
 ) -> ProcessSpec:
-    """``spec`` with these clauses and other values of its scope, and custom fields beside its
-    own."""
+    """Returns ``spec`` with these clauses, with the given values of its scope, and with custom
+    fields in addition to its own."""
     narrower = spec.scope.model_copy(update={"clauses": clauses, **scope})
     return spec.model_copy(update={"scope": narrower, "custom": (*spec.custom, *custom_fields)})

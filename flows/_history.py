@@ -104,7 +104,7 @@ class _Answering:
         self.world, self.hr = world, hr
         self.folder, self.call = folder, call
         self.source, self.store = world.source, world.store
-        self.began = _begun(folder, world.clock())
+        self.began = _start_of_work(folder, world.clock())
         zone = ZoneInfo(world.zone)
         self.today = self.began.astimezone(zone).date()
         self.known_on = (inquiry.known_at or self.began).astimezone(zone).date()
@@ -118,22 +118,22 @@ class _Answering:
         self.resumed, self._done, self._progress = 0, 0, progress
 
     def answer(self, compare: Compare, rows: int) -> Answer:
-        """All of it, one step after the other."""
+        """Answers the question, one step after the other."""
         spec, inquiry, store = self.spec, self.inquiry, self.store
         read, present = self._read(), self._present()
         versions, origin = store.versions(spec), store.origin(spec)
         people = store.links("employees")
-        then = shown(versions, inquiry.known_at)
-        current = as_known(spec, then) if inquiry.known_at else present
+        rows_then = shown(versions, inquiry.known_at)
+        current = as_known(spec, rows_then) if inquiry.known_at else present
         chosen = chosen_people(spec, inquiry, self.hr, people)
-        read, gone = self._verified(read, current.frame, origin, chosen)
+        read, deleted = self._verified(read, current.frame, origin, chosen)
         entries = store.open_entries(spec.name)
-        back = Background(self.known_on, origin, entries, people, chosen)
-        compared = self._compared(read, current, back, versions)
+        background = Background(self.known_on, origin, entries, people, chosen)
+        compared = self._compared(read, current, background, versions)
         number = write_partitions(self.folder, spec, compared, rows)
         compare(self.folder.url, number)
         self._step()
-        evidence = self._evidence(compared, versions, rows_from(gone, origin, spec))
+        evidence = self._evidence(compared, versions, rows_from(deleted, origin, spec))
         findings = self._findings(compared, classes(self.folder, number), evidence)
         # The question may be about few rows, but all rows of the target were read.
         store.observe(spec, as_seen(spec, present.frame), uuid.uuid4().hex, self.began)
@@ -141,18 +141,18 @@ class _Answering:
         return Answer(findings, compared, chosen)
 
     def _present(self) -> Snapshot:
-        """The target as it is."""
+        """The target in its present state."""
         name = "target"
-        return self._kept(
+        return self._saved(
             name, lambda: self.call(read_target, self.world.target, self.spec, self.folder, name)
         )
 
     def _evidence(
-        self, compared: Comparison, versions: pd.DataFrame, gone: pd.Series[str]
+        self, compared: Comparison, versions: pd.DataFrame, deleted: pd.Series[str]
     ) -> Evidence:
         """The evidence for the causes of faults.
 
-        ``gone``: keys of target rows whose source record no longer exists.
+        ``deleted``: keys of target rows whose source record no longer exists.
         """
         spec, known_at = self.spec, self.inquiry.known_at
         evidence = Evidence(
@@ -160,7 +160,7 @@ class _Answering:
             updated=compared.expected[["source_key", "moment"]],
             written=last_written(known(versions, known_at)),
             began=self.began,
-            gone=gone,
+            gone=deleted,
             theirs=compared.theirs,
         )
         if known_at is None:
@@ -192,8 +192,8 @@ class _Answering:
         )
 
     def _read(self) -> Snapshot:
-        """The source, part by part. A record that moved from one part to another between two reads
-        is there once."""
+        """Reads the source part by part. A record that moved from one part to another between two
+        reads occurs once in the result."""
         reads = []
         for name, ask in self.parts.items():
             self.resumed += self.folder.read_note(name) is not None
@@ -201,23 +201,23 @@ class _Answering:
         return merge(reads, self.spec.key, self.updated)
 
     def _part(self, name: str, ask: Ask) -> Snapshot:
-        return self._kept(
+        return self._saved(
             name, lambda: self.call(read_part, self.source, self.spec, ask, self.folder, name)
         )
 
-    def _kept(self, name: str, read: Callable[[], None]) -> Snapshot:
-        """A saved part. It is read and saved first if it is not there."""
-        found = load_saved(self.folder, name)
-        if found is None:
+    def _saved(self, name: str, read: Callable[[], None]) -> Snapshot:
+        """Returns a saved part. ``read`` reads and saves it if it is not there yet."""
+        part = load_saved(self.folder, name)
+        if part is None:
             read()
-            found = load_saved(self.folder, name)
-        if found is None:
+            part = load_saved(self.folder, name)
+        if part is None:
             raise StoreFailed(
                 f"The part {name} is not in the folder of reconciliations",
                 "Another process has removed it. Run the reconciliation again.",
             )
         self._step()
-        return found
+        return part
 
     def _verified(
         self,
@@ -235,13 +235,13 @@ class _Answering:
             self._step()
             return read, texts()
         answered = self._part(VERIFIED, Ask(keys=suspects, skip_known=False))
-        gone = verified(texts(suspects), answered, read, self.spec.key)
-        return merge([read, without_keyless(answered)], self.spec.key, self.updated), gone
+        deleted = verified(texts(suspects), answered, read, self.spec.key)
+        return merge([read, without_keyless(answered)], self.spec.key, self.updated), deleted
 
     def _compared(
-        self, read: Snapshot, current: Snapshot, back: Background, versions: pd.DataFrame
+        self, read: Snapshot, current: Snapshot, background: Background, versions: pd.DataFrame
     ) -> Comparison:
-        """Both sides as of the day."""
+        """Compares both sides as of the day."""
         spec, inquiry, end = self.spec, self.inquiry, self.inquiry.end(self.world.zone)
         remembered = Remembered(self.world.target, spec.entity, spec.entity_key, current)
         now = end if inquiry.as_of < self.today else self.began
@@ -249,18 +249,18 @@ class _Answering:
         matched = whole_sides(spec, read, remembered, self.store, moment)
         if spec.direction == "from_hr":
             sides = {"source_key": "target_key", "target_key": "source_key"}
-            back = replace(back, people=back.people.rename(columns=sides))
+            background = replace(background, people=background.people.rename(columns=sides))
         if inquiry.as_of < self.known_on and spec.entity not in DATED:
-            back = replace(back, then=true_on(versions, end, None))
-        return comparison(spec, inquiry, matched, back, self.world.zone)
+            background = replace(background, then=true_on(versions, end, None))
+        return comparison(spec, inquiry, matched, background, self.world.zone)
 
     def _step(self) -> None:
         self._done += 1
         self._progress(self._done, len(self.parts) + 4)
 
 
-def _begun(folder: Folder, now: datetime) -> datetime:
-    """When the work on this question began (UTC).
+def _start_of_work(folder: Folder, now: datetime) -> datetime:
+    """Returns when the work on this question began (UTC).
 
     Work that began too long ago is removed and starts again now.
     """

@@ -56,9 +56,9 @@ def run_flow(
         patience=timedelta(hours=settings.approval_hours),
     )
     done = _Done()
-    with connections(settings) as opened:
-        for each in map(opened.narrowed, _chosen(opened.store, order, (spec, *further))):
-            world = opened.world(each)
+    with connections(settings) as sides:
+        for each in map(sides.narrowed, _chosen(sides.store, order, (spec, *further))):
+            world = sides.world(each)
             world = through(world) if through else world
             decisions = Decisions(each, world, order)
             next_ = decisions.first()
@@ -78,7 +78,7 @@ def run_flow(
                 after(world)
         else:
             if order.hinted:
-                publish_webhooks(opened.store.figures(datetime.now(UTC) - timedelta(days=1)))
+                publish_webhooks(sides.store.figures(datetime.now(UTC) - timedelta(days=1)))
     at_end(done.what(), approved=done.approved)
     return done.state()
 

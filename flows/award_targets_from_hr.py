@@ -57,6 +57,6 @@ def award_targets_from_hr(
 ) -> State[None]:
     """Award targets that HR has set reach accessplanit (overview).
 
-    They get the status Target; changed target dates follow.
+    They get the status Target. Changes of the target date reach accessplanit, too.
     """
     return run_flow(narrowed(filters), run.order())

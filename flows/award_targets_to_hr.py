@@ -68,5 +68,5 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def award_targets_to_hr(
     filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Awards that users are to achieve reach HR, and what became of them (guide i)."""
+    """Award targets of users reach HR, and then their outcomes (guide i)."""
     return run_flow(narrowed(filters), run.order())

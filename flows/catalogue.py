@@ -1,4 +1,4 @@
-"""All processes by name: the flow that runs each, and how the flow's form narrows it."""
+"""Lists all processes: the flow that runs each, and how the flow's form narrows it."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ class Process:
     narrowed: Callable[[Any], ProcessSpec]
     """Its SPEC within the filters of the flow's form."""
     through: Callable[..., World] = as_it_is
-    """Called with a world and, if there are any, filters: returns the world with which the process
-    runs."""
+    """Takes a world and optionally the filters. Returns the world in which the process runs, for
+    example one with a computed source."""
 
     @property
     def filters(self) -> type[Form]:
         """The filters in the flow's form."""
-        found: type[Form] = get_type_hints(self.flow.fn)["filters"]
-        return found
+        form: type[Form] = get_type_hints(self.flow.fn)["filters"]
+        return form
 
     @property
     def options(self) -> type[WriteOptions]:
         """The options of a run in the flow's form."""
-        found: type[WriteOptions] = get_type_hints(self.flow.fn)["run"]
-        return found
+        form: type[WriteOptions] = get_type_hints(self.flow.fn)["run"]
+        return form
 
     def scoped(self, **filters: Any) -> ProcessSpec:
-        """The process within these filters, by name.
+        """Returns the SPEC of the process within filters, which are given by name.
 
         Raises:
             Misconfigured: a filter is unknown, or its value does not fit.
@@ -56,8 +56,8 @@ class Process:
 
 
 def _of_its_file(name: str) -> Process:
-    """The process of ``flows/<name>.py``: its flow of that name, its function ``narrowed``, and
-    ``computed`` if it has one."""
+    """Returns the process of ``flows/<name>.py``, which has a flow of that name, a function
+    ``narrowed``, and optionally a function ``computed``."""
     file = import_module(f"{__package__}.{name}")
     return Process(getattr(file, name), file.narrowed, getattr(file, "computed", as_it_is))
 
@@ -70,13 +70,14 @@ _UNDER_ANOTHER_FLOW = {
 PROCESSES: dict[str, Process] = {
     name: _UNDER_ANOTHER_FLOW.get(name) or _of_its_file(name) for name in NAMES
 }
-"""In the order of ``reconciliation.processes``."""
+"""Name -> process, in the order of ``reconciliation.processes``."""
 FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
 """The flows by name, in the order of the processes; one may run several processes."""
 
 
 def _wave(chosen: Process) -> int:
-    """Users come first, then the records that belong to them, then the records from HR."""
+    """Returns the wave of a process: users (0), then the records that belong to them (1), then the
+    records from HR (2)."""
     spec = chosen.narrowed(chosen.filters())
     if spec.entity == "employees":
         return 0
@@ -92,8 +93,10 @@ WAVES = tuple(
 
 
 def process(name: str) -> Process:
-    """Raises:
-    Misconfigured: the process is unknown.
+    """Returns the process with this name.
+
+    Raises:
+        Misconfigured: the process is unknown.
     """
     if name not in PROCESSES:
         raise Misconfigured(f"There is no process '{name}'", f"Use one of {', '.join(PROCESSES)}.")

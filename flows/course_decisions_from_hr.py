@@ -15,7 +15,7 @@ from .options import Form, RunOptions
 from .run_name import at_start
 
 APPROVED, REJECTED = ("Approved", "Approve", "Yes"), ("Rejected", "Reject", "Declined", "No")
-"""HR's words for its decisions."""
+"""HR's words for each decision."""
 Rejection = Literal["Cancelled", "Waiting List", "Deferred", "On Hold"]
 
 
@@ -37,7 +37,7 @@ SPEC = ProcessSpec(
     rules=(CourseDecisions(),),
     fields=(
         _decision("Cancelled"),
-        # Read to know whose place it is and in which order they were decided; never sent.
+        # Never sent. Read to look up the free places on the course date.
         FieldMap(source="course_date_id", target="course_date_id", compare=False),
     ),
     scope=Scope(

@@ -29,8 +29,7 @@ SPEC = ProcessSpec(
     custom=COURSE_REQUESTS.custom_of("accessplanit"),
     fields=(
         *to_hr(COURSE_REQUESTS),
-        # What the authorisation adds; it ends with the request, which is no reason to empty what HR
-        # was told.
+        # From the manager's authorisation. It ends with the request; HR then keeps these values.
         FieldMap(source="user_forenames", target="forenames", clears=False),
         FieldMap(source="user_surname", target="surname", clears=False),
         FieldMap(source="course_name", target="course_name", clears=False),

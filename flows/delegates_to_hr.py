@@ -70,6 +70,6 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def delegates_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
     """Registrations onto courses reach HR (guide g, h).
 
-    A registration that HR has is updated whatever becomes of it.
+    A registration that is in HR is updated even after it leaves the filter.
     """
     return run_flow(narrowed(filters), run.order())

@@ -1,4 +1,4 @@
-"""What every flow's form has in common: how it refuses mistakes, and the options of a run."""
+"""Base classes of the flows' forms: how a form refuses mistakes, and the options of a run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Form(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     entry: ClassVar[str] = "filter"
-    """What one of its fields is called in an error."""
+    """The word for one of its fields in errors."""
 
     @classmethod
     def meaning(cls, name: str) -> str:
-        """What a field means, for people."""
+        """Returns the description of a field."""
         return str(cls.model_fields[name].description)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """The form filled with these values.
+        """Returns the form filled with these values.
 
         Raises:
             Misconfigured: a name is unknown, a value does not fit, or values contradict each other.
@@ -48,7 +48,7 @@ class Form(BaseModel):
 
     @classmethod
     def of_texts(cls, texts: Sequence[str]) -> Self:
-        """The form filled with ``NAME=VALUE`` texts; lists are comma-separated.
+        """Returns the form filled with ``NAME=VALUE`` texts. List items are separated by commas.
 
         Raises:
             Misconfigured: as :meth:`of`.
@@ -81,26 +81,26 @@ class WriteOptions(Form):
         return self
 
     def order(self) -> Order:
-        """The order that a run with these options follows."""
+        """Returns the order for a run with these options."""
         return Order(**self.model_dump() | {"approve": self.approve or None})
 
 
 class RunOptions(WriteOptions):
-    """What a run reads and what it may write. Nothing chosen: it reads what has changed since the
-    last run, and writes."""
+    """What a run reads and what it may write. By default it reads what has changed since the last
+    run, and writes the differences."""
 
     since: datetime | None = Field(
         default=None,
-        description="Read what changed from this moment on (UTC unless it has an offset), whatever "
-        "earlier runs have read.",
+        description="Read what has changed since this moment (UTC unless it has an offset), even "
+        "if earlier runs have read it.",
     )
     full: bool = Field(
-        default=False, description="Read everything again. What is unchanged is not written."
+        default=False, description="Read everything again. Unchanged rows are not written."
     )
     sweep: bool = Field(
         default=False,
-        description="Read everything and compare it with all of the other side: finds what was "
-        "changed there and what was deleted here.",
+        description="Read everything and compare it with everything on the other side. Finds rows "
+        "that were changed there and records that were deleted here.",
     )
     hinted: bool = Field(
         default=False,

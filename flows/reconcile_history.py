@@ -1,4 +1,4 @@
-"""Is it right, and as of which day? Historical reconciliation, on demand."""
+"""Runs historical reconciliations on demand: were both sides right as of a day?"""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ ENTITIES = {
 """Entity of HR -> the process that checks it."""
 
 
-def _known(what: str) -> str:
+def _valid(what: str) -> str:
+    """Refuses a text that is neither an entity of HR nor a process."""
     if what not in {*ENTITIES, *CHECKED}:
         raise ValueError(f"use one of {', '.join((*ENTITIES, *CHECKED))}")
     return what
@@ -59,7 +60,7 @@ def _known(what: str) -> str:
 
 What = Annotated[
     str,
-    AfterValidator(_known),
+    AfterValidator(_valid),
     WithJsonSchema({"type": "string", "enum": [*ENTITIES, *CHECKED]}),
 ]
 """An entity of HR, or a process."""
@@ -67,12 +68,13 @@ What = Annotated[
 
 @dataclass(frozen=True)
 class Reported:
-    """The findings, the files of the report, and the keys of the records that a repair would
-    read."""
+    """The result of a report."""
 
     findings: Findings
     written: Written
+    """The files of the report."""
     faulty: tuple[str, ...]
+    """The source keys of the records that a repair would read."""
 
 
 class When(Form):
@@ -89,8 +91,8 @@ class When(Form):
     )
     period_from: date | None = Field(
         default=None,
-        description="Only records of this day or later: the day of completion, of the course, or "
-        "from which a role is held.",
+        description="Only records of this day or later: the day of completion, the day of the "
+        "course, or the first day of a role.",
     )
     period_to: date | None = Field(default=None, description="Only records of this day or earlier.")
 
@@ -108,12 +110,12 @@ class Only(Form):
     )
     people: str | None = Field(
         default=None,
-        description="Name of a list of people: lists/NAME.txt in the folder of reconciliations, an "
-        "accessplanit user ID per line. Never enter an ID here: Prefect must not know it.",
+        description="Name of a list of people: lists/NAME.txt in the folder of reconciliations, "
+        "with an accessplanit user ID per line. Never enter an ID here: Prefect must not know it.",
     )
     filters: dict[str, Any] = Field(
         default={},
-        description='The filters that the process\'s own deployment has, as {"companies": ["C1"]}.',
+        description='Filters of the process, as in its own deployment: {"companies": ["C1"]}.',
     )
 
 
@@ -131,7 +133,7 @@ def reconcile_history(
         mode: report finds and explains; repair also plans what can be put right, and waits until
             somebody has approved the plan.
     """
-    given = {
+    selection = {
         "first": when.period_from,
         "last": when.period_to,
         "companies": only.companies,
@@ -146,7 +148,7 @@ def reconcile_history(
         known.replace(tzinfo=UTC) if known and known.tzinfo is None else known,
         only.people,
         only.filters,
-        **{name: value for name, value in given.items() if value},
+        **{name: value for name, value in selection.items() if value},
     )
 
 
@@ -158,28 +160,31 @@ def reconcile(
     known_at: datetime | None,
     people: str | None,
     filters: dict[str, Any],
-    **given: Any,
+    **selection: Any,
 ) -> State[None]:
-    """Reports and, in the mode ``repair``, plans and carries out what can be put right."""
+    """Writes the report and, in the mode ``repair``, plans and carries out the possible repairs.
+
+    ``selection``: further arguments of :class:`Inquiry`, such as ``companies``.
+    """
     settings = load_settings()
     chosen = process(ENTITIES.get(what, what))
     spec = chosen.scoped(**filters)
     if mode == "repair" and known_at:
         raise Misconfigured(
             "A repair uses what both sides hold now, not what was known earlier",
-            "Leave known_at out, or ask for a report.",
+            "Leave out known_at, or choose the mode report.",
         )
     flow_run, _ = this_run()
-    with connections(settings) as opened:
-        can = opened.system(spec.name).capabilities
+    with connections(settings) as sides:
+        can = sides.system(spec.name).capabilities
         if (spec.entity if spec.direction == "to_hr" else spec.feed) not in can.entities:
             raise Misconfigured(
                 f"{can.system} does not hold the data of {spec.name}",
                 "Reconcile a process whose data it holds.",
             )
         spec = narrowed(spec, can)
-        waits = opened.store.waiting(spec.name, spec.fingerprint(), datetime.now(UTC))
-        decided = bool(waits and flow_run and waits[1] == flow_run)
+        waiting = sides.store.waiting(spec.name, spec.fingerprint(), datetime.now(UTC))
+        decided = bool(waiting and flow_run and waiting[1] == flow_run)
         if not decided:
             inquiry = _inquiry(
                 settings,
@@ -188,9 +193,9 @@ def reconcile(
                 known_at=known_at,
                 people=_listed(settings, people),
                 filters=filters,
-                **given,
+                **selection,
             )
-            reported = report(settings, opened, spec, inquiry)
+            reported = report(settings, sides, spec, inquiry)
     if decided:
         # Somebody has decided on the repair, and Prefect runs the flow again from its start.
         return run_flow(spec, Order(confirm=True, named=()))
@@ -210,53 +215,53 @@ def reconcile(
     return Completed(message=f"{findings} {state.message}") if state.is_completed() else state
 
 
-def report(
-    settings: Settings, opened: Connections, spec: ProcessSpec, inquiry: Inquiry
-) -> Reported:
+def report(settings: Settings, sides: Connections, spec: ProcessSpec, inquiry: Inquiry) -> Reported:
     """Answers a question, writes the report, and removes the folder with the intermediate data."""
-    world, hr = opened.world(spec), opened.system(spec.name)
+    world, hr = sides.world(spec), sides.system(spec.name)
     home = Folder(settings.history_folder)
     # Prefect may see the address of this folder. The salt hides which people the question is about.
-    name = inquiry.digest(opened.store.salt())
+    name = inquiry.digest(sides.store.salt())
     work = home.below(f"work/{name}")
     # A run that was killed holds its lease for a while. The next one waits for the lease to expire
     # and goes on with the saved reads.
-    with opened.store.lease(f"history {name}", uuid4().hex, 1.5 * settings.lease_seconds) as mine:
-        if not mine:
+    with sides.store.lease(f"history {name}", uuid4().hex, 1.5 * settings.lease_seconds) as is_ours:
+        if not is_ours:
             raise StoreFailed(
                 "Another run is answering the same question",
                 "Wait for its report, or ask again later.",
             )
         compare, rows = _comparing(settings.history), settings.history.partition_rows
-        found = answer(spec, inquiry, world, hr, work, compare, rows=rows, progress=_progress(spec))
-        outlook = looked_ahead(inquiry, found, world, hr)
-        written = write(home, found.findings, outlook)
-        faulty = to_repair(spec, found.findings.rows, origin_of(opened.store, spec))
-        publish_findings(found.findings, written.page)
+        progress = _progress(spec)
+        result = answer(spec, inquiry, world, hr, work, compare, rows=rows, progress=progress)
+        findings = result.findings
+        written = write(home, findings, looked_ahead(inquiry, result, world, hr))
+        faulty = to_repair(spec, findings.rows, origin_of(sides.store, spec))
+        publish_findings(findings, written.page)
         work.remove()
-    return Reported(found.findings, written, faulty)
+    return Reported(findings, written, faulty)
 
 
-def looked_ahead(inquiry: Inquiry, found: Answer, world: World, hr: HrSystem) -> Forecast | None:
-    """Expiry and compliance as of the day. ``None`` unless the question is about all awards of the
-    people, and HR holds who has which job role."""
-    spec, held = found.findings.spec, {"employees", "assignments", "award_targets", "job_roles"}
+def looked_ahead(inquiry: Inquiry, result: Answer, world: World, hr: HrSystem) -> Forecast | None:
+    """Forecasts expiry and compliance as of the day. ``None`` unless the question is about all
+    awards of the people, and HR has the job roles of people."""
+    spec = result.findings.spec
+    needed = {"employees", "assignments", "award_targets", "job_roles"}
     if (
         spec.entity != "awards"
         or not spec.rule(AwardStates)
         or inquiry.period
         or inquiry.awards
-        or not held <= set(hr.capabilities.entities)
+        or not needed <= set(hr.capabilities.entities)
     ):
         return None
     need = needs(world.source, hr, [text.lower() for text in LEAVERS])
     people = (
         need.people
-        if found.chosen is None
-        else need.people[need.people["employee_id"].isin(found.chosen)].reset_index(drop=True)
+        if result.chosen is None
+        else need.people[need.people["employee_id"].isin(result.chosen)].reset_index(drop=True)
     )
     labels = hr.read("job_roles", {"label": "text"}, None).frame
-    awards = found.compared.expected[[*AWARDS, "award_label"]]
+    awards = result.compared.expected[[*AWARDS, "award_label"]]
     return forecast(
         awards, need.requirements, need.assignments, need.targets, people, labels, inquiry.as_of
     )
@@ -286,7 +291,7 @@ def _comparing(settings: HistorySettings) -> Callable[[str, int], None]:
 
 
 def runner(settings: HistorySettings) -> TaskRunner[Any]:
-    """Threads of this process, or a Dask cluster.
+    """Returns what runs the comparisons: threads of this process, or a Dask cluster.
 
     Raises:
         Misconfigured: the settings name a Dask cluster, and Dask is not installed.
@@ -312,38 +317,38 @@ def runner(settings: HistorySettings) -> TaskRunner[Any]:
 
 
 def _progress(spec: ProcessSpec) -> Callable[[int, int], None]:
-    """Shows the progress in the Prefect UI."""
-    made: list[UUID] = []
+    """Returns a function that shows the progress in the Prefect UI."""
+    artifacts: list[UUID] = []
 
-    def shown(done: int, whole: int) -> None:
-        if not made:
+    def show(done: int, total: int) -> None:
+        if not artifacts:
             key = f"{spec.name.replace('_', '-')}-history-progress"
-            # Prefect declares one function for both worlds: here it is the synchronous one.
+            # Prefect's type hints also allow the asynchronous form. Here it is the synchronous one.
             artifact: Any = create_progress_artifact(
                 0.0, key=key, description=f"{spec.title}: parts read and compared"
             )
-            made.append(artifact)
-        update_progress_artifact(made[0], progress=100.0 * done / whole)
+            artifacts.append(artifact)
+        update_progress_artifact(artifacts[0], progress=100.0 * done / total)
 
-    return shown
+    return show
 
 
 # -- the question --------------------------------------------------------------------------------
 
 
-def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **given: Any) -> Inquiry:
+def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **details: Any) -> Inquiry:
     today = datetime.now(ZoneInfo(settings.dialect.zone)).date()
     try:
-        return Inquiry(process=spec.name, as_of=as_of or today, **given)
+        return Inquiry(process=spec.name, as_of=as_of or today, **details)
     except ValidationError as error:
         raise Misconfigured(
             f"Invalid request: {error.errors()[0]['msg']}",
-            "Correct the period or the moment of knowledge.",
+            "Correct the period or known_at.",
         ) from None
 
 
 def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
-    """The user IDs of a list."""
+    """Returns the user IDs of a list."""
     if name is None:
         return ()
     folder = Folder(settings.history_folder).below("lists")
@@ -351,7 +356,7 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     if text is None:
         raise Misconfigured(
             f"List {name}.txt not found",
-            "Put it into the folder lists of the reconciliations, with one ID per line.",
+            "Put it into the folder 'lists' of the reconciliations, with one ID per line.",
         )
     return tuple(sorted({line.strip() for line in text.splitlines() if line.strip()}))
 
@@ -367,9 +372,10 @@ def keep_list(settings: Settings, ids: list[str]) -> str:
 
 
 def _sentence(reported: Reported) -> str:
-    found = reported.findings
-    counts = ", ".join(f"{rows:,} {name}" for name, rows in found.counts().items() if rows)
+    """Returns the findings in a sentence, with the address of the report."""
+    findings = reported.findings
+    counts = ", ".join(f"{rows:,} {name}" for name, rows in findings.counts().items() if rows)
     return (
-        f"{found.spec.title} as of {found.inquiry.as_of:%d %b %Y}: {counts}. Report: "
+        f"{findings.spec.title} as of {findings.inquiry.as_of:%d %b %Y}: {counts}. Report: "
         f"{reported.written.page}."
     )

@@ -20,8 +20,8 @@ def replay(process: ProcessName, fingerprint: str | None) -> State[Any]:
 
     Args:
         process: name of the process.
-        fingerprint: of these filters and this mapping. Empty: those of the latest run.
+        fingerprint: identifies these filters and this mapping. Empty: those of the latest run.
     """
-    with store() as opened:
-        spec = opened.scope(process, fingerprint)
+    with store() as sync_store:
+        spec = sync_store.scope(process, fingerprint)
     return run_flow(spec, Order(hinted=True), through=PROCESSES[process].through)

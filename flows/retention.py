@@ -1,4 +1,4 @@
-"""Deletes what the sync store and the report folder have kept for long enough."""
+"""Deletes old data from the sync store and from the report folder."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def retention(
         pruned = discreet(store.prune)(
             now - timedelta(days=days), now - timedelta(days=max(days, history_days)), hour
         )
-        home, edge = Folder(settings.history_folder), now - timedelta(days=report_days)
-        pruned["reports"] = discreet(prune_reports)(home, edge)
+        reports, oldest = Folder(settings.history_folder), now - timedelta(days=report_days)
+        pruned["reports"] = discreet(prune_reports)(reports, oldest)
     finally:
         store.close()
     return Completed(

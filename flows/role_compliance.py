@@ -66,7 +66,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 
 def computed(world: World, filters: Filters = Filters()) -> World:
-    """A world whose source computes the compliance."""
+    """Returns ``world`` with a source that computes the compliance."""
     day = filters.as_of or world.clock().astimezone(ZoneInfo(world.zone)).date()
     source = ComplianceSource(
         world.source, world.target, day, filters.expiring_within_days, LEAVERS

@@ -21,13 +21,13 @@ NAMED = ("created", "updated", "closed", "failed")
 
 
 def at_start(spec: ProcessSpec) -> Callable[[], str]:
-    """Returns what names a run after its process and its options: "Users to HR (sweep)"."""
+    """Returns a function that names a run after its process and options: "Users to HR (sweep)"."""
 
     def name() -> str:
         context = FlowRunContext.get()
         given = (context.parameters or {}) if context else {}
         order = given["run"].order() if "run" in given else Order()
-        ways = {
+        labels = {
             "preview": order.mode == "plan",
             "approved": order.approve,
             "sweep": order.sweep,
@@ -35,14 +35,14 @@ def at_start(spec: ProcessSpec) -> Callable[[], str]:
             "since": order.since,
             "webhook": order.hinted,
         }
-        chosen = ", ".join(way for way, holds in ways.items() if holds)
+        chosen = ", ".join(label for label, holds in labels.items() if holds)
         return f"{spec.title} ({chosen})" if chosen else spec.title
 
     return name
 
 
 def did(outcomes: Mapping[str, int]) -> str:
-    """The counts of a run in a few words."""
+    """Returns the counts of a run in a few words."""
     counts = [f"{outcomes[kind]:,} {kind}" for kind in NAMED if outcomes.get(kind)]
     return ", ".join(counts) or "no changes"
 
@@ -56,8 +56,8 @@ def at_end(what: str, *, approved: bool = False) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
-    title, _, ways = context.flow_run.name.removesuffix(")").partition(" (")
-    chosen = [*(ways.split(", ") if ways else []), *(["approved"] if approved else [])]
+    title, _, labels = context.flow_run.name.removesuffix(")").partition(" (")
+    chosen = [*(labels.split(", ") if labels else []), *(["approved"] if approved else [])]
     title, shown = title.partition(": ")[0], ", ".join(dict.fromkeys(chosen))
     with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
         name = f"{title}: {what} ({shown})" if shown else f"{title}: {what}"

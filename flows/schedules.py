@@ -1,6 +1,6 @@
-"""When deployments are due. ``python -m flows.schedules`` writes it into prefect.yaml.
+"""Computes when deployments run. ``python -m flows.schedules`` writes the crons into prefect.yaml.
 
-It writes the crons, and a whole entry for each flow that has none. A frequent flow begins at a
+It also writes a whole entry for each flow that has none. A frequent flow begins at a
 minute that follows from its name, so that few flows begin together and a new flow moves no other.
 The weekly sweeps are far enough apart that no two begin together.
 """
@@ -29,25 +29,25 @@ OTHERS = 20
 SWEEPS_AT = 3 * 60 + 2
 """Minute of Sunday on which the first sweep begins."""
 SWEEPS_APART = 11
-"""Minutes between two sweeps, about."""
+"""Approximate number of minutes between two sweeps."""
 NO_SWEEP = {"role_compliance"}
-"""Every run of these flows is a sweep."""
+"""Flows without a weekly sweep, because each of their runs is one."""
 
 
 def crons() -> dict[str, str]:
-    """The cron of every schedule, by its slug."""
-    found = {"retention-nightly": "57 2 * * *"}
+    """Returns the cron of every schedule, by its slug."""
+    by_slug = {"retention-nightly": "57 2 * * *"}
     for place, name in enumerate(FLOWS):
         every = MINUTES.get(name, OTHERS)
         first = crc32(name.encode()) % every
         minutes = str(first) if every == 60 else f"{first}-59/{every}"
-        found[_frequent(name)] = f"{minutes} * * * *"
+        by_slug[_frequent(name)] = f"{minutes} * * * *"
         if name not in NO_SWEEP:
             at = SWEEPS_AT + SWEEPS_APART * place
             # No flow's sweep begins with a frequent run of the same flow.
             hour, minute = divmod(at + (at % every == first), 60)
-            found[_weekly(name)] = f"{minute} {hour} * * 0"
-    return found
+            by_slug[_weekly(name)] = f"{minute} {hour} * * 0"
+    return by_slug
 
 
 def _frequent(flow: str) -> str:
@@ -63,7 +63,7 @@ def _deployment(flow: str) -> str:
 
 
 def rewritten(text: str) -> str:
-    """prefect.yaml with these crons, and with an entry for every flow."""
+    """Returns the text of prefect.yaml with the current crons and an entry for every flow."""
     for flow in FLOWS:
         if f"- name: {_deployment(flow)}\n" not in text:
             text = text.replace(LAST, _entry(flow) + LAST)
@@ -77,16 +77,16 @@ LAST = "  - name: reconcile-history\n"
 
 
 def _entry(flow: str) -> str:
-    """The deployment of a flow whose runs read what has changed."""
+    """Returns the deployment of a flow whose runs read what has changed, as YAML."""
     name = _deployment(flow)
     spec = next(p.scoped() for p in PROCESSES.values() if p.flow.name == flow)
-    way = "accessplanit-to-hr" if spec.direction == "to_hr" else "hr-to-accessplanit"
+    direction = "accessplanit-to-hr" if spec.direction == "to_hr" else "hr-to-accessplanit"
     does = str(inspect.getdoc(FLOWS[flow].fn)).partition("\n\n")[0].replace("\n", " ")
     return f"""\
   - name: {name}
     description: "{does}"
     entrypoint: flows.{flow}.{flow}
-    tags: [{way}, {spec.entity.replace("_", "-")}]
+    tags: [{direction}, {spec.entity.replace("_", "-")}]
     parameters: {{}}
     work_pool: *pool
     concurrency_limit: 1

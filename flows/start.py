@@ -10,8 +10,8 @@ from reconciliation.errors import HrsyncError
 
 
 def main() -> None:
-    """``hrsync``."""
-    # Before Prefect is imported, which reports its use to its makers otherwise.
+    """Runs the command line ``hrsync``."""
+    # Set before Prefect is imported. Otherwise it would report its use to its makers.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     try:

@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI: counts, never a person."""
+"""Publishes the results of runs in the Prefect UI: counts, and no personal data."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from reconciliation.report import RunReport
 from .steps import step
 
 SHOWN_REASONS = 50
+"""Maximum number of reasons in the table of a run."""
 MARKED = re.compile(r"([\\`*_{}\[\]()<>#+!|~])")
+"""Characters with a meaning in Markdown."""
 
 
 def escaped(text: str) -> str:
-    """``text`` that comes from outside, such as the name of a field, so that Markdown shows it as
-    it is and fetches nothing."""
+    """Returns ``text`` from outside, such as the name of a field, escaped: Markdown shows it as it
+    is and fetches nothing."""
     return MARKED.sub(r"\\\1", text).replace("\n", " ")
 
 
 def summary(report: RunReport) -> str:
-    """The run in figures, as Markdown."""
+    """Returns the counts of a run as Markdown."""
     rows = "\n".join(f"| {name} | {rows:,} |" for name, rows in report.outcomes.items())
     steps = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in report.seconds.items())
     total = sum(report.outcomes.values())
@@ -40,7 +42,7 @@ Source: {report.source}
 {rows}
 | **sum** | **{total:,}** |
 
-{report.read:,} rows read and {report.reexamined:,} looked at again in HR: {check}.
+{report.read:,} rows read and {report.reexamined:,} compared with HR again: the sum {check}.
 
 | | |
 |---|---|
@@ -48,9 +50,9 @@ Source: {report.source}
 | watermark before | {report.watermark_before or "none"} |
 | watermark after | {report.watermark_after or "none"} |
 | requests | {report.requests:,} |
-| records that hints named | {report.hints:,} |
+| records named by hints | {report.hints:,} |
 | plan | `{report.digest}` |
-| changes of an interrupted run settled | {report.settled:,} |
+| settled changes of an interrupted run | {report.settled:,} |
 
 | step | seconds |
 |---|---:|
@@ -60,14 +62,14 @@ Source: {report.source}
 
 @step("publish_table")
 def table(rows: list[dict[str, object]], key: str, description: str) -> None:
-    """Counts as a table; no personal data."""
+    """Publishes counts as a table. They hold no personal data."""
     create_table_artifact(rows, key=key, description=description)
 
 
 @step("publish_webhooks")
 def publish_webhooks(figures: Figures) -> None:
-    """Deliveries of the last day: counts, and how long they took."""
-    came = "\n".join(
+    """Publishes the counts of the last day's webhook deliveries, and the time to their loads."""
+    received = "\n".join(
         f"| {escaped(name)} | {new:,} | {again:,} |"
         for name, (new, again) in sorted(figures.received.items())
     )
@@ -75,25 +77,25 @@ def publish_webhooks(figures: Figures) -> None:
         ", ".join(f"{number:,} for {reason}" for reason, number in sorted(figures.refused.items()))
         or "none"
     )
-    waits = (
+    waiting = (
         ", ".join(f"{number:,} of {name}" for name, number in sorted(figures.waiting.items()))
         or "none"
     )
-    lags, lag = figures.lags, "no delivery was loaded"
+    lags, time_to_load = figures.lags, "no delivery was loaded"
     if lags:
-        lag = (
+        time_to_load = (
             f"median {lags[len(lags) // 2]:.1f} s, 95 % within "
             f"{lags[int(len(lags) * 0.95)]:.1f} s, longest {lags[-1]:.1f} s"
         )
     text = f"""## Webhooks of the last 24 hours
 
-| subscription | deliveries | came again |
+| subscription | deliveries | repeats |
 |---|---:|---:|
-{came}
+{received}
 
-- From a delivery to its load: {lag} ({len(lags):,} hints).
+- Time from a delivery to its load: {time_to_load} ({len(lags):,} hints).
 - Refused (whole days, UTC): {refused}.
-- Hints that wait now: {waits}.
+- Waiting hints: {waiting}.
 """
     create_markdown_artifact(
         text,
@@ -104,8 +106,14 @@ def publish_webhooks(figures: Figures) -> None:
 
 @step("publish_findings")
 def publish_findings(findings: Findings, page: str) -> None:
-    """What a historical reconciliation has found, in counts, and where its report is: the file is
-    for people who may read HR."""
+    """Publishes the counts of a historical reconciliation, and the address of its report.
+
+    The report holds personal data. It is for people who may read HR.
+
+    Args:
+        findings: the findings.
+        page: the address of the report.
+    """
     inquiry = findings.inquiry
     counts = "\n".join(f"| {name} | {rows:,} |" for name, rows in findings.counts().items())
     causes = "\n".join(
@@ -124,17 +132,17 @@ def publish_findings(findings: Findings, page: str) -> None:
 |---|---|---:|---|
 {causes}
 
-The report holds personal data and is at `{page}`. Everybody who may read that folder can open it.
+The report holds personal data and is at `{page}`. Everybody with access to that folder can open it.
 {findings.parts:,} parts were read with {findings.requests:,} requests;
-{findings.resumed:,} were taken up from an interrupted run.
+{findings.resumed:,} came from an interrupted run.
 """
     key = findings.spec.name.replace("_", "-")
     create_markdown_artifact(
         text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation"
     )
-    # A browser opens no path of another machine: it is in the text, to be copied.
+    # A browser cannot open a path on another machine. The text has it for copying.
     if page.startswith(("http://", "https://")):
-        about = "Personal data: for people who may read the folder"
+        about = "Personal data: for people with access to the folder"
         create_link_artifact(
             page, link_text="The report", key=f"{key}-history-report", description=about
         )
@@ -142,18 +150,18 @@ The report holds personal data and is at `{page}`. Everybody who may read that f
 
 @step("publish")
 def publish(report: RunReport) -> None:
-    """The summary and, if there is one, the table of quarantined reasons."""
+    """Publishes the summary of a run and, if rows were not loaded, a table of the reasons."""
     key = report.process.replace("_", "-")
     create_markdown_artifact(
         summary(report), key=f"{key}-summary", description=f"{report.process}: counts per outcome"
     )
     if report.reasons:
         rows = [
-            {"stage": s, "field": f, "reason": r, "rows": n}
-            for s, f, r, n in report.reasons[:SHOWN_REASONS]
+            {"stage": stage, "field": field, "reason": reason, "rows": count}
+            for stage, field, reason, count in report.reasons[:SHOWN_REASONS]
         ]
         create_table_artifact(
             rows,
             key=f"{key}-quarantine",
-            description=f"{report.process}: why rows did not go through",
+            description=f"{report.process}: reasons why rows were not loaded",
         )

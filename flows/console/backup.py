@@ -1,5 +1,5 @@
-"""Copies of the databases below the home folder, made while they are in use, and the way back into
-an empty home."""
+"""Copies the databases of the home folder while they are in use, and restores them into an empty
+home folder."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from connectors.settings import Settings
 from reconciliation.errors import Misconfigured, StoreFailed
 
 STORE = "store.db"
+"""File name of the sync store."""
 
 
 def backup(settings: Settings, target: Path) -> list[str]:
-    """Copies every database of the home folder into the new folder ``target``; runs may go on
+    """Copies every database of the home folder into the new folder ``target``. Runs may continue
     meanwhile.
 
-    The sync store is copied first: what a run writes to HR between the two copies it finds there
-    again, as after a crash.
+    The sync store is copied first. If a run writes to HR between the two copies, HR is ahead of the
+    store in the backup, as after a crash, and the next run settles the difference.
 
     Returns:
-        What was copied, in words, and what must be copied otherwise.
+        A line for each database that was copied, and one for each that must be copied by another
+        command.
 
     Raises:
         Misconfigured: ``target`` is not empty, or there is nothing to copy.
@@ -36,61 +38,64 @@ def backup(settings: Settings, target: Path) -> list[str]:
     elsewhere = list(_elsewhere(settings, target))
     if not files and not elsewhere:
         raise Misconfigured(
-            f"There is no database below {settings.home.absolute()}",
-            "Set HRSYNC_HOME to the home folder.",
+            f"There is no database in {settings.home.absolute()}",
+            "Set HRSYNC_HOME to your home folder of hrsync.",
         )
     if target.exists() and any(target.iterdir()):
-        raise Misconfigured(f"{target} is not empty", "Name a new folder.")
+        raise Misconfigured(f"{target} is not empty", "Choose a new folder.")
     make_private(target)
-    return [*(_copied(file, target / file.name) for file in files), *elsewhere]
+    return [*(_copy(file, target / file.name) for file in files), *elsewhere]
 
 
 def restore(settings: Settings, source: Path) -> list[str]:
-    """Brings the databases of a backup into the home folder, which must have none of them.
+    """Restores the databases of a backup into the home folder, which must not have any of them yet.
+    Returns a line for each database.
 
     Raises:
-        Misconfigured: there is no backup at ``source``, or the home folder is in use or not empty.
+        Misconfigured: there is no backup at ``source``, or the home folder is in use, or it has one
+            of the databases already.
         StoreFailed: a copy is damaged, or cannot be written.
     """
     home = settings.home.absolute()
     files = sorted(source.glob("*.db"))
     if not files:
         raise Misconfigured(
-            f"There is no backup at {source}", "Name the folder that 'hrsync backup' has made."
+            f"There is no backup at {source}", "Give the folder that 'hrsync backup' has made."
         )
     if at_work(home):
-        raise Misconfigured(f"hrsync up is at work on {home}", "Stop it first.")
-    there = [file.name for file in files if (home / file.name).exists()]
-    if there:
+        raise Misconfigured(f"hrsync up is at work in {home}", "Stop it first.")
+    existing = [file.name for file in files if (home / file.name).exists()]
+    if existing:
         raise Misconfigured(
-            f"{home} has {', '.join(there)} already",
+            f"{home} has {', '.join(existing)} already",
             "Restore into an empty home folder, or move these files away first.",
         )
     make_private(home)
-    told = [_copied(file, home / file.name) for file in files]
+    copied = [_copy(file, home / file.name) for file in files]
     if (home / STORE).exists():
         with closing(sqlite3.connect(home / STORE)) as store, store:
-            # A run that was at work when the copy was made is not at work here.
+            # Runs that were at work during the backup do not continue here: free their leases.
             store.execute("UPDATE lease SET run = ''")
-    return told
+    return copied
 
 
 def _elsewhere(settings: Settings, target: Path) -> Iterator[str]:
-    """The databases on a server, each with the command that copies it."""
+    """Yields a line with the copy command for each database on a server."""
     hr = settings.of_connector("sql") if settings.hr.partition("/")[0] == "sql" else None
-    for what, url in (("store", settings.store.url), ("hr", getattr(hr, "url", None))):
+    for name, url in (("store", settings.store.url), ("hr", getattr(hr, "url", None))):
         if url is not None and not url.get_secret_value().startswith("sqlite"):
             parts = sa.make_url(url.get_secret_value())
             plain = sa.URL.create(
                 "postgresql", parts.username, None, parts.host, parts.port, parts.database
             ).render_as_string()
             yield (
-                "not copied, for it is on a server: pg_dump --format=custom "
-                f"--file={target / what}.dump '{plain}'"
+                "not copied, because it is on a server. Copy it with: pg_dump --format=custom "
+                f"--file={target / name}.dump '{plain}'"
             )
 
 
-def _copied(file: Path, to: Path) -> str:
+def _copy(file: Path, to: Path) -> str:
+    """Copies a database and checks the copy. Returns a line about it."""
     part = to.with_name(f".{to.name}.part")
     try:
         with (
@@ -99,14 +104,14 @@ def _copied(file: Path, to: Path) -> str:
         ):
             os.chmod(part, 0o600)
             source.backup(copy)
-            found = copy.execute("PRAGMA integrity_check").fetchone()[0]
-        if found != "ok":
+            integrity = copy.execute("PRAGMA integrity_check").fetchone()[0]
+        if integrity != "ok":
             raise sqlite3.DatabaseError("damaged")
         part.replace(to)
     except (sqlite3.Error, OSError) as error:
         part.unlink(missing_ok=True)
         raise StoreFailed(
             f"{file} could not be copied to {to} ({type(error).__name__})",
-            "Check the space and rights there, and whether it is damaged.",
+            "Check the free space and access rights, and whether the database is damaged.",
         ) from None
     return f"{file} to {to}"

@@ -1,4 +1,4 @@
-"""``hrsync``: the command line."""
+"""The command line ``hrsync``: its commands, one group of them per module."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ Filter = Annotated[
     typer.Option(
         "--filter",
         "-f",
-        help="NAME=VALUE, lists comma-separated: a filter of the flow's form (docs/processes.md).",
+        help="NAME=VALUE: a filter of the flow's form (docs/processes.md). Separate list items "
+        "with commas.",
     ),
 ]
 Full = Annotated[bool, typer.Option(help=RunOptions.meaning("full"))]
@@ -70,9 +71,9 @@ Since = Annotated[datetime | None, typer.Option(help=RunOptions.meaning("since")
 @app.command()
 @plain_errors
 def up(
-    people: Annotated[int, typer.Option(help="Size of the sandbox's organisation.")] = 2000,
+    people: Annotated[int, typer.Option(help="Number of people in the sandbox.")] = 2000,
     tick_seconds: Annotated[
-        float, typer.Option(help="Pause between the sandbox's changes.")
+        float, typer.Option(help="Seconds between changes in the sandbox.")
     ] = 60.0,
     once: Annotated[
         bool, typer.Option(help="Stop after the first runs; exit code 1 if one did not complete.")
@@ -95,8 +96,10 @@ def sandbox(
     port: int = 8600,
     people: int = 2000,
     seed: int = 7,
-    tenant: Annotated[str, typer.Option(help="standard or awkward: another dialect.")] = "standard",
-    database: Annotated[str, typer.Option(help="A file to keep the organisation in.")] = ":memory:",
+    tenant: Annotated[
+        str, typer.Option(help="standard, or awkward for another dialect.")
+    ] = "standard",
+    database: Annotated[str, typer.Option(help="File in which to keep the data.")] = ":memory:",
 ) -> None:
     """Serve a local accessplanit with invented people."""
     quick_start.serve_sandbox(port, people, seed, tenant, database)
@@ -107,11 +110,14 @@ def sandbox(
 def receiver(
     host: Annotated[
         str,
-        typer.Option(help="Do not open it to the internet: put a proxy with TLS in front."),
+        typer.Option(
+            help="Do not open this address to the internet. Put a proxy with TLS in front."
+        ),
     ] = "127.0.0.1",
     port: int = 8601,
 ) -> None:
-    """Receive webhooks of accessplanit (and of HR, where it has them) and start runs in seconds."""
+    """Receive webhooks from accessplanit, and from HR if it sends any, and start runs within
+    seconds."""
     from ..receiver.app import serve
 
     settings = read_settings()
@@ -130,7 +136,7 @@ def plan(
     sweep: Sweep = False,
     keep: Annotated[
         bool,
-        typer.Option("--out", help="Keep the plan. 'hrsync apply' carries out exactly this plan."),
+        typer.Option("--out", help="Keep the plan, so that 'hrsync apply' can carry it out."),
     ] = False,
     limit: Annotated[int, typer.Option(help="Maximum number of changes to show.")] = 20,
 ) -> None:
@@ -140,16 +146,17 @@ def plan(
     settings = read_settings()
     filters = chosen.filters.of_texts(filter_ or [])
     options = RunOptions.of({"mode": "plan", "full": full, "since": since, "sweep": sweep})
-    with connections(settings) as opened:
-        spec = opened.narrowed(chosen.narrowed(filters))
-        world = chosen.through(opened.world(spec), filters)
+    with connections(settings) as sides:
+        spec = sides.narrowed(chosen.narrowed(filters))
+        world = chosen.through(sides.world(spec), filters)
         order = replace(options.order(), keep=keep)
-        report, found = run_process(spec, world, order, call=plainly)
-    print_changes(found, f"{spec.title}: the first {limit} changes", limit)
+        report, changes = run_process(spec, world, order, call=plainly)
+    print_changes(changes, f"{spec.title}: the first {limit} changes", limit)
     print_report(report)
-    if keep and len(found.changes):
+    if keep and len(changes.changes):
         out.print(
-            f"Kept. To carry out exactly this plan: hrsync apply {found.digest}", highlight=False
+            f"Plan kept. To carry out exactly this plan: hrsync apply {changes.digest}",
+            highlight=False,
         )
 
 
@@ -166,8 +173,9 @@ def run(
     chosen = process(name)
     settings = read_settings()
     filters = chosen.filters.of_texts(filter_ or [])
-    wanted = {"full": full, "since": since, "sweep": sweep}
-    options = chosen.options.of({name: value for name, value in wanted.items() if value})
+    given = {"full": full, "since": since, "sweep": sweep}
+    # Some flows have none of these options: only those that were given are passed on.
+    options = chosen.options.of({name: value for name, value in given.items() if value})
     with in_running_server(settings):
         secure_home(settings)
         state = chosen.flow(filters=filters, run=options, return_state=True)
@@ -194,27 +202,27 @@ def reconcile(
         typer.Option("--to", formats=["%Y-%m-%d"], help=When.meaning("period_to")),
     ] = None,
     company: Annotated[
-        list[str] | None, typer.Option(help="ID of a company; may be repeated.")
+        list[str] | None, typer.Option(help="ID of a company. Can be repeated.")
     ] = None,
     award: Annotated[
-        list[str] | None, typer.Option(help="ID of an award; may be repeated.")
+        list[str] | None, typer.Option(help="ID of an award. Can be repeated.")
     ] = None,
     role: Annotated[
-        list[str] | None, typer.Option(help="ID of a job role; may be repeated.")
+        list[str] | None, typer.Option(help="ID of a job role. Can be repeated.")
     ] = None,
     user: Annotated[
-        list[str] | None, typer.Option(help="ID of a user in accessplanit; may be repeated.")
+        list[str] | None, typer.Option(help="ID of a user in accessplanit. Can be repeated.")
     ] = None,
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Also plan what can be put right. The plan waits for a decision."
+            "--repair", help="Also plan the possible repairs. The plan waits for a decision."
         ),
     ] = False,
     filter_: Filter = None,
 ) -> None:
-    """Compare accessplanit with HR and the ledger, as of a day, and write a report (personal
-    data)."""
+    """Compare accessplanit with HR and the ledger as of a day, and write a report. It holds
+    personal data."""
     settings = read_settings()
     chosen = process(ENTITIES.get(what, what))
     when = When(
@@ -241,35 +249,33 @@ def reconcile(
 @plain_errors
 def show(
     digest: Annotated[
-        str, typer.Argument(help="Digest of a plan that was kept, or that its guard stopped.")
+        str, typer.Argument(help="Digest of a plan that was kept or stopped by its guard.")
     ],
     limit: int = 100,
 ) -> None:
     """Show a kept plan, field by field. The output holds personal data."""
-    with store() as opened:
-        draft = opened.draft(digest)
+    with store() as sync_store:
+        draft = sync_store.draft(digest)
     print_changes(
         draft.compared.plan, f"{draft.spec.title}: the first {limit} changes of {digest}", limit
     )
     counts = ", ".join(f"{rows:,} to {kind}" for kind, rows in draft.compared.plan.counts().items())
-    out.print(
-        f"{counts}; made {draft.report.started:%d %b %Y %H:%M} UTC from {draft.report.source}",
-        highlight=False,
-    )
+    planned = f"planned on {draft.report.started:%d %b %Y %H:%M} UTC from {draft.report.source}"
+    out.print(f"{counts}; {planned}", highlight=False)
 
 
 @app.command()
 @plain_errors
 def apply(
     digest: Annotated[
-        str, typer.Argument(help="Digest of a plan that was kept, or that its guard stopped.")
+        str, typer.Argument(help="Digest of a plan that was kept or stopped by its guard.")
     ],
 ) -> None:
     """Carry out exactly the plan with this digest, as a Prefect flow run. Refused if HR has changed
     since the plan was made."""
     settings = read_settings()
-    with store() as opened:
-        name = opened.draft(digest).spec.name
+    with store() as sync_store:
+        name = sync_store.draft(digest).spec.name
     with in_running_server(settings):
         state = process(name).flow(run={"approve": digest}, return_state=True)
     end(state)
@@ -279,13 +285,13 @@ def apply(
 @plain_errors
 def reject(
     digest: Annotated[
-        str, typer.Argument(help="Digest of a plan that was kept, or that its guard stopped.")
+        str, typer.Argument(help="Digest of a plan that was kept or stopped by its guard.")
     ],
 ) -> None:
     """Drop a plan. Nothing is written to HR."""
-    with store() as opened:
-        opened.draft(digest)
-        if not opened.close_plan(digest, "rejected"):
+    with store() as sync_store:
+        sync_store.draft(digest)
+        if not sync_store.close_plan(digest, "rejected"):
             raise StalePlan(
                 f"The plan {digest} is being applied and cannot be rejected",
                 "Wait for its run to end: hrsync status.",
@@ -297,16 +303,17 @@ def reject(
 @plain_errors
 def doctor() -> None:
     """Check settings, credentials, rights, clock, databases and every assumption about the API."""
-    found = list(findings(read_settings(warn_of_unknown=False)))
-    table = unbroken(Table("check", "verdict", "found", "who must do what"), 2)
+    checks = list(findings(read_settings(warn_of_unknown=False)))
+    table = unbroken(Table("check", "verdict", "result", "what to do"), 2)
     colours = {
         "confirmed": "green",
         "refuted": "red",
         "warning": "yellow",
         "not testable": "yellow",
     }
-    for f in found:
-        table.add_row(f.check, f"[{colours[f.verdict]}]{f.verdict}[/]", f.says, f.remedy)
+    for each in checks:
+        verdict = f"[{colours[each.verdict]}]{each.verdict}[/]"
+        table.add_row(each.check, verdict, each.says, each.remedy)
     out.print(table)
-    if any(f.verdict == "refuted" for f in found):
+    if any(each.verdict == "refuted" for each in checks):
         raise typer.Exit(1)

@@ -1,5 +1,5 @@
-"""What ``hrsync doctor`` looks at: settings, databases, HR systems, and every assumption about the
-tenant. It makes nothing."""
+"""Checks settings, databases, HR systems, and every assumption about the tenant, for ``hrsync
+doctor``. It creates nothing."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from .terminal import unsafe_settings
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Everything that was looked at, in the order in which a new tenant is connected."""
+    """Yields the result of each check, in the order in which a new tenant is connected."""
     for name in settings.unknown():
         yield Finding(
             f"setting {name}",
             "refuted",
-            "no such setting",
+            "unknown setting",
             "Correct its name.",
         )
-    with _untouched(settings) as looked_at:
-        if looked_at is not settings:
+    with _without_creating_a_store(settings) as usable:
+        if usable is not settings:
             yield Finding(
                 "sync store",
                 "not testable",
                 f"there is none at {settings.home.absolute() / 'store.db'} yet",
-                "No action needed before the first 'hrsync up' or 'hrsync run'; after it, "
+                "No action needed before the first 'hrsync up' or 'hrsync run'. After it, "
                 "correct HRSYNC_HOME.",
             )
-        yield from _systems(looked_at)
-        yield from _store_and_tenant(looked_at, told=looked_at is settings)
+        yield from _systems(usable)
+        yield from _store_and_tenant(usable, report_store=usable is settings)
     yield from unsafe_settings(settings)
 
 
 @contextmanager
-def _untouched(settings: Settings) -> Iterator[Settings]:
-    """These settings; with a temporary home folder where there is no store yet, so that a mistyped
-    one stays as it is."""
+def _without_creating_a_store(settings: Settings) -> Iterator[Settings]:
+    """Yields ``settings`` if the store exists. Otherwise yields them with a temporary home folder,
+    so that nothing is created in one that may be mistyped."""
     if settings.store.url or (settings.home / "store.db").exists():
         yield settings
         return
@@ -55,9 +55,8 @@ def _untouched(settings: Settings) -> Iterator[Settings]:
 
 
 def _systems(settings: Settings) -> Iterator[Finding]:
-    for chosen, process in {
-        settings.hr_of.get(name, settings.hr): name for name in PROCESSES
-    }.items():
+    process_of = {settings.hr_of.get(name, settings.hr): name for name in PROCESSES}
+    for chosen, process in process_of.items():
         try:
             hr_system(settings, process).close()
             yield Finding(f"HR: {chosen}", "confirmed", "can be used")
@@ -65,15 +64,16 @@ def _systems(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"HR: {chosen}", "refuted", error.what, error.remedy)
 
 
-def _store_and_tenant(settings: Settings, *, told: bool) -> Iterator[Finding]:
-    """told: whether the store is one to tell of."""
+def _store_and_tenant(settings: Settings, *, report_store: bool) -> Iterator[Finding]:
+    """Checks the store and the tenant. ``report_store``: whether to yield a result for a store that
+    can be used; not for a temporary one."""
     try:
         store = SyncStore(settings.store_url)
     except HrsyncError as error:
         yield Finding("sync store", "refuted", error.what, error.remedy)
         return
     with closing(store):
-        if told:
+        if report_store:
             yield Finding("sync store", "confirmed", "can be used")
         try:
             tenant = accessplanit_settings(settings)

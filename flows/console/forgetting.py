@@ -1,5 +1,5 @@
-"""Forgetting one person: who they are, by all that names them, and every place that keeps something
-of them."""
+"""Erases one person: collects everything that identifies them, then erases it from every place that
+keeps it."""
 
 from __future__ import annotations
 
@@ -29,48 +29,49 @@ from tasks.connections import hr_system
 from ..catalogue import PROCESSES
 
 NAMED = ("forenames", "surname", "email", "employee_number")
+"""Columns of HR's employees whose values may identify a person."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What was erased, and what is left."""
+    """The result of an erasure."""
 
     erased: Mapping[str, int]
-    """Place -> rows."""
+    """Place -> number of rows erased there."""
     left: tuple[str, ...]
-    """What could not be erased, in words for the user."""
+    """What was not erased, a sentence for each, for the user."""
 
 
 def similar_ids(settings: Settings, person: str) -> list[str]:
-    """IDs of users like an ID that no user has: in another spelling, or of the employee who has
-    this key in HR."""
+    """Returns IDs of users to suggest for an ID that no user has: the same ID in another spelling,
+    or the user who has this key in HR."""
     with closing(SyncStore(settings.store_url, create=False)) as store:
         return store.spelled(person)
 
 
 def forget(settings: Settings, person: str) -> Erasure:
-    """Erases an accessplanit user from the store, from what the HR connectors keep, and from
+    """Erases an accessplanit user from the store, from the files of the HR connectors, and from
     reports and lists.
 
     Raises:
-        Misconfigured: nothing is known of such a user. Nothing was touched.
-        StalePlan: a run is at work. Nothing was touched.
-        TargetFailed, CredentialsRefused, StoreFailed: not all could be read or erased; the same
-            call may be made again.
+        Misconfigured: nothing is known of such a user. Nothing was erased.
+        StalePlan: a run is at work. Nothing was erased.
+        TargetFailed, CredentialsRefused, StoreFailed: something could not be read or erased. The
+            same call can be repeated.
     """
-    with ExitStack() as opened:
-        store = opened.enter_context(closing(SyncStore(settings.store_url, create=False)))
-        systems = [opened.enter_context(closing(system)) for system in _systems(settings)]
+    with ExitStack() as stack:
+        store = stack.enter_context(closing(SyncStore(settings.store_url, create=False)))
+        systems = [stack.enter_context(closing(system)) for system in _systems(settings)]
         known = store.known_of(person)
         who, left = known or Person.of([person]), []
         for system in systems:
-            # Looking takes nothing in and delivers nothing.
-            seen = (
-                opened.enter_context(system.untouched())
+            # A system that changes when it is read is searched in a copy.
+            searched = (
+                stack.enter_context(system.untouched())
                 if isinstance(system, LeavesTraces)
                 else system
             )
-            who, rows = _in_hr(seen, who)
+            who, rows = _in_hr(searched, who)
             left += [
                 f"{number:,} rows of {entity} in {system.name}: erase them there"
                 for entity, number in rows.items()
@@ -79,35 +80,37 @@ def forget(settings: Settings, person: str) -> Erasure:
         if known is None and not left:
             raise Misconfigured(
                 "Nothing is known of a user with this ID, and nothing was erased",
-                "Look the exact ID up in accessplanit.",
+                "Look up the exact ID in accessplanit.",
             )
-        more, there = _in_accessplanit(settings, store, person)
-        who |= more
+        records, in_accessplanit = _in_accessplanit(settings, store, person)
+        who |= records
+        # Fails if a run is at work, before anything is erased.
         store.forgettable()
-        own = [system.forget(who) for system in systems]
-        pages = reports.forget(Folder(settings.history_folder), who)
+        from_systems = [system.forget(who) for system in systems]
+        from_reports = reports.forget(Folder(settings.history_folder), who)
         erased = store.forget(
             person, sorted(who.ids | who.keys), datetime.now(UTC), sorted(who.values)
         )
-        left = [*left, there, *(text for each in (*own, pages) for text in each.left)]
+        left.append(in_accessplanit)
+        left += [text for each in (*from_systems, from_reports) for text in each.left]
         if not store.scrub():
             left.append(
-                "old pages of the sync store, which another program holds open: stop it, and "
-                "compact the database (VACUUM)"
+                "deleted data in free pages of the sync store, because another program has it "
+                "open: stop that program, then compact the database (VACUUM)"
             )
     return Erasure(
         {
             **erased,
-            "rows of HR connectors": sum(each.rows for each in own),
-            "rows of reports and lists": pages.rows,
+            "rows of HR connectors": sum(each.rows for each in from_systems),
+            "rows of reports and lists": from_reports.rows,
         },
         tuple(left),
     )
 
 
 def _systems(settings: Settings) -> Iterator[HrSystem]:
-    """The HR systems of the processes, and those that were once and have left files of theirs below
-    the home folder."""
+    """Yields the HR systems of the processes, and earlier ones that have left files in the home
+    folder."""
     chosen = {settings.system_of(name): name for name in PROCESSES}
     for process in chosen.values():
         yield hr_system(settings, process)
@@ -119,22 +122,22 @@ def _systems(settings: Settings) -> Iterator[HrSystem]:
 
 
 def _feeds_of_people() -> Iterator[ProcessSpec]:
-    """A process for each feed of accessplanit whose records belong to people."""
+    """Yields one process for each accessplanit feed whose records belong to people."""
     specs = [chosen.scoped() for chosen in PROCESSES.values()]
     to_hr = [spec for spec in specs if spec.person and spec.direction == "to_hr"]
     yield from {(spec.feed, spec.person): spec for spec in to_hr}.values()
 
 
 def _keys_of(source: AccessplanitSource, spec: ProcessSpec, person: str) -> set[str]:
-    """Keys of a person's records, also of those that cannot be read."""
+    """Returns the keys of a person's records, including records that cannot be decoded."""
     ask = Ask(keys=(person,), by=spec.person, skip_known=False)
-    found = source.read(spec.feed, [spec.key, str(spec.person)], (), ask, NO_HASHES, "0")
-    return {str(key) for key in [*found.frame[spec.key], *found.rejected["key"].dropna()]}
+    read = source.read(spec.feed, [spec.key, str(spec.person)], (), ask, NO_HASHES, "0")
+    return {str(key) for key in [*read.frame[spec.key], *read.rejected["key"].dropna()]}
 
 
 def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple[Person, str]:
-    """Keys of the person's records in accessplanit, which the store may know though HR has never
-    had them; and what to do there."""
+    """Returns the keys of the person's records in accessplanit, and a sentence about what to do
+    there. The store may know records that HR has never had."""
     keys: set[str] = set()
     try:
         tenant = accessplanit_settings(settings)
@@ -144,8 +147,8 @@ def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple
                 keys |= _keys_of(source, spec, person)
     except HrsyncError as error:
         why = (
-            f"accessplanit could not be asked for the user {person}: the store may know hashes "
-            "of records that HR has never had"
+            f"the records of the user {person} in accessplanit could not be looked up: the store "
+            "may still have hashes of records that HR has never had"
         )
         return Person.of(), f"{why} ({error.what})"
     return (
@@ -156,52 +159,55 @@ def _in_accessplanit(settings: Settings, store: SyncStore, person: str) -> tuple
 
 
 def _in_hr(system: HrSystem, who: Person) -> tuple[Person, dict[str, int]]:
-    """The person with what an HR system tells of them, and how many rows of each entity are
-    theirs."""
+    """Searches an HR system for a person.
+
+    Returns:
+        The person with the keys and values that the system has for them; and entity -> number of
+        their rows.
+    """
     counts: dict[str, int] = {}
     entities = system.capabilities.entities
     for entity in sorted(entities, key=lambda name: name != "employees"):
-        holds = entities[entity]
-        kinds = holds.kinds()
-        asked = {
-            name: sorted(getattr(who, whose))
-            for name, whose in WHOSE.items()
-            if name in kinds and getattr(who, whose)
+        kinds = entities[entity].kinds()
+        wanted = {
+            name: sorted(getattr(who, part))
+            for name, part in WHOSE.items()
+            if name in kinds and getattr(who, part)
         }
-        if not asked:
+        if not wanted:
             continue
         named = {name: kinds[name] for name in NAMED if name in kinds and entity == "employees"}
-        found = system.read(entity, named, asked).frame
-        keys = [str(key) for key in found[holds.key]]
+        rows = system.read(entity, named, wanted).frame
+        keys = [str(key) for key in rows[entities[entity].key]]
         counts[entity] = len(keys)
         who |= Person.of(employees=keys) if entity == "employees" else Person.of(keys=keys)
         if entity == "employees" and keys:
-            who |= Person.of(values=_theirs_alone(_values(found), system.read(entity, named), keys))
+            everybody = system.read(entity, named)
+            who |= Person.of(values=_theirs_alone(_values(rows), everybody, keys))
     return who, counts
 
 
 def _theirs_alone(values: set[str], everybody: Snapshot, keys: list[str]) -> Iterator[str]:
-    """Those of the values that nobody else in HR has, in any spelling, whether their rows can be
-    read or not."""
+    """Yields the values that no other employee in HR has, in any spelling. Rows of others that
+    cannot be decoded are searched, too.
+
+    ``keys``: the person's own keys.
+    """
     key = str(everybody.frame.columns[0])
     others = set(map(identifier, _values(everybody.frame[~everybody.frame[key].isin(keys)])))
     rejected = everybody.rejected
-    unread = [
-        str(raw)
-        for raw in rejected.loc[
-            rejected["key"].notna() & ~rejected["key"].isin(keys), "raw"
-        ].dropna()
-    ]
+    of_others = rejected["key"].notna() & ~rejected["key"].isin(keys)
+    undecoded = [str(raw) for raw in rejected.loc[of_others, "raw"].dropna()]
     for value in values:
         if identifier(value) not in others and not any(
-            map(Person.of(values=[value]).mentioned, unread)
+            map(Person.of(values=[value]).mentioned, undecoded)
         ):
             yield value
 
 
 def _values(employees: pd.DataFrame) -> set[str]:
-    """E-mail addresses, numbers and whole names."""
-    found = {
+    """Returns e-mail addresses, employee numbers and full names, also as "surname, forenames"."""
+    values = {
         str(value)
         for name in ("email", "employee_number")
         if name in employees
@@ -209,6 +215,6 @@ def _values(employees: pd.DataFrame) -> set[str]:
     }
     if {"forenames", "surname"} <= set(employees.columns):
         full = employees[["forenames", "surname"]].dropna()
-        found |= {f"{first} {last}" for first, last in full.itertuples(index=False)}
-        found |= {f"{last}, {first}" for first, last in full.itertuples(index=False)}
-    return found
+        values |= {f"{first} {last}" for first, last in full.itertuples(index=False)}
+        values |= {f"{last}, {first}" for first, last in full.itertuples(index=False)}
+    return values

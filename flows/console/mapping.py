@@ -1,4 +1,4 @@
-"""What maps to what, as a person reads it: ``hrsync mapping show``, and the page
+"""Describes the mapping of each process for people: ``hrsync mapping show``, and the page
 docs/processes.md."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..catalogue import PROCESSES, process
 from ..options import Form, RunOptions
 from .terminal import ProcessArgument, out, plain_errors, settings, unbroken
 
-app = typer.Typer(help="What maps to what.", no_args_is_help=True)
+app = typer.Typer(help="Fields and how they map.", no_args_is_help=True)
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "processes.md"
 GUIDE = {
     "users_to_hr": "a, c",
@@ -44,14 +44,14 @@ GUIDE = {
         "overview",
     ),
 }
-"""Process -> its letters in the vendor's guide, or its overview."""
+"""Process -> its letters in the vendor's guide, or ``overview`` if only the overview names it."""
 
 
 @app.command("show")
 @plain_errors
 def show(name: ProcessArgument) -> None:
-    """The fields of a process: from where to where, whose value counts, which values become
-    which."""
+    """Show the fields of a process: names on both sides, whose value counts, and how values are
+    translated."""
     spec = process(name).scoped()
     dialect = settings().dialect
     table = Table(
@@ -81,12 +81,12 @@ def show(name: ProcessArgument) -> None:
 
 
 def wire(spec: ProcessSpec, field: FieldMap, dialect: Dialect) -> str:
-    """accessplanit's own name of a field."""
+    """Returns accessplanit's name of a field."""
     name, feed = (
         (field.source, spec.feed) if spec.direction == "to_hr" else (field.target, spec.entity)
     )
     join = spec.rule(Join)
-    joined = {given: column for column, given in join.columns} if join else {}
+    joined = {as_name: column for column, as_name in join.columns} if join else {}
     if join and name in joined:
         name, feed = joined[name], join.feed
     if feed not in FEEDS or name not in FEEDS[feed].model_fields:
@@ -95,7 +95,7 @@ def wire(spec: ProcessSpec, field: FieldMap, dialect: Dialect) -> str:
 
 
 def owner(spec: ProcessSpec, field: FieldMap) -> str:
-    """Whose value counts, for people."""
+    """Returns whose value counts, for people."""
     if not field.compare:
         return "carried along"
     if field.owner == "newest":
@@ -107,7 +107,7 @@ def owner(spec: ProcessSpec, field: FieldMap) -> str:
 
 
 def filters(spec: ProcessSpec) -> str:
-    """The scope in words."""
+    """Returns the scope of a process in words."""
     return " and ".join(_clause(clause) for clause in spec.scope.clauses) or "none"
 
 
@@ -123,7 +123,7 @@ def _clause(clause: Clause) -> str:
 
 
 def endpoints(spec: ProcessSpec) -> str:
-    """The requests that a process makes of accessplanit."""
+    """Returns the requests that a process sends to accessplanit, in words."""
     if spec.direction == "to_hr":
         join = spec.rule(Join)
         read = [feed for feed in (spec.feed, join.feed if join else "") if feed in FEEDS]
@@ -132,7 +132,7 @@ def endpoints(spec: ProcessSpec) -> str:
 
 
 def form(model: type[Form]) -> str:
-    """A group of a flow's form, as a table."""
+    """Returns a group of a flow's form as a Markdown table."""
     rows = "".join(
         f"| `{name}` | {_default(field)} | {field.description} |\n"
         for name, field in model.model_fields.items()
@@ -147,14 +147,14 @@ def _default(field: FieldInfo) -> str:
 
 
 def page() -> str:
-    """docs/processes.md."""
+    """Returns the text of docs/processes.md."""
     dialect = Dialect()
     text = """# The processes
 
-Made from the SPECs and forms by `make docs`. One row for each process; the letters are those of the
-vendor's guide, "overview" is what it announces in its overview. Each process lists the filters of
-its flow's form: in the Prefect UI the group *filters*, in the command line `--filter NAME=VALUE`,
-in prefect.yaml `parameters: {filters: {NAME: VALUE}}`.
+`make docs` generates this page from the SPECs and forms. The table has a row for each process. The
+letters are those of the vendor's guide; "overview" means that only its overview names the process.
+Each process lists its filters. Set them in the Prefect UI in the group *filters*, in the command
+line with `--filter NAME=VALUE`, in prefect.yaml with `parameters: {filters: {NAME: VALUE}}`.
 
 | process | guide | flow | endpoints | filter | from → to |
 |---|---|---|---|---|---|
@@ -190,11 +190,12 @@ in prefect.yaml `parameters: {filters: {NAME: VALUE}}`.
         if spec.rule(AwardStates):
             text += (
                 "| (the dates, the other records, the day) | state, superseded_by | text | "
-                "worked out |\n"
+                "computed |\n"
             )
     return text
 
 
+# What happens to the row of a record, as the end of a sentence.
 LEAVES = {
     "ignore": "keeps its row as it is",
     "close": "closes its row",

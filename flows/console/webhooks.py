@@ -1,4 +1,4 @@
-"""``hrsync webhooks``: what was delivered, and looking at it again."""
+"""``hrsync webhooks``: lists deliveries, and lets runs read their records again."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ app = typer.Typer(help="Deliveries of webhooks.", no_args_is_help=True)
 @plain_errors
 def list_(
     limit: int = 20,
-    waiting: Annotated[bool, typer.Option(help="Only those that no run has heard yet.")] = False,
+    waiting: Annotated[
+        bool, typer.Option(help="Only those that no run has processed yet.")
+    ] = False,
 ) -> None:
-    """The latest deliveries, and what became of them. The records they name are personal data and
-    are not shown."""
-    with store() as opened:
-        rows = opened.deliveries(limit, waiting=waiting)
-        hints = opened.waiting_hints()
+    """List the latest deliveries, and what became of them. The records are personal data and are
+    not shown."""
+    with store() as sync_store:
+        rows = sync_store.deliveries(limit, waiting=waiting)
+        hints = sync_store.waiting_hints()
     table = Table(
         "number",
         "received (UTC)",
         "subscription",
         "method",
         "records",
-        "came again",
+        "repeats",
         "loaded after",
         title="Deliveries",
     )
     for row in rows:
-        took = (
-            f"{(row['heard'] - row['received']).total_seconds():.1f} s"
-            if row["heard"] and not row["waiting"]
-            else "waits"
-        )
-        unread = "concerns no process" if not row["heard"] and not row["waiting"] else took
+        if row["waiting"]:
+            loaded_after = "waits"
+        elif row["heard"]:
+            loaded_after = f"{(row['heard'] - row['received']).total_seconds():.1f} s"
+        else:
+            loaded_after = "concerns no process"
         table.add_row(
             str(row["id"]),
             f"{row['received']:%d %b %H:%M:%S}",
@@ -51,12 +53,12 @@ def list_(
             row["method"],
             str(row["records"]),
             str(row["repeats"]) if row["repeats"] else "",
-            unread,
+            loaded_after,
         )
     out.print(unbroken(table, 4))
     if hints:
         out.print(
-            "Hints that wait: "
+            "Waiting hints: "
             + ", ".join(f"{w.fresh + w.sent:,} of {name}" for name, w in sorted(hints.items())),
             highlight=False,
         )
@@ -65,24 +67,24 @@ def list_(
 @app.command()
 @plain_errors
 def replay(
-    numbers: Annotated[list[int] | None, typer.Argument(help="Of deliveries.")] = None,
+    numbers: Annotated[list[int] | None, typer.Argument(help="Numbers of deliveries.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(help="Also all that came from this moment on (UTC).")
+        datetime | None, typer.Option(help="Also all deliveries since this moment (UTC).")
     ] = None,
 ) -> None:
-    """Look again at the records that deliveries have named, with the next runs; at once if the
-    receiver runs."""
+    """Let the next runs read the records of deliveries again. If the receiver runs, they start at
+    once."""
     if not numbers and since is None:
         raise Misconfigured(
-            "Nothing is named",
+            "No deliveries are chosen",
             "Give the numbers of deliveries ('hrsync webhooks list') or --since.",
         )
     moment = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-    with store() as opened:
-        hints = opened.replay(numbers or [], moment, datetime.now(UTC))
+    with store() as sync_store:
+        hints = sync_store.replay(numbers or [], moment, datetime.now(UTC))
     if not hints:
         raise Misconfigured(
-            "No such delivery has named a record that concerns a process",
+            "No such delivery names a record that concerns a process",
             "Look them up with 'hrsync webhooks list'.",
         )
     out.print(f"Queued to be read again: {counted(hints, 'record')}.", highlight=False)

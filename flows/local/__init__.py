@@ -1,1 +1,1 @@
-"""What ``hrsync up`` starts on one machine."""
+"""Starts and supervises everything on one machine, for ``hrsync up``."""

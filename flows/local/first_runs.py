@@ -1,5 +1,4 @@
-"""The first run of every flow, as its schedule would start it: through the worker, those that need
-nothing of each other side by side."""
+"""Runs flows for the first time, as their schedules would: through the worker, in parallel."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from prefect.deployments import run_deployment
 from .children import Children
 
 LONGEST = 600
-"""Seconds after which a first run is not waited for any more."""
+"""Maximum number of seconds to wait for a first run."""
 
 
 @dataclass(frozen=True)
 class First:
-    """How the first run of a flow has ended."""
+    """How the first run of a flow ended."""
 
     state: str
     message: str
@@ -29,24 +28,28 @@ class First:
 def through_the_worker(
     names: Sequence[str], stopped: threading.Event, children: Children
 ) -> dict[str, First]:
-    """Runs deployments side by side, and waits for them, ready to stop waiting.
+    """Runs the deployments of flows in parallel, and waits until all have ended or ``stopped`` is
+    set.
+
+    Returns:
+        Name of a flow -> how its run ended.
 
     Raises:
         NotStarted: the server, the worker or another part has ended meanwhile.
     """
-    found = dict.fromkeys(names, First("not finished", "", completed=False))
+    results = dict.fromkeys(names, First("not finished", "", completed=False))
 
     def run(name: str) -> None:
         deployment = f"{name}/{name.replace('_', '-')}"
-        # Prefect declares one function for both worlds: here it is the synchronous one.
-        started: Any = run_deployment(
+        # Prefect's type hints also allow the asynchronous form. Here it is the synchronous one.
+        flow_run: Any = run_deployment(
             deployment, timeout=LONGEST, poll_interval=0.5, as_subflow=False
         )
-        state = started.state
+        state = flow_run.state
         if state is not None:
-            found[name] = First(state.name or "", state.message or "", state.is_completed())
+            results[name] = First(state.name or "", state.message or "", state.is_completed())
 
-    # A thread does not see this one's Prefect settings unless it gets them.
+    # A new thread has this one's Prefect settings only in a copy of the context.
     threads = [
         threading.Thread(target=copy_context().run, args=(run, name), daemon=True) for name in names
     ]
@@ -55,4 +58,4 @@ def through_the_worker(
     while any(thread.is_alive() for thread in threads) and not stopped.is_set():
         children.check()
         stopped.wait(0.2)
-    return found
+    return results

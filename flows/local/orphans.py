@@ -1,5 +1,7 @@
-"""Flow runs whose process is gone: their state says that they are at work, and each may still hold
-its deployment's only slot."""
+"""Marks flow runs whose process no longer exists as Crashed.
+
+Prefect still shows them as running, and each may hold its deployment's only concurrency slot.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +11,32 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Crashed
 
 AT_WORK = {"type": {"any_": [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]}}
+"""Prefect's filter for the states of runs that have a process."""
 MESSAGE = (
-    "Its process was gone when hrsync started again. The next run goes on from what this "
-    "one has stored."
+    "The process of this run no longer existed when hrsync started again. The next run picks up "
+    "where it left off."
 )
 
 
 def crash_orphans(pool: str) -> int:
-    """Marks every run of the pool that is at work as Crashed, which gives its slot back. Call it
-    while the pool has no worker.
+    """Marks every unfinished run of the work pool as Crashed, which frees its slot. Call it while
+    the pool has no worker.
 
-    The worker was killed: nothing else would ever say that its runs are gone.
+    After its worker was killed, nothing else would end these runs in Prefect.
 
     Returns:
-        The number of runs that were marked.
+        The number of runs marked.
     """
     of_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     return _crash(FlowRunFilter.model_validate({"state": AT_WORK}), of_pool)
 
 
 def crash_abandoned() -> int:
-    """Marks every run that a command had started, and not a deployment, as Crashed. Call it when
-    the server has just started.
+    """Marks every unfinished run that a command started, without a deployment, as Crashed. Call it
+    right after the start of the server.
 
     Returns:
-        The number of runs that were marked.
+        The number of runs marked.
     """
     return _crash(
         FlowRunFilter.model_validate({"state": AT_WORK, "deployment_id": {"is_null_": True}}), None

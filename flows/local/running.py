@@ -1,5 +1,4 @@
-"""What a running ``hrsync up`` tells the other commands: where its Prefect server and its sandbox
-are."""
+"""Tells other commands where the Prefect server and the sandbox of a running ``hrsync up`` are."""
 
 from __future__ import annotations
 
@@ -16,14 +15,18 @@ from connectors.private import write_private
 from connectors.settings import Settings, load
 
 NOTE = "up.json"
+"""A file in the home folder, with the variables below."""
 PREFECT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 SANDBOX = ("HRSYNC_ACCESSPLANIT__BASE_URL", "HRSYNC_ACCESSPLANIT__API_KEY")
 
 
 @contextmanager
 def written_down(home: Path, environment: Mapping[str, str], *, of_sandbox: bool) -> Iterator[None]:
-    """Keeps a note of what runs with ``environment`` in the home folder meanwhile. of_sandbox:
-    whether the sandbox stands in."""
+    """Context manager: keeps a note in the home folder with the addresses and logins that are in
+    ``environment``.
+
+    ``of_sandbox``: whether the sandbox runs in place of a tenant.
+    """
     names = [*PREFECT, *(SANDBOX if of_sandbox else ())]
     write_private(
         home / NOTE, json.dumps({name: environment[name] for name in names if name in environment})
@@ -35,31 +38,32 @@ def written_down(home: Path, environment: Mapping[str, str], *, of_sandbox: bool
 
 
 def server(environment: Mapping[str, str]) -> AbstractContextManager[object]:
-    """Prefect's client in this process speaks to the server of ``environment``, if it names one."""
-    known = {
+    """Context manager: makes Prefect's client in this process use the server of ``environment``, if
+    it names one."""
+    values = {
         PREFECT_API_URL: environment.get(PREFECT[0]),
         PREFECT_API_AUTH_STRING: environment.get(PREFECT[1]),
     }
-    return temporary_settings({setting: value for setting, value in known.items() if value})
+    return temporary_settings({setting: value for setting, value in values.items() if value})
 
 
 def in_running_server(settings: Settings) -> AbstractContextManager[object]:
-    """Flow runs of this process appear in the server that ``hrsync up`` runs, if it does."""
+    """Context manager: flow runs of this process appear in the server of ``hrsync up``, if any."""
     return server(_running(settings))
 
 
 def with_running_sandbox(settings: Settings) -> Settings:
-    """Settings that point to the running sandbox while no tenant is configured."""
+    """Returns settings that point to the running sandbox, as long as no tenant is configured."""
     note = {name: value for name, value in _running(settings).items() if name in SANDBOX}
     if settings.accessplanit.base_url or settings.accessplanit_block or not note:
         return settings
-    # In the environment, because a flow reads its settings there.
+    # Into the environment, because a flow reads its settings from there.
     os.environ.update(note)
     return load()
 
 
 def _running(settings: Settings) -> dict[str, str]:
-    """The environment that a running ``hrsync up`` has left; empty if none runs."""
+    """Returns the variables in the note of a running ``hrsync up``; empty if none runs."""
     note = settings.home / NOTE
     if not note.exists() or not at_work(settings.home):
         return {}

@@ -1,5 +1,5 @@
-"""The quick start: every process that the integration needs on one machine, started in order and
-stopped together."""
+"""The quick start: starts every process that the integration needs on one machine, in order, and
+stops all of them together."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ from .running import server, written_down
 from .worker import WarmWorker
 
 TEND_SECONDS = 1.0
-"""Seconds between two looks at the parts."""
+"""Seconds between two checks of the processes."""
 TICK_EVENTS = 10
-"""Changes that the sandbox makes at a time."""
+"""Number of changes that the sandbox makes at a time."""
 POOL = "hrsync"
+"""Name of the work pool."""
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -56,55 +57,55 @@ UNWRITABLE = {
     errno.ENOTDIR,
     errno.EISDIR,
 }
-"""What an error of the home folder says."""
+"""Error numbers that mean that the home folder cannot be used."""
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``hrsync up`` was asked to start."""
+    """The options of ``hrsync up``."""
 
     people: int
+    """Number of people in the sandbox."""
     tick_seconds: float
+    """Seconds between two times that the sandbox makes changes."""
     once: bool
+    """Whether to stop after the first runs."""
     sandbox_port: int
     prefect_port: int
     receiver_port: int
 
 
 def up(settings: Settings, plan: Plan, out: Console) -> bool:
-    """Starts, runs each process once, prints where things are, and keeps running until it is
+    """Starts everything, runs each flow once, prints where things are, and runs until it is
     interrupted.
 
     Returns:
-        Whether every first run has completed.
+        Whether every first run completed.
 
     Raises:
-        NotStarted, Misconfigured: with the port or log to look at.
+        NotStarted, Misconfigured: something could not be started. The message names the port or
+            log to check.
     """
     home = settings.home.absolute()
     make_private(home)
     stand_in = settings.accessplanit.base_url is None and settings.accessplanit_block is None
     try:
         with locked(home):
-            return QuickStart(
-                _with_sandbox(settings, plan.sandbox_port) if stand_in else settings,
-                plan,
-                out,
-                home,
-                stand_in,
-            ).run()
+            if stand_in:
+                settings = _with_sandbox(settings, plan.sandbox_port)
+            return QuickStart(settings, plan, out, home, stand_in).run()
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
         raise NotStarted(
             f"{home} cannot be used: {error.strerror}",
-            "Check the space and the rights there, then start again.",
+            "Check its free space and access rights, then start again.",
         ) from None
 
 
 class Stopped(Exception):
-    """Somebody has asked it to stop before everything was up."""
+    """A signal asked to stop before everything had started."""
 
 
 @dataclass
@@ -116,18 +117,18 @@ class QuickStart:
     out: Console
     home: Path
     stand_in: bool
-    """Whether the sandbox stands in for a tenant."""
+    """Whether the sandbox runs in place of a tenant."""
     stopped: threading.Event = field(default_factory=threading.Event)
-    """Set when somebody has asked it to stop."""
+    """Set when a signal asks to stop."""
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.children = Children(self.home / "logs", PROJECT)
         self.env = environment(self.settings, self.plan.prefect_port)
-        self.receives = _hears(self.settings)
+        self.receives = _has_subscriptions(self.settings)
 
     def run(self) -> bool:
-        """All of it; whether every first run has completed."""
+        """Runs the quick start. Returns whether every first run completed."""
         self._check_ports()
         self._listen_to_signals()
         try:
@@ -138,13 +139,13 @@ class QuickStart:
             with server(self.env), written_down(self.home, self.env, of_sandbox=self.stand_in):
                 self._deploy()
                 self._start_worker()
-                found = self._first_runs()
+                results = self._first_runs()
                 if self.receives:
                     self._start_receiver()
-                self._tell(found)
+                self._print_results(results)
                 if not self.plan.once:
                     self._tend()
-                return all(first.completed for first in found.values())
+                return all(first.completed for first in results.values())
         except Stopped:
             return False
         finally:
@@ -152,7 +153,7 @@ class QuickStart:
             self.children.stop()
             self.out.print("stopped", highlight=False)
 
-    # -- before -----------------------------------------------------------------------------------
+    # -- checks -----------------------------------------------------------------------------------
 
     @property
     def _ports(self) -> dict[str, int]:
@@ -167,15 +168,15 @@ class QuickStart:
 
     def _check_owners(self) -> None:
         """Raises:
-        NotStarted: another account has taken the port of a part, to which passwords would be sent.
+        NotStarted: another account listens on the port of a part, so it would receive passwords.
         """
         for name, port in self._ports.items():
             if is_somebody_elses(port):
-                # A part may have sent it there within the last second.
+                # The login may have been sent to that port within the last second.
                 (self.home / LOGIN).unlink(missing_ok=True)
                 raise NotStarted(
-                    f"Another account of this machine listens at port {port}, which {name} needs",
-                    "Find out who that is (ss -tlpe), or choose another port with "
+                    f"Another account of this machine listens on port {port}, which {name} needs",
+                    "Find that account with 'ss -tlpe', or choose another port with "
                     f"--{name.lower()}-port.",
                 )
 
@@ -186,9 +187,9 @@ class QuickStart:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
 
-    def _go_on(self) -> None:
+    def _check_stopped(self) -> None:
         """Raises:
-        Stopped: it is to end instead.
+        Stopped: a signal has asked to stop.
         """
         if self.stopped.is_set():
             raise Stopped
@@ -201,11 +202,15 @@ class QuickStart:
     def _start_sandbox(self) -> None:
         plan = self.plan
         self._say(
-            f"starting the sandbox: no tenant is configured, {plan.people:,} invented people "
-            "stand in"
+            f"starting the sandbox with {plan.people:,} invented people, because no tenant is "
+            "configured"
         )
         command = _sandbox_command(
-            plan.sandbox_port, plan.people, 7, "standard", str(self.home / "sandbox.db")
+            plan.sandbox_port,
+            plan.people,
+            seed=7,
+            tenant="standard",
+            database=str(self.home / "sandbox.db"),
         )
         key = self.settings.accessplanit.api_key
         secrets = {
@@ -226,9 +231,9 @@ class QuickStart:
             str(self.plan.prefect_port),
         ]
         self.children.start("prefect-server", command, self.env)
-        self._answers(f"{self.env['PREFECT_API_URL']}/health")
+        self._wait_for(f"{self.env['PREFECT_API_URL']}/health")
         if self.stand_in:
-            self._answers(f"{self._sandbox}/sandbox/health")
+            self._wait_for(f"{self._sandbox}/sandbox/health")
 
     def _prepare_databases(self) -> None:
         self._say("setting up the databases")
@@ -246,7 +251,7 @@ class QuickStart:
                 "interrupted them"
             )
         register()
-        self._once("--no-prompt", "deploy", "--all", log="deploy.log")
+        self._run_prefect("--no-prompt", "deploy", "--all", log="deploy.log")
 
     def _start_worker(self) -> None:
         command = [
@@ -263,12 +268,12 @@ class QuickStart:
         self.children.start("worker", command, self.env)
 
     def _first_runs(self) -> dict[str, First]:
-        found: dict[str, First] = {}
+        results: dict[str, First] = {}
         for names in WAVES:
             self._say(f"running {', '.join(names)}")
-            found |= through_the_worker(names, self.stopped, self.children)
-            self._go_on()
-        return found
+            results |= through_the_worker(names, self.stopped, self.children)
+            self._check_stopped()
+        return results
 
     def _start_receiver(self) -> None:
         self._say("starting the receiver of webhooks")
@@ -278,73 +283,71 @@ class QuickStart:
             [sys.executable, "-m", "flows.start", "receiver", "--port", str(port)],
             self.env,
         )
-        self._answers(f"http://127.0.0.1:{port}/health")
+        self._wait_for(f"http://127.0.0.1:{port}/health")
         if self.stand_in:
             _subscribe(self._sandbox, port, self.settings)
 
     # -- while it runs ----------------------------------------------------------------------------
 
-    def _tell(self, found: dict[str, First]) -> None:
-        """What the first runs did, and where things are."""
+    def _print_results(self, results: dict[str, First]) -> None:
+        """Prints what the first runs did, and where things are."""
         table = Table("flow", "state", "what it did", title="First runs")
         for name in FLOWS:
-            table.add_row(name, found[name].state, found[name].message)
+            table.add_row(name, results[name].state, results[name].message)
         self.out.print(table)
         self.out.print(self._places())
-        late = ", ".join(name for name in FLOWS if not found[name].completed)
-        if late:
-            where = f"Look at {self.children.logs}" + (
-                "." if self.plan.once else ", and at the runs in the Prefect UI."
+        incomplete = ", ".join(name for name in FLOWS if not results[name].completed)
+        if incomplete:
+            where = f"See {self.children.logs}" + (
+                "." if self.plan.once else " and the runs in the Prefect UI."
             )
-            self.out.print(f"[bold red]Not completed: {late}.[/] {where}", highlight=False)
+            self.out.print(f"[bold red]Not completed: {incomplete}.[/] {where}", highlight=False)
 
     def _places(self) -> Table:
-        settings, where = self.settings, Table(show_header=False, title="Where things are")
-        where.add_row("Prefect UI", f"http://127.0.0.1:{self.plan.prefect_port}")
-        where.add_row("its login", self._login())
+        settings, places = self.settings, Table(show_header=False, title="Where things are")
+        places.add_row("Prefect UI", f"http://127.0.0.1:{self.plan.prefect_port}")
+        places.add_row("Prefect login", self._login())
         tenant = (
             settings.accessplanit.base_url
-            or f"as in the Prefect block accessplanit/{settings.accessplanit_block}"
+            or f"see the Prefect block accessplanit/{settings.accessplanit_block}"
         )
-        where.add_row(
+        places.add_row(
             "accessplanit",
             f"{tenant} ({'sandbox: invented people' if self.stand_in else 'your tenant'})",
         )
-        where.add_row("HR", self.hr_name)
-        counts = ", counts at /metrics" if settings.webhooks.open_pages else ""
-        told = f"http://127.0.0.1:{self.plan.receiver_port}/webhooks/…{counts}"
-        where.add_row(
-            "webhooks", told if self.receives else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set"
+        places.add_row("HR", self.hr_name)
+        metrics = ", metrics at /metrics" if settings.webhooks.open_pages else ""
+        address = f"http://127.0.0.1:{self.plan.receiver_port}/webhooks/…{metrics}"
+        places.add_row(
+            "webhooks",
+            address if self.receives else "no receiver: HRSYNC_WEBHOOKS__SECRET is not set",
         )
-        where.add_row("logs", str(self.children.logs))
-        return where
+        places.add_row("logs", str(self.children.logs))
+        return places
 
     def _login(self) -> str:
         if AUTHENTICATION[0] not in self.env:
             return (
                 "none: PREFECT_SERVER_API_AUTH_STRING is empty, so every account of this "
-                "machine may use it"
+                "machine can use the server"
             )
         if AUTHENTICATION[0] in os.environ:
-            return f"as {AUTHENTICATION[0]} says"
-        return f"the line in {self.home / LOGIN}"
+            return f"the value of {AUTHENTICATION[0]}"
+        return f"in the file {self.home / LOGIN}"
 
     def _tend(self) -> None:
-        """Keeps the parts at work until somebody asks it to stop."""
-        soon = (
-            "Changes arrive by webhook in seconds; schedules run"
-            if self.receives
-            else "Schedules run"
-        )
-        self.out.print(f"{soon} every 5 to 60 minutes.", highlight=False)
+        """Keeps the processes running until a signal asks to stop."""
+        webhooks = "Changes arrive by webhook within seconds. " if self.receives else ""
+        self.out.print(f"{webhooks}Schedules run every 5 to 60 minutes.", highlight=False)
         self.out.print(
-            "Ctrl-C stops everything; the next start continues from here.", highlight=False
+            "Ctrl-C stops everything; the next start picks up where this one left off.",
+            highlight=False,
         )
         ticked = time.monotonic()
         while not self.stopped.wait(TEND_SECONDS):
             self._check_owners()
-            for told in self.children.tend({"worker": partial(crash_orphans, POOL)}):
-                self._say(told)
+            for message in self.children.tend({"worker": partial(crash_orphans, POOL)}):
+                self._say(message)
             if self.stand_in and time.monotonic() - ticked >= self.plan.tick_seconds:
                 ticked = time.monotonic()
                 with suppress(httpx.HTTPError):
@@ -358,13 +361,13 @@ class QuickStart:
     def _sandbox(self) -> str:
         return f"http://127.0.0.1:{self.plan.sandbox_port}"
 
-    def _answers(self, url: str) -> None:
-        """Waits until ``url`` answers."""
+    def _wait_for(self, url: str) -> None:
+        """Waits until ``url`` answers, 180 seconds at most."""
         retry = Retry(total=1, backoff_factor=0.1)
         deadline = time.monotonic() + 180
         with httpx.Client(transport=RetryTransport(retry=retry), timeout=5) as client:
             while True:
-                self._go_on()
+                self._check_stopped()
                 self.children.check()
                 self._check_owners()
                 try:
@@ -375,15 +378,15 @@ class QuickStart:
                     pass
                 if time.monotonic() > deadline:
                     raise NotStarted(
-                        f"Nothing answers at {url}", f"The logs are in {self.children.logs}."
+                        f"{url} does not answer", f"See the logs in {self.children.logs}."
                     )
                 self.stopped.wait(0.3)
 
-    def _once(self, *arguments: str, log: str) -> None:
-        """A command of Prefect's that ends."""
+    def _run_prefect(self, *arguments: str, log: str) -> None:
+        """Runs a Prefect command until it ends. ``log``: name of the file for its output."""
         command = [sys.executable, "-m", "prefect", *arguments]
-        # The command is our own.
-        done = subprocess.run(  # noqa: S603
+        # The command is a constant of hrsync.
+        ended = subprocess.run(  # noqa: S603
             command,
             env=self.env,
             cwd=PROJECT,
@@ -392,33 +395,35 @@ class QuickStart:
             preexec_fn=end_with_parent,
         )
         with (self.children.logs / log).open("ab") as file:
-            file.write(done.stdout + done.stderr)
-        self._go_on()
-        if done.returncode:
+            file.write(ended.stdout + ended.stderr)
+        self._check_stopped()
+        if ended.returncode:
             raise NotStarted(
                 f"'prefect {' '.join(arguments)}' has failed",
-                f"Its log is {self.children.logs / log}.",
+                f"See its log, {self.children.logs / log}.",
             )
 
 
 def _with_sandbox(settings: Settings, port: int) -> Settings:
-    """``settings`` with the sandbox in the place of a tenant: its key, and a secret for its
-    webhooks where none is set, for this start."""
+    """Returns ``settings`` with the sandbox in place of a tenant, and an API key that is valid for
+    this start. The webhooks get a secret, too, if none is set."""
     hooks = settings.webhooks
     if not hooks.guarded:
         hooks = hooks.model_copy(update={"secret": SecretStr(token_urlsafe())})
-    place = {
+    connection = {
         "base_url": f"http://127.0.0.1:{port}/accessplansandbox",
         "api_key": token_urlsafe(),
         "username": None,
         "password": None,
     }
-    tenant = AccessplanitSettings.model_validate({**settings.accessplanit.model_dump(), **place})
+    tenant = AccessplanitSettings.model_validate(
+        {**settings.accessplanit.model_dump(), **connection}
+    )
     return settings.model_copy(update={"accessplanit": tenant, "webhooks": hooks})
 
 
-def _hears(settings: Settings) -> bool:
-    """Whether anybody can tell a receiver anything."""
+def _has_subscriptions(settings: Settings) -> bool:
+    """Returns whether there is anything for a receiver to receive."""
     try:
         subscriptions(settings)
     except Misconfigured:
@@ -427,7 +432,7 @@ def _hears(settings: Settings) -> bool:
 
 
 def _make_pool() -> None:
-    """The work pool of our own worker, whose runs start warm."""
+    """Creates or replaces the work pool of :class:`WarmWorker`."""
     template = WarmWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         client.create_work_pool(
@@ -437,7 +442,7 @@ def _make_pool() -> None:
 
 
 def _subscribe(sandbox_url: str, port: int, settings: Settings) -> None:
-    """Lets the sandbox send what happens there to the receiver."""
+    """Registers the receiver with the sandbox, which then sends a webhook for each change."""
     hooks = settings.webhooks
     headers = {hooks.secret_header: hooks.secret.get_secret_value()} if hooks.secret else {}
     wanted = {"url": f"http://127.0.0.1:{port}/webhooks", "headers": headers}
@@ -461,7 +466,7 @@ def _sandbox_command(port: int, people: int, seed: int, tenant: str, database: s
 
 
 def serve_sandbox(port: int, people: int, seed: int, tenant: str, database: str) -> None:
-    """Becomes the sandbox's server."""
+    """Turns this process into the sandbox's server."""
     command = _sandbox_command(port, people, seed, tenant, database)
-    # The command is our own.
+    # hrsync builds the command from its own options.
     os.execv(command[0], command)  # noqa: S606

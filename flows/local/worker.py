@@ -1,9 +1,8 @@
-"""A Prefect worker whose runs start warm: a process of their own each, forked from one that has
-imported everything already.
+"""A Prefect worker that starts runs fast: it forks a process for each run from one that has already
+imported everything.
 
-What a run costs to start is nearly all import: some two seconds of CPU, for flows that then work
-for half a second. The worker reads code, mappings and the environment once: start it again after a
-change.
+Without it, a run spends about two seconds of CPU on imports and then works for half a second. The
+worker reads code, mappings and the environment only once. Restart it after a change.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ IMPORTED = [
     "connectors.accessplanit.client",
     "connectors.hr.sql",
 ]
+"""Modules to import before the first run."""
 
 
 class WarmResult(BaseWorkerResult):
@@ -66,7 +66,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
         configuration: BaseJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> WarmResult:
-        """One run in a process and a folder of its own."""
+        """Executes one run in a new process and a temporary folder."""
         environment = {
             **os.environ,
             **{name: value for name, value in configuration.env.items() if value is not None},
@@ -87,32 +87,33 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
     async def kill_infrastructure(
         self, infrastructure_pid: str, configuration: BaseJobConfiguration, grace_seconds: int = 30
     ) -> None:
-        """Ends the process of a run: asked, given time, then killed.
+        """Ends the process of a run: SIGTERM, then SIGKILL after ``grace_seconds``.
 
         Raises:
-            InfrastructureNotFound: it is not there any more.
+            InfrastructureNotFound: the process no longer exists.
         """
         pid = int(infrastructure_pid)
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
-            raise InfrastructureNotFound(f"There is no process {pid}") from None
+            raise InfrastructureNotFound(f"Process {pid} does not exist") from None
         with suppress(ProcessLookupError):
             with anyio.move_on_after(grace_seconds):
                 while True:
                     await anyio.sleep(0.2)
+                    # Fails once the process has ended.
                     os.kill(pid, 0)
             os.kill(pid, signal.SIGKILL)
 
 
 def engine(environment: Mapping[str, str], folder: str) -> None:
-    """Becomes Prefect's engine for the run that the environment names."""
+    """Turns this process into Prefect's engine for the run that the environment names."""
     end_with_parent()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = ["prefect.engine"]
     refresh_global_settings_context()
-    # It was imported with the rest; as the main module it runs anew.
+    # It was imported with the rest. Now it runs as the main module.
     sys.modules.pop("prefect.engine", None)
     runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)

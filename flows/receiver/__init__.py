@@ -1,1 +1,1 @@
-"""Webhooks in."""
+"""Receives webhooks and starts runs for them."""

@@ -1,8 +1,7 @@
-"""From hints to runs: when hints have been gathered, one event in Prefect starts the flow that
-hears them.
+"""Starts runs for hints: once hints are due, one Prefect event starts the flow that reads them.
 
-The event names the flow and says how many records wait, nothing else: which ones is personal data
-and stays in the store.
+The event holds only the name of the flow and the number of hints. The records' keys are personal
+data and stay in the store.
 """
 
 from __future__ import annotations
@@ -27,21 +26,22 @@ from .metrics import Metrics
 CHANGED = "hrsync.records.changed"
 """The event that the triggers of prefect.yaml wait for."""
 STEP = 0.5
-"""Seconds between two looks at what waits."""
+"""Seconds between two checks for waiting hints."""
 PAUSE = 5.0
-"""Seconds after Prefect, or the store, could not be reached."""
+"""Additional pause in seconds when Prefect or the store cannot be reached."""
 TALLY_SECONDS = 10.0
-"""Seconds between two times that the store is told of refusals: however many, they are a few rows a
-day."""
+"""Seconds between two writes of the refusal counts to the store. It keeps one row per day and
+reason."""
 log = logging.getLogger("hrsync.announce")
 Tell = Callable[[str, int], Awaitable[None]]
+"""Starts a flow. Arguments: the name of the flow, and the number of hints that wait."""
 
 
 async def tell(flow: str, records: int) -> None:
-    """Sends the event that starts a flow; returns when Prefect has it.
+    """Sends the event that starts a flow. Returns once Prefect has received it.
 
     Raises:
-        Exception: Prefect cannot be reached, for one of many reasons.
+        Exception: Prefect cannot be reached. Its client raises errors of many types.
     """
     resource = Resource(
         {"prefect.resource.id": f"hrsync.flow.{flow}", "prefect.resource.name": flow}
@@ -53,7 +53,10 @@ async def tell(flow: str, records: int) -> None:
 
 
 class Announcer:
-    """Looks what waits, and tells Prefect when it is due. flow_of: process -> flow."""
+    """Checks which hints wait, and starts their flows when they are due.
+
+    ``flow_of``: process -> name of the flow that runs it.
+    """
 
     def __init__(
         self,
@@ -63,24 +66,22 @@ class Announcer:
         pace: Pace,
         tell: Tell = tell,
     ) -> None:
-        self.store, self.metrics, self.flow_of, self.pace, self.tell = (
-            store,
-            metrics,
-            flow_of,
-            pace,
-            tell,
-        )
-        self._seen, self._tell_tally = datetime.now(UTC), 0.0
+        self.store, self.metrics = store, metrics
+        self.flow_of, self.pace, self.tell = flow_of, pace, tell
+        self._measured_until = datetime.now(UTC)
+        """Hints that were processed up to this moment are in the metrics."""
+        self._next_tally = 0.0
+        """When the refusal counts are written next (``time.monotonic``)."""
 
     async def run(self) -> None:
-        """For ever. What cannot be reached is tried again; nothing is lost meanwhile, for hints
-        stay in the store."""
+        """Checks without end. An attempt that fails is repeated; no hint is lost, because hints
+        stay in the store until a run has processed them."""
         failing = False
         while True:
             try:
                 await self.look()
                 failing = False
-            except Exception as error:  # Prefect's client raises whatever its many layers do
+            except Exception as error:  # Prefect's client raises errors of many types
                 if not failing:
                     log.warning(
                         "hints wait until Prefect and the store can be reached (%s)",
@@ -91,29 +92,30 @@ class Announcer:
             await anyio.sleep(STEP)
 
     async def look(self) -> None:
-        """Once: tells of what is due, and takes in how long what has been loaded has taken."""
+        """Checks once: starts the flows that are due, and updates the metrics."""
         waiting = await run_sync(self.store.waiting_hints)
         flows: dict[str, Waiting] = {}
-        for process, waits in waiting.items():
+        for process, hints in waiting.items():
             if process in self.flow_of:
                 name = self.flow_of[process]
-                flows[name] = flows.get(name, Waiting()) + waits
+                flows[name] = flows.get(name, Waiting()) + hints
         self.metrics.waits({process: w.fresh + w.sent for process, w in waiting.items()})
         for name in due(flows, datetime.now(UTC), self.pace):
             processes = [process for process in waiting if self.flow_of.get(process) == name]
             await self.tell(name, flows[name].fresh + flows[name].sent)
             await run_sync(self.store.announce, processes, datetime.now(UTC))
             self.metrics.announced.labels(name).inc()
-        found = await run_sync(self.store.lags, self._seen)
-        if found:
-            self._seen = found[-1][2]
-            self.metrics.loaded(found)
-        if self.metrics.tally and time.monotonic() >= self._tell_tally:
+        lags = await run_sync(self.store.lags, self._measured_until)
+        if lags:
+            _process, _received, self._measured_until = lags[-1]
+            self.metrics.loaded(lags)
+        if self.metrics.tally and time.monotonic() >= self._next_tally:
             tally, self.metrics.tally = self.metrics.tally, Tally()
             await run_sync(self.store.refuse, tally, datetime.now(UTC))
-            self._tell_tally = time.monotonic() + TALLY_SECONDS
+            self._next_tally = time.monotonic() + TALLY_SECONDS
 
 
 def pace(window: float, burst: int, longest: float) -> Pace:
-    """From settings, in seconds."""
+    """Builds the pace from settings. ``window`` and ``longest`` are in seconds; ``burst`` is a
+    number of hints."""
     return Pace(timedelta(seconds=window), burst, timedelta(seconds=longest))

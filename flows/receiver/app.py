@@ -1,8 +1,8 @@
-"""The receiver of webhooks: a small ASGI application that writes deliveries down and acknowledges
-them, and nothing else.
+"""Receives webhooks: a small ASGI application that saves deliveries in the store and then
+acknowledges them.
 
-What a delivery says is a hint; the run that it leads to reads the record. A request without the
-secret gets a 401.
+A delivery is only a hint that a record has changed; the run that follows reads the record. A
+request that cannot be authenticated gets a 401.
 """
 
 from __future__ import annotations
@@ -42,22 +42,25 @@ from .subscriptions import FLOW_OF, Subscriptions, subscriptions
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ANSWERS = {
-    202: "Written down: a run will read the record. Or it has come before, and nothing more is "
-    "needed.",
-    401: "The delivery cannot be shown to be genuine.",
+    202: "The delivery is saved, and a run will read the record. Also the answer to a repeated "
+    "delivery.",
+    401: "The delivery could not be authenticated.",
     404: "Unknown subscription.",
-    408: "The body has not come in time.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
-    422: "The delivery names no record.",
-    429: "Too many requests from this address; Retry-After says when to come again.",
-    503: "It could not be written down; send it again.",
+    422: "The delivery does not name a record.",
+    429: "Too many requests from this address. Retry-After has the seconds to wait.",
+    503: "The delivery could not be saved. Send it again.",
 }
+"""HTTP status -> its description."""
 Subscription = Annotated[
-    str, Path(description="A module of accessplanit in lower case, such as user, or bamboohr.")
+    str,
+    Path(description="Name of an accessplanit module in lower case, such as user; or bamboohr."),
 ]
 Key = Annotated[str, Path(description="The record's ID.")]
 CLOSED = (
-    "This page is for those who know the secret, or for all with HRSYNC_WEBHOOKS__OPEN_PAGES=true."
+    "Send the secret or the password of the webhooks. HRSYNC_WEBHOOKS__OPEN_PAGES=true opens this "
+    "page to everybody."
 )
 STRANGER = {"WWW-Authenticate": 'Basic realm="webhooks"'}
 log = logging.getLogger("hrsync.receiver")
@@ -68,17 +71,18 @@ def _headers(request: Request) -> dict[str, str]:
 
 
 def _target(request: Request) -> bytes:
-    """The path with its query string, as they were sent."""
+    """Returns the path with its query string, exactly as sent."""
     path, query = request.scope["raw_path"], request.scope["query_string"]
     return bytes(path + b"?" + query if query else path)
 
 
 class TooMuch(Exception):
-    """The body is larger than it may be."""
+    """The body exceeds the maximum size."""
 
 
 class Receiver:
-    """What a request goes through: rate, subscription, size, proof, content, store."""
+    """Handles a request: checks its rate, subscription, size, authentication and content, then
+    saves it."""
 
     def __init__(
         self, settings: WebhookSettings, known: Subscriptions, store: SyncStore, metrics: Metrics
@@ -89,7 +93,7 @@ class Receiver:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     async def receive(self, request: Request, subscription: str, key: str | None) -> Response:
-        """The answer to one delivery."""
+        """Returns the answer to one delivery. ``key``: the record's ID, if it is in the path."""
         began = time.perf_counter()
         if (limited := self._too_often(request)) is not None:
             return limited
@@ -137,14 +141,15 @@ class Receiver:
         )
 
     def page(self, request: Request) -> Response | None:
-        """The refusal of a page that is not for everybody; ``None`` if the caller may see it."""
+        """Returns the refusal of a protected page, or ``None`` if the caller may see it."""
         if self.settings.open_pages:
             return None
         if (limited := self._too_often(request)) is not None:
             return limited
         proof = self.settings.proof
-        wrong = proof.wanting(_headers(request)) if proof.asked else ["closed"]
-        return self._refused(401, wrong[0], STRANGER, CLOSED) if wrong else None
+        # With only a signing key, nobody can authenticate a request for a page.
+        reasons = proof.wanting(_headers(request)) if proof.asked else ["closed"]
+        return self._refused(401, reasons[0], STRANGER, CLOSED) if reasons else None
 
     def _too_often(self, request: Request) -> Response | None:
         address = request.client.host if request.client else ""
@@ -154,20 +159,23 @@ class Receiver:
         return self._refused(429, "rate", {"Retry-After": str(max(1, math.ceil(wait)))})
 
     async def _body(self, request: Request) -> bytes:
-        """Raises:
-        TooMuch: as soon as that is known.
-        TimeoutError: it is not complete in time.
+        """Reads the body.
+
+        Raises:
+            TooMuch: it is too large. Raised as soon as that is known.
+            TimeoutError: it is not complete in time.
         """
-        said = request.headers.get("content-length", "0")
-        if said.isdecimal() and (len(said) > 15 or int(said) > self.settings.max_bytes):
+        length = request.headers.get("content-length", "0")
+        # A length of more than 15 digits is too large anyway; int() fails on very long ones.
+        if length.isdecimal() and (len(length) > 15 or int(length) > self.settings.max_bytes):
             raise TooMuch
-        found = bytearray()
+        body = bytearray()
         async with asyncio.timeout(self.settings.body_seconds):
             async for part in request.stream():
-                found += part
-                if len(found) > self.settings.max_bytes:
+                body += part
+                if len(body) > self.settings.max_bytes:
                     raise TooMuch
-        return bytes(found)
+        return bytes(body)
 
     def _refused(
         self,
@@ -184,18 +192,24 @@ class Receiver:
         )
 
     async def watch(self, name: str, watch: Watch) -> None:
-        """For ever: takes what is newly there for a delivery."""
-        told: set[str] = set()
+        """Watches a connector without end, and treats each new file as a delivery."""
+        known: set[str] = set()
         while True:
             try:
-                there = await run_sync(watch.look)
-                for mark in there.keys() - told:
-                    # It may have been there, unread, when an earlier receiver told of it: it is
-                    # looked at once more.
+                feeds = await run_sync(watch.look)
+                for mark in feeds.keys() - known:
+                    # An earlier receiver may have saved a delivery for the same file. If a run has
+                    # processed that one, this one counts as new, and the file is checked again.
                     await self.journal.write(
-                        Arrival(name, "WATCH", ((there[mark], None),), digest(name, mark), False)
+                        Arrival(
+                            subscription=name,
+                            method="WATCH",
+                            records=((feeds[mark], None),),
+                            identity=digest(name, mark),
+                            once=False,
+                        )
                     )
-                told = set(there)
+                known = set(feeds)
             except Exception as error:
                 log.warning(
                     "%s cannot be watched: %s",
@@ -206,10 +220,10 @@ class Receiver:
 
 
 def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI:
-    """The ASGI application; its lifespan runs what works in the background.
+    """Builds the ASGI application. Its lifespan runs the journal, the announcer and the watches.
 
     Raises:
-        Misconfigured: there is no secret.
+        Misconfigured: no secret is set, and no connector is watched.
     """
     hooks, metrics, known = settings.webhooks, Metrics(), subscriptions(settings)
     receiver = Receiver(hooks, known, store, metrics)
@@ -239,21 +253,21 @@ def make_app(settings: Settings, store: SyncStore, tell: Tell = tell) -> FastAPI
     )
     _deliveries(app, receiver, hooks)
     _pages(app, receiver)
-    # Who sends is judged by the senders; this says in the document what to send.
+    # The senders authenticate a delivery. This only documents what to send.
     app.openapi()["components"] = {"securitySchemes": schemes(hooks)}
     return app
 
 
 def schemes(hooks: WebhookSettings) -> dict[str, Any]:
-    """What a delivery must carry, as OpenAPI says it."""
-    found: dict[str, Any] = {}
+    """Returns the OpenAPI security schemes of a delivery, by name."""
+    by_name: dict[str, Any] = {}
     if hooks.secret:
-        found["secret"] = {"type": "apiKey", "in": "header", "name": hooks.secret_header}
+        by_name["secret"] = {"type": "apiKey", "in": "header", "name": hooks.secret_header}
     if hooks.password:
-        found["basic"] = {"type": "http", "scheme": "basic"}
+        by_name["basic"] = {"type": "http", "scheme": "basic"}
     if hooks.signing_key:
-        found["signature"] = {"type": "apiKey", "in": "header", "name": hooks.signature_header}
-    return found
+        by_name["signature"] = {"type": "apiKey", "in": "header", "name": hooks.signature_header}
+    return by_name
 
 
 def _deliveries(app: FastAPI, receiver: Receiver, hooks: WebhookSettings) -> None:
@@ -297,9 +311,9 @@ def _pages(app: FastAPI, receiver: Receiver) -> None:
         responses={200: {"content": {"text/plain": {}}}, 401: {"description": CLOSED}},
     )
     async def metrics_page(request: Request) -> Response:
-        found = generate_latest(receiver.metrics.registry)
+        text = generate_latest(receiver.metrics.registry)
         return receiver.page(request) or Response(
-            found, media_type="text/plain; version=0.0.4; charset=utf-8"
+            text, media_type="text/plain; version=0.0.4; charset=utf-8"
         )
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -312,34 +326,34 @@ def _pages(app: FastAPI, receiver: Receiver) -> None:
 
 
 def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str, Any]:
-    """The options for uvicorn.
+    """Returns the options for uvicorn.
 
     Raises:
-        Misconfigured: there is no secret.
+        Misconfigured: no secret is set, and no connector is watched.
     """
     hooks = settings.webhooks
     return {
         "app": make_app(settings, store, tell),
         "http": limited(hooks),
         "ws": "none",
-        # So few are accepted at a time that the headers of each are read before many others can
-        # take its place.
+        # A short backlog: the headers of a new connection are read before many others arrive that
+        # could take its place.
         "backlog": max(1, hooks.connections // 4),
         "lifespan": "on",
-        # No access log: a path may hold the ID of a person.
+        # No access log: a path may hold a person's ID.
         "access_log": False,
         "server_header": False,
     }
 
 
 def _within_limits(settings: Settings) -> Settings:
-    """These settings, with no more connections than this process can have."""
+    """Returns the settings with no more connections than the limit of open files allows."""
     hooks = settings.webhooks
     connections = affordable(hooks.connections)
     if connections < hooks.connections:
         log.warning(
-            "this process may open so few files that the receiver has %d connections, not %d; "
-            "raise the limit (ulimit -n)",
+            "the limit of open files allows the receiver only %d connections, not %d; raise it "
+            "(ulimit -n)",
             connections,
             hooks.connections,
         )
@@ -349,22 +363,23 @@ def _within_limits(settings: Settings) -> Settings:
 
 
 def serve(settings: Settings, host: str, port: int, prefect_url: str | None) -> None:
-    """Receives until it is interrupted.
+    """Receives webhooks until it is interrupted.
 
     Raises:
-        Misconfigured: there is no secret, or no Prefect to tell.
+        Misconfigured: no secret is set and no connector is watched, or the address of the Prefect
+            server is unknown.
     """
     if not prefect_url:
         raise Misconfigured(
-            "There is no Prefect server to tell",
+            "The address of the Prefect server is not known",
             "Set PREFECT_API_URL, or start 'hrsync up' first.",
         )
     make_private(settings.home.absolute())
     settings = _within_limits(settings)
     store = SyncStore(settings.store_url)
     try:
-        chosen = server(settings, store)
+        options = server(settings, store)
         typer.echo(f"Receiving at http://{host}:{port}/webhooks/… (Ctrl-C stops it)", err=True)
-        uvicorn.run(**chosen, host=host, port=port, log_level="warning")
+        uvicorn.run(**options, host=host, port=port, log_level="warning")
     finally:
         store.close()

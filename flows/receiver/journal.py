@@ -1,4 +1,4 @@
-"""Writes deliveries to the store, and says in time that it could not."""
+"""Saves deliveries in the store, and reports a failure while the sender still waits."""
 
 from __future__ import annotations
 
@@ -15,60 +15,64 @@ from connectors.webhooks import Arrival
 from reconciliation.errors import StoreFailed
 
 PATIENCE = 1.5
-"""Seconds that an arrival waits for the store."""
+"""Maximum number of seconds that a delivery waits for the store."""
 ABANDON = 30.0
-"""Seconds after which a transaction is no longer waited for: the connection is dead, and another
-one may not be."""
+"""Seconds after which a transaction is abandoned. Its connection counts as dead; the next
+transaction uses another one."""
 log = logging.getLogger("hrsync.receiver")
 
 
 class Journal:
-    """Writes arrivals to the store, all that wait in one transaction, before any of them is
-    acknowledged."""
+    """Saves arrivals before they are acknowledged. All that wait at a time go into one
+    transaction.
+
+    ``concerned``: (subscription, feed) -> the processes that a changed record concerns.
+    """
 
     def __init__(
         self, store: SyncStore, concerned: Mapping[tuple[str, str], Sequence[str]]
     ) -> None:
         self._store, self._concerned = store, concerned
         self._waiting: dict[asyncio.Future[bool], Arrival] = {}
-        self._came = asyncio.Event()
+        """The result that a caller waits for -> the arrival."""
+        self._arrived = asyncio.Event()
         self._began: float | None = None
-        """When the transaction under way has begun."""
+        """When the current transaction began, in seconds of the event loop's clock."""
 
     async def write(self, arrival: Arrival) -> bool:
-        """Returns when it is written down: whether it is new.
+        """Saves an arrival. Returns whether it is new, as opposed to a duplicate.
 
         Raises:
-            StoreFailed: it is not, or not in time. A transaction that is under way may still write
-                it: then the sender's next attempt is a duplicate.
+            StoreFailed: it could not be saved in time. The current transaction may still save it;
+                then the sender's next attempt is a duplicate.
         """
         if self._stuck():
             raise _late()
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting[done] = arrival
-        self._came.set()
+        self._arrived.set()
         try:
             await asyncio.wait([done], timeout=PATIENCE)
             if done.done():
                 return done.result()
         finally:
-            # Nobody waits for it any more: if its transaction has not begun, it is not written.
+            # The caller no longer waits. Unless its transaction has begun, it is not saved.
             self._waiting.pop(done, None)
             done.cancel()
         raise _late()
 
     def _stuck(self) -> bool:
-        """Whether the transaction under way has lasted for too long; what comes meanwhile need not
-        wait to be told."""
+        """Returns whether the current transaction takes too long. New arrivals then fail at
+        once."""
         return (
             self._began is not None and asyncio.get_running_loop().time() - self._began > PATIENCE
         )
 
     async def run(self) -> None:
-        """For ever."""
+        """Saves arrivals without end."""
         while True:
-            await self._came.wait()
-            self._came.clear()
+            await self._arrived.wait()
+            self._arrived.clear()
             batch, self._waiting = self._waiting, {}
             if batch:
                 await self._write(batch)
@@ -89,13 +93,13 @@ class Journal:
                     abandon_on_cancel=True,
                 )
         except Exception as error:
-            # Whatever it is: none of them is acknowledged, and the next ones may fare better.
+            # Any error refuses only the arrivals of this transaction. The next one is tried.
             failed = (
                 error
                 if isinstance(error, StoreFailed)
                 else StoreFailed(f"An unforeseen {type(error).__name__}", "")
             )
-            log.warning("deliveries could not be written down: %s", failed.what)
+            log.warning("deliveries could not be saved: %s", failed.what)
             for done in _awaited(batch):
                 done.set_exception(failed)
         else:
@@ -108,12 +112,12 @@ class Journal:
 
 
 def _awaited(batch: Mapping[asyncio.Future[bool], Arrival]) -> list[asyncio.Future[bool]]:
-    """Those whose caller has not gone away meanwhile."""
+    """Returns the results whose caller still waits."""
     return [done for done in batch if not done.done()]
 
 
 def _late() -> StoreFailed:
     return StoreFailed(
         f"The sync store has not answered for {PATIENCE} seconds",
-        "Find out which program has an open transaction there and end it.",
+        "Find the program that has an open transaction there, and end it.",
     )

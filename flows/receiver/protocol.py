@@ -1,8 +1,8 @@
-"""HTTP for strangers: uvicorn's protocol, with limits of time and of the number of connections.
+"""Protects the receiver from slow and numerous clients: uvicorn's HTTP protocol, with limits on
+time and on the number of connections.
 
-A connection either waits for a request (nothing was sent yet, or not all of the headers, or the
-last answer is complete) or has one under way. Both have a time limit of their own, which what is
-sent meanwhile does not prolong.
+A connection either waits for a request (its headers are not complete yet) or is answering one. Each
+state has its own time limit. Data that arrives meanwhile does not extend it.
 """
 
 from __future__ import annotations
@@ -17,93 +17,96 @@ from connectors.settings import WebhookSettings
 from reconciliation.errors import Misconfigured
 
 ANSWER_SECONDS = 5.0
-"""Seconds in which a request whose body is complete must have been answered, and the answer been
-read."""
+"""Maximum number of seconds to answer a request after its body, and for the client to read the
+answer."""
 OTHER_FILES = 200
-"""File descriptors for everything but connections: the store, logs, Prefect, what is just being
-accepted."""
+"""Number of file descriptors reserved for all else: the store, logs, Prefect, and connections that
+are being accepted."""
 
 
 class Room:
-    """The connections of one server, of each kind the one first that has waited longest."""
+    """The connections of one server. In each state, the one that entered it first comes first."""
 
     def __init__(self, settings: WebhookSettings) -> None:
         self.size = settings.connections
         self.header_seconds = settings.header_seconds
         self.request_seconds = settings.body_seconds + ANSWER_SECONDS
         self._waiting: dict[LimitedProtocol, None] = {}
-        self._asking: dict[LimitedProtocol, None] = {}
+        self._answering: dict[LimitedProtocol, None] = {}
 
     def enter(self, one: LimitedProtocol) -> bool:
-        """Lets a new connection in. If there are too many, another is closed, or this is not let
-        in."""
-        while len(self._waiting) + len(self._asking) >= self.size:
-            idle = next(iter(self._waiting), None) or next(
-                (other for other in self._asking if other.sends), None
+        """Admits a new connection. Returns whether it was admitted.
+
+        If the room is full, it takes the place of the first connection that waits for a request,
+        or else of the first whose body is incomplete.
+        """
+        while len(self._waiting) + len(self._answering) >= self.size:
+            victim = next(iter(self._waiting), None) or next(
+                (other for other in self._answering if other.sends), None
             )
-            if idle is None:
+            if victim is None:
                 return False
-            idle.drop()
+            victim.drop()
         self._waiting[one] = None
         return True
 
     def move(self, one: LimitedProtocol, *, asks: bool) -> float:
-        """From now on a connection waits for a request, or has one under way; returns for how many
-        seconds it may."""
+        """Records that a connection now waits for a request, or answers one if ``asks``. Returns
+        the time limit in seconds."""
         self.leave(one)
-        (self._asking if asks else self._waiting)[one] = None
+        (self._answering if asks else self._waiting)[one] = None
         return self.request_seconds if asks else self.header_seconds
 
     def leave(self, one: LimitedProtocol) -> None:
-        """A connection is at its end."""
+        """Removes a connection."""
         self._waiting.pop(one, None)
-        self._asking.pop(one, None)
+        self._answering.pop(one, None)
 
 
 class LimitedProtocol(H11Protocol):
-    """One connection."""
+    """One connection, which is closed when its time limit has passed."""
 
     room: Room
     _deadline: asyncio.TimerHandle | None = None
 
     @property
     def asks(self) -> bool:
-        """Whether a request is under way: its headers are complete, its answer is not."""
+        """Whether it is answering a request: the headers are complete, the answer is not."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
     def sends(self) -> bool:
-        """Whether the body of the request under way is not complete."""
+        """Whether the body of the current request is incomplete."""
         return self.conn.their_state is h11.SEND_BODY
 
-    # uvicorn declares it so as well, against asyncio.
+    # uvicorn, too, narrows the type that asyncio declares.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self.room.enter(self):
-            self._begin()
+            self._restart_timer()
         else:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        waited = not self.asks
+        was_waiting = not self.asks
         super().data_received(data)
-        if waited and self.asks:
-            self._begin()
+        if was_waiting and self.asks:
+            self._restart_timer()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._begin()
+        self._restart_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._end()
 
     def drop(self) -> None:
-        """Closes the connection at once, whatever is still to be sent."""
+        """Closes the connection at once. Unsent data is lost."""
         self._end()
         self.transport.abort()
 
-    def _begin(self) -> None:
+    def _restart_timer(self) -> None:
         seconds = self.room.move(self, asks=self.asks)
         if self._deadline is not None:
             self._deadline.cancel()
@@ -116,16 +119,16 @@ class LimitedProtocol(H11Protocol):
 
 
 def limited(settings: WebhookSettings) -> type[LimitedProtocol]:
-    """The protocol of one server."""
+    """Returns the protocol class for one server, with its own room."""
     return type("LimitedProtocol", (LimitedProtocol,), {"room": Room(settings)})
 
 
 def affordable(connections: int) -> int:
-    """How many of these connections this process can have at a time. It raises its limit of open
-    files as far as it may.
+    """Returns how many of these connections this process can have at a time. Raises the limit of
+    open files first, as far as it may.
 
     Raises:
-        Misconfigured: not one.
+        Misconfigured: the limit does not allow a single connection.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + OTHER_FILES
@@ -135,8 +138,8 @@ def affordable(connections: int) -> int:
         connections = min(connections, soft - OTHER_FILES)
     if connections < 1:
         raise Misconfigured(
-            f"This process may open {soft} files, too few for the receiver, which needs "
-            f"{OTHER_FILES} beside its connections",
+            f"The limit of open files is {soft}, too low for the receiver, which needs "
+            f"{OTHER_FILES} besides its connections",
             f"Raise the limit (ulimit -n) above {OTHER_FILES}.",
         )
     return connections

@@ -1,4 +1,4 @@
-"""Who may tell us that a record has changed, and which processes and flows that concerns."""
+"""Determines which systems may send webhooks, and which processes and flows these concern."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ FLOW_OF = {name: chosen.flow.name for name, chosen in PROCESSES.items()}
 
 @dataclass(frozen=True)
 class Subscriptions:
-    """What the receiver listens to, and which processes it concerns."""
+    """The sources of hints, and the processes that they concern."""
 
     senders: Mapping[str, Sender]
-    """Name in the path -> the system that sends there."""
+    """Subscription (its name in the path) -> the system that sends it."""
     watches: Mapping[str, Watch]
     """Connector -> the check for new files."""
     concerned: Mapping[tuple[str, str], Sequence[str]]
-    """(name in the path or connector, feed) -> the processes that a changed record concerns."""
+    """(subscription or connector, feed) -> the processes that a changed record concerns."""
 
 
 def subscriptions(settings: Settings) -> Subscriptions:
-    """All that these settings allow.
+    """Returns the subscriptions and watches that the settings allow.
 
     Raises:
-        Misconfigured: no secret is set, so that anybody could send anything.
+        Misconfigured: there are none. A system without a secret gets no subscription, because
+            anybody could send anything.
     """
     from_accessplanit = sorted(
         {feed for spec in SPECS.values() if spec.direction == "to_hr" for feed in feeds(spec)}
@@ -70,9 +71,8 @@ def subscriptions(settings: Settings) -> Subscriptions:
             watches[name] = watch
     if not senders and not watches:
         raise Misconfigured(
-            "The receiver has no secret by which it would know a genuine delivery",
-            "Set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, "
-            "or __SIGNING_KEY), and the same in the"
-            " webhooks of accessplanit.",
+            "The receiver has no secret to authenticate deliveries with",
+            "Set HRSYNC_WEBHOOKS__SECRET (or __USERNAME and __PASSWORD, or __SIGNING_KEY), and the "
+            "same value in the webhooks of accessplanit.",
         )
     return Subscriptions(senders, watches, concerned)

@@ -65,7 +65,7 @@ def test_a_copy_made_while_runs_are_at_work_is_restored_and_goes_on(
 
 def test_nothing_is_overwritten_and_each_refusal_says_why(world: Side, tmp_path: Path) -> None:
     copy, home = tmp_path / "copy", tmp_path / "new"
-    with pytest.raises(Misconfigured, match="no database below"):
+    with pytest.raises(Misconfigured, match="no database in"):
         backup(at(tmp_path / "mistyped"), copy)
     backup(at(world.folder), copy)
     with pytest.raises(Misconfigured, match="is not empty"):
@@ -89,6 +89,6 @@ def test_for_a_server_the_command_is_told_and_no_password(tmp_path: Path) -> Non
         tmp_path / "copy",
     )
     assert told == [
-        "not copied, for it is on a server: pg_dump --format=custom "
+        "not copied, because it is on a server. Copy it with: pg_dump --format=custom "
         f"--file={tmp_path / 'copy' / 'store'}.dump 'postgresql://hr@db.example/hr'"
     ]

@@ -149,7 +149,7 @@ def test_a_kept_plan_is_shown_field_by_field(configured: Side) -> None:
     digest = hrsync("plan", "users_to_hr", "--out").rpartition("hrsync apply ")[2].strip()
     shown = hrsync("show", digest, "--limit", "3")
     assert f"changes of {digest}" in shown
-    assert re.search(r"\d+ to create, 0 to update, 0 to close; made .* UTC from", shown)
+    assert re.search(r"\d+ to create, 0 to update, 0 to close; planned on .* UTC from", shown)
 
 
 @pytest.mark.parametrize(

@@ -31,5 +31,5 @@ def test_deliveries_are_listed_replayed_and_published(configured: Side) -> None:
     assert "waits" in hrsync("webhooks", "list", "--waiting")
     skipped = PROCESSES["awards_to_hr"].flow(run={"hinted": True}, return_state=True)
     assert skipped.name == "Skipped"
-    for arguments, says in (((), "Nothing is named"), (("99",), "No such delivery")):
+    for arguments, says in (((), "No deliveries are chosen"), (("99",), "No such delivery")):
         assert says in hrsync("webhooks", "replay", *arguments, code=1)
