@@ -104,15 +104,16 @@ def _entity(
 
 
 def _stamp(table: str, key: str) -> None:
-    """Lets the database set ``written_at`` when HR updates a row of a new table. The function that
-    PostgreSQL calls comes with the migration 0002."""
+    """Lets the database set ``written_at`` when HR updates a row of the new table."""
     of_sqlite = (
         f"CREATE TRIGGER {table}_stamp AFTER UPDATE ON {table}"
         " WHEN NEW.written_at IS OLD.written_at"
         f" BEGIN UPDATE {table} SET written_at = CURRENT_TIMESTAMP WHERE {key} = NEW.{key}; END"
     )
     of_postgresql = (
-        f"CREATE TRIGGER {table}_stamp BEFORE UPDATE ON {table} FOR EACH ROW"
+        "CREATE OR REPLACE FUNCTION hrsync_stamp() RETURNS trigger AS $$"
+        " BEGIN NEW.written_at := now() AT TIME ZONE 'UTC'; RETURN NEW; END $$ LANGUAGE plpgsql;"
+        f" CREATE TRIGGER {table}_stamp BEFORE UPDATE ON {table} FOR EACH ROW"
         " WHEN (NEW.written_at IS NOT DISTINCT FROM OLD.written_at)"
         " EXECUTE FUNCTION hrsync_stamp()"
     )

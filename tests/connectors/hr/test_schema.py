@@ -1,4 +1,4 @@
-"""The tables of the SQL HR database are those of ``schema.py``, however they came about."""
+"""What ``schema.py`` declares is added to databases that lack it."""
 
 from __future__ import annotations
 
@@ -19,36 +19,6 @@ def engine(store_url: str) -> Any:
     engine = connect(store_url)
     yield engine
     engine.dispose()
-
-
-def described(engine: sa.Engine) -> dict[str, Any]:
-    """Columns, defaults, keys, indexes and triggers of every table."""
-    inspector = sa.inspect(engine)
-    triggers = (
-        "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger'"
-        if engine.dialect.name == "sqlite"
-        else "SELECT event_object_table, trigger_name FROM information_schema.triggers"
-    )
-    with engine.connect() as connection:
-        found: dict[str, Any] = {
-            "triggers": sorted(map(tuple, connection.exec_driver_sql(triggers)))
-        }
-    for table in metadata.tables:
-        columns = {
-            column["name"]: (str(column["type"]), column["nullable"], column["default"])
-            for column in inspector.get_columns(table)
-        }
-        indexes = {index["name"]: str(index) for index in inspector.get_indexes(table)}
-        found[table] = (columns, inspector.get_pk_constraint(table)["constrained_columns"], indexes)
-    return found
-
-
-@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
-def test_the_migrations_make_what_the_schema_declares(engine: sa.Engine) -> None:
-    migrated = described(engine)
-    metadata.drop_all(engine)
-    add_missing(engine, metadata)
-    assert described(engine) == migrated
 
 
 def test_a_new_column_reaches_a_table_that_has_rows(

@@ -35,24 +35,30 @@ def test_migrations_make_exactly_the_declared_tables(
     module.metadata.create_all(declared)
     for table in module.metadata.sorted_tables:
         made, wanted = sa.inspect(engine), sa.inspect(declared)
-        assert {
-            c["name"]: (str(c["type"]), c["nullable"]) for c in made.get_columns(table.name)
-        } == {c["name"]: (str(c["type"]), c["nullable"]) for c in wanted.get_columns(table.name)}
+        assert _columns(made, table.name) == _columns(wanted, table.name)
         assert (
             made.get_pk_constraint(table.name)["constrained_columns"]
             == wanted.get_pk_constraint(table.name)["constrained_columns"]
         )
     names = {
-        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER "
-        "BY name",
+        "sqlite": "SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS "
+        "NOT NULL ORDER BY name",
         "postgresql": "SELECT indexname FROM pg_indexes WHERE schemaname = 'public' AND "
-        "left(indexname, 3) = 'ix_' ORDER BY indexname",
+        "left(indexname, 3) = 'ix_' UNION SELECT trigger_name FROM information_schema.triggers "
+        "ORDER BY 1",
     }
     with engine.connect() as one, declared.connect() as other:
         query = names[engine.dialect.name]
         assert one.exec_driver_sql(query).all() == other.exec_driver_sql(query).all() != []
     engine.dispose()
     declared.dispose()
+
+
+def _columns(inspector: Any, table: str) -> dict[str, tuple[str, bool, str | None]]:
+    return {
+        column["name"]: (str(column["type"]), column["nullable"], column["default"])
+        for column in inspector.get_columns(table)
+    }
 
 
 def test_a_store_of_the_first_revision_is_brought_up_with_its_data(store_url: str) -> None:
