@@ -219,7 +219,10 @@ def test_the_command_leaves_a_repair_to_be_decided(configured: Side) -> None:
     [
         ({"what": "employees", "only": {"filters": {"nonsense": 1}}}, "no filter 'nonsense'"),
         ({"what": "employees", "only": {"filters": {"companies": "C1"}}}, "does not fit"),
-        ({"mode": "repair", "when": {"known_at": datetime(2026, 1, 1)}}, "A repair uses what both sides hold now"),
+        (
+            {"mode": "repair", "when": {"known_at": datetime(2026, 1, 1)}},
+            "A repair uses what both sides hold now",
+        ),
         (
             {"when": {"period_from": date(2026, 2, 1), "period_to": date(2026, 1, 1)}},
             "ends before it begins",
