@@ -255,7 +255,8 @@ def add_missing(engine: sa.Engine, metadata: sa.MetaData) -> None:
                 text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
             for index in table.indexes:
-                index.create(connection, checkfirst=True)
+                # SQLite does not tell SQLAlchemy of indexes over expressions.
+                connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
 
 def _missing(

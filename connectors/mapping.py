@@ -14,7 +14,7 @@ from reconciliation.names import named
 from reconciliation.values import CUSTOM_PREFIX
 
 from .accessplanit.feeds import FEEDS, kinds
-from .hr.schema import columns_of
+from .hr.schema import columns_of, metadata
 
 REMEDY = "Correct the mapping; nothing runs with a wrong one."
 
@@ -59,6 +59,8 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
         raise Misconfigured(
             f"{file} is wrong: feed: accessplanit has no feed '{mapping.feed}'", REMEDY
         )
+    if mapping.entity not in metadata.tables:
+        raise Misconfigured(f"{file} is wrong: entity: HR has no entity '{mapping.entity}'", REMEDY)
     wrong = problems(mapping, kinds_of(mapping), columns_of(mapping.entity))
     if wrong:
         raise Misconfigured(f"{file} is wrong: {'; '.join(wrong)}", REMEDY)

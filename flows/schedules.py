@@ -66,14 +66,15 @@ def rewritten(text: str) -> str:
     """Returns the text of prefect.yaml with the current crons and an entry for every flow."""
     for flow in FLOWS:
         if f"- name: {_deployment(flow)}\n" not in text:
-            text = text.replace(LAST, _entry(flow) + LAST)
+            before, anchor, after = text.partition(LAST)
+            text = f"{before.rstrip()}\n\n{_entry(flow)}{anchor}{after}"
     for slug, cron in crons().items():
         text = re.sub(rf'(- slug: {slug}\n\s+cron: )".*"', rf'\g<1>"{cron}"', text)
     return text
 
 
 LAST = "  - name: reconcile-history\n"
-"""New entries come before this one."""
+"""New entries come before this one, or at the end of the file if it is missing."""
 
 
 def _entry(flow: str) -> str:

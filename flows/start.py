@@ -6,6 +6,9 @@ from __future__ import annotations
 import os
 import sys
 
+from pydantic import ValidationError
+
+from connectors.settings import problems
 from reconciliation.errors import HrsyncError
 
 
@@ -20,6 +23,11 @@ def main() -> None:
         app()
     except HrsyncError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+    except ValidationError as error:
+        # A process that its mapping contradicts, such as a field with an owner in a mapping that
+        # goes one way only.
+        sys.stderr.write(f"Misconfigured: {problems(error)}. Correct the mapping.\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

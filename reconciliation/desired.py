@@ -67,7 +67,11 @@ def desired(
     for f in spec.fields:
         columns[f.target], unknown = mapped(f, data[f.source])
         if unknown.any():
-            why = f"has a value that is not in the mapping of {f.target}"
+            why = (
+                f"has a value that is not in the mapping of {f.target}"
+                if f.values
+                else f"has a value that cannot be read as a {f.kind}"
+            )
             problems.append(held(data.loc[unknown, spec.key], f.source, why))
     if spec.custom:
         columns["custom"] = _custom(data, spec.custom)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from .frame import Kind
 from .spec import FieldMap, Frozen
+from .values import CUSTOM_PREFIX
 
 
 class MappedField(Frozen):
@@ -120,18 +121,24 @@ class Mapping(Frozen):
         return tuple(name for name, owner in self.custom.items() if owner == side)
 
 
+RESERVED = {"custom", "custom_for_accessplanit", "written_at"}
+"""HR's columns that no field is mapped to, beside the entity's key."""
+
+
 def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -> list[str]:
     """Returns the problems of a mapping, each with its place. ``feed`` and ``entity`` are the
-    columns that exist on either side, name -> kind."""
+    columns that exist on either side, name -> kind; HR's key is the first of ``entity``."""
     faults = []
     for name, f in mapping.fields.items():
         place = f"fields.{name}"
-        if name not in feed:
+        if name not in feed and not name.startswith(CUSTOM_PREFIX):
             faults.append(f"{place}: accessplanit's {mapping.feed} has no '{name}'")
         lacking = [column for column in (f.hr, f.otherwise) if column and column not in entity]
         faults += [f"{place}: HR's {mapping.entity} has no '{column}'" for column in lacking]
         if name in feed and f.hr in entity and feed[name] != entity[f.hr]:
             faults.append(f"{place}: is a {feed[name]} in accessplanit and a {entity[f.hr]} in HR")
+        if f.hr == next(iter(entity)) or f.hr in RESERVED:
+            faults.append(f"{place}: HR's column '{f.hr}' is filled by hrsync itself")
         if f.carried and f.owner:
             faults.append(f"{place}: a carried field has no owner")
     targets = [f.hr for f in mapping.fields.values()]
@@ -142,5 +149,5 @@ def problems(mapping: Mapping, feed: Kinds[str, Any], entity: Kinds[str, Any]) -
     return faults + [
         f"custom.{name}: a custom field's name begins with CF_"
         for name in mapping.custom
-        if not name.startswith("CF_")
+        if not name.startswith(CUSTOM_PREFIX)
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import uvicorn
 
-from .app import SEED, Sandbox, make_app
+from .app import ROOT, SEED, Sandbox, make_app
 from .tenant import TENANTS
 
 
@@ -26,6 +27,11 @@ def main() -> None:
         tenant=TENANTS[chosen.tenant],
         hourly_limit=chosen.hourly_limit,
     )
+    sys.stdout.write(
+        f"accessplanit: http://127.0.0.1:{chosen.port}{ROOT} (API key: SANDBOX_API_KEY, or "
+        "sandbox-key). Ctrl-C stops it.\n"
+    )
+    sys.stdout.flush()
     uvicorn.run(make_app(sandbox), host="127.0.0.1", port=chosen.port, log_level="warning")
 
 

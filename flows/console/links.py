@@ -15,7 +15,7 @@ from reconciliation.spec import ProcessSpec
 from tasks.connections import hr_system
 
 from ..catalogue import PROCESSES
-from .terminal import more, out, plain_errors, settings, store, unbroken
+from .terminal import Limit, more, out, plain_errors, settings, store, unbroken
 
 app = typer.Typer(help="Which accessplanit record is which HR row.", no_args_is_help=True)
 SPECS: list[ProcessSpec] = [chosen.scoped() for chosen in PROCESSES.values()]
@@ -30,7 +30,7 @@ def list_(
     held: Annotated[
         bool, typer.Option(help="Show records that match no row, or several. A person must decide.")
     ] = False,
-    limit: int = 50,
+    limit: Limit = 50,
 ) -> None:
     """List links, or the records that could not be linked and why."""
     with store() as opened:

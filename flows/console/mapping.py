@@ -69,8 +69,11 @@ def show(name: ProcessArgument) -> None:
             if spec.direction == "to_hr"
             else (field.target, field.source)
         )
-        values = "; ".join(f"{a} → {b}" for a, b in field.values) + "".join(
-            f"; {a} is {b}" for a, b in field.alike
+        values = "; ".join(
+            [
+                *(f"{a} → {b}" for a, b in field.values),
+                *(f"{a} is {b}" for a, b in field.alike),
+            ]
         )
         table.add_row(wire(spec, field, dialect), ours, hr, field.kind, owner(spec, field), values)
     for custom in spec.custom:

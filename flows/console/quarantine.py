@@ -14,7 +14,17 @@ from reconciliation.errors import Misconfigured
 from ..catalogue import process
 from ..local.running import in_running_server
 from ..replay import replay
-from .terminal import ProcessArgument, end, more, out, plain_errors, settings, store, unbroken
+from .terminal import (
+    Limit,
+    ProcessArgument,
+    end,
+    more,
+    out,
+    plain_errors,
+    settings,
+    store,
+    unbroken,
+)
 
 app = typer.Typer(help="Records that were not loaded.", no_args_is_help=True)
 
@@ -23,7 +33,7 @@ app = typer.Typer(help="Records that were not loaded.", no_args_is_help=True)
 @plain_errors
 def list_(
     name: Annotated[str | None, typer.Argument(help="The process. Default: all processes.")] = None,
-    limit: int = 50,
+    limit: Limit = 50,
 ) -> None:
     """List the open entries, the oldest first, with the stage and the reason."""
     with store() as opened:

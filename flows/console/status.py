@@ -9,18 +9,19 @@ import typer
 from rich.table import Table
 
 from connectors.store.sql import SyncStore
+from reconciliation.errors import Misconfigured
 from reconciliation.report import sentence
 from reconciliation.timeline import timeline
 
 from ..catalogue import PROCESSES
-from .terminal import out, plain_errors, store, unbroken
+from .terminal import Limit, out, plain_errors, store, unbroken
 
 app = typer.Typer()
 
 
 @app.command()
 @plain_errors
-def status(limit: int = 10) -> None:
+def status(limit: Limit = 10) -> None:
     """Show the latest runs, the plans that wait for a decision, and what is in quarantine."""
     with store() as opened:
         out.print(unbroken(_runs(opened, limit), 3))
@@ -76,6 +77,8 @@ def why(
     ] = False,
 ) -> None:
     """Show the history of one record: what changed or was held, when, why and by which run."""
+    if not key.strip():
+        raise Misconfigured("The key is empty", "Give the ID or key of one record.")
     with store() as opened:
         lines = _history(opened, key, values)
     for at, process, line in lines:

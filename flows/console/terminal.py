@@ -30,6 +30,7 @@ from ..local import running
 out, err = Console(), Console(stderr=True)
 ProcessArgument = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")]
 """The process that a command is about."""
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number of rows to show.")]
 
 
 def plain_errors(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,18 +8,24 @@ import pytest
 
 from connectors.mapping import kinds_of, load_mapping
 from flows import users_to_hr
-from flows._declared import FOLDERS
 from reconciliation.errors import Misconfigured
 from tests.sides import Side
 
-PEOPLE = (FOLDERS[-1] / "people.toml").read_text(encoding="utf-8")
+MAPPING = """
+title = "People"
+feed = "User"
+entity = "employees"
+
+[fields]
+id = { hr = "accessplanit_id" }
+surname = { hr = "surname" }
+status = { hr = "status" }
+"""
 
 
 def mapping_with(folder: Path, line: str) -> Path:
-    """A folder with our mapping of people, whose county is replaced by ``line``."""
-    old = 'county           = { hr = "county", owner = "newest" }'
-    assert old in PEOPLE
-    (folder / "people.toml").write_text(PEOPLE.replace(old, line), encoding="utf-8")
+    """A folder with a small mapping of people that has this line too."""
+    (folder / "people.toml").write_text(MAPPING + line, encoding="utf-8")
     return folder
 
 
@@ -47,6 +53,28 @@ def test_a_name_that_is_neither_a_column_nor_custom_is_refused(tmp_path: Path) -
     folder = mapping_with(tmp_path, 'site = { hr = "county" }')
     with pytest.raises(Misconfigured, match=r"fields\.site: accessplanit's User has no 'site'"):
         load_mapping("people", [folder])
-    folder = mapping_with(tmp_path, 'CF_Site = { hr = "site" }')
-    with pytest.raises(Misconfigured, match=r"fields\.CF_Site: .*HR's employees has no 'site'"):
+    folder = mapping_with(tmp_path, 'CF_Site = { hr = "nowhere" }')
+    with pytest.raises(Misconfigured, match=r"wrong: fields\.CF_Site: HR's employees has no 'now"):
         load_mapping("people", [folder])
+
+
+@pytest.mark.parametrize("column", ["employee_id", "custom", "written_at"])
+def test_a_column_that_hrsync_fills_itself_is_refused(tmp_path: Path, column: str) -> None:
+    folder = mapping_with(tmp_path, f'CF_Site = {{ hr = "{column}" }}')
+    with pytest.raises(
+        Misconfigured, match=rf"CF_Site: HR's column '{column}' is filled by hrsync"
+    ):
+        load_mapping("people", [folder])
+
+
+def test_a_value_that_is_not_of_the_columns_kind_holds_its_record(
+    side: Side, tmp_path: Path
+) -> None:
+    line = 'CF_Site = { hr = "marketing_opt_in" }'
+    mapping = load_mapping("people", [mapping_with(tmp_path, line)])
+    fields = mapping.to_hr(kinds_of(mapping))
+    spec = users_to_hr.SPEC.model_copy(update={"fields": fields})
+    report = side.run(spec)
+    assert report.outcomes["held"] > 0
+    reasons = {reason for _, _, reason, _ in report.reasons}
+    assert "has a value that cannot be read as a flag" in reasons

@@ -31,6 +31,7 @@ def test_a_new_column_reaches_a_table_that_has_rows(
     wider = sa.MetaData()
     for table in metadata.tables.values():
         table.to_metadata(wider)
+    wider.tables["employees"].append_column(sa.Column("site", sa.Text))
     roles = wider.tables["job_roles"]
     roles.append_column(sa.Column("grade", sa.BigInteger))
     roles.append_column(sa.Column("band", sa.Text, server_default="none", nullable=False))
@@ -41,6 +42,7 @@ def test_a_new_column_reaches_a_table_that_has_rows(
         assert connection.exec_driver_sql("SELECT label, grade, band FROM job_roles").all() == [
             ("Diver", None, "none")
         ]
+    assert "site" in {c["name"] for c in sa.inspect(engine).get_columns("employees")}
     assert "ix_job_roles_grade" in {i["name"] for i in sa.inspect(engine).get_indexes("job_roles")}
 
 
