@@ -232,7 +232,12 @@ def test_it_answers_quickly_under_load_and_loses_nothing(desk: Desk) -> None:
 
     def one(number: int) -> None:
         start = time.perf_counter()
-        assert desk.send("user", {"ID": f"u{number}"}).status_code == 202
+        # On a busy machine the store may be late. accessplanit sends again then, five times in all.
+        for _ in range(5):
+            answer = desk.send("user", {"ID": f"u{number}"})
+            if answer.status_code != 503:
+                break
+        assert answer.status_code == 202
         took.append(time.perf_counter() - start)
 
     with ThreadPoolExecutor(8) as pool:
