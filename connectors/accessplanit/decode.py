@@ -351,7 +351,7 @@ class Envelope:
         """Returns the raw records and the total, or ``None`` without one.
 
         Raises:
-            SourceFailed: there is no list of rows. This is never taken for an empty feed.
+            SourceFailed: the page has no list of rows. That never counts as an empty feed.
         """
         page = page.removeprefix(codecs.BOM_UTF8)
         try:

@@ -36,8 +36,8 @@ def renewed(completed: date, months: int) -> date:
 
 
 def months_between(completed: date, expires: date) -> int | None:
-    """Returns the renewal period in whole months from one day to the other, or ``None`` if there
-    is none."""
+    """Returns the renewal period in whole months from one day to the other, or ``None`` if the
+    days are not whole months apart."""
     months = (expires.year - completed.year) * 12 + expires.month - completed.month
     return months if months > 0 and renewed(completed, months) == expires else None
 

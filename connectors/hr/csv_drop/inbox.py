@@ -46,7 +46,7 @@ class Waiting:
     entry: Entry
     entity: str
     manifest: str | None
-    """The name of its manifest; ``None`` if there is none."""
+    """The name of its manifest, or ``None`` without one."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class ScimSettings(BaseModel):
     )
     user_name: Literal["email", "employee_id"] = Field(
         "email",
-        description="userName of a new person; it is the ID if there is no e-mail address",
+        description="userName of a new person; the ID is used without an e-mail address",
     )
     without: tuple[str, ...] = Field(
         (),

@@ -229,7 +229,8 @@ class ScimHr:
         return receipts
 
     def _in_bulk(self, operations: Sequence[Operation]) -> list[Mapping[str, Any]]:
-        """Sends a bulk request. Returns the answer to each operation, empty if there is none."""
+        """Sends a bulk request. Returns the answer to each operation,
+        empty where the server gives none."""
         sent = [op.in_bulk(number) for number, op in enumerate(operations) if not op.empty]
         by_number: dict[str, Mapping[str, Any]] = {}
         if sent:

@@ -4,6 +4,7 @@ shows what is declared."""
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -118,6 +119,15 @@ def test_a_mapping_of_your_own_takes_the_place_of_ours(tmp_path: Path) -> None:
     done = subprocess.run(show, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "people.toml is wrong" in done.stderr
+    assert "Traceback" not in done.stderr
+    (tmp_path / "people.toml").write_text(ours)
+    awards = (FOLDERS[-1] / "awards.toml").read_text()
+    (tmp_path / "awards.toml").write_text(
+        re.sub(r'(award_label\s*= \{ hr = "award_label")', r'\1, owner = "newest"', awards)
+    )
+    done = subprocess.run(show, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "owned by two sides" in done.stderr, "a mapping that goes one way has no owners"
     assert "Traceback" not in done.stderr
 
 
