@@ -44,6 +44,21 @@ class Aligned:
         return [",".join(names[column]) for column in self.differs[:, self.touched].T]
 
 
+def positions(keys: pd.Series[Any], among: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Returns the position of each key in ``among``; -1 if it is null or not there. If a key occurs
+    several times in ``among``, its first position counts."""
+    places = pc.index_in(arrow(keys), value_set=arrow(among), skip_nulls=True)
+    return np.asarray(pc.fill_null(places, -1).to_numpy(), dtype=np.int64)
+
+
+def unequal(left: pa.Array, right: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Returns the mask of rows in which two arrays differ. Two missing values are equal."""
+    differs = true(pc.not_equal(left, right))
+    if left.null_count or right.null_count:
+        differs |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))
+    return differs
+
+
 def align(
     ours: pd.DataFrame,
     theirs: pd.DataFrame,
@@ -54,10 +69,10 @@ def align(
     """Aligns two frames. Both have ``key`` (unique) and the ``compared`` columns. Two missing
     values are equal."""
     alike = alike or {}
-    place = pc.index_in(arrow(ours[key]), value_set=arrow(theirs[key]))
-    alone = np.asarray(pc.is_null(place))
+    places = positions(ours[key], theirs[key])
+    alone = places < 0
     common = np.flatnonzero(~alone)
-    counterparts = place.filter(pa.array(~alone)).to_numpy().astype(np.int64)
+    counterparts = places[~alone]
     differs = np.zeros((len(compared), len(common)), dtype=bool)
 
     def compare(number: int) -> None:
@@ -68,9 +83,7 @@ def align(
         left, right = take(left, common), take(right, counterparts)
         if name in alike:
             left, right = (arrow(alike[name](column(side))) for side in (left, right))
-        differs[number] = true(pc.not_equal(left, right))
-        if left.null_count or right.null_count:
-            differs[number] |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))
+        differs[number] = unequal(left, right)
 
     if len(common) < MANY:
         for number in range(len(compared)):

@@ -35,6 +35,8 @@ accessplanit record (``key``)."""
 NEWLY_AGREED = {**AGREED, "row": "text"}
 """Agreements that become valid once the rows are written. ``row`` is the key of the target's
 row."""
+NO_VALUE = ""
+"""Stands for an agreed value that is empty. No text is blank: blank text is null everywhere."""
 CONFLICT = "was changed on both sides"
 
 
@@ -93,8 +95,7 @@ def decide(
             keeps = theirs.notna() if field.owner == "target" else ours.isna()
             columns[field.target] = ours.mask(sides.there & keeps, theirs)
             continue
-        before, known = earlier.value(name_of(spec, field)), earlier.known(name_of(spec, field))
-        verdict = sides.verdicts(field, before, known)
+        verdict = sides.verdicts(field, earlier)
         stays = verdict != "write"
         # If both values mean the same, the target's spelling stays.
         columns[field.target] = theirs if stays.all() else ours.mask(stays, theirs)
@@ -106,7 +107,8 @@ def decide(
             undecided |= conflict
         # If the target's value is kept, nothing is agreed yet: the other direction carries it back.
         value = sides.in_our_terms(field)
-        new = np.isin(verdict, ["write", "same"]) & ~(known & same(value, before))
+        settled = (verdict == "write") | (verdict == "same")
+        new = settled & ~earlier.is_agreed(name_of(spec, field), value)
         if new.any():
             new_agreements.append(
                 _agreements(sides.records, sides.keys, name_of(spec, field), value)[new]
@@ -123,30 +125,35 @@ def decide(
 
 @dataclass(frozen=True)
 class _Earlier:
-    """Earlier agreements, aligned with the rows: one column per field."""
+    """Earlier agreements, aligned with the rows."""
 
     values: pd.DataFrame
-    agreed: pd.DataFrame
-    """True where an agreement exists. The agreed value may be empty."""
+    """One column per field: the agreed value, :data:`NO_VALUE` if both sides agreed on none, null
+    without an agreement."""
 
     @classmethod
     def of(cls, agreed: pd.DataFrame, records: pd.Series[Any]) -> _Earlier:
-        once = agreed.drop_duplicates(["key", "field"]).assign(agreed=True)
-        tables = (once.pivot(index="key", columns="field", values=n) for n in ("value", "agreed"))
-        values, known = (looked_up(records, table.reset_index(), "key") for table in tables)
-        return cls(values, known.drop(columns="key").fillna(False).astype(bool))
+        once = agreed.drop_duplicates(["key", "field"]).fillna({"value": NO_VALUE})
+        by_key = once.pivot(index="key", columns="field", values="value").reset_index()
+        return cls(looked_up(records, by_key, "key"))
 
     def value(self, field: str) -> pd.Series[Any]:
         """Returns the agreed value as accessplanit writes it; null where there is none."""
-        if field in self.values:
-            return self.values[field]
-        return pd.Series(pd.NA, self.values.index, TEXT)
+        values = self._column(field)
+        return values.mask(values == NO_VALUE)
+
+    def is_agreed(self, field: str, value: pd.Series[Any]) -> pd.Series[Any]:
+        """Returns the mask of rows in which both sides agreed on this ``value``."""
+        return same(self._column(field), value.fillna(NO_VALUE))
 
     def known(self, field: str) -> pd.Series[Any]:
         """Returns the mask of rows with an agreement."""
-        if field in self.agreed:
-            return self.agreed[field]
-        return pd.Series(False, self.agreed.index)
+        return self._column(field).notna()
+
+    def _column(self, field: str) -> pd.Series[Any]:
+        if field in self.values:
+            return self.values[field]
+        return pd.Series(pd.NA, self.values.index, TEXT)
 
 
 @dataclass(frozen=True)
@@ -191,19 +198,18 @@ class _Sides:
         """The key of each accessplanit record."""
         return self.wanted["source_key"] if self.spec.direction == "to_hr" else self.keys
 
-    def verdicts(
-        self, field: FieldMap, before: pd.Series[Any], known: pd.Series[Any]
-    ) -> np.ndarray[Any, np.dtype[np.str_]]:
-        """Returns the verdict of each row. ``before`` holds the agreed values as accessplanit
-        writes them, ``known`` is the mask of rows with an agreement."""
+    def verdicts(self, field: FieldMap, earlier: _Earlier) -> np.ndarray[Any, np.dtype[np.str_]]:
+        """Returns the verdict of each row."""
         ours, theirs = (canonical(field, side[field.target]) for side in (self.wanted, self.theirs))
         alike = same(as_text(ours), as_text(theirs))
         if (alike | ~self.there).all():
             # Most fields differ nowhere. Then the first three rules decide.
             nothing = self.wanted[field.target].isna() & (not field.clears)
             return np.where(self.there, np.where(nothing, "keep", "same"), "write")
-        agreed = canonical(field, _in_target_terms(self.spec, field, before))
-        facts = self._facts(field, ours, theirs, agreed).assign(same=alike, agreed=known)
+        name = name_of(self.spec, field)
+        agreed = canonical(field, _in_target_terms(self.spec, field, earlier.value(name)))
+        facts = self._facts(field, ours, theirs, agreed)
+        facts = facts.assign(same=alike, agreed=earlier.known(name))
         return verdicts(facts, _policy(self.spec, field)).to_numpy()
 
     def _facts(
@@ -264,7 +270,7 @@ def _agreements(
     records: pd.Series[Any], keys: pd.Series[Any], name: str, value: pd.Series[Any]
 ) -> pd.DataFrame:
     rows = pd.DataFrame({"key": records, "field": name, "value": value, "row": keys})
-    return rows.astype(dict.fromkeys(NEWLY_AGREED, value.dtype))
+    return rows.astype({"field": TEXT})
 
 
 def closed_as(

@@ -13,7 +13,7 @@ import pandas as pd
 from .aligned import Alike, align
 from .digest import digest
 from .frame import arrow, concat, empty
-from .tables import DTYPES
+from .tables import DTYPES, looked_up
 
 KINDS = ("create", "update", "close")
 META = ("kind", "key", "fields", "reason")
@@ -65,13 +65,13 @@ class Plan:
         updates = self.changes[self.changes["kind"] == "update"]
         if not len(updates):
             return {}
-        both = updates.merge(self.before, on="key", suffixes=("", " (before)"))
+        before = looked_up(updates["key"], self.before, "key")
         counts = {}
         changed = {name for fields in updates["fields"] for name in fields.split(",")}
         for name in sorted(changed - DERIVED):
-            lost = both[name].isna() & both[f"{name} (before)"].notna()
+            lost = updates[name].isna() & before[name].notna()
             if lost.any():
-                counts[name] = (int(lost.sum()), int(both[name].notna().sum()))
+                counts[name] = (int(lost.sum()), int(updates[name].notna().sum()))
         return counts
 
 

@@ -213,16 +213,12 @@ def _quarantine(
     spec: ProcessSpec, compared: Compared, held_rows: pd.DataFrame, refused: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[tuple[str, str, str, int]]]:
     """Returns :data:`QUARANTINE`, and the number of rows for each stage, field and reason."""
-    records = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
-    records = records.dropna(subset="key").drop_duplicates("key")
-    failed = refused[["key", "reason"]].merge(records, on="key", how="left")
-    failed["key"] = failed["source_key"].fillna(failed["key"])
     why_gone = f"is no longer in {spec.source_side}; {spec.target_side} still has the row"
     gone = compared.reported[["source_key"]].rename(columns={"source_key": "key"})
     parts = {
         "rejected": compared.rejected,
         "held": held_rows,
-        "failed": failed.assign(field="(row)"),
+        "failed": _failed(compared, refused).assign(field="(row)"),
         "gone": gone.assign(field="(record)", reason=why_gone),
     }
     dtypes = {name: DTYPES[kind] for name, kind in QUARANTINE.items()}
@@ -239,6 +235,17 @@ def _quarantine(
     return rows, [(stage, str(f), str(why), number) for (stage, f, why), number in reasons]
 
 
+def _failed(compared: Compared, refused: pd.DataFrame) -> pd.DataFrame:
+    """Returns ``key`` (of the source's record, if there is one), ``reason`` and ``hash`` of refused
+    changes."""
+    if not len(refused):
+        return refused
+    records = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
+    records = records.dropna(subset="key").drop_duplicates("key")
+    failed = refused[["key", "reason"]].merge(records, on="key", how="left")
+    return failed.assign(key=failed["source_key"].fillna(failed["key"]))
+
+
 def _leavers(outside: pd.DataFrame) -> pd.DataFrame:
     rows = outside.rename(columns={"key": "source_key", "target_key": "key"})
     return rows[["source_key", "key", "hash"]]
@@ -248,4 +255,5 @@ def pairs_of(data: pd.DataFrame, key: str, wanted: pd.DataFrame, entity_key: str
     """Builds ``Compared.pairs``: the source records behind the rows that were compared."""
     records = data[[key, "hash"]].rename(columns={key: "source_key"})
     rows = wanted[["source_key", entity_key]].rename(columns={entity_key: "key"})
-    return rows.merge(records, on="source_key")[["source_key", "key", "hash"]]
+    rows = rows[rows["source_key"].isin(records["source_key"])].reset_index(drop=True)
+    return rows.assign(hash=looked_up(rows["source_key"], records, "source_key")["hash"])

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 import xxhash
 
-from .frame import ARROW, strings
+from .aligned import positions, unequal
+from .frame import ARROW, arrow, strings
 
 DTYPES = {kind: pd.ArrowDtype(arrow_type) for kind, arrow_type in ARROW.items()}
 """The dtype of each kind of column."""
@@ -44,19 +45,13 @@ def looked_up(keys: pd.Series[Any], table: pd.DataFrame, key: str) -> pd.DataFra
     """Looks up the row of ``table`` for each of ``keys``, by its column ``key``. The result has the
     index of ``keys``, and nulls where no row has the key. If several rows have it, the first
     counts."""
-    if not len(keys) or not len(table):
-        return table[:0].reindex(keys.index)
-    rows = table.dropna(subset=key).drop_duplicates(key)
-    joined = keys.to_frame("_key").merge(rows.assign(_key=rows[key]), on="_key", how="left")
-    return joined.drop(columns="_key").set_axis(keys.index)
+    places = positions(keys, table[key])
+    return table.set_axis(range(len(table))).reindex(places).set_axis(keys.index)
 
 
 def same(left: pd.Series[Any], right: pd.Series[Any]) -> pd.Series[Any]:
     """Returns the mask of rows in which two columns have the same value, or both none."""
-    # In numpy, which is faster for the few rows of a small run: every field is compared.
-    equal = (left == right).to_numpy(dtype=bool, na_value=False)
-    neither = left.isna().to_numpy() & right.isna().to_numpy()
-    return pd.Series(equal | neither, index=left.index)
+    return pd.Series(~unequal(arrow(left), arrow(right)), index=left.index)
 
 
 def folded(text: pd.Series[Any]) -> pd.Series[Any]:

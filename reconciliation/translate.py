@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pandas as pd
@@ -11,23 +11,25 @@ import pandas as pd
 from .aligned import Alike
 from .frame import fold
 from .spec import FieldMap, ProcessSpec
-from .tables import DTYPES, TEXT, folded, looked_up, texts
+from .tables import DTYPES, folded, looked_up, texts
 from .values import CUSTOM_PREFIX, READERS, encoded, shown
 
 
 def translated(values: pd.Series[Any], pairs: Sequence[tuple[str, str]]) -> pd.Series[Any]:
     """Returns the counterpart of each value in ``pairs``, ignoring case and spaces; null where
     there is none."""
-    table = pd.DataFrame(
+    return looked_up(folded(values), _counterparts(tuple(pairs)), "value")["counterpart"]
+
+
+@cache
+def _counterparts(pairs: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    """Returns ``value`` (folded) and ``counterpart`` of each pair."""
+    return pd.DataFrame(
         {
             "value": texts(fold(value) for value, _ in pairs),
             "counterpart": texts(counterpart for _, counterpart in pairs),
         }
     )
-    plain = folded(values)
-    if not plain.isin(table["value"]).any():
-        return pd.Series(pd.NA, values.index, TEXT)
-    return looked_up(plain, table, "value")["counterpart"]
 
 
 def mapped(field: FieldMap, values: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 import msgspec
@@ -83,12 +84,7 @@ class Shape:
             c: c for c in custom
         }
         self.absent = [c for c, w in names.items() if w is None]
-        fields = {
-            c: (model.model_fields[c].annotation, model.model_fields[c])
-            for c in columns
-            if names[c]
-        }
-        self.model = _model(feed, model, [*fields], custom)
+        self.model = _model(feed, tuple(c for c in columns if names[c]), tuple(custom))
         self.kinds: dict[str, Kind] = {
             name: kinds(self.model)[name]
             for name in [*columns, *custom]
@@ -276,13 +272,13 @@ def wire_name(feed: str, column: str, dialect: Dialect) -> str | None:
     return FEEDS[feed].model_fields[column].alias
 
 
-def _model(
-    feed: str, model: type[Record], columns: Sequence[str], custom: Sequence[str]
-) -> type[Record]:
-    """Returns the feed's model reduced to ``columns``, plus the custom fields."""
+@cache
+def _model(feed: str, columns: tuple[str, ...], custom: tuple[str, ...]) -> type[Record]:
+    """Returns the feed's model reduced to ``columns``, plus the custom fields. Cached, because
+    pydantic needs some milliseconds to make a model."""
     fields: dict[str, Any] = {}
     for name in columns:
-        info = model.model_fields[name]
+        info = FEEDS[feed].model_fields[name]
         fields[name] = (
             Annotated[info.annotation, *info.metadata],
             ... if info.is_required() else None,
