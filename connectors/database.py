@@ -1,4 +1,4 @@
-"""Engines and migrations, for the HR database and the sync store alike."""
+"""Opens and migrates databases: the HR database and the sync store."""
 
 from __future__ import annotations
 
@@ -21,36 +21,38 @@ from reconciliation.errors import Misconfigured
 from .private import private_file
 
 LOCK_SECONDS = 30.0
-"""How long a statement waits for a lock that somebody else holds."""
-MIGRATING = 0x68727379
-"""The advisory lock on PostgreSQL: one process migrates, the others wait."""
+"""Maximum number of seconds for which a statement waits for a lock of another connection."""
+MIGRATION_LOCK = 0x68727379
+"""Number of the PostgreSQL advisory lock that lets one process migrate while the others wait."""
 ATTEMPTS = 4
-"""Attempts of a transaction that the server ends because of another one."""
+"""Maximum number of attempts of a transaction that the server aborts because of another one."""
 CONFLICTS = ("40001", "40P01")
-"""SQLSTATE of a serialization failure and of a deadlock: the same transaction may be tried
-again."""
+"""SQLSTATE of a serialization failure and of a deadlock. After these the same transaction can be
+tried again."""
 
 
 Result = TypeVar("Result")
 
 
 class Trouble(NamedTuple):
-    """What is wrong with a database, as the end of a sentence, and what to do."""
+    """The description of a database error."""
 
     what: str
+    """What is wrong. It completes a sentence such as "The HR database ...", without a full stop."""
     remedy: str
+    """What to do, in whole sentences."""
 
 
 FULL = Trouble(
     "is full: there is no space left on its disk", "Free space on the disk, then run again."
 )
 CORRUPT = Trouble(
-    "is damaged, or is not a database of this kind",
-    "Restore the last backup (hrsync restore), or give the file a database again.",
+    "is damaged, or is not a valid database",
+    "Restore the last backup (hrsync restore), or replace the file with a valid database.",
 )
 LOCKED = Trouble(
     f"is locked: another program has held a lock for more than {LOCK_SECONDS:.0f} seconds",
-    "Find out which program has an open transaction there and end it, then run again.",
+    "Find the program that holds a transaction open and end that transaction, then run again.",
 )
 READ_ONLY = Trouble(
     "cannot be written to",
@@ -59,7 +61,7 @@ READ_ONLY = Trouble(
 REFUSED = Trouble(
     "refuses the user name or password of {setting}", "Correct {setting}, then run again."
 )
-AWAY = Trouble(
+UNUSABLE = Trouble(
     "cannot be used ({error})", "Check that it runs and that {setting} is right, then run again."
 )
 OF_SQLITE = {
@@ -71,7 +73,8 @@ OF_SQLITE = {
     "READONLY": READ_ONLY,
     "PERM": READ_ONLY,
 }
-"""SQLite's name of an error, without ``SQLITE_`` and what follows after it -> what it means."""
+"""SQLite error name -> trouble. Only the first word after ``SQLITE_`` counts, such as ``BUSY`` in
+``SQLITE_BUSY_SNAPSHOT``."""
 OF_POSTGRESQL = {
     "53100": FULL,
     "XX001": CORRUPT,
@@ -79,43 +82,52 @@ OF_POSTGRESQL = {
     "55P03": LOCKED,
     "25006": READ_ONLY,
     "42501": READ_ONLY,
+    "28P01": REFUSED,
+    "28000": REFUSED,
 }
-OF_POSTGRESQL |= {"28P01": REFUSED, "28000": REFUSED}
-"""SQLSTATE -> what it means."""
+"""SQLSTATE -> trouble."""
+OF_SYSTEM = {errno.ENOSPC: FULL, errno.EROFS: READ_ONLY, errno.EACCES: READ_ONLY}
+"""Error number of the operating system -> trouble."""
 
 
 def trouble(error: Exception, setting: str) -> Trouble:
-    """What an error says of its database. setting: the one that names the database.
+    """Describes the error of a database.
 
-    Whatever it is, nothing was lost: what was written is complete, and the next run does the rest.
+    In every case nothing was lost: what was written is complete, and the next run does the rest.
+
+    Args:
+        error: the error of SQLAlchemy, the driver or the operating system.
+        setting: the name of the setting with the URL of the database.
     """
     cause = error.orig if isinstance(error, DBAPIError) else error
-    named = str(getattr(cause, "sqlite_errorname", "")).removeprefix("SQLITE_").partition("_")[0]
-    found = OF_SQLITE.get(named) or OF_POSTGRESQL.get(str(getattr(cause, "sqlstate", "")), AWAY)
+    name = str(getattr(cause, "sqlite_errorname", "")).removeprefix("SQLITE_").partition("_")[0]
+    sqlstate = str(getattr(cause, "sqlstate", ""))
     if isinstance(cause, OSError):
-        found = {errno.ENOSPC: FULL, errno.EROFS: READ_ONLY, errno.EACCES: READ_ONLY}.get(
-            cause.errno or 0, AWAY
-        )
-    what, remedy = (text.format(setting=setting, error=type(error).__name__) for text in found)
+        template = OF_SYSTEM.get(cause.errno or 0, UNUSABLE)
+    else:
+        template = OF_SQLITE.get(name) or OF_POSTGRESQL.get(sqlstate, UNUSABLE)
+    what, remedy = (text.format(setting=setting, error=type(error).__name__) for text in template)
     return Trouble(what, f"{remedy} Nothing was lost.")
 
 
 def shown(url: sa.URL) -> str:
-    """A database as people are shown it: without its password, and without options, of which some
-    are secrets too."""
+    """Returns the URL of a database for people. It hides the password and omits the options,
+    because some of them are secrets too."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
-    """An engine, whose statements wait ``wait`` seconds for a lock.
+    """Returns an engine. Its statements wait up to ``wait`` seconds for a lock.
 
-    A SQLite file that is not there is made, with its folder, for its owner alone; it gets
-    write-ahead logging. What the URL of a PostgreSQL server asks for counts. Nothing is left in a
-    session, so that it may belong to a pool that gives it to others after each transaction
-    (PgBouncer).
+    A SQLite file is created if it does not exist, with its folder, so that only its owner can read
+    it. It uses write-ahead logging.
+
+    Options in the URL of a PostgreSQL server take precedence over those set here. No state is left
+    in a session after a transaction, so the server may be behind a pool that then gives the session
+    to another client (PgBouncer).
 
     Raises:
-        Misconfigured: it is not a URL; does not repeat it.
+        Misconfigured: the URL is not valid. The message does not repeat it.
     """
     try:
         parsed = sa.make_url(url)
@@ -128,7 +140,7 @@ def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed, wait)
     arguments = (
-        {"prepare_threshold": None, **_noticing(parsed)}
+        {"prepare_threshold": None, **_timeouts(parsed)}
         if parsed.get_driver_name() == "psycopg"
         else {}
     )
@@ -144,17 +156,18 @@ def connect(url: str, wait: float = LOCK_SECONDS) -> sa.Engine:
     return engine
 
 
-def _noticing(url: sa.URL) -> dict[str, int]:
-    """Options of a connection by which a server that has gone silent is noticed; what the URL asks
-    for counts."""
-    wanted = {
+def _timeouts(url: sa.URL) -> dict[str, int]:
+    """Returns connection options that detect a server that no longer answers, without those that
+    the URL sets itself."""
+    defaults = {
+        # In seconds, except keepalives_count (a number) and tcp_user_timeout (milliseconds).
         "connect_timeout": 10,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 25_000,
     }
-    return {name: value for name, value in wanted.items() if name not in url.query}
+    return {name: value for name, value in defaults.items() if name not in url.query}
 
 
 def _sqlite(url: sa.URL, wait: float) -> sa.Engine:
@@ -172,8 +185,8 @@ def _sqlite(url: sa.URL, wait: float) -> sa.Engine:
 
 
 def transaction(engine: sa.Engine, work: Callable[[sa.Connection], Result]) -> Result:
-    """What ``work`` returns, within a transaction that is tried again when another one is in its
-    way."""
+    """Runs ``work`` in a transaction and returns its result. The transaction is tried again, up to
+    :data:`ATTEMPTS` times in all, if the server aborts it because of another one."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with engine.begin() as connection:
@@ -186,34 +199,35 @@ def transaction(engine: sa.Engine, work: Callable[[sa.Connection], Result]) -> R
 
 
 def migrate(engine: sa.Engine, scripts: Path, version_table: str, known_by: str = "") -> None:
-    """Brings the tables to the newest version of the Alembic ``scripts``; does nothing if they have
-    it.
+    """Brings the tables to the newest version of the Alembic ``scripts``, if they do not have it
+    yet.
 
-    All of it is one transaction: a process that is killed leaves the tables as they were. Processes
-    that migrate at once wait for each other.
+    The whole migration is one transaction: if the process is killed, the tables are unchanged.
+    Several processes that migrate at the same time wait for each other.
 
     Args:
-        engine: of a database in which others may keep tables of their own.
+        engine: the engine of the database, which may also have tables of other programs.
         scripts: the folder with the scripts.
-        version_table: where the version is kept.
-        known_by: a table by which tables are known whose version an earlier release kept in
-            ``alembic_version``.
+        version_table: the table that holds the version.
+        known_by: the name of one of the tables. Earlier releases kept the version in
+            ``alembic_version``. If that table and ``known_by`` exist and ``version_table`` does
+            not, ``alembic_version`` is renamed to it.
 
     Raises:
-        Misconfigured: the tables were made by a newer release.
+        Misconfigured: a newer release has used the database.
     """
     head, versions = _revisions(scripts)
     with engine.connect() as connection:
         if _version(connection, version_table) == head:
             return
-    with _alone(engine) as connection:
+    with _exclusive(engine) as connection:
         _adopt(connection, version_table, known_by)
         version = _version(connection, version_table)
         if version is not None and version not in versions:
             raise Misconfigured(
-                f"A newer release of hrsync has used this database (its version is {version}; "
-                f"this release knows {head})",
-                "Install that release, or restore a backup from before.",
+                "A newer release of hrsync has used this database (its tables have version "
+                f"{version}; this release supports versions up to {head})",
+                "Install that release, or restore a backup made before it was first used.",
             )
         if version != head:
             config = _config(scripts)
@@ -229,49 +243,50 @@ def _config(scripts: Path) -> Config:
 
 @cache
 def _revisions(scripts: Path) -> tuple[str | None, frozenset[str]]:
-    """The newest revision, and all revisions. Reading the scripts takes longer than a look at the
-    version of a database, so a process does it once."""
+    """Returns the newest revision and all revisions. The result is cached, because reading the
+    scripts takes longer than reading the version of a database."""
     directory = ScriptDirectory.from_config(_config(scripts))
-    names = frozenset(script.revision for script in directory.walk_revisions())
-    return directory.get_current_head(), names
+    revisions = frozenset(script.revision for script in directory.walk_revisions())
+    return directory.get_current_head(), revisions
 
 
 def add_missing(engine: sa.Engine, metadata: sa.MetaData) -> None:
-    """Adds the tables and columns of ``metadata`` that the database lacks, each new table with its
-    indexes.
+    """Adds the tables and columns of ``metadata`` that the database lacks, with their indexes, in
+    one transaction.
 
-    A column is added to a table that has rows only if it may be empty or has a default: any other
-    change of a table is a migration (:func:`migrate`). One transaction, as there.
+    To a table with rows, a database can only add a column that is nullable or has a default. Any
+    other change of a table needs a migration (:func:`migrate`).
     """
     with engine.connect() as connection:
         if not _missing(connection, metadata):
             return
-    with _alone(engine) as connection:
+    with _exclusive(engine) as connection:
         for table, columns in _missing(connection, metadata).items():
             if columns == list(table.columns):
                 table.create(connection)
                 continue
             for column in columns:
-                text = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
+                definition = sa.schema.CreateColumn(column).compile(dialect=engine.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
             for index in table.indexes:
-                # SQLite does not tell SQLAlchemy of indexes over expressions.
+                # On SQLite, SQLAlchemy cannot list indexes over expressions, so the database
+                # checks which indexes exist.
                 connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
 
 def _missing(
     connection: sa.Connection, metadata: sa.MetaData
 ) -> dict[sa.Table, list[sa.Column[Any]]]:
-    """Table -> those of its columns that the database lacks."""
+    """Maps each incomplete table to the columns that the database lacks."""
     inspector = sa.inspect(connection)
-    found: dict[sa.Table, list[sa.Column[Any]]] = {}
+    missing: dict[sa.Table, list[sa.Column[Any]]] = {}
     columns = inspector.get_multi_columns(filter_names=list(metadata.tables))
-    there = {table: {c["name"] for c in each} for (_, table), each in columns.items()}
+    existing = {table: {c["name"] for c in each} for (_, table), each in columns.items()}
     for table in metadata.sorted_tables:
-        lacking = [c for c in table.columns if c.name not in there.get(table.name, ())]
+        lacking = [c for c in table.columns if c.name not in existing.get(table.name, ())]
         if lacking:
-            found[table] = lacking
-    return found
+            missing[table] = lacking
+    return missing
 
 
 def _version(connection: sa.Connection, table: str) -> str | None:
@@ -281,21 +296,23 @@ def _version(connection: sa.Connection, table: str) -> str | None:
 
 
 def _adopt(connection: sa.Connection, version_table: str, known_by: str) -> None:
+    """Renames the version table of an earlier release; see :func:`migrate`."""
     tables = set(sa.inspect(connection).get_table_names())
     if version_table not in tables and {"alembic_version", known_by} <= tables:
         connection.exec_driver_sql(f"ALTER TABLE alembic_version RENAME TO {version_table}")
 
 
 @contextmanager
-def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """A transaction that holds changes of tables too, while no other process is in one like it."""
+def _exclusive(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Opens a transaction in which tables can be changed. Only one process at a time can be in
+    it."""
     if engine.dialect.name != "sqlite":
         with engine.begin() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             yield connection
         return
-    # The driver begins a transaction for INSERT and the like only, and commits one at each change
-    # of a table, unless it is told not to.
+    # By default the driver begins a transaction only for statements like INSERT, not for a change
+    # of a table. So it is switched to AUTOCOMMIT, and BEGIN and COMMIT are sent here.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -307,13 +324,13 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def scrub(engine: sa.Engine) -> bool:
-    """Rewrites a database without what was deleted from it, so that it cannot be read in free pages
-    or in the log; false if another connection has kept the log from being emptied."""
+    """Rewrites a database so that deleted data can no longer be read in its free pages or its log.
+    Returns false if another connection has prevented the log from being emptied."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM")
         if engine.dialect.name != "sqlite":
             return True
-        # The log last: what VACUUM has written is in it, and the old pages are in the file, until
-        # it is emptied.
+        # The log is emptied last: until then VACUUM's new pages are in the log, and the old pages
+        # are still in the file.
         busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
         return not busy

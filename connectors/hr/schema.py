@@ -1,8 +1,9 @@
-"""HR's entities: the tables of the SQL HR database, and the columns that other systems may hold.
+"""Declares HR's entities. Each is a table of the SQL HR database; other HR systems may have some of
+its columns.
 
-Moments are UTC. ``custom`` is JSON text. ``written_at`` is set by the database itself. A column or
-table that is added here is added to existing databases when they are next opened
-(:func:`connectors.database.add_missing`).
+Moments are UTC. ``custom`` is JSON text. The database itself sets ``written_at``, the time of a
+row's last change. A column or table that is added here is added to an existing database when it is
+next opened (:func:`connectors.database.add_missing`).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KINDS: dict[type, Kind] = {
 
 
 class _UtcNow(sa.sql.functions.FunctionElement[Any]):
-    """The moment now in UTC, whatever the zone of the session."""
+    """The SQL expression for the current time in UTC, in any time zone of the session."""
 
     inherit_cache = True
 
@@ -46,7 +47,7 @@ def _utc_now(element: _UtcNow, compiler: Any, **options: Any) -> str:
 
 
 @compiles(_UtcNow, "postgresql")
-def _utc_now_of_postgresql(element: _UtcNow, compiler: Any, **options: Any) -> str:
+def _utc_now_postgresql(element: _UtcNow, compiler: Any, **options: Any) -> str:
     return "(now() AT TIME ZONE 'UTC')"
 
 
@@ -62,19 +63,21 @@ def _entity(
     stamped: bool = False,
     defaults: dict[str, str] | None = None,
 ) -> sa.Table:
-    """Declares an entity.
+    """Declares an entity. Columns are listed in one text, separated by spaces.
 
     Args:
-        name: name of the entity and its table.
+        name: the name of the entity and its table.
         key: the column that identifies a row.
-        columns: names, each with ``:kind`` (``frame.Kind``) if it is not text.
-        mandatory: names of columns that every row must have. One that is added to an existing table
-            needs a migration, which says what the rows that are there get.
-        folded: names of columns that are looked up as identifiers, whatever their spelling.
-        indexed: names of other columns that rows are looked up by.
-        identifier: the key is an identifier that people type, and is looked up as one.
-        stamped: HR changes rows itself. The database then sets ``written_at`` at each update.
-        defaults: column -> the value that a row gets where HR gives none.
+        columns: the other columns, each with ``:kind`` (``frame.Kind``) if it is not text.
+        mandatory: columns that must not be null. To add one to an existing table, write a migration
+            that gives the existing rows a value.
+        folded: columns with identifiers, which are looked up in any spelling
+            (``reconciliation.identifiers``).
+        indexed: other columns by which rows are looked up.
+        identifier: whether the key is an identifier that people type. If so, it is looked up in any
+            spelling too.
+        stamped: whether HR updates rows itself. If so, a trigger sets ``written_at``.
+        defaults: column -> the value of new rows for which HR gives none.
     """
     parts = [part.partition(":") for part in columns.split()]
     table = sa.Table(
@@ -104,13 +107,14 @@ def _entity(
 
 
 def _stamp(table: str, key: str) -> None:
-    """Lets the database set ``written_at`` when HR updates a row of the new table."""
-    of_sqlite = (
+    """Adds a trigger to the table when it is created. It sets ``written_at`` at each update that
+    does not change it itself."""
+    sqlite_trigger = (
         f"CREATE TRIGGER {table}_stamp AFTER UPDATE ON {table}"
         " WHEN NEW.written_at IS OLD.written_at"
         f" BEGIN UPDATE {table} SET written_at = CURRENT_TIMESTAMP WHERE {key} = NEW.{key}; END"
     )
-    of_postgresql = (
+    postgresql_trigger = (
         "CREATE OR REPLACE FUNCTION hrsync_stamp() RETURNS trigger AS $$"
         " BEGIN NEW.written_at := now() AT TIME ZONE 'UTC'; RETURN NEW; END $$ LANGUAGE plpgsql;"
         f" CREATE TRIGGER {table}_stamp BEFORE UPDATE ON {table} FOR EACH ROW"
@@ -120,15 +124,15 @@ def _stamp(table: str, key: str) -> None:
 
     @sa.event.listens_for(metadata.tables[table], "after_create")
     def _created(_table: sa.Table, connection: sa.Connection, **_options: Any) -> None:
-        sqlite = connection.dialect.name == "sqlite"
-        connection.exec_driver_sql(of_sqlite if sqlite else of_postgresql)
+        is_sqlite = connection.dialect.name == "sqlite"
+        connection.exec_driver_sql(sqlite_trigger if is_sqlite else postgresql_trigger)
 
 
 def table_of(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa.Table:
-    """The table of an entity.
+    """Returns the table of an entity.
 
     Raises:
-        Misconfigured: the entity, or one of ``columns``, is unknown.
+        Misconfigured: the entity or one of ``columns`` does not exist.
     """
     table = metadata.tables.get(entity)
     if table is None:
@@ -140,24 +144,26 @@ def table_of(entity: str, columns: Sequence[str] | Mapping[str, str] = ()) -> sa
     if unknown:
         raise Misconfigured(
             f"The HR entity {entity} has no column {', '.join(unknown)}",
-            "Map to columns of connectors/hr/schema.py.",
+            "Map only to columns that connectors/hr/schema.py declares.",
         )
     return table
 
 
 def columns_of(entity: str) -> dict[str, Kind]:
-    """The entity's columns, name -> kind; its key first.
+    """Maps the names of the entity's columns to their kinds. The key comes first.
 
     Raises:
-        Misconfigured: the entity is unknown.
+        Misconfigured: the entity does not exist.
     """
     return {str(column.name): _KINDS[type(column.type)] for column in table_of(entity).columns}
 
 
 def everything(updated_column: str | None = None) -> dict[str, Holds]:
-    """The capabilities of a system that holds every entity with every column.
+    """Returns the capabilities of a system that can hold every entity with every column.
 
-    ``updated_column``: ``written_at`` if the system tells when a row was last changed.
+    Args:
+        updated_column: ``written_at`` if the system knows the time of each row's last change;
+            otherwise ``None``.
     """
     entities = {}
     for entity in metadata.tables:

@@ -1,5 +1,5 @@
-"""An HR database through SQLAlchemy: a staging database that an HR suite imports, SQLite by
-default."""
+"""Reads and writes an HR database through SQLAlchemy: a staging database that an HR suite imports
+from, SQLite by default."""
 
 from __future__ import annotations
 
@@ -37,18 +37,21 @@ from .connector import Connector
 from .schema import everything, metadata, table_of
 
 COMMIT = 20000
-"""Rows in one transaction: what a crash can undo, and leaves in doubt."""
+"""Number of rows written in one transaction. After a crash, the fate of the last transaction may be
+unknown."""
 LOOKUP = 5000
-"""Values in one IN."""
+"""Maximum number of values in one ``IN``."""
 
 
 class SqlSettings(BaseModel):
-    """A staging database that an HR suite imports, and how it tells what has changed."""
+    """A staging database that an HR suite imports from, and how changed rows are found in it."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr | None = Field(
-        None, description="SQLAlchemy URL of SQLite or PostgreSQL; none: SQLite below HRSYNC_HOME"
+        None,
+        description="SQLAlchemy URL of SQLite or PostgreSQL; if not set, the SQLite file hr.db "
+        "below HRSYNC_HOME",
     )
     updated_column: Literal["written_at"] | None = Field(
         "written_at",
@@ -63,7 +66,7 @@ class SqlSettings(BaseModel):
     @field_validator("updated_column", mode="before")
     @classmethod
     def _null(cls, value: object) -> object:
-        """The text ``null`` in an environment variable stands for no value."""
+        """Reads the text ``null`` in an environment variable as no value."""
         return None if value == "null" else value
 
 
@@ -71,7 +74,8 @@ class SqlHr:
     """Implements :class:`reconciliation.ports.HrSystem` over the tables of :mod:`.schema`.
 
     Raises:
-        TargetFailed: the database cannot be reached or its tables cannot be made.
+        TargetFailed: the database cannot be reached or its tables cannot be created.
+        Misconfigured: the URL is not valid, or a newer release has used the database.
     """
 
     def __init__(
@@ -102,11 +106,11 @@ class SqlHr:
         self.engine.dispose()
 
     def forget(self, person: Person) -> Erased:
-        """Nothing: all rows are the system's own."""
+        """Erases nothing: all rows belong to the HR system itself."""
         return Erased()
 
     def population(self, entity: str) -> int:
-        """How many rows the entity has."""
+        """Returns the number of rows of the entity."""
         with speaking(), self.engine.connect() as connection:
             return int(
                 connection.execute(
@@ -121,11 +125,11 @@ class SqlHr:
         lookups: Mapping[str, Sequence[str]] | None = None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """Rows of ``entity`` with its key and ``columns`` (name -> kind), each once; ``lookups``
-        and ``since`` as the port says.
+        """Reads rows of ``entity``, each once, with the key and ``columns`` (name -> kind). For
+        ``lookups`` and ``since`` see :meth:`reconciliation.ports.HrSystem.read`.
 
-        A row with a cell that is not of its column's kind is rejected: SQLite keeps whatever
-        somebody wrote, and one such row must not hide the others.
+        A row is rejected if the value of a cell does not fit the column's kind. SQLite stores such
+        values, and one such row must not make the other rows unreadable.
         """
         with speaking(), self.engine.connect() as connection:
             return self.select(connection, entity, columns, lookups, since)
@@ -138,44 +142,47 @@ class SqlHr:
         lookups: Mapping[str, Sequence[str]] | None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """:meth:`read` within a transaction; raises what the driver raises."""
+        """Reads as :meth:`read` does, within the caller's transaction. Errors of the driver are
+        passed on as they are."""
         table = table_of(entity, columns)
         key = _key(table)
         kinds = {str(key.name): "text", **columns}
-        statement = sa.select(*(_as_it_is(table.c[n], k) for n, k in kinds.items()))
+        statement = sa.select(*(_uninterpreted(table.c[n], k) for n, k in kinds.items()))
         if since is not None:
-            # SQLite's own moments are texts of whole seconds, which sort before the same second
-            # with a fraction.
+            # SQLite's CURRENT_TIMESTAMP is text without a fraction of a second. As text it sorts
+            # before the same second with a fraction, so the bound is one second earlier.
             low = since.astimezone(UTC).replace(tzinfo=None) - timedelta(seconds=1)
             statement = statement.where(table.c["written_at"] >= low)
         if lookups is None:
             return self._typed(kinds, _rows(connection, statement))
         statement = statement.add_columns(*(sa.cast(table.c[n], sa.Text) for n in lookups))
         statements = [
-            statement.where(_one_of(table, name, values[i : i + LOOKUP], connection.dialect.name))
+            statement.where(
+                _may_match(table, name, values[i : i + LOOKUP], connection.dialect.name)
+            )
             for name, values in lookups.items()
             for i in range(0, len(values), LOOKUP)
         ]
-        rows = list(
-            {row[0]: row for each in statements for row in _rows(connection, each)}.values()
-        )
-        return self._typed(kinds, _found(table, list(kinds), lookups, rows))
+        by_key = {row[0]: row for each in statements for row in _rows(connection, each)}
+        rows = list(by_key.values())
+        return self._typed(kinds, _matching(table, list(kinds), lookups, rows))
 
     def _typed(self, kinds: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Snapshot:
         read, rejected = typed(kinds, rows, self.no_end)
         return Snapshot(read, rejected=rejected)
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Receipts of changes with text that could not be read back; everything else the database
-        refuses itself."""
+        """Returns receipts of changes with text that could not be read back. All other checks are
+        left to the database."""
         return unwritable(changes)
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Creates, updates and closes by upsert, in one transaction; of a key that comes twice the
-        last row counts.
+        """Upserts all ``changes`` (creates, updates and closes) in one transaction. If a key occurs
+        more than once, its last row is written.
 
         Raises:
-            Refused: the database refuses at least one row; nothing was written.
+            Refused: the database refused at least one row; nothing was written.
+            TargetFailed: the database cannot be used.
         """
         with speaking():
             return transaction(
@@ -183,31 +190,38 @@ class SqlHr:
             )
 
     def write(self, connection: sa.Connection, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """:meth:`apply` within a transaction; raises what the driver raises."""
+        """Writes as :meth:`apply` does, within the caller's transaction. Errors of the driver are
+        passed on as they are."""
         columns = managed(changes)
         table = table_of(entity, columns)
         last = changes.drop_duplicates("key", keep="last").reset_index(drop=True)
-        write = _by_driver if connection.dialect.name == "sqlite" else _by_copy
-        there = write(connection, table, columns, last)
-        return as_found(changes, there)
+        write = _write_sqlite if connection.dialect.name == "sqlite" else _write_postgresql
+        existing = write(connection, table, columns, last)
+        return as_found(changes, existing)
 
 
 def _upsert(insert: Any, names: Sequence[str], now: sa.ColumnElement[Any]) -> Any:
-    """An INSERT of ``names``, the first of which is the key, with ON CONFLICT DO UPDATE. now: the
-    database's moment, in UTC."""
+    """Adds ON CONFLICT DO UPDATE to an INSERT.
+
+    Args:
+        insert: the INSERT of the dialect.
+        names: its columns, with the key first.
+        now: the expression for the current time in UTC, for ``written_at``.
+    """
     changed = {name: insert.excluded[name] for name in names[1:]}
     return insert.on_conflict_do_update(
         index_elements=[names[0]], set_={**changed, "written_at": now}
     )
 
 
-def _by_driver(
+def _write_sqlite(
     connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame
 ) -> list[str]:
-    """Writes tuples at driver speed, past SQLAlchemy: a third of the time of its own parameter
-    handling.
+    """Upserts ``changes``, in which each key occurs once. Returns the keys of the creates whose row
+    existed already.
 
-    Returns the keys of the creates that the table had already.
+    The rows go directly to the driver, which takes a third of the time that SQLAlchemy's parameter
+    handling takes.
     """
     key = _key(table)
     names = [str(key.name), *columns]
@@ -216,38 +230,36 @@ def _by_driver(
         dialect=connection.dialect
     )
     values = [
-        _plain(changes, name, key).to_numpy(zero_copy_only=False).tolist()
+        _for_driver(changes, name, key).to_numpy(zero_copy_only=False).tolist()
         for name in compiled.positiontup or names
     ]
-    newest = connection.exec_driver_sql(
+    last_rowid = connection.exec_driver_sql(
         f"SELECT coalesce(max(rowid), 0) FROM {table.name}"
     ).scalar_one()
     cursor: Any = connection.connection.cursor()
     cursor.executemany(str(compiled), zip(*values, strict=True))
-    # A row that is made gets a number above all others.
-    made = connection.exec_driver_sql(
-        f"SELECT count(*) FROM {table.name} WHERE rowid > ?", (newest,)
+    # SQLite gives a new row a higher rowid than all existing rows.
+    created = connection.exec_driver_sql(
+        f"SELECT count(*) FROM {table.name} WHERE rowid > ?", (last_rowid,)
     ).scalar_one()
-    if made == len(changes):
+    if created == len(changes):
         return []
     creates = changes.loc[changes["kind"] == "create", "key"].tolist()
-    older = (
+    if not creates:
+        return []
+    existing = connection.exec_driver_sql(
         f"SELECT json_group_array(k.value) FROM json_each(?) AS k JOIN {table.name} AS t ON "
-        f"t.{key.name} = k.value WHERE t.rowid <= ?"
-    )
-    there = (
-        connection.exec_driver_sql(older, (json.dumps(creates), newest)).scalar_one()
-        if creates
-        else "[]"
-    )
-    return [str(key) for key in json.loads(there)]
+        f"t.{key.name} = k.value WHERE t.rowid <= ?",
+        (json.dumps(creates), last_rowid),
+    ).scalar_one()
+    return [str(value) for value in json.loads(existing)]
 
 
-def _by_copy(
+def _write_postgresql(
     connection: sa.Connection, table: sa.Table, columns: Sequence[str], changes: pd.DataFrame
 ) -> list[str]:
-    """COPY into a temporary table, then one INSERT … SELECT … ON CONFLICT. Returns as
-    :func:`_by_driver`."""
+    """Copies ``changes`` into a temporary table and upserts from it with one statement. Arguments
+    and result are those of :func:`_write_sqlite`."""
     key = _key(table)
     names = [str(key.name), *columns]
     quoted = ", ".join(f'"{name}"' for name in names)
@@ -255,39 +267,42 @@ def _by_copy(
         f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {quoted} FROM {table.name} "
         "WITH NO DATA"
     )
-    rendered = pa.BufferOutputStream()
-    # Arrow quotes every text, so that an empty one is told apart from none.
+    csv = pa.BufferOutputStream()
+    # Arrow quotes every text. So PostgreSQL reads "" as an empty text and an unquoted empty cell
+    # as null.
     write_csv(
-        pa.table({name: _plain(changes, name, key) for name in names}),
-        rendered,
+        pa.table({name: _for_driver(changes, name, key) for name in names}),
+        csv,
         WriteOptions(include_header=False),
     )
     with connection.connection.cursor().copy(
         f"COPY incoming ({quoted}) FROM STDIN WITH (FORMAT csv)"
     ) as copy:
-        copy.write(rendered.getvalue())
+        copy.write(csv.getvalue())
     incoming = sa.table("incoming", *(sa.column(name, table.c[name].type) for name in names))
     insert = postgresql.insert(table).from_select(names, sa.select(incoming))
     upsert = _upsert(insert, names, sa.func.timezone("UTC", sa.func.now()))
-    new: sa.ColumnElement[bool] = sa.literal_column("xmax = 0")
-    made = {row[0]: row[1] for row in connection.execute(upsert.returning(key, new))}
+    # xmax is 0 for an inserted row, and not 0 for an updated one.
+    inserted: sa.ColumnElement[bool] = sa.literal_column("xmax = 0")
+    is_new = {row[0]: row[1] for row in connection.execute(upsert.returning(key, inserted))}
     connection.exec_driver_sql("DROP TABLE incoming")
     creates = changes.loc[changes["kind"] == "create", "key"].tolist()
-    return [name for name in creates if not made[name]]
+    return [value for value in creates if not is_new[value]]
 
 
-def _plain(changes: pd.DataFrame, name: str, key: sa.Column[Any]) -> pa.Array:
-    """A column for the driver; dates are texts, as SQLAlchemy's own SQLite types write them and
-    PostgreSQL reads them."""
+def _for_driver(changes: pd.DataFrame, name: str, key: sa.Column[Any]) -> pa.Array:
+    """Returns a column of ``changes`` for the driver. Dates and moments become text, in the format
+    that SQLAlchemy's SQLite types write and PostgreSQL reads."""
     array = arrow(changes["key" if name == key.name else name])
     if pa.types.is_timestamp(array.type):
         array = array.cast(pa.timestamp("us"))
     return array.cast(pa.string()) if pa.types.is_temporal(array.type) else array
 
 
-def _as_it_is(column: sa.Column[Any], kind: str) -> sa.ColumnElement[Any]:
-    """A column without the driver's reading of it: for SQLAlchemy any text in a Boolean is true,
-    and an odd date ends the query."""
+def _uninterpreted(column: sa.Column[Any], kind: str) -> sa.ColumnElement[Any]:
+    """Returns an expression that gives the stored values without converting them. If SQLAlchemy
+    converted them, any text in a Boolean column would be true, and an invalid date would fail the
+    query."""
     return (
         sa.cast(column, sa.Text)
         if kind in ("day", "moment")
@@ -296,22 +311,20 @@ def _as_it_is(column: sa.Column[Any], kind: str) -> sa.ColumnElement[Any]:
 
 
 def _rows(connection: sa.Connection, statement: sa.Select[Any]) -> Sequence[Any]:
-    """All rows. Where SQLite holds text that is not UTF-8, its bytes become half characters, which
-    no reader accepts."""
+    """Returns all rows. If SQLite holds text that is not UTF-8, its undecodable bytes become lone
+    surrogates (``surrogateescape``), so that only the rows with such text are rejected."""
     try:
         return connection.execute(statement).all()
     except OperationalError as error:
         driver: Any = connection.connection.dbapi_connection
         if connection.dialect.name != "sqlite" or "decode to UTF-8" not in str(error.orig):
             raise
-        usual, driver.text_factory = (
-            driver.text_factory,
-            lambda text: text.decode("utf-8", errors="surrogateescape"),
-        )
+        default = driver.text_factory
+        driver.text_factory = lambda text: text.decode("utf-8", errors="surrogateescape")
         try:
             return connection.execute(statement).all()
         finally:
-            driver.text_factory = usual
+            driver.text_factory = default
 
 
 def _open(settings: SqlSettings, home: Path) -> SqlHr:
@@ -324,8 +337,8 @@ def _open(settings: SqlSettings, home: Path) -> SqlHr:
 
 
 def capabilities(updated_column: str | None) -> Capabilities:
-    """All entities with all columns. Without ``updated_column`` the database does not tell when a
-    row was changed."""
+    """Returns the capabilities of the database: all entities with all columns. Without
+    ``updated_column``, the time of a row's last change is unknown."""
     return Capabilities(system="the HR database", entities=everything(updated_column))
 
 
@@ -333,12 +346,15 @@ def _key(table: sa.Table) -> sa.Column[Any]:
     return next(iter(table.primary_key.columns))
 
 
-def _one_of(
+def _may_match(
     table: sa.Table, name: str, values: Sequence[str], dialect: str
 ) -> sa.ColumnElement[bool]:
-    """Rows that may have one of ``values`` in a column: for an identifier also those whose value
-    the database cannot compare itself, because it is not plain ASCII or has space around it
-    (:func:`_found` decides)."""
+    """Returns a condition for the rows that may have one of ``values`` in the column ``name``.
+
+    A database cannot normalise identifiers as matching does. The condition therefore also selects
+    every row whose identifier has characters other than printable ASCII, or spaces around it.
+    :func:`_matching` then drops the rows that do not match.
+    """
     column = table.c[name]
     if name not in table.info["folded"]:
         return column.in_(values)
@@ -347,48 +363,50 @@ def _one_of(
     return sa.func.lower(column).in_(plain) | odd | (column != sa.func.trim(column))
 
 
-def _found(
+def _matching(
     table: sa.Table, names: Sequence[str], lookups: Mapping[str, Sequence[str]], rows: Sequence[Any]
 ) -> list[Any]:
-    """The rows that have one of the values asked for in one of the columns, by the normalisation
-    that matching uses.
+    """Returns the rows that match any of the ``lookups``. Identifiers are normalised as in
+    matching.
 
-    A row ends with the values of the look-up columns.
+    Each row has the cells of ``names``, followed by those of the look-up columns; the latter are
+    cut off.
     """
     wanted = {
         n: {identifier(v) if n in table.info["folded"] else v for v in values}
         for n, values in lookups.items()
     }
     start = len(names)
-    found = []
+    matching = []
     for row in rows:
-        asked = zip(lookups, row[start:], strict=True)
+        lookup_cells = zip(lookups, row[start:], strict=True)
         if any(
             v is not None and (identifier(str(v)) if n in table.info["folded"] else v) in wanted[n]
-            for n, v in asked
+            for n, v in lookup_cells
         ):
-            found.append(row[:start])
-    return found
+            matching.append(row[:start])
+    return matching
 
 
 OF_THE_ROW = ("22", "23")
-"""Classes of SQLSTATE that are about what a row holds: data exceptions and broken constraints. All
-others are about the database."""
+"""SQLSTATE classes of errors in a row: data exceptions (22) and violated constraints (23). All
+other classes are faults of the database."""
 
 
 @contextmanager
 def speaking() -> Iterator[None]:
-    """What a database says, as what it means for us.
+    """Turns errors of SQLAlchemy and the drivers into errors of hrsync.
 
     Raises:
-        Refused: it refuses a row. TargetFailed: it cannot be used.
+        Refused: the database refused a row.
+        TargetFailed: the database cannot be used.
     """
     try:
         yield
     except (IntegrityError, DataError) as error:
         raise Refused(_reason(error.orig)) from None
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-        # What goes past SQLAlchemy for speed has errors of its own.
+        # Rows that go directly to the driver raise the driver's errors; see _write_sqlite.
         raise Refused(_reason(error)) from None
     except (SQLAlchemyError, sqlite3.Error, psycopg.OperationalError) as error:
         raise _unreachable(error) from None
@@ -398,9 +416,10 @@ def speaking() -> Iterator[None]:
         raise Refused(_reason(error)) from None
 
 
-OURS = re.compile(r"(?:NOT NULL|UNIQUE|CHECK|FOREIGN KEY) constraint failed(?:: [\w., ]+)?")
-"""What SQLite says of a constraint: names only. A trigger may say anything."""
-STATES = {
+CONSTRAINT = re.compile(r"(?:NOT NULL|UNIQUE|CHECK|FOREIGN KEY) constraint failed(?:: [\w., ]+)?")
+"""SQLite's message about a violated constraint, which contains names but no values. The message of
+a trigger can contain values, so it is never shown."""
+REASONS = {
     "23502": "NOT NULL constraint failed",
     "23503": "FOREIGN KEY constraint failed",
     "23505": "UNIQUE constraint failed",
@@ -409,25 +428,26 @@ STATES = {
     "22003": "a number is out of range",
     "22007": "a value is not a valid date",
     "22008": "a date is out of range",
-    "22021": "a text holds characters that the database does not keep",
-    "22P02": "a value is not of the column's kind",
+    "22021": "a text contains characters that the database cannot store",
+    "22P02": "a value has the wrong type for its column",
 }
-"""SQLSTATE -> what it means. The server's own words may hold the row's values."""
+"""SQLSTATE -> reason. It replaces PostgreSQL's message, which can contain values of the row."""
 
 
 def _reason(error: Any) -> str:
-    """Why the database refused a row: our words and names of columns, never a value."""
+    """Returns why the database refused a row, with table and column names but without any value."""
     state, diag = getattr(error, "sqlstate", None), getattr(error, "diag", None)
     if state is None:
-        found = OURS.match(str(error))
-        return found[0] if found else "the database refuses the row"
+        # SQLite's errors have no SQLSTATE.
+        constraint = CONSTRAINT.match(str(error))
+        return constraint[0] if constraint else "the database refused the row"
     where = ".".join(
         name
         for name in (getattr(diag, "table_name", None), getattr(diag, "column_name", None))
         if name
     )
-    what = STATES.get(state, f"the database refuses the row ({state})")
-    return f"{what}: {where}" if where else what
+    reason = REASONS.get(state, f"the database refused the row ({state})")
+    return f"{reason}: {where}" if where else reason
 
 
 def _unreachable(error: Exception) -> TargetFailed:

@@ -269,7 +269,9 @@ def test_a_damaged_file_is_said_to_be_damaged(
     path = tmp_path / "a.db"
     OPENED[kind](f"sqlite:///{path}").close()
     spoil(path)
-    with pytest.raises(error, match=r"is damaged, or is not a database .* Restore the last backup"):
+    with pytest.raises(
+        error, match=r"is damaged, or is not a valid database.* Restore the last backup"
+    ):
         OPENED[kind](f"sqlite:///{path}")
 
 
