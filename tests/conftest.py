@@ -6,6 +6,8 @@ import itertools
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -167,19 +169,42 @@ def side(request: pytest.FixtureRequest, make_side: Callable[..., Side]) -> Side
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """One Prefect server for all tests that need it."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    """One Prefect server for all tests that need it, run as ``hrsync up`` runs it: Prefect's own
+    command stands still for minutes over SQLite."""
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        get_current_settings,
+        temporary_settings,
+    )
     from prefect.testing.utilities import prefect_test_harness
 
-    with (
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-        prefect_test_harness(server_startup_timeout=120),
-    ):
-        yield
-        url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
-        EVIDENCE.database_of(
-            str(url.get_secret_value() if hasattr(url, "get_secret_value") else url)
+    def start(harness: SubprocessASGIServer) -> subprocess.Popen[bytes]:
+        options = ["--host", "127.0.0.1", "--port", str(harness.port)]
+        env = {
+            **os.environ,
+            "PREFECT_UI_ENABLED": "false",
+            "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+            **get_current_settings().to_environment_variables(exclude_unset=True),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.local.prefect_server", *options],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        patch.setattr(SubprocessASGIServer, "_run_uvicorn_command", start)
+        with prefect_test_harness(server_startup_timeout=120):
+            yield
+            url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
+            EVIDENCE.database_of(
+                str(url.get_secret_value() if hasattr(url, "get_secret_value") else url)
+            )
 
 
 @pytest.fixture

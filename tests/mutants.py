@@ -105,7 +105,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         3,
         "a null is taken for equal to everything",
         "reconciliation/aligned.py",
-        "differs[number] |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))",
+        "differs |= np.asarray(pc.is_null(left)) != np.asarray(pc.is_null(right))",
         "pass",
     ),
     (

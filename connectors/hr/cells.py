@@ -1,4 +1,4 @@
-"""The rows of an HR system as typed columns: one bad cell is one rejected row."""
+"""Converts the cells of an HR system to typed columns. A row with a bad cell is rejected."""
 
 from __future__ import annotations
 
@@ -20,72 +20,73 @@ from reconciliation.tables import TEXT
 from reconciliation.values import CONTROL, NO_END, READERS, YEARS, day, moment
 
 CONTROL_BYTES = "[\x00-\x08\x0b\x0c\x0e-\x1f]"
-"""``values.CONTROL`` for columns, which hold no half characters."""
+"""``values.CONTROL`` as a regular expression for text columns."""
 RAW_KEPT = 4000
-"""Characters of a rejected row that are kept with it."""
+"""Maximum number of characters of a rejected row that are kept."""
 
 
 def typed(
     kinds: Mapping[str, str], rows: Sequence[Sequence[Any]], no_end: Collection[date] = NO_END
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(the rows that can be read, the rejected ones) of cells as a system gives them.
+    """Converts cells to typed columns.
 
     Args:
-        kinds: column -> kind, the key first, in the order of the cells. Moments without an offset
-            are UTC.
-        rows: cells as the driver or the API gives them.
-        no_end: dates that stand for no date.
+        kinds: column -> kind, in the order of the cells; the key comes first. Moments without an
+            offset are in UTC.
+        rows: one sequence of cells per row, as the driver or the API returns them.
+        no_end: dates that mean "no date".
 
     Returns:
-        Columns ``kinds``; and ``snapshot.REJECTED`` without ``hash``, the key null where it cannot
-        be read either.
+        The readable rows with the columns ``kinds``, and the rejected rows
+        (``snapshot.REJECTED``; ``hash`` is null, and ``key`` is null if it cannot be read).
     """
     columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
-    found: dict[str, pa.Array] = {}
-    wrong: dict[int, tuple[str, str]] = {}
+    arrays: dict[str, pa.Array] = {}
+    problems: dict[int, tuple[str, str]] = {}
     for (name, kind), cells in zip(kinds.items(), columns, strict=True):
         plain = _plain(cells, kind)
         if plain is not None:
-            found[name] = without_days(plain, no_end) if kind in ("day", "moment") else plain
+            arrays[name] = without_days(plain, no_end) if kind in ("day", "moment") else plain
             continue
-        values, bad = _one_by_one(cells, kind, no_end)
-        found[name] = pa.array(values, ARROW[kind])
-        wrong = {**{place: (name, reason) for place, reason in bad.items()}, **wrong}
-    read = frame(found)
-    good = np.ones(len(read), dtype=bool)
-    good[list(wrong)] = False
-    names = list(kinds)
-    broken = [
-        (_key(rows[place][0]), *wrong[place], raw(dict(zip(names, rows[place], strict=True))), None)
-        for place in sorted(wrong)
-    ]
-    return read[good].reset_index(drop=True), of(REJECTED, broken)
+        values, reasons = _one_by_one(cells, kind, no_end)
+        arrays[name] = pa.array(values, ARROW[kind])
+        # A row is rejected once, for its first bad cell.
+        problems = {place: (name, reason) for place, reason in reasons.items()} | problems
+    data = frame(arrays)
+    good = np.ones(len(data), dtype=bool)
+    good[list(problems)] = False
+    rejected = []
+    for place, (name, reason) in sorted(problems.items()):
+        row = dict(zip(kinds, rows[place], strict=True))
+        rejected.append((_key(rows[place][0]), name, reason, raw(row), None))
+    return data[good].reset_index(drop=True), of(REJECTED, rejected)
 
 
 def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
-    """Receipts (``receipts.RECEIPTS``) of changes that hold text which no reader accepts: what is
-    written must be readable."""
-    found: dict[str, str] = {}
+    """Returns receipts (``receipts.RECEIPTS``) that refuse the changes with control characters in
+    their text, because the next read would reject such a row."""
+    reasons: dict[str, str] = {}
     for name in ("key", *managed(changes)):
         column = changes[name]
         if column.dtype == TEXT and _holds_control(arrow(column)):
             odd = column.str.contains(CONTROL_BYTES).fillna(False)
             for key in changes.loc[odd, "key"]:
-                found.setdefault(key, f"{name} contains control characters")
-    return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in found.items()])
+                reasons.setdefault(key, f"{name} contains control characters")
+    return of(RECEIPTS, [(key, "failed", reason, None) for key, reason in reasons.items()])
 
 
 SEVERAL = "is the number of several employees"
-"""Why a row is rejected whose key stands more than once: nobody can tell whose it is."""
+"""The reason why rows that share a key are rejected: it is not known whose row is whose."""
 
 
 def several(keys: Iterable[str | None]) -> set[str]:
-    """The keys that stand more than once."""
+    """Returns the keys that occur more than once."""
     return {key for key, times in Counter(keys).items() if key and times > 1}
 
 
 def raw(row: Mapping[str, Any]) -> str:
-    """A row as JSON, for the person who corrects it: personal data, for the store only."""
+    """Returns a row as JSON for the person who corrects it. It is personal data: keep it in the
+    store only."""
     return json.dumps(row, default=_as_text)[:RAW_KEPT]
 
 
@@ -94,13 +95,13 @@ def _as_text(value: Any) -> str:
 
 
 def _key(value: Any) -> str | None:
-    """A key that the store can hold, or none."""
+    """Returns the key, or ``None`` if the store cannot hold it."""
     return value if isinstance(value, str) and value.strip() and not CONTROL.search(value) else None
 
 
 def _plain(cells: Sequence[Any], kind: str) -> pa.Array | None:
-    """The cells in one go where all are of the plainest form, else ``None``: then each is looked
-    at."""
+    """Converts all cells at once, which is fast. Returns ``None`` if a cell is not in the simplest
+    form; then each cell must be converted on its own."""
     types = set(map(type, cells)) - {type(None)}
     if kind == "flag" and types <= {bool}:
         return pa.array(cells, ARROW[kind])
@@ -116,7 +117,8 @@ def _plain(cells: Sequence[Any], kind: str) -> pa.Array | None:
 
 
 def _plain_dates(cells: Sequence[str | None], kind: str) -> pa.Array | None:
-    """Dates in the one form that Arrow reads, in usual years; else ``None``."""
+    """Converts dates at once if all are in Arrow's form and in ordinary years; else returns
+    ``None``."""
     try:
         moments = pa.array(cells, pa.string()).cast(pa.timestamp("us"))
     except (pa.ArrowInvalid, UnicodeEncodeError):
@@ -127,7 +129,8 @@ def _plain_dates(cells: Sequence[str | None], kind: str) -> pa.Array | None:
 
 
 def _holds_control(column: pa.Array) -> bool:
-    """Whether any text may hold a control character: by the bytes, at the speed of memory."""
+    """Whether any text contains a control character. Searches the bytes of the whole column, which
+    is faster than searching each text."""
     data = column.buffers()[2]
     if data is None:
         return False
@@ -139,29 +142,29 @@ def _holds_control(column: pa.Array) -> bool:
 def _one_by_one(
     cells: Sequence[Any], kind: str, no_end: Collection[date]
 ) -> tuple[list[Any], dict[int, str]]:
-    """The value of each cell, ``None`` where it cannot be read, and why that is (place ->
-    reason)."""
+    """Returns the value of each cell (``None`` if it cannot be read) and the reasons of those that
+    cannot be read (position -> reason)."""
     values: list[Any] = []
-    wrong: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for place, cell in enumerate(cells):
         try:
             values.append(_value(cell, kind, no_end))
         except ValueError as error:
             values.append(None)
-            wrong[place] = str(error)
-    return values, wrong
+            reasons[place] = str(error)
+    return values, reasons
 
 
 def _value(cell: Any, kind: str, no_end: Collection[date]) -> Any:
     if kind == "day":
         return day(cell, no_end)
     if kind == "moment":
-        said = moment(cell, no_end)
-        return said if said is None else _utc(said)
-    said = READERS[kind](cell)
-    # Text stays as the system writes it: a key with space around it is found only so.
-    return cell if isinstance(cell, str) and kind == "text" else said
+        instant = moment(cell, no_end)
+        return instant if instant is None else _utc(instant)
+    value = READERS[kind](cell)
+    # Text keeps its spaces: a key with spaces around it is only found with them.
+    return cell if isinstance(cell, str) and kind == "text" else value
 
 
-def _utc(said: datetime) -> datetime:
-    return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+def _utc(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -66,7 +66,8 @@ def sweep(run: Run, reading: Reading, call: Caller) -> Swept:
         whole = _with_hinted(run, reading, whole, updated)
     whole, gone, known_gone = call(verify, run.source, store, spec, whole)
     visible = of_visible_people(run.source, store, run.target, spec, gone)
-    _check_visible(spec, whole, gone, visible)
+    if not whole.read:
+        _check_visible(run, gone, visible)
     ends = ended(run, concat([visible, known_gone]), whole)
     return Swept(whole, ends, began, len(reads), resumed)
 
@@ -114,16 +115,20 @@ def verify(
     return merge([whole, without_keyless(answer)], spec.key, updated), gone, known_gone
 
 
-def _check_visible(
-    spec: ProcessSpec, whole: Snapshot, gone: pd.Series[Any], visible: pd.Series[Any]
-) -> None:
-    """Stops the run if the source shows nothing at all, because that is probably a missing right.
+def _check_visible(run: Run, gone: pd.Series[Any], visible: pd.Series[Any]) -> None:
+    """Stops the run if the feed is empty and the source shows none of its people either, because
+    that is probably a missing right. Records without a row in the target do not count: the person
+    behind them is not known.
 
     Raises:
-        SourceFailed: the feed is empty, and the source shows none of the people whose records it
-            had.
+        SourceFailed: the source shows none of the people whose records it had.
     """
-    if len(gone) >= FEW and not len(visible) and not whole.read:
+    spec = run.spec
+    if len(gone) < FEW or len(visible) == len(gone):
+        return
+    origin = run.store.origin(spec)
+    keys = origin.loc[origin["source_key"].isin(visible), "key"]
+    if not len(run.target.read(spec.entity, {}, {spec.entity_key: values(keys)}).frame):
         raise SourceFailed(
             f"{spec.source_side} shows no {spec.feed} at all, nor any of the people who had one",
             f"Check what the service user may see in {spec.source_side}, then run again. "

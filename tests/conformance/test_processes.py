@@ -16,10 +16,17 @@ from reconciliation.capabilities import narrowed
 from reconciliation.report import RunReport
 from tests.sides import Side
 
+from .conftest import EVERY
 from .content import rows, writes
 from .stands import Stand
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [
+    pytest.mark.slow,
+    # A mounted folder and SQLite go the same way as their siblings, which their own laws show.
+    pytest.mark.parametrize(
+        "stand", [p for p in EVERY if p.id not in ("sql-sqlite", "csv_drop-sftp")], indirect=True
+    ),
+]
 
 
 @pytest.fixture

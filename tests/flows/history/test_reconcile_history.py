@@ -124,8 +124,10 @@ def _fingerprints(side: Side) -> set[str]:
         )
 
 
-def test_a_rejected_repair_writes_nothing(client: SyncPrefectClient, configured: Side) -> None:
-    planted(configured)
+def test_a_repair_that_is_rejected_or_out_of_date_writes_nothing(
+    client: SyncPrefectClient, configured: Side
+) -> None:
+    plants = planted(configured)
     before = configured.dump()
     run = begin(client, reconcile_history, mode="repair")
     work(client, run, reconcile_history)
@@ -134,10 +136,6 @@ def test_a_rejected_repair_writes_nothing(client: SyncPrefectClient, configured:
     state = work(client, run, reconcile_history)
     assert state.name == "Rejected"
     assert configured.dump() == before
-
-
-def test_a_repair_that_is_out_of_date_says_so(client: SyncPrefectClient, configured: Side) -> None:
-    plants = planted(configured)
     run = begin(client, reconcile_history, mode="repair")
     work(client, run, reconcile_history)
     (draft,) = configured.store.drafts()
