@@ -26,14 +26,14 @@ RETRIED = (429, 500, 502, 503, 504)
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def certificate_authorities() -> ssl.SSLContext:
+    """Loads the certificate authorities. Cached, because it takes tens of milliseconds."""
     return httpx.create_ssl_context()
 
 
 def network(**options: Any) -> httpx.HTTPTransport:
-    """A transport of httpx. Loading the certificate authorities is slow, so a process does it
-    once."""
-    return httpx.HTTPTransport(verify=_tls(), **options)
+    """Returns a transport of httpx that shares the certificate authorities."""
+    return httpx.HTTPTransport(verify=certificate_authorities(), **options)
 
 
 class Budget(Protocol):

@@ -173,6 +173,7 @@ def prefect_server() -> Iterator[None]:
     command stands still for minutes over SQLite."""
     from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import (
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         get_current_settings,
         temporary_settings,
@@ -196,7 +197,9 @@ def prefect_server() -> Iterator[None]:
 
     with (
         pytest.MonkeyPatch.context() as patch,
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        temporary_settings(
+            {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True}
+        ),
     ):
         patch.setattr(SubprocessASGIServer, "_run_uvicorn_command", start)
         with prefect_test_harness(server_startup_timeout=120):

@@ -8,7 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
+    PREFECT_API_URL,
+    temporary_settings,
+)
 
 from connectors.home import at_work
 from connectors.private import write_private
@@ -40,9 +45,12 @@ def written_down(home: Path, environment: Mapping[str, str], *, of_sandbox: bool
 def server(environment: Mapping[str, str]) -> AbstractContextManager[object]:
     """Context manager: makes Prefect's client in this process use the server of ``environment``, if
     it names one."""
+    url = environment.get(PREFECT[0])
     values = {
-        PREFECT_API_URL: environment.get(PREFECT[0]),
+        PREFECT_API_URL: url,
         PREFECT_API_AUTH_STRING: environment.get(PREFECT[1]),
+        # Without TLS, no certificate authorities need loading.
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY: bool(url and url.startswith("http://")),
     }
     return temporary_settings({setting: value for setting, value in values.items() if value})
 

@@ -28,14 +28,8 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 
 from .children import end_with_parent
 
-IMPORTED = [
-    "prefect.engine",
-    "prefect.flow_engine",
-    "flows.catalogue",
-    "connectors.accessplanit.client",
-    "connectors.hr.sql",
-]
-"""Modules to import before the first run."""
+WARM = ["flows.local.warm"]
+"""The modules to import before the first run."""
 
 
 class WarmResult(BaseWorkerResult):
@@ -56,7 +50,7 @@ class WarmWorker(BaseWorker[BaseJobConfiguration, BaseVariables, WarmResult]):
 
     async def __aenter__(self) -> Self:
         self._forks = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload(IMPORTED)
+        self._forks.set_forkserver_preload(WARM)
         await run_sync(forkserver.ensure_running)
         return await super().__aenter__()
 

@@ -17,7 +17,7 @@ import pytest
 from prefect.exceptions import InfrastructureNotFound
 from prefect.workers.base import BaseJobConfiguration
 
-from flows.local.worker import IMPORTED, WarmWorker
+from flows.local.worker import WARM, WarmWorker
 
 
 def kill(pid: int, grace: int) -> None:
@@ -45,13 +45,13 @@ def test_a_cancelled_run_is_asked_to_end_and_then_killed(code: str, signal: int)
 
 def told(file: str) -> None:
     Path(file).write_text(
-        f"{os.getpid()} {os.getppid()} {all(name in sys.modules for name in IMPORTED)}"
+        f"{os.getpid()} {os.getppid()} {all(name in sys.modules for name in WARM)}"
     )
 
 
 def test_a_run_has_a_process_of_its_own_that_has_imported_everything(tmp_path: Path) -> None:
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(IMPORTED)
+    forks.set_forkserver_preload(WARM)
     lines = []
     for number in range(2):
         process = forks.Process(target=told, args=(str(tmp_path / str(number)),))
