@@ -40,8 +40,8 @@ $(VENV)/.apt:         ## OpenSSH's server, Chromium and PgBouncer for the tests 
 
 test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in two processes; the last test looks at what all of it has left
 	rm -rf .evidence && mkdir .evidence
-	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 2 --dist worksteal -m "not last and not alone" $(ARGS)
-	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m "last or alone"
+	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 2 --dist worksteal -m "not last" $(ARGS)
+	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -m last
 	rm -rf .evidence
 
 pure: $(VENV)/.dev    ## the tests of reconciliation/ alone: no network, no database, no Prefect

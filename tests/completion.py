@@ -27,7 +27,7 @@ def completes(quick: QuickStart) -> float:
 def nothing_is_held(quick: QuickStart) -> None:
     """No slot of a deployment, no lease of ours, and no run that is said to be at work, once what
     was due has ended."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while left := at_work(quick):
         assert time.monotonic() < deadline, left
         time.sleep(1)

@@ -68,7 +68,7 @@ class QuickStart:
         for line in process.stdout:
             self.told += line
 
-    def until(self, text: str, seconds: float = 180) -> str:
+    def until(self, text: str, seconds: float = 300) -> str:
         """What it has said up to ``text``; an error if it ends without it, or does not say it in
         time."""
         deadline = time.monotonic() + seconds
@@ -81,7 +81,7 @@ class QuickStart:
             )
         return self.told
 
-    def up(self, seconds: float = 180) -> str:
+    def up(self, seconds: float = 300) -> str:
         """Waits until everything is up and every first run has ended."""
         return self.until("Ctrl-C stops everything", seconds)
 

@@ -23,7 +23,7 @@ from tests.completion import completes, nothing_is_held
 from tests.quick_start import QuickStart, mentioning
 from tests.verify_hr import compare
 
-pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.alone, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.slow, pytest.mark.prefect, pytest.mark.timeout(5400)]
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
 MOMENTS = int(os.environ.get("HRSYNC_CHAOS_MOMENTS", "20"))
 SEED = int(os.environ.get("HRSYNC_CHAOS_SEED", "7"))
