@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -757,18 +758,9 @@ def notices(law: int, file: str, old: str, new: str) -> str | None:
                 f"{file} has {old!r} {text.count(old)} times: the list of mistakes must follow the code"
             )
         (tree / file).write_text(text.replace(old, new))
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            *TESTS,
-            "-q",
-            "-x",
-            "-k",
-            f"test_law_{law}_",
-            "-p",
-            "no:cacheprovider",
-        ]
+        chosen = [name for name in TESTS if f"def test_law_{law}_" in (ROOT / name).read_text()]
+        options = ["-q", "-x", "-k", f"test_law_{law}_", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *chosen, *options]
         # The same examples each time, so that the page does not depend on luck.
         environment = {
             "BAMBOOHR_OPENAPI": str(ROOT.parent / "shared/spec/bamboohr-public.yaml"),
@@ -793,8 +785,14 @@ def main() -> int:
     chosen = {int(number) for number in sys.argv[1:]} or set(LAWS)
     rows: dict[int, list[str]] = {law: [] for law in LAWS}
     unnoticed = 0
-    for law, what, file, old, new in (mistake for mistake in MUTANTS if mistake[0] in chosen):
-        by = notices(law, file, old, new)
+    mistakes = [mistake for mistake in MUTANTS if mistake[0] in chosen]
+
+    def noticed_by(mistake: tuple[int, str, str, str, str]) -> str | None:
+        law, _, file, old, new = mistake
+        return notices(law, file, old, new)
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+    for (law, what, file, _, _), by in zip(mistakes, pool.map(noticed_by, mistakes), strict=True):
         unnoticed += by is None
         print(f"{'caught  ' if by else 'UNNOTICED'} law {law}: {what} ({by or file})", flush=True)
         rows[law].append(f"| {what} | `{file}` | {f'`{by}`' if by else '**none**'} |")
