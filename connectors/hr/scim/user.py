@@ -30,15 +30,15 @@ LISTED: dict[str, tuple[str, str, str]] = {
     "county": ("addresses", "work", "region"),
     "postcode": ("addresses", "work", "postalCode"),
 }
-"""Column -> (attribute with several values, type of the value, its sub-attribute)."""
+"""Column -> (multi-valued attribute, type of its entry, sub-attribute of the entry)."""
 ACTIVE, INACTIVE = "Active", "Inactive"
 LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
 """Statuses, in lower case, that mean inactive."""
 
 
 def attributes(column: str) -> str:
-    """Returns the schema attribute that a column needs, with its path: extension or parent
-    first."""
+    """Returns the dotted path of the attribute that has a column's value, such as
+    ``name.givenName``."""
     if column in LISTED:
         return LISTED[column][0]
     return "active" if column == "status" else ".".join(PLACES[column])
@@ -69,42 +69,63 @@ def value_of(resource: Mapping[str, Any], column: str) -> Any:
 
 
 def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resource:
-    """Returns a copy of ``resource`` with these values (column -> value). ``None`` removes a
-    value."""
+    """Returns a copy of ``resource`` with these values (column -> value). ``None`` removes a value,
+    except that of the status, which stays as it is."""
     new: Resource = _copy(resource)
+    for attribute in dict.fromkeys(LISTED[column][0] for column in values if column in LISTED):
+        columns = {c: v for c, v in values.items() if c in LISTED and LISTED[c][0] == attribute}
+        entries = _with_listed(attribute, new.pop(attribute, []), columns)
+        if entries:
+            new[attribute] = entries
     for column, value in values.items():
-        if column in LISTED:
-            attribute, kind, part = LISTED[column]
-            entries = new.setdefault(attribute, [])
-            entry = _entry(entries, kind)
-            if entry is None and value is not None:
-                entry = (
-                    {"type": kind, "primary": True}
-                    if attribute == "emails" and not entries
-                    else {"type": kind}
-                )
-                entries.append(entry)
-            if entry is not None:
-                _put(entry, (part,), value)
-                # The formatted address is outdated now.
-                entry.pop("formatted", None)
-            parts = {p for a, _, p in LISTED.values() if a == attribute}
-            # Drop the entry if it has no value left.
-            new[attribute] = [e for e in entries if e is not entry or parts & set(e)]
-            if not new[attribute]:
-                del new[attribute]
-        elif column == "status":
+        if column == "status" and value is not None:
             new["active"] = str(value).lower() not in LEFT
         elif column in PLACES:
             _put(new, PLACES[column], value)
-    name = new.get("name")
-    if {"forenames", "surname"} & set(values) and isinstance(name, dict):
-        name["formatted"] = " ".join(
-            str(name[part]) for part in ("givenName", "familyName") if name.get(part)
-        )
+    if {"forenames", "surname"} & set(values) and "name" in new:
+        name = new["name"]
+        parts = (str(name[part]) for part in ("givenName", "familyName") if name.get(part))
+        _put(name, ("formatted",), " ".join(parts) or None)
     schemas = [CORE] + ([ENTERPRISE] if ENTERPRISE in new else [])
     new["schemas"] = list(dict.fromkeys([*new.get("schemas", []), *schemas]))
     return new
+
+
+def _with_listed(
+    attribute: str, entries: Sequence[Resource], values: Mapping[str, Any]
+) -> list[Resource]:
+    """Returns the entries of a multi-valued attribute with these values (column -> value)."""
+    changed = [dict(entry) for entry in entries]
+    touched: list[Resource] = []
+    for column, value in values.items():
+        _, kind, part = LISTED[column]
+        entry = _entry(changed, kind)
+        if entry is None and value is not None:
+            if _untyped(changed):
+                if any(e.get(part) == value for e in changed):
+                    # The server drops the type: the value is there, and would be added again by
+                    # each run.
+                    continue
+                # Beside an entry with a type, it would no longer count as "work".
+                _entry(changed, "work").update(type="work")
+            entry = {"type": kind}
+            if attribute == "emails" and not changed:
+                entry["primary"] = True
+            changed.append(entry)
+        if entry is not None:
+            _put(entry, (part,), value)
+            # The formatted address is outdated now.
+            entry.pop("formatted", None)
+            touched.append(entry)
+    # An entry whose last managed value was removed is left out.
+    managed = {part for name, _, part in LISTED.values() if name == attribute}
+    emptied = [e for e in touched if not managed & set(e)]
+    return [entry for entry in changed if not any(entry is e for e in emptied)]
+
+
+def _untyped(entries: Sequence[Resource]) -> bool:
+    """Whether there are entries, and none has a type, as on some servers."""
+    return bool(entries) and not any(map(_kind, entries))
 
 
 def operations(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -142,13 +163,14 @@ def _at(resource: Mapping[str, Any], path: Sequence[str]) -> Any:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise ValueError(f"{path[0].rpartition(':')[2]} does not have SCIM's format")
+            raise ValueError(f"the parent of {path[-1]} does not have SCIM's format")
         value = value.get(part)
     return value
 
 
 def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -> Any:
-    """Returns a sub-attribute of the value of this type in a multi-valued attribute."""
+    """Finds the entry of this type in a multi-valued attribute and returns one of its
+    sub-attributes."""
     entries = resource.get(attribute) or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ValueError(f"{attribute} does not have SCIM's format")
@@ -157,18 +179,18 @@ def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -
 
 
 def _entry(entries: Sequence[Any], kind: str) -> Any:
-    """Returns the entry of a type: the primary one, else the first, or ``None``. If no entry has a
-    type, as on some servers, all count as ``work``."""
+    """Returns the entry of a type, or ``None``. Of several, the primary one counts, else the first.
+    If no entry has a type, all count as ``work``."""
     candidates = [e for e in entries if _kind(e) == kind]
-    if not candidates and kind == "work" and not any(map(_kind, entries)):
+    if kind == "work" and _untyped(entries):
         candidates = list(entries)
     first = candidates[0] if candidates else None
     return next((e for e in candidates if e.get("primary") is True), first)
 
 
 def fitted(resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]) -> Resource:
-    """Returns a copy of ``resource`` whose multi-valued attributes have only the sub-attributes in
-    the server's schemas. ``parts`` maps attributes to these."""
+    """Returns a copy of ``resource`` without the sub-attributes of multi-valued attributes that the
+    server does not support. ``parts`` is attribute -> supported sub-attributes."""
     new: Resource = _copy(resource)
     for attribute in {attribute for attribute, _, _ in LISTED.values()} & set(new) & set(parts):
         new[attribute] = [
@@ -185,6 +207,8 @@ def _put(resource: Resource, path: Sequence[str], value: Any) -> None:
     """Sets the value at a path in place, or removes it if it is ``None``."""
     *outer, last = path
     for part in outer:
+        if value is None and part not in resource:
+            return
         resource = resource.setdefault(part, {})
     if value is None:
         resource.pop(last, None)
@@ -193,9 +217,10 @@ def _put(resource: Resource, path: Sequence[str], value: Any) -> None:
 
 
 def _copy(value: Any) -> Any:
-    """Copies nested mappings and lists."""
+    """Copies nested mappings and lists, without null attributes: in SCIM, null means that an
+    attribute has no value (RFC 7643, 2.5)."""
     if isinstance(value, Mapping):
-        return {name: _copy(inner) for name, inner in value.items()}
+        return {name: _copy(inner) for name, inner in value.items() if inner is not None}
     return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
