@@ -1,5 +1,5 @@
-"""Validates server addresses. They appear in messages, reports and artifacts, so they must not hold
-credentials."""
+"""Validates server addresses, and moves credentials out of them: addresses appear in messages,
+reports and artifacts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ def plain(address: str) -> str:
         ValueError: it is not an HTTP address, or may hold credentials. The message does not repeat
             the address.
     """
+    # urlsplit removes some white space and control characters, and would accept the address.
+    if re.search(r"[\s\x00-\x1f]", address):
+        raise ValueError("the address contains a space or a line break: remove it")
     try:
         parts = urlsplit(address)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         valid = False
     if not valid:
-        raise ValueError("the address does not begin with https:// and a host")
-    if parts.query or parts.fragment:
+        raise ValueError(
+            "the address must begin with https:// or http:// and a host, with a valid port if it "
+            "has one"
+        )
+    if "?" in address or "#" in address:
         raise ValueError(
             "the address has a query or a fragment: leave them out, and put credentials in their "
             "own settings"
@@ -39,15 +45,15 @@ def plain(address: str) -> str:
 
 
 def without_password(address: str) -> str:
-    """Returns an address or a path unchanged if it holds no password.
+    """Returns an address or a path unchanged if it has no ``user:password@``.
 
     Raises:
         ValueError: it holds a password. The message does not repeat the address.
     """
     if re.search(r"://[^@]*:.*@", address):
         raise ValueError(
-            "the address may hold a password: leave it out, and configure it in the library that "
-            "opens the address"
+            "the address may hold a password: leave it out, and configure it where the library for "
+            "that kind of address looks for it, such as an AWS profile"
         )
     return address
 

@@ -99,6 +99,7 @@ def prune_reports(home: Folder, edge: datetime) -> int:
     work = home.below("work")
     for name in work.names():
         note = work.below(name).read_note("began")
+        # The note is written first: a folder without one was left by a kill.
         if note is None or datetime.fromisoformat(note["at"]) < edge:
             work.below(name).remove()
     return removed
@@ -165,8 +166,8 @@ def _values(findings: Findings) -> dict[str, list[dict[str, object]]]:
 
 
 def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
-    """Returns the compliance of each job role on the first day, on the day of the forecast, and on
-    the last day."""
+    """Returns the compliance of each job role at the start of the period, on the day of the
+    forecast, and at the end of the period; ``None`` where nobody has the role."""
     if forecast is None or not len(forecast.compliance):
         return []
     table = forecast.compliance
@@ -175,14 +176,12 @@ def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
     rows = []
     for role, group in table.groupby("role"):
         of: dict[Any, Any] = {row["day"]: row for row in _records(group)}
-        shares = [100 * of[d]["compliant"] / of[d]["required"] if d in of else None for d in edges]
-        rows.append(
-            {
-                "role": role,
-                "required": of[edges[1]]["required"] if edges[1] in of else 0,
-                "shares": shares,
-            }
-        )
+        on_day = [of.get(day, {"required": 0, "compliant": 0}) for day in edges]
+        # Nobody has the role on a day without required awards.
+        shares = [
+            100 * row["compliant"] / row["required"] if row["required"] else None for row in on_day
+        ]
+        rows.append({"role": role, "required": on_day[1]["required"], "shares": shares})
     return rows
 
 
@@ -202,7 +201,7 @@ def csv_of(table: pd.DataFrame) -> bytes:
 
 def _harmless(column: pa.Array) -> pa.Array:
     """Escapes text that a spreadsheet would run as a formula."""
-    if not pa.types.is_string(column.type):
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return column
     return pa.array(
         [None if text is None else defused(text) for text in strings(column)], pa.string()

@@ -1,4 +1,4 @@
-"""Counts requests against an hourly budget that all runs on one store share."""
+"""Counts requests against an hourly budget, which all runs that use the same store share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .base import failing
 
 @dataclass
 class Reserve:
-    """Requests to one endpoint that were reserved for an hour and not made yet."""
+    """Requests to one endpoint that were reserved from the budget of one hour and not made yet."""
 
     hour: int
     """Number of the hour since 1970."""
@@ -33,13 +33,13 @@ class StoredBudget:
     """Implements :class:`connectors.transport.Budget`. Reserves several requests at a time in the
     store, and gives back unused ones.
 
-    The first draw reserves one request, and each further one twice as many, up to ``SHARE``. A run
-    that is killed therefore wastes at most as many requests as it has made, and at most
-    ``SHARE`` per endpoint.
+    The first draw reserves one request, and each further one twice as many, up to ``SHARE``. If a
+    run is killed, its unused requests stay counted: never more than it has made, and never more
+    than ``SHARE`` per endpoint.
     """
 
     SHARE = 20
-    """Maximum number of requests in one draw, which is one write to the store."""
+    """Maximum number of requests in one draw. Each draw costs one write to the store."""
 
     def __init__(
         self,
@@ -74,7 +74,8 @@ class StoredBudget:
         # If the store cannot be reached, these few requests are lost for the rest of the hour.
         # That is no reason for a finished run to fail.
         with self._lock, suppress(StoreFailed), failing(), self._engine.begin() as connection:
-            for endpoint, reserve in self._reserves.items():
+            # In one order, so that two runs that end together do not wait for each other.
+            for endpoint, reserve in sorted(self._reserves.items()):
                 self._give_back(connection, endpoint, reserve)
             self._reserves.clear()
 

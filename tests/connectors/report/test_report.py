@@ -264,6 +264,11 @@ def test_no_cell_of_a_reports_files_is_a_formula() -> None:
     ]
 
 
+def test_text_of_any_kind_is_no_formula_in_a_spreadsheet() -> None:
+    """pandas' own text dtype is another type of Arrow's."""
+    assert csv_of(pd.DataFrame({"a": ["=1+1"]})).decode("utf-8-sig").splitlines()[1] == '"\'=1+1"'
+
+
 def test_lists_of_people_go_when_they_were_last_written_before_the_edge(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)  # type: ignore[call-arg]
     name, same = (keep_list(settings, ["jasmit", "anaber"]) for _ in range(2))
