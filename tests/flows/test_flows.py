@@ -85,7 +85,7 @@ def test_credentials_may_be_a_block(configured: Side, monkeypatch: pytest.Monkey
     monkeypatch.setenv("HRSYNC_ACCESSPLANIT_BLOCK", "no-such-block")
     with pytest.raises(
         Misconfigured,
-        match=r"accessplanit/no-such-block cannot be loaded.*Create it in the Prefect UI",
+        match=r"accessplanit/no-such-block does not exist.*Create it in the Prefect UI",
     ):
         accessplanit_settings(load())
 
