@@ -14,7 +14,7 @@ from flows.console.cli import app
 from flows.reconcile_history import keep_list, reconcile_history
 from reconciliation.errors import HrsyncError, Misconfigured
 from reconciliation.history.inquiry import Inquiry
-from tasks.blocks import accessplanit_settings, block_of, hr_settings
+from tasks.blocks import accessplanit_settings, block_type_of, hr_settings
 from tests.sides import Side
 
 
@@ -77,7 +77,7 @@ def test_a_block_is_known_by_its_name(name: str) -> None:
 
 
 def test_the_folders_of_a_block_lie_below_its_place_too(prefect_server: None) -> None:
-    kind: Any = block_of("csv_drop")
+    kind: Any = block_type_of("csv_drop")
     kind(outbox="../jasmit").save("leaving", overwrite=True)
     with pytest.raises(
         Misconfigured, match=r"hrsync-csv-drop/leaving is wrong: .*outbox is not a folder below"
