@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretStr
 from sqlalchemy.exc import ArgumentError
 
 from .accessplanit.probe import Finding
-from .address import is_here
+from .address import is_loopback
 from .hr import connectors
 from .private import open_to_others
 from .settings import ENV_FILE, PREFIX, AccessplanitSettings, Settings
@@ -96,12 +96,12 @@ def _values(place: str, model: BaseModel) -> list[tuple[str, str]]:
 def _unencrypted(value: str) -> tuple[str, str] | None:
     """Returns (problem, remedy) if a value is an address whose traffic others can read."""
     if value.lower().startswith("http://"):
-        return None if is_here(_host(value)) else OPEN_HTTP
+        return None if is_loopback(_host(value)) else OPEN_HTTP
     url = _database(value)
     if url is None or url.get_backend_name() != "postgresql":
         return None
     remote = [
-        host for host in _hosts(url) if host and not host.startswith("/") and not is_here(host)
+        host for host in _hosts(url) if host and not host.startswith("/") and not is_loopback(host)
     ]
     # libpq verifies the server by default when the system's certificates are chosen.
     default = "verify-full" if _option(url, "sslrootcert") == ["system"] else "prefer"

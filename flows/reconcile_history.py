@@ -17,7 +17,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import AfterValidator, Field, ValidationError, WithJsonSchema
 
 from connectors.checkpoints import Folder
-from connectors.report.page import Written, write
+from connectors.report.page import ReportAddresses, write
 from connectors.settings import HistorySettings, Settings
 from connectors.settings import load as load_settings
 from reconciliation.capabilities import narrowed
@@ -71,7 +71,7 @@ class Reported:
     """The result of a report."""
 
     findings: Findings
-    written: Written
+    written: ReportAddresses
     """The files of the report."""
     faulty: tuple[str, ...]
     """The source keys of the records that a repair would read."""

@@ -1,9 +1,8 @@
-"""Writes the findings of a reconciliation as an HTML page and as tables."""
+"""Writes the findings of a reconciliation as an HTML page and as tables, and deletes old ones."""
 
 from __future__ import annotations
 
 import io
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from pyarrow.csv import write_csv
 
-from reconciliation.frame import arrow, strings
+from reconciliation.frame import arrow
 from reconciliation.history.causes import UNLINKED
 from reconciliation.history.classes import OUTSIDE, QUARANTINED
 from reconciliation.history.findings import Findings
@@ -23,8 +22,8 @@ from ..checkpoints import Folder
 from ..spreadsheet import defused
 from . import charts
 
-SHOWN = 300
-"""Maximum number of rows of a table in the page. The files beside it have all."""
+MAX_ROWS = 300
+"""Maximum number of rows of a table in the page. The CSV and Parquet files contain all rows."""
 STAMP = "%Y%m%dT%H%M%S"
 """Format of the time (UTC) at the end of a report's folder name."""
 ENVIRONMENT = Environment(
@@ -37,14 +36,14 @@ ENVIRONMENT = Environment(
 
 
 @dataclass(frozen=True)
-class Written:
+class ReportAddresses:
     """Addresses of the page and the tables."""
 
     page: str
     files: tuple[str, ...]
 
 
-def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Written:
+def write(home: Folder, findings: Findings, forecast: Forecast | None) -> ReportAddresses:
     """Writes ``report.html``, and each table as CSV and as Parquet, to a new folder below ``home``.
 
     Raises:
@@ -63,7 +62,8 @@ def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Writte
             "compliance": forecast.compliance,
             "next-to-lapse": forecast.lapses,
         }
-    folder, files = home.below(name_of(findings)), []
+    folder = home.below(name_of(findings))
+    files: list[str] = []
     for name, table in tables.items():
         folder.keep(name, table)
         files += [folder.write(f"{name}.csv", csv_of(table)), f"{folder.url}/{name}.parquet"]
@@ -73,7 +73,7 @@ def write(home: Folder, findings: Findings, forecast: Forecast | None) -> Writte
             findings, forecast, [f"{name}.{kind}" for name in tables for kind in ("csv", "parquet")]
         ).encode(),
     )
-    return Written(page, tuple(files))
+    return ReportAddresses(page, tuple(files))
 
 
 def name_of(findings: Findings) -> str:
@@ -82,27 +82,45 @@ def name_of(findings: Findings) -> str:
     return f"{findings.inquiry.as_of:%Y-%m-%d}-{findings.spec.name}-{findings.ended:{STAMP}}"
 
 
-def prune_reports(home: Folder, edge: datetime) -> int:
-    """Deletes reports, lists of people and unfinished reconciliations that are older than ``edge``.
-    Returns the number of deleted reports."""
+def prune_reports(home: Folder, older_than: datetime) -> int:
+    """Deletes reports, lists of people and unfinished reconciliations from before a time. Returns
+    the number of deleted reports."""
     removed = 0
     for name in home.names():
-        stamp = name.rpartition("-")[2]
-        with suppress(ValueError):
-            if datetime.strptime(stamp, STAMP).replace(tzinfo=UTC) < edge:
-                home.below(name).remove()
-                removed += 1
+        finished = _finished(name)
+        if finished is not None and finished < older_than:
+            home.below(name).remove()
+            removed += 1
     lists = home.below("lists")
     for name in lists.names():
-        if lists.written(name) < edge:
+        if lists.written(name) < older_than:
             lists.delete(name)
     work = home.below("work")
     for name in work.names():
-        note = work.below(name).read_note("began")
-        # The note is written first: a folder without one was left by a kill.
-        if note is None or datetime.fromisoformat(note["at"]) < edge:
+        if _begun(work, name) < older_than:
             work.below(name).remove()
     return removed
+
+
+def _finished(name: str) -> datetime | None:
+    """Returns when a report was finished, from the name of its folder; ``None`` for a folder that
+    is not a report."""
+    try:
+        return datetime.strptime(name.rpartition("-")[2], STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _begun(work: Folder, name: str) -> datetime:
+    """Returns when a reconciliation began. One that begins right now may have no note yet: then
+    the last write in its folder counts."""
+    folder = work.below(name)
+    note = folder.read_note("began")
+    if note is not None:
+        return datetime.fromisoformat(note["at"])
+    # A folder in a bucket has no time of its own, but is never empty.
+    writes = [folder.written(file) for file in folder.names() if folder.has(file)]
+    return max(writes or [work.written(name)])
 
 
 def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> str:
@@ -111,10 +129,9 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
     odd = findings.odd
     pictures = {}
     if len(causes):
-        shown = causes[
-            ~causes["class"].isin([OUTSIDE])
-            & ~((causes["class"] == QUARANTINED) & (causes["cause"] == UNLINKED))
-        ]
+        # Rows that are out of scope or wait for their person need no action.
+        waiting = (causes["class"] == QUARANTINED) & (causes["cause"] == UNLINKED)
+        shown = causes[(causes["class"] != OUTSIDE) & ~waiting]
         # The same cause may belong to several classes.
         by_cause = (
             shown.groupby("cause")["rows"].sum().sort_values(ascending=False).head(charts.BARS)
@@ -127,12 +144,13 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
         pictures["compliance"] = charts.compliance(forecast.compliance, forecast.day)
     expiring = []
     if forecast:
-        for of, table in (
+        for grouping, table in (
             ("company", forecast.by_company),
             ("award", forecast.by_award),
             ("job role", forecast.by_role),
         ):
-            expiring.append((of, table, charts.expiring(table, of) if len(table) else None))
+            picture = charts.expiring(table, grouping) if len(table) else None
+            expiring.append((grouping, table, picture))
     return ENVIRONMENT.get_template("report.html.j2").render(
         f=findings,
         inquiry=findings.inquiry,
@@ -140,48 +158,48 @@ def render(findings: Findings, forecast: Forecast | None, files: list[str]) -> s
         counts=findings.counts(),
         total=len(findings.rows),
         causes=causes.to_dict("records"),
-        odd=_records(odd.head(SHOWN)),
+        odd=_records(odd.head(MAX_ROWS)),
         odd_rows=len(odd),
-        values=_values(findings),
+        values=_differences_by_key(findings),
         forecast=forecast,
         compliance=_compliance(forecast),
-        lapses=_records(forecast.lapses.head(SHOWN)) if forecast else [],
+        lapses=_records(forecast.lapses.head(MAX_ROWS)) if forecast else [],
         expiring=expiring,
         pictures=pictures,
         files=files,
-        shown=SHOWN,
+        shown=MAX_ROWS,
         moment=_moment,
         day=_day,
     )
 
 
-def _values(findings: Findings) -> dict[str, list[dict[str, object]]]:
+def _differences_by_key(findings: Findings) -> dict[str, list[dict[str, object]]]:
     """Maps the key of each shown row to its differences."""
     by_key: dict[str, list[dict[str, object]]] = {}
-    for row in _records(
-        findings.differences[findings.differences["key"].isin(findings.odd.head(SHOWN)["key"])]
-    ):
+    shown_keys = findings.odd.head(MAX_ROWS)["key"]
+    for row in _records(findings.differences[findings.differences["key"].isin(shown_keys)]):
         by_key.setdefault(str(row["key"]), []).append(row)
     return by_key
 
 
 def _compliance(forecast: Forecast | None) -> list[dict[str, object]]:
-    """Returns the compliance of each job role at the start of the period, on the day of the
-    forecast, and at the end of the period; ``None`` where nobody has the role."""
+    """Returns the number of awards that each job role requires, and the percentage that people
+    hold: at the start of the forecast period, on the day of the report, and at the end. Without
+    required awards on a day there is no percentage (``None``)."""
     if forecast is None or not len(forecast.compliance):
         return []
-    table = forecast.compliance
-    days = sorted(set(table["day"]))
-    edges = (days[0], forecast.day, days[-1])
-    rows = []
-    for role, group in table.groupby("role"):
-        of: dict[Any, Any] = {row["day"]: row for row in _records(group)}
-        on_day = [of.get(day, {"required": 0, "compliant": 0}) for day in edges]
-        # Nobody has the role on a day without required awards.
-        shares = [
-            100 * row["compliant"] / row["required"] if row["required"] else None for row in on_day
-        ]
-        rows.append({"role": role, "required": on_day[1]["required"], "shares": shares})
+    days = sorted(set(forecast.compliance["day"]))
+    rows: list[dict[str, object]] = []
+    for role, group in forecast.compliance.groupby("role"):
+        counts: dict[Any, tuple[Any, Any]] = {
+            row["day"]: (row["required"], row["compliant"]) for row in _records(group)
+        }
+        shares = []
+        for day in (days[0], forecast.day, days[-1]):
+            required, compliant = counts.get(day, (0, 0))
+            shares.append(100 * compliant / required if required else None)
+        required, _ = counts.get(forecast.day, (0, 0))
+        rows.append({"role": role, "required": required, "shares": shares})
     return rows
 
 
@@ -194,18 +212,20 @@ def _records(table: pd.DataFrame) -> list[dict[str, object]]:
 def csv_of(table: pd.DataFrame) -> bytes:
     """Returns a table as CSV that is safe to open in a spreadsheet."""
     out = io.BytesIO()
-    write_csv(pa.table({name: _harmless(arrow(table[name])) for name in table.columns}), out)
+    columns = {name: _without_formulas(arrow(table[name])) for name in table.columns}
+    write_csv(pa.table(columns), out)
     # Without this byte order mark Excel reads the file in the local code page.
     return b"\xef\xbb\xbf" + out.getvalue()
 
 
-def _harmless(column: pa.Array) -> pa.Array:
+def _without_formulas(column: pa.Array) -> pa.Array:
     """Escapes text that a spreadsheet would run as a formula."""
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if not any(check(kind) for check in is_text):
         return column
-    return pa.array(
-        [None if text is None else defused(text) for text in strings(column)], pa.string()
-    )
+    texts = column.to_pylist()
+    return pa.array([None if text is None else defused(text) for text in texts], pa.string())
 
 
 def _moment(value: datetime | None) -> str:

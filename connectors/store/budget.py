@@ -1,4 +1,4 @@
-"""Counts requests against an hourly budget, which all runs that use the same store share."""
+"""Counts requests against an hourly budget that is shared by all runs that use the same store."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .base import failing
 
 
 @dataclass
-class Reserve:
-    """Requests to one endpoint that were reserved from the budget of one hour and not made yet."""
+class Batch:
+    """Requests to one endpoint that were counted in the budget of one clock hour in advance."""
 
     hour: int
-    """Number of the hour since 1970."""
+    """Number of the hour: seconds since 1970 divided by ``hour_seconds``."""
     left: int
-    """Number of requests that are left."""
-    share: int
-    """Number of requests that the next draw reserves."""
+    """Number of requests that were not made yet."""
+    next_size: int
+    """Number of requests in the next batch."""
 
 
 class StoredBudget:
-    """Implements :class:`connectors.transport.Budget`. Reserves several requests at a time in the
-    store, and gives back unused ones.
+    """Implements :class:`connectors.transport.Budget`. Reserves requests in batches, and gives back
+    unused ones.
 
-    The first draw reserves one request, and each further one twice as many, up to ``SHARE``. If a
+    The first batch has one request, and each further one twice as many, up to ``MAX_BATCH``. If a
     run is killed, its unused requests stay counted: never more than it has made, and never more
-    than ``SHARE`` per endpoint.
+    than ``MAX_BATCH`` per endpoint.
     """
 
-    SHARE = 20
-    """Maximum number of requests in one draw. Each draw costs one write to the store."""
+    MAX_BATCH = 20
+    """Maximum size of a batch. Each batch costs one write to the store."""
 
     def __init__(
         self,
@@ -48,8 +48,9 @@ class StoredBudget:
         hour_seconds: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._engine, self._limit, self._hour, self._clock = engine, limit, hour_seconds, clock
-        self._reserves: dict[str, Reserve] = {}
+        self._engine, self._limit, self._clock = engine, limit, clock
+        self._hour_seconds = hour_seconds
+        self._batches: dict[str, Batch] = {}
         self._lock = threading.Lock()
 
     def take(self, endpoint: str) -> float:
@@ -60,13 +61,13 @@ class StoredBudget:
         """
         with self._lock:
             moment = self._clock()
-            hour = int(moment // self._hour)
-            reserve = self._reserves.setdefault(endpoint, Reserve(hour, 0, 1))
-            if reserve.hour != hour or reserve.left == 0:
-                self._draw(endpoint, reserve, hour)
-            if reserve.left == 0:
-                return float((hour + 1) * self._hour - moment)
-            reserve.left -= 1
+            hour = int(moment // self._hour_seconds)
+            batch = self._batches.setdefault(endpoint, Batch(hour, left=0, next_size=1))
+            if batch.hour != hour or batch.left == 0:
+                self._reserve(endpoint, batch, hour)
+            if batch.left == 0:
+                return float((hour + 1) * self._hour_seconds - moment)
+            batch.left -= 1
             return 0.0
 
     def close(self) -> None:
@@ -74,36 +75,34 @@ class StoredBudget:
         # If the store cannot be reached, these few requests are lost for the rest of the hour.
         # That is no reason for a finished run to fail.
         with self._lock, suppress(StoreFailed), failing(), self._engine.begin() as connection:
-            # In one order, so that two runs that end together do not wait for each other.
-            for endpoint, reserve in sorted(self._reserves.items()):
-                self._give_back(connection, endpoint, reserve)
-            self._reserves.clear()
+            # Sorted, so that two runs lock the rows in the same order and cannot deadlock.
+            for endpoint, batch in sorted(self._batches.items()):
+                self._give_back(connection, endpoint, batch)
+            self._batches.clear()
 
-    def _draw(self, endpoint: str, reserve: Reserve, hour: int) -> None:
-        """Gives back what is left, and reserves requests for this hour."""
+    def _reserve(self, endpoint: str, batch: Batch, hour: int) -> None:
+        """Gives back what is left of a batch, and makes it the next batch, in this hour."""
         b = t.budget.c
         this_hour = (b.endpoint == endpoint) & (b.hour == hour)
+        sqlite_engine = self._engine.dialect.name == "sqlite"
+        insert = sqlite.insert if sqlite_engine else postgresql.insert
         with failing(), self._engine.begin() as connection:
-            self._give_back(connection, endpoint, reserve)
+            self._give_back(connection, endpoint, batch)
             # Write first to take the lock, so that two runs cannot both see the same remainder.
-            row = {"endpoint": endpoint, "hour": hour, "used": 0}
-            insert = (
-                sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-            )(t.budget).values(row)
             connection.execute(
-                insert.on_conflict_do_update(
-                    index_elements=["endpoint", "hour"], set_={"used": b.used}
-                )
+                insert(t.budget)
+                .values({"endpoint": endpoint, "hour": hour, "used": 0})
+                .on_conflict_do_update(index_elements=["endpoint", "hour"], set_={"used": b.used})
             )
             used = connection.execute(sa.select(b.used).where(this_hour)).scalar_one()
-            drawn = max(0, min(reserve.share, self._limit - used))
-            connection.execute(t.budget.update().where(this_hour).values(used=used + drawn))
-        reserve.hour, reserve.left = hour, int(drawn)
-        reserve.share = min(self.SHARE, reserve.share * 2)
+            reserved = max(0, min(batch.next_size, self._limit - used))
+            connection.execute(t.budget.update().where(this_hour).values(used=used + reserved))
+        batch.hour, batch.left = hour, int(reserved)
+        batch.next_size = min(self.MAX_BATCH, batch.next_size * 2)
 
     @staticmethod
-    def _give_back(connection: sa.Connection, endpoint: str, reserve: Reserve) -> None:
+    def _give_back(connection: sa.Connection, endpoint: str, batch: Batch) -> None:
         b = t.budget.c
-        if reserve.left:
-            its_hour = (b.endpoint == endpoint) & (b.hour == reserve.hour)
-            connection.execute(t.budget.update().where(its_hour).values(used=b.used - reserve.left))
+        if batch.left:
+            its_hour = (b.endpoint == endpoint) & (b.hour == batch.hour)
+            connection.execute(t.budget.update().where(its_hour).values(used=b.used - batch.left))

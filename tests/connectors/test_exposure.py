@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, SecretStr, ValidationError
 from typer.testing import CliRunner
 
+from connectors.address import checked_http_address
 from connectors.database import connect, shown
 from connectors.exposure import exposures
 from connectors.hr import connectors
@@ -243,6 +244,30 @@ def test_an_address_that_may_hold_a_secret_in_another_way_is_refused_without_it(
     with pytest.raises(ValidationError) as caught:
         AccessplanitSettings(base_url=address)  # type: ignore[call-arg]
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("https://hr.example/scim?", "query or a fragment"),
+        ("https://hr.example/scim#", "query or a fragment"),
+        (" https://hr.example", "blank"),
+        ("https://hr.example ", "blank"),
+        ("https://hr.example/scim\n", "blank"),
+        ("https://hr\t.example", "blank"),
+        ("https://hr.example/\x7f", "blank"),
+        ("https://hr.example:99999", "port"),
+        ("https://hr.example:0", "port"),
+        ("https://hr.example:abc", "port"),
+        ("https://", "https://host"),
+        ("hr.example", "https://host"),
+    ],
+)
+def test_an_address_to_which_no_request_could_be_sent_is_refused_with_the_reason(
+    address: str, reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        checked_http_address(address)
 
 
 @pytest.mark.parametrize(

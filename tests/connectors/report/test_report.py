@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from connectors.checkpoints import Folder
@@ -19,7 +21,7 @@ from connectors.report.page import csv_of, prune_reports, render, write
 from connectors.settings import Settings
 from flows import awards_to_hr
 from flows.reconcile_history import keep_list
-from reconciliation.frame import of
+from reconciliation.frame import frame, of
 from reconciliation.history.causes import EDITED, REMEDIES, REMOVED, UNLINKED
 from reconciliation.history.classes import DIFFERS, EQUAL, MISSING, OUTSIDE, QUARANTINED
 from reconciliation.history.findings import DIFFERENCES, Findings
@@ -182,6 +184,28 @@ def test_reports_are_kept_for_a_while(tmp_path: Path) -> None:
     assert home.names() == ["lists", "work"]
 
 
+def test_unfinished_work_without_a_note_goes_only_when_it_is_old(tmp_path: Path) -> None:
+    """Work that has just begun has no note yet: its folder and a temporary file come first."""
+    home, now = Folder(str(tmp_path)), datetime.now(UTC)
+    home.below("work/begun").write("part-000.parquet", b"")
+    (tmp_path / "work" / "empty").mkdir()
+    home.below("work").write("stray", b"")
+    prune_reports(home, now - timedelta(days=1))
+    assert home.below("work").names() == ["begun", "empty", "stray"]
+    prune_reports(home, now + timedelta(days=1))
+    assert home.below("work").names() == []
+
+
+def test_a_report_that_cannot_be_deleted_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Folder(str(tmp_path))
+    report = Path(write(home, FOUND, None).page).parent
+    monkeypatch.chdir(report)
+    with pytest.raises(ValueError, match="current working directory"):
+        prune_reports(home, NOW + timedelta(seconds=1))
+
+
 # -- how it looks --------------------------------------------------------------------------------
 
 
@@ -264,9 +288,29 @@ def test_no_cell_of_a_reports_files_is_a_formula() -> None:
     ]
 
 
-def test_text_of_any_kind_is_no_formula_in_a_spreadsheet() -> None:
-    """pandas' own text dtype is another type of Arrow's."""
-    assert csv_of(pd.DataFrame({"a": ["=1+1"]})).decode("utf-8-sig").splitlines()[1] == '"\'=1+1"'
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.dictionary(pa.int32(), pa.large_string()),
+    ],
+    ids=str,
+)
+def test_no_text_is_a_formula_whatever_its_arrow_type(kind: pa.DataType) -> None:
+    table = frame({"name": pa.array(["=1+1", None, "Jo Lee"]).cast(kind)})
+    assert csv_of(table).decode("utf-8-sig").splitlines()[1:] == ['"\'=1+1"', "", '"Jo Lee"']
+
+
+def test_a_job_role_that_requires_no_award_has_no_percentage() -> None:
+    counts = {"day": "day", "role": "text", "required": "number", "compliant": "number"}
+    idle = of(counts, [(DAY, "Idle role", 0, 0), (DAY, "Welder", 4, 3)])
+    page = render(FOUND, replace(AHEAD, compliance=idle), [])
+    row = page.partition("<tr><td>Idle role</td>")[2].partition("</tr>")[0]
+    assert row.count("–") == 3
+    assert "%" not in row
 
 
 def test_lists_of_people_go_when_they_were_last_written_before_the_edge(tmp_path: Path) -> None:

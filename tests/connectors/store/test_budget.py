@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -92,7 +93,7 @@ def test_two_runs_share_one_budget(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("requests", [1, 2, 7, 200])
-def test_a_run_that_is_killed_loses_no_more_than_it_has_used_nor_more_than_one_share(
+def test_a_run_that_is_killed_loses_no_more_than_it_has_used_nor_more_than_one_batch(
     store: SyncStore, requests: int
 ) -> None:
     run = StoredBudget(store.engine, 10**6, HOUR, clock=lambda: 0.0)
@@ -100,7 +101,7 @@ def test_a_run_that_is_killed_loses_no_more_than_it_has_used_nor_more_than_one_s
     for _ in range(requests):
         assert run.take(endpoint) == 0
     lost = used(store)[endpoint, 0] - requests
-    assert 0 <= lost <= min(requests, StoredBudget.SHARE)
+    assert 0 <= lost <= min(requests, StoredBudget.MAX_BATCH)
 
 
 def test_a_source_that_is_closed_has_paid_for_just_what_it_has_asked(side: Side) -> None:
@@ -121,3 +122,23 @@ def test_a_finished_run_does_not_fail_because_the_store_is_away_when_it_ends(
     t.budget.drop(store.engine)
     run.close()
     store.close()
+
+
+def test_unused_requests_are_given_back_in_one_order_so_that_two_runs_cannot_deadlock(
+    tmp_path: Path,
+) -> None:
+    store = SyncStore(f"sqlite:///{tmp_path / 'store.db'}")
+    run = store.budget(LIMIT, HOUR)
+    for endpoint in ("useraward", "user", "course"):
+        for _ in range(2):
+            run.take(endpoint)
+    returned: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            returned.extend(p for p in parameters if isinstance(p, str))
+
+    sa.event.listen(store.engine, "before_cursor_execute", note)
+    run.close()
+    store.close()
+    assert returned == ["course", "user", "useraward"]
