@@ -105,7 +105,7 @@ def unbroken(table: Table, columns: int) -> Table:
 
 def print_changes(plan: Plan, title: str, limit: int) -> None:
     """Prints the first changes of a plan, field by field: personal data."""
-    table = unbroken(Table("change", "HR key", "field", "before", "after", title=title), 3)
+    table = unbroken(Table("change", "key", "field", "before", "after", title=title), 3)
     last = ""
     for kind, key, field, before, after in field_differences(plan, limit):
         table.add_row(*((kind, key) if key != last else ("", "")), field, before, after)

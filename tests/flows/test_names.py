@@ -93,6 +93,14 @@ def test_the_hr_system_of_a_process_is_one_that_there_is(chosen: str) -> None:
         hr_settings(settings, *settings.system_of("users_to_hr"))
 
 
+def test_an_unknown_hr_system_is_said_with_the_setting_that_names_it() -> None:
+    of_one = Settings(hr_of={"users_to_hr": "workday"})  # type: ignore[call-arg]
+    with pytest.raises(Misconfigured, match="Set HRSYNC_HR_OF__USERS_TO_HR to one of"):
+        of_one.system_of("users_to_hr")
+    with pytest.raises(Misconfigured, match="Set HRSYNC_HR to one of"):
+        Settings(hr="workday").system_of("users_to_hr")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize("command", ["show", "apply", "reject"])
 def test_a_digest_that_is_a_path_names_no_plan(configured: Side, command: str) -> None:
     result = CliRunner().invoke(app, [command, "../../etc/passwd"])
