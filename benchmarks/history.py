@@ -176,7 +176,7 @@ def dask(folder: Path) -> dict[str, Any]:
     from reconciliation.frame import empty, frame
     from reconciliation.history.causes import EXPLAINED
     from reconciliation.history.comparison import Comparison
-    from tasks.history import classes, compare_partition, write_partitions
+    from tasks.history import compare_partition, load_classes, write_partitions
 
     truth, there = (
         frame({name: table[name].combine_chunks() for name in table.column_names})
@@ -196,7 +196,7 @@ def dask(folder: Path) -> dict[str, Any]:
             compare_partitions.with_options(task_runner=runner(settings))(work.url, number)
         took = time.perf_counter() - began
         rows = (
-            classes(work, number)
+            load_classes(work, number)
             .sort_values(["key", "source_key"], na_position="last")
             .reset_index(drop=True)
         )

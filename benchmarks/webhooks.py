@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -246,10 +247,10 @@ def main() -> None:
             print(
                 f"{len(lags)} of {chosen.changes} changes, one in {chosen.pause} s: median "
                 f"{median(lags):.1f} s,"
-                f" 95 % within {lags[int(len(lags) * 0.95)]:.1f} s, longest {lags[-1]:.1f} s; "
+                f" 95 % within {lags[ceil(len(lags) * 0.95) - 1]:.1f} s, longest {lags[-1]:.1f} s; "
                 f"{len(runs)} runs;"
                 f" of that Prefect's start of a run: median {median(share):.1f} s, 95 % within "
-                f"{share[int(len(share) * 0.95)]:.1f} s"
+                f"{share[ceil(len(share) * 0.95) - 1]:.1f} s"
             )
         if chosen.burst:
             began = datetime.now(UTC)

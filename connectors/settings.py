@@ -249,9 +249,11 @@ class Settings(BaseSettings):
         system = self.hr_of.get(process, self.hr)
         name, _, block = system.partition("/")
         if name not in connectors():
+            own = process in self.hr_of
+            setting = f"HRSYNC_HR_OF__{process.upper()}" if own else "HRSYNC_HR"
             raise Misconfigured(
                 f"There is no HR system '{name}'",
-                f"Set HRSYNC_HR to one of {', '.join(connectors())}.",
+                f"Set {setting} to one of {', '.join(connectors())}.",
             )
         return name, block
 

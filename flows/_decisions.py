@@ -8,10 +8,10 @@ from prefect import State
 from prefect.states import Cancelled, Completed
 
 from reconciliation.errors import Skipped, StalePlan, UnsafePlan
-from reconciliation.report import RunReport, sentence
+from reconciliation.report import RunReport, one_line_summary
 from reconciliation.run.guard import REPAIR, reasons
 from reconciliation.spec import ProcessSpec
-from tasks.approval import answerable, approval
+from tasks.approval import ask_for_decision, can_still_be_answered, form_text
 
 from ._run import Order, World, run_process
 
@@ -34,7 +34,7 @@ class Decisions:
         digest, flow_run = waiting
         if flow_run == self.order.flow_run:
             return self._decided(digest)
-        if answerable(flow_run) or not self.store.close_plan(digest, "rejected"):
+        if can_still_be_answered(flow_run) or not self.store.close_plan(digest, "rejected"):
             return self.order
         message = (
             f"The plan {digest} counts as rejected: the run that waited for a decision was "
@@ -66,7 +66,7 @@ class Decisions:
     def done(self, report: RunReport) -> State[None]:
         """The state of the flow after a run that has completed."""
         preview = "Preview only. " if self.order.mode == "plan" else ""
-        did = sentence(report.read, report.outcomes)
+        did = one_line_summary(report.read, report.outcomes)
         return Completed(message=f"{preview}{did}. Source: {report.source}")
 
     def _decided(self, digest: str) -> Next:
@@ -77,8 +77,8 @@ class Decisions:
         why = reasons(draft) or [REPAIR]
         rows = compared.figures.get("answered_for", compared.population)
         total = f"{self.spec.target_side}, rows of this process", rows
-        counts, patience = compared.plan.counts(), self.order.patience
-        if approval(draft.report, counts, total, digest, why, patience) == "approve":
+        text = form_text(draft.report, compared.plan.counts(), total, digest, why)
+        if ask_for_decision(text, digest, self.order.patience) == "approve":
             return self.order.approving(digest)
         if not self.store.close_plan(digest, "rejected"):
             message = f"Another run is applying the plan {digest}, so it was not rejected."

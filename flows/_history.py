@@ -33,7 +33,7 @@ from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import ProcessSpec
 from reconciliation.sweep import verified
 from reconciliation.tables import texts
-from tasks.history import classes, load_saved, read_part, read_target, write_partitions
+from tasks.history import load_classes, load_read, read_part, read_target, write_partitions
 
 from ._run import Caller, World, in_prefect
 
@@ -134,7 +134,7 @@ class _Answering:
         compare(self.folder.url, number)
         self._step()
         evidence = self._evidence(compared, versions, rows_from(deleted, origin, spec))
-        findings = self._findings(compared, classes(self.folder, number), evidence)
+        findings = self._findings(compared, load_classes(self.folder, number), evidence)
         # The question may be about few rows, but all rows of the target were read.
         store.observe(spec, as_seen(spec, present.frame), uuid.uuid4().hex, self.began)
         self._step()
@@ -207,10 +207,10 @@ class _Answering:
 
     def _saved(self, name: str, read: Callable[[], None]) -> Snapshot:
         """Returns a saved part. ``read`` reads and saves it if it is not there yet."""
-        part = load_saved(self.folder, name)
+        part = load_read(self.folder, name)
         if part is None:
             read()
-            part = load_saved(self.folder, name)
+            part = load_read(self.folder, name)
         if part is None:
             raise StoreFailed(
                 f"The part {name} is not in the folder of reconciliations",

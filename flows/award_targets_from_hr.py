@@ -1,4 +1,4 @@
-"""HR's award targets → accessplanit's user awards (overview)."""
+"""HR's award targets → accessplanit's user awards (guide: overview)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def award_targets_from_hr(
     filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Award targets that HR has set reach accessplanit (overview).
+    """Award targets that HR has set reach accessplanit (guide: overview).
 
     They get the status Target. Changes of the target date reach accessplanit, too.
     """

@@ -1,4 +1,5 @@
-"""accessplanit's user awards → HR's awards: completions, expiries and renewals (overview)."""
+"""accessplanit's user awards → HR's awards: completions, expiries, renewals and revocations (guide:
+overview)."""
 
 from __future__ import annotations
 
@@ -52,18 +53,19 @@ class Filters(Form):
 
 
 def narrowed(filters: Filters) -> ProcessSpec:
-    """:data:`SPEC` with these filters."""
-    states = AwardStates(expiring_within_days=filters.expiring_within_days)
-    chosen = within(
-        SPEC,
+    """Returns :data:`SPEC` with these filters."""
+    award_states = AwardStates(expiring_within_days=filters.expiring_within_days)
+    rules = [award_states if isinstance(rule, AwardStates) else rule for rule in SPEC.rules]
+    # An empty filter adds no clause.
+    clauses = [
         *among("status", filters.statuses or STATUSES),
         *among("award_id", filters.awards),
-        custom_fields=filters.custom_fields,
-    )
-    return chosen.model_copy(update={"rules": (states,)})
+    ]
+    chosen = within(SPEC, *clauses, custom_fields=filters.custom_fields)
+    return chosen.model_copy(update={"rules": tuple(rules)})
 
 
 @flow(name="awards_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def awards_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Completions, expiries and renewals of awards reach HR (overview)."""
+    """Completions, expiries, renewals and revocations of awards reach HR (guide: overview)."""
     return run_flow(narrowed(filters), run.order())

@@ -1,4 +1,4 @@
-"""HR's job role assignments → accessplanit's user job roles (overview)."""
+"""HR's job role assignments → accessplanit's user job roles (guide: overview)."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="job_roles_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def job_roles_from_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Job roles that HR has given to somebody, or ended, reach accessplanit (overview)."""
+    """Job roles that HR has given to somebody, or ended, reach accessplanit (guide: overview)."""
     return run_flow(narrowed(filters), run.order())

@@ -1,4 +1,4 @@
-"""Job roles and their assignments: accessplanit → HR (overview)."""
+"""Job roles and their assignments: accessplanit → HR (guide: overview)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="job_roles_to_hr", flow_run_name=at_start(ROLES), persist_result=False)
 def job_roles_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Job roles reach HR, then the assignments of people to them (overview).
+    """Job roles reach HR, then the assignments of people to them (guide: overview).
 
     Only a sweep finds assignments that were removed.
     """

@@ -1,19 +1,21 @@
-"""HR's own tables → HR's role compliance: who lacks which award that their job roles require."""
+"""accessplanit's requirements and HR's tables → HR's role compliance: who lacks which award that
+their job roles require."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
 from functools import partial
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from prefect import State, flow
 from pydantic import Field
 
 from reconciliation.compliance import FEED, ComplianceSource
-from reconciliation.job_roles import counted
+from reconciliation.job_roles import counts_by_role
 from reconciliation.spec import FieldMap, Guard, HeldByReason, Limit, ProcessSpec, Scope
-from tasks.publish import table
+from tasks.publish import publish_table
 
 from ._process import run_flow
 from ._run import World
@@ -48,10 +50,12 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """The day of the question, and when an award counts as expiring."""
+    """Which day to report on, and when an award counts as expiring."""
 
     as_of: date | None = Field(
-        default=None, description="The day the question is about. Empty: today."
+        default=None,
+        description="The day to report on. Empty: today. The states as of another day stay in HR's "
+        "table until the next run.",
     )
     expiring_within_days: int = Field(
         default=90,
@@ -69,20 +73,24 @@ def computed(world: World, filters: Filters = Filters()) -> World:
     """Returns ``world`` with a source that computes the compliance."""
     day = filters.as_of or world.clock().astimezone(ZoneInfo(world.zone)).date()
     source = ComplianceSource(
-        world.source, world.target, day, filters.expiring_within_days, LEAVERS
+        source=world.source,
+        target=world.target,
+        day=day,
+        expiring_within_days=filters.expiring_within_days,
+        leavers=LEAVERS,
     )
     return replace(world, source=source)
 
 
 def publish_counts(world: World) -> None:
-    """Shows in the Prefect UI how many people hold what their job roles require."""
-    if isinstance(world.source, ComplianceSource):
-        table(
-            counted(world.source.found()),
-            "role-compliance-counts",
-            f"Role compliance as of {world.source.day:%d %b %Y}: how many hold what their role "
-            "requires",
-        )
+    """Shows in the Prefect UI how many people hold what their job roles require. ``world`` comes
+    from :func:`computed`."""
+    source = cast(ComplianceSource, world.source)
+    publish_table(
+        counts_by_role(source.found()),
+        "role-compliance-counts",
+        f"Role compliance as of {source.day:%d %b %Y}: how many hold what their role requires",
+    )
 
 
 @flow(name="role_compliance", flow_run_name=at_start(SPEC), persist_result=False)
@@ -93,9 +101,11 @@ def role_compliance(
 
     Each run compares everything. It also publishes the counts.
     """
+    # An approved plan is only applied: nothing is read, so there are no counts to publish.
+    reads = not run.approve
     return run_flow(
         SPEC,
-        replace(run.order(), sweep=not run.approve),
+        replace(run.order(), sweep=reads),
         through=partial(computed, filters=filters),
-        after=None if run.approve else publish_counts,
+        after=publish_counts if reads else None,
     )

@@ -69,7 +69,7 @@ three; ``user_id`` is accessplanit's ID of the employee."""
 COMPLIANT = ("held", "expiring")
 NOT_REQUIRED, UNKNOWN = "not required", "unknown"
 IN_ORDER = ("held", "expiring", "targeted", "expired", "missing", UNKNOWN)
-"""The states in the order in which :func:`counted` lists them."""
+"""The states in the order in which :func:`counts_by_role` lists them."""
 DOUBTED: Mapping[str, str] = {"employee_id": "text", "doubt": "text"}
 """A person whose compliance cannot be computed, and the reason."""
 WHY_DOUBTED: Mapping[str, str] = {
@@ -151,7 +151,7 @@ def role_names(found: pd.DataFrame) -> pd.Series[str]:
     return found["job_role_label"].fillna(found["job_role_id"]).rename("job role")
 
 
-def counted(found: pd.DataFrame) -> list[dict[str, object]]:
+def counts_by_role(found: pd.DataFrame) -> list[dict[str, object]]:
     """Counts the rows of each job role by state, one dict per role. Holds no personal data."""
     table = found.groupby([role_names(found), "state"]).size().unstack(fill_value=0)
     shown = [state for state in IN_ORDER if state in table]

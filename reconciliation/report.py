@@ -22,26 +22,30 @@ OUTCOMES = (
     "discarded",
     "duplicate",
 )
-"""The outcomes of a row. Each row that a run looks at gets exactly one.
+"""The outcomes. Each record that a run reads gets exactly one, and so does each reexamined row.
 
-- failed: the target refused it; it is in quarantine
+- held: not loaded yet, because it needs a decision, its person is not in the target yet, or it was
+  not tried
+- out_of_scope: the filters of the process leave it out, and no row has to be closed for it
 - quarantined: unreadable, or in quarantine and not due for another attempt
-- unsupported: the HR system has no place for it; it is looked at again when it changes
+- failed: the target refused it; it is in quarantine
+- unsupported: the HR system cannot hold it; it is looked at again when it changes
 - discarded: a person has decided not to load this version of the record
+- duplicate: another copy of the record was read and counts in its place
 """
 
 
-def counted(number: int, noun: str) -> str:
+def with_noun(number: int, noun: str) -> str:
     """Formats a number with its noun: 1 row, 2 rows."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def sentence(read: int, outcomes: Mapping[str, int]) -> str:
+def one_line_summary(read: int, outcomes: Mapping[str, int]) -> str:
     """Summarises a run in one line."""
-    results = (
-        ", ".join(f"{rows:,} {name}" for name, rows in outcomes.items() if rows) or "nothing to do"
-    )
-    return f"{counted(read, 'row')} read: {results}"
+    counts = [f"{rows:,} {name.replace('_', ' ')}" for name, rows in outcomes.items() if rows]
+    reexamined = sum(outcomes.values()) - read
+    and_reexamined = f" and {reexamined:,} compared again" if reexamined else ""
+    return f"{with_noun(read, 'row')} read{and_reexamined}: {', '.join(counts) or 'nothing to do'}"
 
 
 @dataclass
@@ -54,10 +58,10 @@ class RunReport:
     source: str
     started: datetime
     read: int = 0
-    """Rows received from the feed."""
+    """Number of records received from the feed."""
     reexamined: int = 0
-    """Rows of the target that were looked at because of other records, such as an award that a
-    newer one supersedes."""
+    """Number of target rows whose own record this run has not read, but that it had to change or
+    report. Example: a new award supersedes an older one, so the older one's row changes too."""
     outcomes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     requests: int = 0
     complete: bool = True
@@ -67,18 +71,23 @@ class RunReport:
     drift: tuple[str, ...] = ()
     """Changes in the feed's fields, such as "User: Fax appeared". Each is reported once."""
     sweep: dict[str, int] = field(default_factory=dict)
-    """Figures of a sweep: parts read, parts resumed from an interrupted sweep, rows gone, only in
-    HR, changed in HR."""
+    """Figures of a sweep: parts read, parts resumed from an interrupted sweep, records gone, rows
+    only in the target, rows changed in the target."""
     settled: int = 0
-    """Changes of an interrupted run whose fate was unknown and has been read from the target."""
+    """Number of changes that an interrupted run may or may not have written. This run read the
+    target to find out."""
     reasons: list[tuple[str, str, str, int]] = field(default_factory=list)
-    """(outcome, field, reason, rows)."""
+    """Why rows were not loaded: (stage, field, reason, rows). The stage is that of the quarantine
+    (``settle.QUARANTINE``), or "unsupported"."""
     hints: int = 0
     """Records that this run read because webhooks named them."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Name of a step -> seconds that it took."""
+    target_side: str = "the target"
+    """Name of the side that is written, for people."""
 
     def adds_up(self) -> bool:
-        """Whether every row that was looked at has an outcome."""
+        """Whether the outcomes account for every record read and every reexamined row."""
         return self.read + self.reexamined == sum(self.outcomes.values())
 
     @property
@@ -87,28 +96,27 @@ class RunReport:
         return self.outcomes["created"] + self.outcomes["updated"] + self.outcomes["closed"]
 
 
-def differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """Yields (kind, key, field, before, after) for each field of the first ``limit`` changes. Of a
-    create, only filled fields are listed.
+def field_differences(plan: Plan, limit: int) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yields (kind, key, field, before, after) for each field of the first ``limit`` changes. For a
+    new row, empty fields are left out.
 
     Holds personal data: for the terminal, never for a log or an artifact.
     """
     columns = managed(plan.changes)
     shown = plan.changes.head(limit)
-    after = {name: arrow(shown[name]).to_pylist() for name in shown.columns}
-    places = {key: i for i, key in enumerate(strings(plan.before["key"]))}
+    changes = {name: arrow(shown[name]).to_pylist() for name in shown.columns}
     before = {name: arrow(plan.before[name]) for name in columns}
-    for i, (kind, key, changed) in enumerate(
-        zip(after["kind"], after["key"], after["fields"], strict=True)
-    ):
-        for name in columns if kind == "create" else changed.split(","):
-            old = None if kind == "create" else before[name][places[key]].as_py()
-            new = after[name][i]
-            if kind != "create" or new is not None:
-                yield (
-                    kind,
-                    key,
-                    name,
-                    "" if old is None else str(old),
-                    "" if new is None else str(new),
-                )
+    row_of_key = {key: row for row, key in enumerate(strings(plan.before["key"]))}
+    for i, (kind, key) in enumerate(zip(changes["kind"], changes["key"], strict=True)):
+        if kind == "create":
+            for name in columns:
+                if changes[name][i] is not None:
+                    yield kind, key, name, "", str(changes[name][i])
+        else:
+            row = row_of_key[key]
+            for name in changes["fields"][i].split(","):
+                yield kind, key, name, _text(before[name][row].as_py()), _text(changes[name][i])
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,4 +1,8 @@
-"""Snapshots: the result of reading one side, with what is missing or unreadable."""
+"""Snapshots: the result of reading one side, with what is missing or unreadable.
+
+In this project a "record" is always on the source's side and a "row" on the target's. A snapshot
+may be of either side; here "row" also means a line of its frame.
+"""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class FieldMap(Frozen):
     alike: tuple[tuple[str, str], ...] = ()
     """Pairs of the target's values that mean the same; such a difference is no reason to write."""
     instead: str | None = None
-    """The feed's column that gives the value of a new row if ``source`` is empty."""
+    """A column of the feed whose value is used for a new row if ``source`` is empty."""
 
 
 class Clause(Frozen):
@@ -71,7 +71,7 @@ class Clause(Frozen):
     """
     values: tuple[str, ...] = ()
     when: Clause | None = None
-    """The clause applies only to rows that meet this other clause."""
+    """The clause applies only to records that meet this other clause. Other records pass."""
 
     @model_validator(mode="after")
     def _has_values(self) -> Clause:
@@ -92,7 +92,8 @@ class Scope(Frozen):
     """What happens to a row whose record has left the scope. ``follow``: an existing row is still
     updated."""
     closes: Clause | None = None
-    """If set, only records out of scope that meet this clause have their rows closed."""
+    """With ``leaves="close"``: only rows whose record meets this clause are closed. ``None``: all
+    are."""
     gone: Literal["report", "close"] = "report"
     """What happens to a row whose record a sweep has found gone."""
     closed: tuple[tuple[str, str], ...] = ()
@@ -121,8 +122,13 @@ class MatchRule(Frozen):
 
     @model_validator(mode="after")
     def _either(self) -> MatchRule:
-        if bool(self.source and self.target) == bool(self.together):
-            raise ValueError("a rule has a source and a target, or columns that match together")
+        paired = bool(self.source)
+        if paired != bool(self.target) or paired == bool(self.together):
+            raise ValueError(
+                "a match rule has either a source and a target, or columns that match together"
+            )
+        if self.only and not self.together:
+            raise ValueError("'only' needs columns that match together")
         return self
 
 
@@ -179,8 +185,8 @@ AnyRule = TypeVar("AnyRule", AwardStates, CourseDecisions, HeldByReason, Join)
 
 
 class Limit(Frozen):
-    """A limit that is exceeded by more than ``percent`` of the population AND more than
-    ``absolute`` rows."""
+    """A limit for the number of changes. It is exceeded if they are more than ``percent`` of the
+    entity's rows and also more than ``absolute`` rows."""
 
     percent: Annotated[float, Field(gt=0, le=100)]
     absolute: Annotated[int, Field(ge=0)]
@@ -193,7 +199,8 @@ class Guard(Frozen):
     update: Limit | None = Limit(percent=40, absolute=500)
     close: Limit | None = Limit(percent=5, absolute=20)
     population: int = 50
-    """Number of rows from which percentages count; a share of fewer rows says little."""
+    """Minimum number of rows of the entity for percentages to count: a share of few rows says
+    little."""
 
 
 class ProcessSpec(Frozen):
@@ -210,7 +217,7 @@ class ProcessSpec(Frozen):
     system: str = ""
     """The HR system that the process was narrowed to (``capabilities.narrowed``)."""
     opposite: str | None = None
-    """The process of the other direction. It looks again at rows that this one writes."""
+    """The process of the other direction. It reads the records again that this process writes."""
     pair: str | None = None
     """Common name of the two directions. They share agreements under it and never run at the same
     time."""
@@ -218,7 +225,8 @@ class ProcessSpec(Frozen):
     """For fields with the owner ``newest``: what happens if both sides have changed the value since
     they agreed."""
     first: Literal["source", "target", "newest", "hold"] = "source"
-    """For such fields: whose value counts if nothing was agreed yet and both sides have a value."""
+    """For fields with the owner ``newest``: whose value counts if both sides have a value and
+    nothing was agreed yet."""
     feed: str
     entity: str
     key: str = "id"
@@ -227,8 +235,8 @@ class ProcessSpec(Frozen):
     """Column of the feed with the moment of the last change. Without it, every run reads
     everything."""
     created: str | None = "created_at"
-    """Column of the feed with the moment of creation. A sweep reads the feed in ranges of it, or in
-    one part without it."""
+    """Column of the feed with the moment of creation. A sweep reads the feed in ranges of this
+    column; if it is ``None``, in one part."""
     target_updated: str | None = None
     """Column of the entity with the moment of its last change, to find the newest value."""
     entity_key: str
@@ -240,11 +248,11 @@ class ProcessSpec(Frozen):
     match: tuple[MatchRule, ...] = ()
     """Empty: the source's key is the entity's key."""
     natural_key: str | None = None
-    """Column of the feed whose value becomes the key of a new row. If it is empty, the key is
-    ``new_key`` and the source's key."""
+    """Column of the feed whose value becomes the key of a new row. If a record has no value there,
+    the key is ``new_key`` followed by the record's key."""
     new_key: str = "AP-"
-    """Prefix of the source's key in the key of a new row. ``new:`` makes a provisional key, which
-    the target replaces by its own."""
+    """Prefix of the key of a new row. The prefix ``match.PROVISIONAL`` ("new:") marks a provisional
+    key, which the target replaces by its own."""
     person: str | None = None
     """Column of the feed with the key of the person that the record belongs to. The record waits
     until that person is linked."""
@@ -261,48 +269,62 @@ class ProcessSpec(Frozen):
     """How far before the watermark a run begins to read (``watermark.window``)."""
 
     @model_validator(mode="after")
-    def _columns_are_disjoint(self) -> ProcessSpec:
-        targets = [f.target for f in self.fields]
-        owned = sorted({f.target for f in self.fields if f.owner != "source"})
-        if owned and self.pair is None:
-            raise ValueError(f"{self.name}: {owned} are owned by two sides, which needs a pair")
+    def _each_column_has_one_source(self) -> ProcessSpec:
+        targets = [f.target for f in self.fields] + list(self._computed())
         twice = sorted({t for t in targets if targets.count(t) > 1})
         if twice:
             raise ValueError(f"{self.name}: several fields are mapped to {twice}")
-        if (
-            self.person
-            and self.direction == "to_hr"
-            and self.person not in [f.source for f in self.fields]
-        ):
-            raise ValueError(f"{self.name}: {self.person!r} names the person and must be mapped")
-        ruled = {name for rule in self.match for name in (rule.target, *rule.together) if name}
-        unmapped = sorted(ruled - {*self.columns(), self.entity_key})
-        if unmapped:
-            raise ValueError(
-                f"{self.name}: rows are matched by {unmapped}, which no field is mapped to"
-            )
-        if self.scope.leaves == "close" and not self.match:
-            raise ValueError(
-                f"{self.name}: only rows that are linked can be closed when their record leaves "
-                "the scope"
-            )
         if self.entity_key in targets:
             raise ValueError(
                 f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field"
             )
         return self
 
+    @model_validator(mode="after")
+    def _owners_need_a_pair(self) -> ProcessSpec:
+        owned = sorted({f.target for f in self.fields if f.owner != "source"})
+        if owned and self.pair is None:
+            raise ValueError(f"{self.name}: {owned} are owned by two sides, which needs a pair")
+        return self
+
+    @model_validator(mode="after")
+    def _needed_columns_are_mapped(self) -> ProcessSpec:
+        sources = [f.source for f in self.fields]
+        if self.person and self.direction == "to_hr" and self.person not in sources:
+            raise ValueError(f"{self.name}: {self.person!r} names the person and must be mapped")
+        matched = {name for rule in self.match for name in (rule.target, *rule.together) if name}
+        unmapped = sorted(matched - {*self.columns(), self.entity_key})
+        if unmapped:
+            raise ValueError(
+                f"{self.name}: rows are matched by {unmapped}, which no field is mapped to"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rules_fit_together(self) -> ProcessSpec:
+        if self.scope.leaves == "close" and not self.match:
+            raise ValueError(
+                f"{self.name}: leaves='close' needs match rules, because only linked rows can be "
+                "closed when their record leaves the scope"
+            )
+        classes = [type(rule) for rule in self.rules]
+        if len(set(classes)) < len(classes):
+            raise ValueError(f"{self.name}: a process has at most one rule of each class")
+        return self
+
+    def _computed(self) -> dict[str, str]:
+        """Returns the managed columns that no field is mapped to, name -> kind: the person, the
+        states of awards, and the custom fields as JSON."""
+        names = [self.holder] if self.person else []
+        names += ["state", "superseded_by"] if self.rule(AwardStates) else []
+        names += ["custom"] if self.custom else []
+        return dict.fromkeys(names, "text")
+
     def columns(self) -> dict[str, str]:
         """Returns the entity's managed columns, name -> kind, in order."""
-        kinds: dict[str, str] = {}
-        if self.person:
-            kinds[self.holder] = "text"
-        kinds |= {f.target: f.kind for f in self.fields}
-        if self.rule(AwardStates):
-            kinds |= {"state": "text", "superseded_by": "text"}
-        if self.custom:
-            kinds["custom"] = "text"
-        return kinds
+        computed = self._computed()
+        person = {self.holder: computed.pop(self.holder)} if self.person else {}
+        return {**person, **{f.target: f.kind for f in self.fields}, **computed}
 
     def rule(self, wanted: type[AnyRule]) -> AnyRule | None:
         """Returns the process's rule of this class, if it has one."""
@@ -325,22 +347,22 @@ class ProcessSpec(Frozen):
 
     @property
     def links(self) -> str:
-        """The entity of HR under whose name the store keeps the links of this process."""
+        """The name under which the store keeps the links of this process: HR's entity, in both
+        directions."""
         return self.entity if self.direction == "to_hr" else self.feed
 
     @property
     def person_column(self) -> str | None:
-        """The column of a plan's changes with the ID of the accessplanit user that a row belongs
-        to; ``None`` if rows do not belong to people."""
+        """The column of a plan that has the ID of the accessplanit user; ``None`` if rows do not
+        belong to people."""
         if self.direction == "from_hr":
             if self.person:
                 return self.holder
             return "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
-        named = next((f.target for f in self.fields if f.target == "accessplanit_user_id"), None)
-        return next(
-            (f.target for f in self.fields if of_person and f.source == of_person),
-            self.holder if self.person else named,
+        # Without a field for the person, as in role_compliance, the column is known by its name.
+        return next((f.target for f in self.fields if f.source == of_person), None) or next(
+            (f.target for f in self.fields if f.target == "accessplanit_user_id"), None
         )
 
     def compared(self) -> list[str]:

@@ -4,7 +4,7 @@ Every frame has Arrow-backed columns. Three things differ from NumPy-backed colu
 
 - A missing value is ``pd.NA``, and a comparison with it gives ``pd.NA``. Decide what that counts as
   (``.fillna(False)``), or use ``isin``, :func:`same` or ``isna``.
-- ``isin`` matches a missing value if the other side has one too. Drop it there (``dropna``).
+- ``a.isin(b)`` is true for a missing value if ``b`` contains one. So call ``b.dropna()`` first.
 - A frame without rows keeps its dtypes, also through ``frame.concat``.
 """
 
@@ -45,12 +45,13 @@ def looked_up(keys: pd.Series[Any], table: pd.DataFrame, key: str) -> pd.DataFra
     """Looks up the row of ``table`` for each of ``keys``, by its column ``key``. The result has the
     index of ``keys``, and nulls where no row has the key. If several rows have it, the first
     counts."""
-    places = positions(keys, table[key])
-    return table.set_axis(range(len(table))).reindex(places).set_axis(keys.index)
+    row_numbers = positions(keys, table[key])
+    # A missing key has the number -1, which is not in the index, so its row becomes nulls.
+    return table.set_axis(range(len(table))).reindex(row_numbers).set_axis(keys.index)
 
 
 def same(left: pd.Series[Any], right: pd.Series[Any]) -> pd.Series[Any]:
-    """Returns the mask of rows in which two columns have the same value, or both none."""
+    """Returns the mask of rows in which two columns have the same value or are both missing."""
     return pd.Series(~unequal(arrow(left), arrow(right)), index=left.index)
 
 
@@ -62,7 +63,7 @@ def folded(text: pd.Series[Any]) -> pd.Series[Any]:
 
 def row_hashes(rows: pd.DataFrame, seed: str) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Returns a 64-bit hash of each row's content. ``seed`` is a hexadecimal number."""
-    number, encode = int(seed, 16), msgspec.json.Encoder().encode
-    texts = (strings(rows[name].astype(TEXT)) for name in rows.columns)
-    hashes = (xxhash.xxh3_64_digest(encode(row), number) for row in zip(*texts, strict=True))
-    return np.array([int.from_bytes(each, signed=True) for each in hashes], dtype=np.int64)
+    seed_int, encode = int(seed, 16), msgspec.json.Encoder().encode
+    columns = (strings(rows[name].astype(TEXT)) for name in rows.columns)
+    digests = (xxhash.xxh3_64_digest(encode(row), seed_int) for row in zip(*columns, strict=True))
+    return np.array([int.from_bytes(digest, signed=True) for digest in digests], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The form in which a person decides on a plan that its guard has stopped."""
+"""Suspends a flow run, and asks a person to approve or reject the plan that the guard stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from reconciliation.errors import StalePlan
-from reconciliation.report import RunReport, counted
+from reconciliation.report import RunReport, with_noun
+
+from .publish import escaped
 
 Decision = Literal["approve", "reject"]
 
@@ -32,7 +34,7 @@ class Approval(RunInput):
 
 
 def this_run() -> tuple[str | None, datetime | None]:
-    """Prefect's ID of this flow run, and the time (UTC) for which a schedule planned it.
+    """Returns Prefect's ID of this flow run, and the time (UTC) for which a schedule planned it.
 
     The ID is ``None`` if the run belongs to no deployment and so cannot be suspended. The time is
     ``None`` if no schedule has made the run.
@@ -45,36 +47,38 @@ def this_run() -> tuple[str | None, datetime | None]:
     return str(run.id), due.astimezone(UTC) if due else None
 
 
-def answerable(flow_run: str) -> bool:
+def can_still_be_answered(flow_run_id: str) -> bool:
     """Whether somebody can still decide in a suspended flow run. Nobody can once it is deleted,
     cancelled or finished."""
     with get_client(sync_client=True) as client:
         try:
-            state = client.read_flow_run(UUID(flow_run)).state
+            state = client.read_flow_run(UUID(flow_run_id)).state
         except ObjectNotFound:
             return False
     return state is not None and not state.is_final()
 
 
-def question(
+def form_text(
     report: RunReport,
     counts: Mapping[str, int],
     total: tuple[str, int],
     digest: str,
     reasons: Sequence[str],
 ) -> str:
-    """The text of the form, as Markdown. It holds counts and the digest, and no personal data.
+    """Returns the text of the form, as Markdown. It holds counts and the digest, and no personal
+    data.
 
     Args:
         report: the run that made the plan.
         counts: kind of change -> rows.
-        total: the rows that the counts compare with: a label and their number.
+        total: (label, number) of the rows that exist, shown beneath the counts for comparison.
         digest: names the plan.
         reasons: why the guard has stopped it, a sentence each.
     """
-    rows = "\n".join(f"| {kind} | {number:,} |" for kind, number in counts.items())
-    why = "\n".join(f"- {line}" for line in reasons)
-    read = f"{counted(report.read, 'record')} of {report.source}"
+    label, number = total
+    rows = "\n".join(f"| {kind} | {changes:,} |" for kind, changes in counts.items())
+    why = "\n".join(f"- {escaped(reason)}" for reason in reasons)
+    read = f"{with_noun(report.read, 'record')} of {escaped(report.source)}"
     return f"""**{report.process}** was stopped by its guard:
 
 {why}
@@ -82,36 +86,26 @@ def question(
 | change | rows |
 |---|---:|
 {rows}
-| {total[0]} | {total[1]:,} |
+| {label} | {number:,} |
 
 Plan `{digest}`, made {report.started:%d %b %Y %H:%M} UTC from {read}.
 
-`hrsync show {digest}` shows the plan field by field; `hrsync why KEY` the history of a row."""
+`hrsync show {digest}` shows the plan field by field. `hrsync why KEY` shows a row's history."""
 
 
-def approval(
-    report: RunReport,
-    counts: Mapping[str, int],
-    total: tuple[str, int],
-    digest: str,
-    reasons: Sequence[str],
-    patience: timedelta,
-) -> Decision:
-    """Suspends this flow run until somebody has decided. Prefect then runs the flow again, and this
-    call returns the decision. The other arguments are those of :func:`question`.
+def ask_for_decision(text: str, digest: str, timeout: timedelta) -> Decision:
+    """Suspends this flow run until somebody has decided on the plan ``digest``. ``text`` is what
+    the form says (:func:`form_text`).
 
-    After ``patience`` Prefect ends the run, and nothing is written.
+    The first call does not return: it raises, and Prefect suspends the run. After the answer,
+    Prefect starts the flow again, and this call returns the decision. If no answer comes within
+    ``timeout``, Prefect ends the run, and nothing is written.
 
     Raises:
-        StalePlan: the digest in the answer is not the one of the question.
+        StalePlan: the digest in the answer is not the one that was asked about.
     """
-    form = Approval.with_initial_data(
-        description=question(report, counts, total, digest, reasons), digest=digest
-    )
-    # The first time, this ends the run as suspended; it returns when the flow runs again.
-    answer = suspend_flow_run(
-        wait_for_input=form, timeout=int(patience.total_seconds()), key=digest
-    )
+    form = Approval.with_initial_data(description=text, digest=digest)
+    answer = suspend_flow_run(wait_for_input=form, timeout=int(timeout.total_seconds()), key=digest)
     if answer.decision == "approve" and answer.digest != digest:
         raise StalePlan(
             f"The plan {answer.digest} was approved, but the question was about {digest}",

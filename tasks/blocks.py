@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from prefect.blocks.core import Block
+from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel, Field, SecretStr, ValidationError, create_model
 
 from connectors.hr import connectors
@@ -20,7 +21,7 @@ from reconciliation.names import named
 
 
 class Accessplanit(Block):
-    """The accessplanit tenant and its service user. You fill the block in in the Prefect UI."""
+    """The accessplanit tenant and its service user. Fill in this block in the Prefect UI."""
 
     _block_type_slug = "accessplanit"
     _block_type_name = "accessplanit"
@@ -36,8 +37,8 @@ class Accessplanit(Block):
 
 
 @cache
-def block_of(name: str) -> type[Block]:
-    """The block type of a connector, ``hrsync-<name>``: its settings model as a form."""
+def block_type_of(name: str) -> type[Block]:
+    """Returns the block type of a connector, ``hrsync-<name>``: its settings model as a form."""
     connector = connectors()[name]
     fields: dict[str, Any] = {
         field: (info.annotation, info) for field, info in connector.settings.model_fields.items()
@@ -56,65 +57,86 @@ def block_of(name: str) -> type[Block]:
 
 def register() -> None:
     """Makes all block types known to Prefect's UI."""
-    block_types: list[type[Block]] = [Accessplanit, *(block_of(name) for name in connectors())]
+    block_types: list[type[Block]] = [Accessplanit, *(block_type_of(name) for name in connectors())]
     for block_type in block_types:
         block_type.register_type_and_schema()
 
 
 def hr_settings(settings: Settings, name: str, block: str) -> BaseModel:
-    """A connector's settings, from the Prefect block ``block``, or from the environment if it is
-    empty.
+    """Returns a connector's settings, from the Prefect block ``block``, or from the environment if
+    no block is named (``block`` is an empty string).
 
     Raises:
         Misconfigured: the block cannot be loaded, or holds invalid values.
     """
     if not block:
         return settings.of_connector(name)
-    block_type = block_of(name)
-    loaded = _loaded(block_type, block, "HRSYNC_HR")
+    block_type = block_type_of(name)
+    loaded = _load_block(block_type, block, _settings_that_name(settings, f"{name}/{block}"))
     model = connectors()[name].settings
     with _hiding_values(f"{block_type._block_type_slug}/{block}"):
         return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
 
 
+def _settings_that_name(settings: Settings, system: str) -> str:
+    """Returns the settings in which this HR system is chosen, for an error."""
+    of_processes = [
+        f"HRSYNC_HR_OF__{process.upper()}"
+        for process, chosen in settings.hr_of.items()
+        if chosen == system
+    ]
+    of_all = ["HRSYNC_HR"] if settings.hr == system or not of_processes else []
+    return " and ".join([*of_all, *of_processes])
+
+
 @contextmanager
-def _hiding_values(block: str) -> Iterator[None]:
-    """Turns pydantic's error, which shows the values of a block, into one that does not."""
+def _hiding_values(block_name: str) -> Iterator[None]:
+    """Replaces pydantic's validation error, because it repeats the values, secrets among them."""
     try:
         yield
     except ValidationError as error:
         raise Misconfigured(
-            f"The Prefect block {block} is wrong: {problems(error)}",
+            f"The Prefect block {block_name} is wrong: {problems(error)}",
             "Correct it in the Prefect UI.",
         ) from None
 
 
-def _loaded(block_type: type[Block], name: str, setting: str) -> Any:
-    """The block ``name``. ``setting``: the setting that names it."""
+def _load_block(block_type: type[Block], name: str, setting: str) -> Any:
+    """Loads the block with this name. ``setting`` is the setting to change if that fails."""
     named(name, "a Prefect block")
     try:
         return block_type.load(name)
-    # Prefect raises ValueError, HTTP and validation errors here; all mean the same to us. Its
-    # RuntimeError about values that do not fit has pydantic's error as its cause.
+    # Prefect raises many types here. A missing block is a ValueError from ObjectNotFound. Invalid
+    # values are a RuntimeError from pydantic's ValidationError, or that error itself.
     except Exception as error:
-        cause = error.__cause__
-        why = problems(cause) if isinstance(cause, ValidationError) else type(error).__name__
+        cause = error if isinstance(error, ValidationError) else error.__cause__
+        if isinstance(cause, ValidationError):
+            what = f"is wrong: {problems(cause)}"
+            remedy = f"Correct it in the Prefect UI, or change {setting}."
+        elif isinstance(cause, ObjectNotFound):
+            what = "does not exist"
+            remedy = f"Create it in the Prefect UI, or change {setting}."
+        else:
+            what = f"cannot be loaded ({type(error).__name__})"
+            remedy = (
+                "Check that Prefect's server is running, and check PREFECT_API_URL and "
+                "PREFECT_API_AUTH_STRING."
+            )
         raise Misconfigured(
-            f"The Prefect block {block_type._block_type_slug}/{name} cannot be loaded ({why})",
-            f"Create it in the Prefect UI, or change {setting}.",
+            f"The Prefect block {block_type._block_type_slug}/{name} {what}", remedy
         ) from None
 
 
 def accessplanit_settings(settings: Settings) -> AccessplanitSettings:
-    """The settings of the environment, with the address and credentials of the Prefect block if
-    ``HRSYNC_ACCESSPLANIT_BLOCK`` names one.
+    """Returns the settings of the environment, with the address and credentials of the Prefect
+    block if ``HRSYNC_ACCESSPLANIT_BLOCK`` names one.
 
     Raises:
         Misconfigured: the block cannot be loaded, or holds invalid values.
     """
     if settings.accessplanit_block is None:
         return settings.accessplanit
-    block = _loaded(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
+    block = _load_block(Accessplanit, settings.accessplanit_block, "HRSYNC_ACCESSPLANIT_BLOCK")
     names = ("base_url", "api_key", "username", "password")
     of_block = {name: getattr(block, name) for name in names}
     with _hiding_values(f"accessplanit/{settings.accessplanit_block}"):

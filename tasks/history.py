@@ -1,8 +1,8 @@
 """The steps of a historical reconciliation.
 
-Each read is saved, so that an interrupted reconciliation goes on after the last one. Both sides are
-saved in partitions; a worker gets the path of the folder and the number of a partition, not the
-data.
+Each read is saved, so that an interrupted reconciliation continues after the last saved read. Both
+sides are saved in partitions; a worker gets the address of the folder and the number of a
+partition, not the data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from reconciliation.translate import alike_of
 
 from .steps import step
 
-AGAIN = "Run it again. Parts that were read are kept and are not read again."
+RUN_AGAIN = "Run it again. Parts that were read are kept and are not read again."
 
 
 @step("read part", "read {name}")
@@ -40,8 +40,8 @@ def read_part(source: Source, spec: ProcessSpec, ask: Ask, folder: Folder, name:
     requests = source.requests
     read = read_one(source, spec, ask)
     if not read.complete:
-        raise SourceFailed(f"A part of {spec.feed} could not be read in full", AGAIN)
-    save(folder, name, read, source.requests - requests)
+        raise SourceFailed(f"A part of {spec.feed} could not be read in full", RUN_AGAIN)
+    save_read(folder, name, read, source.requests - requests)
 
 
 @step("read target", "read {name}")
@@ -56,19 +56,19 @@ def read_target(target: Target, spec: ProcessSpec, folder: Folder, name: str) ->
         columns = {**columns, spec.target_updated: "moment"}
     read = target.read(spec.entity, columns, None)
     if not read.complete:
-        raise TargetFailed(f"{spec.target_side} could not be read in full", AGAIN)
-    save(folder, name, read, 0)
+        raise TargetFailed(f"{spec.target_side} could not be read in full", RUN_AGAIN)
+    save_read(folder, name, read, 0)
 
 
-def save(folder: Folder, name: str, read: Snapshot, requests: int) -> None:
+def save_read(folder: Folder, name: str, read: Snapshot, requests: int) -> None:
     """Saves a complete read. The note is written last and marks the read as complete."""
     folder.keep(f"{name}.rows", read.frame)
     folder.keep(f"{name}.rejected", read.rejected)
     folder.note(name, {"read": read.read, "duplicates": read.duplicates, "requests": requests})
 
 
-def load_saved(folder: Folder, name: str) -> Snapshot | None:
-    """A saved read, or ``None`` if there is none."""
+def load_read(folder: Folder, name: str) -> Snapshot | None:
+    """Returns a saved read, or ``None`` if it does not exist or is not complete."""
     note = folder.read_note(name)
     if note is None:
         return None
@@ -85,11 +85,15 @@ def load_saved(folder: Folder, name: str) -> Snapshot | None:
 # -- partitions ----------------------------------------------------------------------------------
 
 
-def write_partitions(folder: Folder, spec: ProcessSpec, compared: Comparison, rows: int) -> int:
-    """Saves both sides in partitions of about ``rows`` rows. Both sides of a key go to the same
-    partition. Returns the number of partitions."""
-    expected, actual = compared.expected, compared.actual
-    partitions = max(1, math.ceil(max(len(expected), len(actual)) / rows))
+def write_partitions(
+    folder: Folder, spec: ProcessSpec, comparison: Comparison, rows_per_partition: int
+) -> int:
+    """Saves both sides in partitions of about ``rows_per_partition`` rows. Both sides of a key go
+    to the same partition. Returns the number of partitions."""
+    expected, actual = comparison.expected, comparison.actual
+    partitions = max(1, math.ceil(max(len(expected), len(actual)) / rows_per_partition))
+    # Unlike the note of a read, this one comes first: it does not mean that the partitions are
+    # complete. They are compared only after this function has returned.
     folder.note("spec", {"spec": spec.model_dump_json()})
     keys = pd.concat([expected[spec.entity_key], actual[spec.entity_key]], ignore_index=True)
     # Equal keys have equal codes, and so the same partition.
@@ -107,34 +111,34 @@ def _write_side(
     partition_of: np.ndarray[Any, np.dtype[np.intp]],
     partitions: int,
 ) -> None:
-    for part in range(partitions):
-        folder.keep(f"{name}-{part}", side[partition_of == part].reset_index(drop=True))
+    for number in range(partitions):
+        folder.keep(f"{name}-{number}", side[partition_of == number].reset_index(drop=True))
 
 
-@step("compare", "compare partition {part}")
-def compare_partition(url: str, part: int) -> int:
-    """Compares one partition of the folder at ``url`` and saves the classes of its rows. Needs
-    nothing but the folder. Returns the number of rows."""
+@step("compare", "compare partition {number}")
+def compare_partition(url: str, number: int) -> int:
+    """Compares partition ``number`` of the folder at ``url`` and saves the classes of its rows.
+    Needs nothing but the folder. Returns the number of rows."""
     folder = Folder(url)
     note = folder.read_note("spec")
     if note is None:
         raise Misconfigured(
-            f"There is no partition at {url}",
-            "Use the same folder of reconciliations on all workers.",
+            f"This worker finds no reconciliation at {url}",
+            "Give all workers access to the same folder (HRSYNC_HISTORY__FOLDER).",
         )
     spec = ProcessSpec.model_validate_json(note["spec"])
-    expected, actual = folder.frame(f"expected-{part}"), folder.frame(f"actual-{part}")
-    found = classify(expected, actual, spec.entity_key, spec.compared(), alike_of(spec))
-    folder.keep(f"classes-{part}", found)
-    return len(found)
+    expected, actual = folder.frame(f"expected-{number}"), folder.frame(f"actual-{number}")
+    classified = classify(expected, actual, spec.entity_key, spec.compared(), alike_of(spec))
+    folder.keep(f"classes-{number}", classified)
+    return len(classified)
 
 
-def classes(folder: Folder, parts: int) -> pd.DataFrame:
-    """``classes.CLASSIFIED`` of all partitions."""
-    return concat([folder.frame(f"classes-{part}") for part in range(parts)])
+def load_classes(folder: Folder, partitions: int) -> pd.DataFrame:
+    """Returns the classified rows of all partitions (columns ``classes.CLASSIFIED``)."""
+    return concat([folder.frame(f"classes-{number}") for number in range(partitions)])
 
 
 def origin_of(store: Store, spec: ProcessSpec) -> dict[str, str]:
-    """The target's key -> the key of the source record behind it."""
+    """Returns key of the target's row -> key of the source's record behind it."""
     origin = store.origin(spec)
     return dict(zip(origin["key"], origin["source_key"], strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
@@ -14,37 +15,30 @@ from .steps import step
 
 SHOWN_REASONS = 50
 """Maximum number of reasons in the table of a run."""
-MARKED = re.compile(r"([\\`*_{}\[\]()<>#+!|~])")
+MARKDOWN_CHARACTERS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
 """Characters with a meaning in Markdown."""
 
 
 def escaped(text: str) -> str:
-    """Returns ``text`` from outside, such as the name of a field, escaped: Markdown shows it as it
-    is and fetches nothing."""
-    return MARKED.sub(r"\\\1", text).replace("\n", " ")
+    """Escapes text that comes from outside, such as the name of a field, so that Markdown shows it
+    literally, on one line, and loads nothing."""
+    return MARKDOWN_CHARACTERS.sub(r"\\\1", re.sub(r"[\r\n]", " ", text))
 
 
 def summary(report: RunReport) -> str:
     """Returns the counts of a run as Markdown."""
-    rows = "\n".join(f"| {name} | {rows:,} |" for name, rows in report.outcomes.items())
-    steps = "\n".join(f"| {name} | {seconds:.2f} |" for name, seconds in report.seconds.items())
+    outcomes = [f"| {name} | {rows:,} |" for name, rows in report.outcomes.items()]
+    steps = [f"| {name} | {seconds:.2f} |" for name, seconds in report.seconds.items()]
     total = sum(report.outcomes.values())
-    check = "adds up" if report.adds_up() else "**does not add up**"
-    drift = "".join(f"\n- {escaped(line)}" for line in report.drift)
-    figures = "\n".join(f"| {name} | {number:,} |" for name, number in report.sweep.items())
-    sweep = f"\n| sweep | rows |\n|---|---:|\n{figures}\n\n" if figures else ""
-    return f"""## {report.process} · {report.mode}
-
-Source: {report.source}
-
-| outcome | rows |
-|---|---:|
-{rows}
-| **sum** | **{total:,}** |
-
-{report.read:,} rows read and {report.reexamined:,} compared with HR again: the sum {check}.
-
-| | |
+    looked_at = report.read + report.reexamined
+    check = "the sum of the outcomes" if report.adds_up() else "**not the sum of the outcomes**"
+    sections = [
+        f"## {report.process} · {report.mode}",
+        f"Source: {escaped(report.source)}",
+        _table("outcome", "rows", [*outcomes, f"| **sum** | **{total:,}** |"]),
+        f"{report.read:,} rows read + {report.reexamined:,} compared with {report.target_side} "
+        f"again = {looked_at:,}, {check}.",
+        f"""| | |
 |---|---|
 | read in full | {"yes" if report.complete else "**no: the watermark stays**"} |
 | watermark before | {report.watermark_before or "none"} |
@@ -52,50 +46,58 @@ Source: {report.source}
 | requests | {report.requests:,} |
 | records named by hints | {report.hints:,} |
 | plan | `{report.digest}` |
-| settled changes of an interrupted run | {report.settled:,} |
+| changes of an interrupted run, now clarified | {report.settled:,} |""",
+        _table("step", "seconds", steps),
+    ]
+    if report.sweep:
+        figures = [f"| {name} | {number:,} |" for name, number in report.sweep.items()]
+        sections.append(_table("sweep", "rows", figures))
+    if report.drift:
+        sections.append("### Fields of the feed that changed")
+        sections.append("\n".join(f"- {escaped(change)}" for change in report.drift))
+    return "\n\n".join(sections)
 
-| step | seconds |
-|---|---:|
-{steps}
-{sweep}{"### Fields of the feed that changed" + drift if drift else ""}"""
+
+def _table(first: str, second: str, lines: list[str]) -> str:
+    """Returns a Markdown table of two columns, the second with numbers."""
+    return "\n".join([f"| {first} | {second} |", "|---|---:|", *lines])
 
 
-@step("publish_table")
-def table(rows: list[dict[str, object]], key: str, description: str) -> None:
+@step("publish table")
+def publish_table(rows: list[dict[str, object]], key: str, description: str) -> None:
     """Publishes counts as a table. They hold no personal data."""
     create_table_artifact(rows, key=key, description=description)
 
 
-@step("publish_webhooks")
+@step("publish webhooks")
 def publish_webhooks(figures: Figures) -> None:
-    """Publishes the counts of the last day's webhook deliveries, and the time to their loads."""
-    received = "\n".join(
-        f"| {escaped(name)} | {new:,} | {again:,} |"
-        for name, (new, again) in sorted(figures.received.items())
+    """Publishes the counts of the last day's webhook deliveries, and how long it took until their
+    records were loaded."""
+    deliveries = "\n".join(
+        f"| {escaped(name)} | {new:,} | {repeats:,} |"
+        for name, (new, repeats) in sorted(figures.received.items())
     )
-    refused = (
-        ", ".join(f"{number:,} for {reason}" for reason, number in sorted(figures.refused.items()))
-        or "none"
-    )
-    waiting = (
-        ", ".join(f"{number:,} of {name}" for name, number in sorted(figures.waiting.items()))
-        or "none"
-    )
+    refusals = [
+        f"{number:,} for {escaped(reason)}" for reason, number in sorted(figures.refused.items())
+    ]
+    hints = [f"{number:,} of {escaped(name)}" for name, number in sorted(figures.waiting.items())]
     lags, time_to_load = figures.lags, "no delivery was loaded"
     if lags:
+        # The lags are sorted. The last of the first 95 % is the 95th percentile.
+        percentile = lags[math.ceil(len(lags) * 95 / 100) - 1]
         time_to_load = (
-            f"median {lags[len(lags) // 2]:.1f} s, 95 % within "
-            f"{lags[int(len(lags) * 0.95)]:.1f} s, longest {lags[-1]:.1f} s"
+            f"median {lags[len(lags) // 2]:.1f} s, 95 % within {percentile:.1f} s, "
+            f"longest {lags[-1]:.1f} s"
         )
     text = f"""## Webhooks of the last 24 hours
 
 | subscription | deliveries | repeats |
 |---|---:|---:|
-{received}
+{deliveries}
 
 - Time from a delivery to its load: {time_to_load} ({len(lags):,} hints).
-- Refused (whole days, UTC): {refused}.
-- Waiting hints: {waiting}.
+- Refused yesterday and today (days in UTC): {", ".join(refusals) or "none"}.
+- Waiting hints: {", ".join(hints) or "none"}.
 """
     create_markdown_artifact(
         text,
@@ -104,18 +106,14 @@ def publish_webhooks(figures: Figures) -> None:
     )
 
 
-@step("publish_findings")
+@step("publish findings")
 def publish_findings(findings: Findings, page: str) -> None:
-    """Publishes the counts of a historical reconciliation, and the address of its report.
+    """Publishes the counts of a historical reconciliation, and ``page``, the address of its report.
 
     The report holds personal data. It is for people who may read HR.
-
-    Args:
-        findings: the findings.
-        page: the address of the report.
     """
     inquiry = findings.inquiry
-    counts = "\n".join(f"| {name} | {rows:,} |" for name, rows in findings.counts().items())
+    counts = "\n".join(f"| {name} | {number:,} |" for name, number in findings.counts().items())
     causes = "\n".join(
         f"| {row['class']} | {escaped(row['cause'])} | {row['rows']:,} | {escaped(row['remedy'])} |"
         for row in findings.causes().to_dict("records")
@@ -156,12 +154,15 @@ def publish(report: RunReport) -> None:
         summary(report), key=f"{key}-summary", description=f"{report.process}: counts per outcome"
     )
     if report.reasons:
-        rows = [
-            {"stage": stage, "field": field, "reason": reason, "rows": count}
-            for stage, field, reason, count in report.reasons[:SHOWN_REASONS]
+        # "stage" is what 'hrsync quarantine' calls it.
+        table = [
+            {"stage": stage, "field": field, "reason": reason, "rows": rows}
+            for stage, field, reason, rows in report.reasons[:SHOWN_REASONS]
         ]
+        number = len(report.reasons)
+        cut = f"; the first {SHOWN_REASONS} of {number:,} reasons" if number > SHOWN_REASONS else ""
         create_table_artifact(
-            rows,
+            table,
             key=f"{key}-quarantine",
-            description=f"{report.process}: reasons why rows were not loaded",
+            description=f"{report.process}: reasons why rows were not loaded{cut}",
         )

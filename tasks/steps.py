@@ -26,12 +26,13 @@ R = TypeVar("R")
 def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
     """``@step("extract")``: makes a task whose arguments and result Prefect does not store.
 
-    ``run_name``: a template for the names of its runs. It may use the arguments, which must hold no
-    personal data then.
+    ``run_name`` is a template for the names of its runs. If it uses arguments, these must not hold
+    personal data: Prefect stores the name.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         return Task(
+            # An unforeseen error may repeat data. This makes it an error without data.
             discreet(function),
             name=name,
             task_run_name=run_name,
@@ -60,11 +61,19 @@ STEPS: dict[Callable[..., Any], Task[..., Any]] = {
 """The steps of a run (``flows/_run.py``): the function -> its Prefect task."""
 
 
-def in_prefect(step: Callable[..., Any], *args: Any) -> Any:
-    """Calls a step as a Prefect task. It is one of :data:`STEPS`, or a task already."""
-    return STEPS.get(step, step)(*args)
+def in_prefect(function: Callable[..., Any], *args: Any) -> Any:
+    """Calls a step as a Prefect task. It is one of :data:`STEPS`, or a task already.
+
+    Raises:
+        LookupError: it is neither.
+    """
+    if isinstance(function, Task):
+        return function(*args)
+    if function not in STEPS:
+        raise LookupError(f"{function.__name__} is not among STEPS in {__name__}: add it there")
+    return STEPS[function](*args)
 
 
-def plainly(step: Callable[..., Any], *args: Any) -> Any:
+def plainly(function: Callable[..., Any], *args: Any) -> Any:
     """Calls a step as a plain function, without Prefect."""
-    return step.fn(*args) if isinstance(step, Task) else step(*args)
+    return function.fn(*args) if isinstance(function, Task) else function(*args)

@@ -48,6 +48,13 @@ LAWS = {
 MUTANTS: list[tuple[int, str, str, str, str]] = [
     (
         1,
+        "a joined feed that was not read in full is believed",
+        "reconciliation/run/feed.py",
+        "frame=rows, complete=read.complete and joined.complete",
+        "frame=rows",
+    ),
+    (
+        1,
         "an unreadable record is taken for absent",
         "reconciliation/sweep.py",
         'pd.concat([read.frame[key], read.rejected["key"].dropna()], ignore_index=True)',

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from connectors.store.sql import SyncStore
 from reconciliation.errors import Misconfigured
-from reconciliation.report import sentence
+from reconciliation.report import one_line_summary
 from reconciliation.timeline import timeline
 
 from ..catalogue import PROCESSES
@@ -34,7 +34,8 @@ def _runs(opened: SyncStore, limit: int) -> Table:
     table = Table("started (UTC)", "process", "outcome", "what it did", title="Latest runs")
     for row in opened.runs(limit):
         figures = row["report"]
-        did = row["reason"] or (sentence(figures["read"], figures["outcomes"]) if figures else "")
+        counts = one_line_summary(figures["read"], figures["outcomes"]) if figures else ""
+        did = row["reason"] or counts
         mode = "" if row["mode"] == "apply" else f" ({row['mode']})"
         started = f"{row['started']:%d %b %H:%M:%S}"
         table.add_row(started, row["process"] + mode, row["outcome"] or "running", did)

@@ -22,7 +22,7 @@ from connectors.store.sql import SyncStore
 from reconciliation.errors import HrsyncError
 from reconciliation.plan import Plan
 from reconciliation.processes import NAMES
-from reconciliation.report import RunReport, differences
+from reconciliation.report import RunReport, field_differences
 from tasks.connections import in_use
 
 from ..local import running
@@ -105,9 +105,9 @@ def unbroken(table: Table, columns: int) -> Table:
 
 def print_changes(plan: Plan, title: str, limit: int) -> None:
     """Prints the first changes of a plan, field by field: personal data."""
-    table = unbroken(Table("change", "HR key", "field", "before", "after", title=title), 3)
+    table = unbroken(Table("change", "key", "field", "before", "after", title=title), 3)
     last = ""
-    for kind, key, field, before, after in differences(plan, limit):
+    for kind, key, field, before, after in field_differences(plan, limit):
         table.add_row(*((kind, key) if key != last else ("", "")), field, before, after)
         last = key
     if last:
@@ -129,8 +129,8 @@ def print_report(report: RunReport) -> None:
             highlight=False,
         )
     out.print(
-        f"{report.read:,} rows read, {report.reexamined:,} compared with HR again. Plan "
-        f"{report.digest}.",
+        f"{report.read:,} rows read, {report.reexamined:,} compared with {report.target_side} "
+        f"again. Plan {report.digest}.",
         highlight=False,
     )
 

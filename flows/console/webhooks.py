@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from reconciliation.errors import Misconfigured
-from reconciliation.report import counted
+from reconciliation.report import with_noun
 
 from .terminal import out, plain_errors, store, unbroken
 
@@ -87,4 +87,4 @@ def replay(
             "No such delivery names a record that concerns a process",
             "Look them up with 'hrsync webhooks list'.",
         )
-    out.print(f"Queued to be read again: {counted(hints, 'record')}.", highlight=False)
+    out.print(f"Queued to be read again: {with_noun(hints, 'record')}.", highlight=False)

@@ -37,7 +37,7 @@ from reconciliation.errors import HrsyncError, Misconfigured, StoreFailed
 from .announce import Announcer, Tell, pace, tell
 from .journal import Journal
 from .metrics import Metrics
-from .protocol import affordable, limited
+from .protocol import protocol_class, raise_file_limit
 from .subscriptions import FLOW_OF, Subscriptions, subscriptions
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
@@ -334,7 +334,7 @@ def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str,
     hooks = settings.webhooks
     return {
         "app": make_app(settings, store, tell),
-        "http": limited(hooks),
+        "http": protocol_class(hooks),
         "ws": "none",
         # A short backlog: the headers of a new connection are read before many others arrive that
         # could take its place.
@@ -349,7 +349,7 @@ def server(settings: Settings, store: SyncStore, tell: Tell = tell) -> dict[str,
 def _within_limits(settings: Settings) -> Settings:
     """Returns the settings with no more connections than the limit of open files allows."""
     hooks = settings.webhooks
-    connections = affordable(hooks.connections)
+    connections = raise_file_limit(hooks.connections)
     if connections < hooks.connections:
         log.warning(
             "the limit of open files allows the receiver only %d connections, not %d; raise it "

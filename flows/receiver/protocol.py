@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from contextlib import suppress
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,80 +18,81 @@ from connectors.settings import WebhookSettings
 from reconciliation.errors import Misconfigured
 
 ANSWER_SECONDS = 5.0
-"""Maximum number of seconds to answer a request after its body, and for the client to read the
-answer."""
+"""Seconds to answer a request, in addition to those for its body. An answer counts as sent once the
+operating system has taken it; after that, ``header_seconds`` limits a client that does not read."""
 OTHER_FILES = 200
 """Number of file descriptors reserved for all else: the store, logs, Prefect, and connections that
 are being accepted."""
 
 
-class Room:
-    """The connections of one server. In each state, the one that entered it first comes first."""
+class OpenConnections:
+    """The connections of one server."""
 
     def __init__(self, settings: WebhookSettings) -> None:
-        self.size = settings.connections
+        self.maximum = settings.connections
         self.header_seconds = settings.header_seconds
         self.request_seconds = settings.body_seconds + ANSWER_SECONDS
+        # Ordered sets: the connection that has been in a state longest comes first.
         self._waiting: dict[LimitedProtocol, None] = {}
         self._answering: dict[LimitedProtocol, None] = {}
 
-    def enter(self, one: LimitedProtocol) -> bool:
+    def admit(self, connection: LimitedProtocol) -> bool:
         """Admits a new connection. Returns whether it was admitted.
 
-        If the room is full, it takes the place of the first connection that waits for a request,
-        or else of the first whose body is incomplete.
+        If there are too many, one is dropped to make room: the one that has waited longest for a
+        request, or else the first whose body is incomplete.
         """
-        while len(self._waiting) + len(self._answering) >= self.size:
+        while len(self._waiting) + len(self._answering) >= self.maximum:
             victim = next(iter(self._waiting), None) or next(
-                (other for other in self._answering if other.sends), None
+                (other for other in self._answering if other.is_receiving_body), None
             )
             if victim is None:
                 return False
             victim.drop()
-        self._waiting[one] = None
+        self._waiting[connection] = None
         return True
 
-    def move(self, one: LimitedProtocol, *, asks: bool) -> float:
-        """Records that a connection now waits for a request, or answers one if ``asks``. Returns
-        the time limit in seconds."""
-        self.leave(one)
-        (self._answering if asks else self._waiting)[one] = None
-        return self.request_seconds if asks else self.header_seconds
+    def move(self, connection: LimitedProtocol, *, is_answering: bool) -> float:
+        """Records that a connection now waits for a request, or is answering one. Returns the time
+        limit in seconds."""
+        self.remove(connection)
+        (self._answering if is_answering else self._waiting)[connection] = None
+        return self.request_seconds if is_answering else self.header_seconds
 
-    def leave(self, one: LimitedProtocol) -> None:
+    def remove(self, connection: LimitedProtocol) -> None:
         """Removes a connection."""
-        self._waiting.pop(one, None)
-        self._answering.pop(one, None)
+        self._waiting.pop(connection, None)
+        self._answering.pop(connection, None)
 
 
 class LimitedProtocol(H11Protocol):
     """One connection, which is closed when its time limit has passed."""
 
-    room: Room
+    open_connections: OpenConnections
     _deadline: asyncio.TimerHandle | None = None
 
     @property
-    def asks(self) -> bool:
+    def is_answering(self) -> bool:
         """Whether it is answering a request: the headers are complete, the answer is not."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
-    def sends(self) -> bool:
+    def is_receiving_body(self) -> bool:
         """Whether the body of the current request is incomplete."""
         return self.conn.their_state is h11.SEND_BODY
 
     # uvicorn, too, narrows the type that asyncio declares.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self.room.enter(self):
+        if self.open_connections.admit(self):
             self._restart_timer()
         else:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        was_waiting = not self.asks
+        was_waiting = not self.is_answering
         super().data_received(data)
-        if was_waiting and self.asks:
+        if was_waiting and self.is_answering:
             self._restart_timer()
 
     def on_response_complete(self) -> None:
@@ -99,42 +101,46 @@ class LimitedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._end()
+        self._forget()
 
     def drop(self) -> None:
         """Closes the connection at once. Unsent data is lost."""
-        self._end()
+        self._forget()
         self.transport.abort()
 
     def _restart_timer(self) -> None:
-        seconds = self.room.move(self, asks=self.asks)
+        seconds = self.open_connections.move(self, is_answering=self.is_answering)
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self.loop.call_later(seconds, self.drop)
 
-    def _end(self) -> None:
-        self.room.leave(self)
+    def _forget(self) -> None:
+        self.open_connections.remove(self)
         if self._deadline is not None:
             self._deadline.cancel()
 
 
-def limited(settings: WebhookSettings) -> type[LimitedProtocol]:
-    """Returns the protocol class for one server, with its own room."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"room": Room(settings)})
+def protocol_class(settings: WebhookSettings) -> type[LimitedProtocol]:
+    """Returns the protocol class for one server, with its own :class:`OpenConnections`."""
+    own = {"open_connections": OpenConnections(settings)}
+    return type("LimitedProtocol", (LimitedProtocol,), own)
 
 
-def affordable(connections: int) -> int:
-    """Returns how many of these connections this process can have at a time. Raises the limit of
-    open files first, as far as it may.
+def raise_file_limit(connections: int) -> int:
+    """Raises this process's limit of open files, as far as it may, to have so many connections at a
+    time. Returns how many it can have: at most ``connections``.
 
     Raises:
         Misconfigured: the limit does not allow a single connection.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    needed = connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        # macOS refuses more than kern.maxfilesperproc, even if the hard limit is infinite.
+        with suppress(ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
         connections = min(connections, soft - OTHER_FILES)
     if connections < 1:
         raise Misconfigured(

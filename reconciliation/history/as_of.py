@@ -11,7 +11,7 @@ from ..awards import is_completed, states
 from ..frame import concat, empty
 from ..spec import AwardStates
 from ..tables import MOMENT, TEXT, looked_up
-from .causes import EXPLAINED, without_comparing
+from .causes import EXPLAINED, NO_ACTION, without_comparing
 from .classes import OUTSIDE
 from .context import Context
 
@@ -63,8 +63,8 @@ def later(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> pd.
     rows = actual.loc[theirs & ~actual[key].isin(known), key]
     return concat(
         [
-            without_comparing(records["source_key"], records[key], OUTSIDE, why, "nothing"),
-            without_comparing(None, rows, OUTSIDE, "after the day", "nothing"),
+            without_comparing(records["source_key"], records[key], OUTSIDE, why, NO_ACTION),
+            without_comparing(None, rows, OUTSIDE, "after the day", NO_ACTION),
         ]
     )
 

@@ -44,8 +44,9 @@ THEIRS, BEFORE, SINCE, ARRIVED = (
     "arrived after that moment",
 )
 RELATED = "another record has changed"
+NO_ACTION = "no action needed"
 REMEDIES: Mapping[str, str] = {
-    LATE: "nothing: the next run brings it",
+    LATE: f"{NO_ACTION}: the next run brings it",
     EDITED: "repair writes the source's value; if the target is right, change the source",
     REMOVED: "repair makes it again; if it was right to remove it, end the record in the source",
     MADE: "repair closes it if the process closes rows without a record; otherwise remove it, or "
@@ -57,10 +58,10 @@ REMEDIES: Mapping[str, str] = {
     NEVER: "repair; find out what happened to it: hrsync why KEY",
     BOTH: "settle it: hrsync conflicts list",
     UNLINKED: "load the person first, or link them: hrsync links list --held",
-    THEIRS: "nothing: the process of the other direction takes it back",
+    THEIRS: f"{NO_ACTION}: the process of the other direction takes it back",
     BEFORE: "repair writes the source's value",
-    SINCE: "nothing: the next run looks at all that is due",
-    ARRIVED: "nothing: it has arrived since",
+    SINCE: f"{NO_ACTION}: the next run looks at all that is due",
+    ARRIVED: f"{NO_ACTION}: it has arrived since",
     RELATED: "it is put right together with that record",
 }
 REPAIRED = frozenset({LATE, EDITED, REMOVED, MADE, GONE, UNNOTICED, NEVER, BEFORE, SINCE, RELATED})

@@ -14,7 +14,7 @@ from ..identifiers import identifiers
 from ..ownership import CONFLICT
 from ..plan import is_closed
 from ..translate import alike_of
-from .causes import BOTH, EXPLAINED, REMEDIES, UNLINKED, without_comparing
+from .causes import BOTH, EXPLAINED, NO_ACTION, REMEDIES, UNLINKED, without_comparing
 from .classes import AMBIGUOUS, DIFFERS, EQUAL, MISSING, OUTSIDE, QUARANTINED
 from .context import Context
 
@@ -22,7 +22,6 @@ MEND = "correct the record in the source, then: hrsync quarantine replay"
 MEND_THERE = "correct the row in the target"
 LOOK = "review it: hrsync quarantine list"
 DECIDE = "choose the row: hrsync links list --held, hrsync links set"
-NO_ACTION = "nothing"
 
 
 def waiting(context: Context) -> Iterator[pd.DataFrame]:

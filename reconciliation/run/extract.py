@@ -17,7 +17,7 @@ from reconciliation.tables import texts
 from reconciliation.watermark import Watermark, Window, window
 
 from .context import Run
-from .feed import whole_answer, with_joined_feed
+from .feed import Questions, merged, with_changes_of_joined_feed
 from .reading import Reading
 from .whole_feed import Caller, ended, of_visible_people, sweep
 
@@ -66,9 +66,9 @@ def extract(run: Run, reading: Reading, call: Caller) -> Extracted:
         parts, resumed = swept.parts, swept.resumed
     else:
         names, seed = (columns(spec), custom(spec)), spec.fingerprint()
-        asks = _asks(run, reading, asked, mark, retried, known)
-        reads = [run.source.read(spec.feed, *names, ask, known, seed) for ask in asks]
-        read = whole_answer(run.source, spec, reads)
+        to_ask = _questions(run, reading, asked, mark, retried, known)
+        reads = [run.source.read(spec.feed, *names, ask, known, seed) for ask in to_ask.asks]
+        read = merged(run.source, spec, reads, complete=to_ask.complete)
         ends, began, parts, resumed = _ended(run, reading, read), run.now, 0, 0
     if reading.chosen:
         # A few chosen records say nothing about the fields of the feed.
@@ -105,14 +105,14 @@ def _marks(run: Run, reading: Reading) -> Marks:
     return replace(marks, held=marks.held[:0]) if run.spec.rule(CourseDecisions) else marks
 
 
-def _asks(
+def _questions(
     run: Run,
     reading: Reading,
     asked: Window,
     mark: Watermark,
     again: tuple[str, ...],
     known: Hashes,
-) -> list[Ask]:
+) -> Questions:
     """Builds the questions to the feed."""
     spec, updated = run.spec, updated_column(run)
     asks = []
@@ -124,7 +124,7 @@ def _asks(
         asks += hinted(spec, reading.hints)
     if reading.named is not None:
         asks.append(Ask(keys=reading.named, skip_known=False))
-    return with_joined_feed(run.source, spec, asks)
+    return with_changes_of_joined_feed(run.source, spec, asks)
 
 
 def updated_column(run: Run) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -15,73 +15,95 @@ from reconciliation.snapshot import Snapshot, merge
 from reconciliation.spec import Join, ProcessSpec
 from reconciliation.tables import DTYPES
 
+JOIN_KEY = "(join key)"
+"""A temporary column. No feed has a field with this name."""
 
-def whole_answer(source: Source, spec: ProcessSpec, reads: Sequence[Snapshot]) -> Snapshot:
-    """Merges all answers into one snapshot and adds the columns of the joined feed. A record that
-    is in several answers is taken once.
 
-    Appeared and vanished fields are those of the first answer. The other answers hold selected
-    records, which may not be typical.
+def merged(
+    source: Source, spec: ProcessSpec, reads: Sequence[Snapshot], *, complete: bool
+) -> Snapshot:
+    """Merges the answers to several questions into one snapshot and adds the columns of the joined
+    feed. A record that is in several answers is taken once.
+
+    The fields that appeared or vanished are those of the first answer. The other answers hold
+    selected records, which may not be typical. ``complete`` says whether all questions are known
+    (:class:`Questions`).
     """
     whole = reads[0]
     if len(reads) > 1:
         whole = merge(reads, spec.key, source.updated_column(spec.feed, spec.updated))
         whole = replace(whole, appeared=reads[0].appeared, vanished=reads[0].vanished)
-    return with_joined(source, spec, whole)
+    return _with_joined_columns(source, spec, replace(whole, complete=whole.complete and complete))
 
 
 def read_one(source: Source, spec: ProcessSpec, ask: Ask) -> Snapshot:
-    """Reads one answer, known records included, with the columns of the joined feed."""
+    """Reads the answer to one question, with the columns of the joined feed. Records that have not
+    changed since they were loaded are included."""
     names = columns(spec), custom(spec)
-    return with_joined(
+    return _with_joined_columns(
         source, spec, source.read(spec.feed, *names, ask, NO_HASHES, spec.fingerprint())
     )
 
 
-def with_joined_feed(source: Source, spec: ProcessSpec, asks: Sequence[Ask]) -> list[Ask]:
-    """Returns ``asks``, and further questions for records whose row in the joined feed has
-    changed."""
-    join, seed = spec.rule(Join), spec.fingerprint()
+@dataclass(frozen=True)
+class Questions:
+    """The questions to a process's feed."""
+
+    asks: list[Ask]
+    complete: bool
+    """False if the joined feed could not be read in full, so that questions may be missing."""
+
+
+def with_changes_of_joined_feed(
+    source: Source, spec: ProcessSpec, asks: Sequence[Ask]
+) -> Questions:
+    """Adds questions for the records whose row in the joined feed has changed.
+
+    The changes are looked for in the window, which is the range of the first question, and by the
+    questions that hints put to the joined feed (``Ask.joined``). The next sweep finds changes in a
+    joined feed without a moment of the last change.
+    """
+    join = spec.rule(Join)
+    own = [ask for ask in asks if not ask.joined]
     if join is None:
-        return list(asks)
-    changed = [Ask(range=asks[0].range)] if asks[0].range else []
-    changed += [replace(ask, joined=False) for ask in asks if ask.joined]
-    further = [more for ask in changed for more in _belonging(source, join, ask, seed)]
-    return [*(ask for ask in asks if not ask.joined), *further]
+        return Questions(own, complete=True)
+    to_joined = [replace(ask, joined=False) for ask in asks if ask.joined]
+    window = asks[0].range
+    if window and source.updated_column(join.feed, window.column) is not None:
+        to_joined.append(Ask(range=window))
+    record_column, joined_column = join.on[0]
+    complete = True
+    for ask in to_joined:
+        moment = [ask.range.column] if ask.range else []
+        names = ("id", joined_column, *moment)
+        changed = source.read(join.feed, names, (), ask, NO_HASHES, spec.fingerprint())
+        complete = complete and changed.complete
+        if keys := _keys(changed.frame[joined_column]):
+            own.append(Ask(keys=keys, by=record_column, skip_known=False))
+    return Questions(own, complete)
 
 
-def _belonging(source: Source, join: Join, ask: Ask, seed: str) -> list[Ask]:
-    """Reads rows of the joined feed with ``ask``, and builds the question for the records that they
-    belong to."""
-    ours, theirs = join.on[0]
-    moment = [ask.range.column] if ask.range else []
-    if moment and source.updated_column(join.feed, moment[0]) is None:
-        return []
-    changed = source.read(join.feed, ("id", theirs, *moment), (), ask, NO_HASHES, seed)
-    people = _keys(changed.frame[theirs])
-    return [Ask(keys=people, by=ours, skip_known=False)] if people else []
-
-
-def with_joined(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
-    """Adds the columns of the joined feed; null where it has no row, or no readable one."""
+def _with_joined_columns(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
+    """Adds the columns of the joined feed; null for a record without a readable row there. If the
+    joined feed could not be read in full, neither was the result."""
     join = spec.rule(Join)
     if join is None:
         return read
-    ours, theirs = (list(names) for names in zip(*join.on, strict=True))
-    wanted = ["id", *theirs, *(column for column, _ in join.columns)]
-    people = _keys(read.frame[ours[0]])
-    if people:
-        ask = Ask(keys=people, by=theirs[0], skip_known=False)
-        joined = source.read(join.feed, wanted, (), ask, NO_HASHES, spec.fingerprint()).frame
-    else:
-        joined = empty({c: k for c, k in source.kinds(join.feed).items() if c in wanted})
+    record_columns, joined_columns = ([pair[n] for pair in join.on] for n in (0, 1))
+    wanted = ["id", *joined_columns, *(column for column, _ in join.columns)]
+    keys = _keys(read.frame[record_columns[0]])
+    joined = Snapshot(empty({c: k for c, k in source.kinds(join.feed).items() if c in wanted}))
+    if keys:
+        ask = Ask(keys=keys, by=joined_columns[0], skip_known=False)
+        joined = source.read(join.feed, wanted, (), ask, NO_HASHES, spec.fingerprint())
     names = dict(join.columns)
-    beside = joined[list(names)].rename(columns=names)
-    beside = beside.assign(on=_together(joined, theirs)).dropna(subset="on").drop_duplicates("on")
-    rows = read.frame.assign(on=_together(read.frame, ours)).drop(
-        columns=list(names.values()), errors="ignore"
-    )
-    return replace(read, frame=rows.merge(beside, on="on", how="left").drop(columns="on"))
+    added = joined.frame[list(names)].rename(columns=names)
+    added[JOIN_KEY] = _together(joined.frame, joined_columns)
+    added = added.dropna(subset=JOIN_KEY).drop_duplicates(JOIN_KEY)
+    rows = read.frame.drop(columns=list(names.values()), errors="ignore")
+    rows[JOIN_KEY] = _together(read.frame, record_columns)
+    rows = rows.merge(added, on=JOIN_KEY, how="left").drop(columns=JOIN_KEY)
+    return replace(read, frame=rows, complete=read.complete and joined.complete)
 
 
 def _keys(column: pd.Series[Any]) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ def _report(
         watermark_after=read.mark.moment if run.preview else after.moment,
         requests=read.requests,
         hints=len(reading.hints),
+        target_side=run.spec.target_side,
     )
     if reading.whole:
         edited = int((compared.plan.changes["reason"] == EDITED).sum())

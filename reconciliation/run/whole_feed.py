@@ -24,7 +24,7 @@ from reconciliation.tables import texts
 
 from .comparison import links_of, values
 from .context import Run
-from .feed import read_one, whole_answer, with_joined_feed
+from .feed import merged, read_one, with_changes_of_joined_feed
 from .reading import Reading
 
 Caller = Callable[..., Any]
@@ -80,8 +80,9 @@ def sweep_part(source: Source, spec: ProcessSpec, part: Range | None) -> Snapsho
 def _with_hinted(run: Run, reading: Reading, whole: Snapshot, updated: str | None) -> Snapshot:
     """Reads again the records that hints name, because parts of ``whole`` were read a while ago."""
     spec = run.spec
-    asks = with_joined_feed(run.source, spec, hinted(spec, reading.hints))
-    fresh = whole_answer(run.source, spec, [read_one(run.source, spec, ask) for ask in asks])
+    questions = with_changes_of_joined_feed(run.source, spec, hinted(spec, reading.hints))
+    reads = [read_one(run.source, spec, ask) for ask in questions.asks]
+    fresh = merged(run.source, spec, reads, complete=questions.complete)
     named = {hint.key for hint in reading.hints if hint.feed == spec.feed and hint.key}
     return renewed(whole, spec.key, named | set(fresh.frame[spec.key]), fresh, updated)
 

@@ -168,11 +168,11 @@ def test_its_settings_are_a_form_and_an_environment(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from connectors.settings import load
-    from tasks.blocks import block_of
+    from tasks.blocks import block_type_of
 
     model = connectors()[stand.connector].settings
     assert model(), "every field has a default"
-    kind = block_of(stand.connector)
+    kind = block_type_of(stand.connector)
     assert set(model.model_fields) <= set(kind.model_fields)
     assert kind._block_type_slug == f"hrsync-{stand.connector.replace('_', '-')}"
     name = next(iter(model.model_fields))

@@ -469,3 +469,43 @@ def test_law_1_an_attribute_that_nobody_has_is_silent_and_one_that_somebody_has_
     some = system.read("employees", columns, {"employee_id": ["E0"]})
     assert some.frame["employee_id"].tolist() == ["E0"]
     assert some.silent == ("town",), "the first page shows a telephone number"
+
+
+# -- a person as a resource: what servers send, and what a write must not lose ---------------------
+
+
+def test_attributes_that_are_null_have_no_value_and_can_be_written() -> None:
+    user = {"emails": None, "name": None, "phoneNumbers": None, ENTERPRISE: None, "schemas": None}
+    assert value_of(user, "surname") is None
+    values = {"email": "a@x.example", "surname": "Lee", "mobile": "1", "company_name": "Acme"}
+    written = with_values(user, values)
+    assert {column: value_of(written, column) for column in values} == values
+    assert written["schemas"] == [CORE, ENTERPRISE]
+
+
+def test_a_number_without_a_type_is_neither_lost_nor_doubled() -> None:
+    """RFC 7643 does not demand a type, and some servers drop it."""
+    user = {"phoneNumbers": [{"value": "111"}]}
+    written = with_values(user, {"mobile": "222"})
+    assert (value_of(written, "phone"), value_of(written, "mobile")) == ("111", "222")
+    dropped = {"phoneNumbers": [{"value": e["value"]} for e in written["phoneNumbers"]]}
+    again = with_values(dropped, {"phone": "111", "mobile": "222"})
+    assert [e["value"] for e in again["phoneNumbers"]] == ["111", "222"]
+
+
+@pytest.mark.parametrize(
+    "values", [{"address": None, "town": "Leeds"}, {"town": "Leeds", "address": None}]
+)
+def test_an_address_keeps_what_is_not_managed(values: dict[str, str | None]) -> None:
+    home = {"type": "work", "streetAddress": "1 Mill Ln", "country": "GB", "primary": True}
+    (kept,) = with_values({"addresses": [home]}, values)["addresses"]
+    assert kept == {"type": "work", "country": "GB", "primary": True, "locality": "Leeds"}
+    (kept,) = with_values({"addresses": [home]}, {"address": None})["addresses"]
+    assert kept == {"type": "work", "country": "GB", "primary": True}
+
+
+def test_no_value_leaves_no_empty_attribute_and_never_enables_anybody() -> None:
+    written = with_values(
+        {"active": False}, {"status": None, "surname": None, "company_name": None}
+    )
+    assert written == {"active": False, "schemas": [CORE]}

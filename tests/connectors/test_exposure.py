@@ -25,7 +25,7 @@ from connectors.hr.sql import SqlSettings
 from connectors.settings import AccessplanitSettings, HistorySettings, Settings, load
 from flows.console.cli import app
 from reconciliation.errors import Misconfigured
-from tasks.blocks import block_of, hr_settings
+from tasks.blocks import block_type_of, hr_settings
 from tests.sides import Side
 
 SECRET = "Xq7secretXq7"
@@ -213,12 +213,12 @@ def test_addresses_in_blocks_are_held_to_the_same(
         "u",
         SecretStr(SECRET),
     )
-    kind: Any = block_of("scim")
+    kind: Any = block_type_of("scim")
     kind.model_construct(base_url=f"https://u:{SECRET}@hr.example/scim/v2").save(
         "leaky", overwrite=True
     )
     with pytest.raises(
-        Misconfigured, match=r"hrsync-scim/leaky cannot be loaded .*user name or a password"
+        Misconfigured, match=r"hrsync-scim/leaky is wrong: .*user name or a password"
     ) as caught:
         hr_settings(Settings(), "scim", "leaky")  # type: ignore[call-arg]
     assert SECRET not in str(caught.value)

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from markdown_it import MarkdownIt
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -19,7 +20,9 @@ from connectors.store import schema as t
 from connectors.store.base import packed
 from flows import users_to_hr
 from reconciliation.errors import StalePlan
+from reconciliation.report import RunReport
 from reconciliation.spec import Guard, Limit
+from tasks.approval import form_text
 from tests.commands import hrsync
 from tests.sides import Side
 from tests.to_hr import hr_sql, sandbox_sql
@@ -53,6 +56,15 @@ def strict(monkeypatch: pytest.MonkeyPatch) -> None:
 def rename(side: Side, to: str) -> None:
     later = (side.sandbox.now() + timedelta(seconds=1)).isoformat(timespec="milliseconds")
     sandbox_sql(side, 'UPDATE "User" SET MainCompanyName = ?, DateUpdated = ?', to, later)
+
+
+def test_text_from_outside_is_shown_in_the_form_as_it_is() -> None:
+    odd = "**b** ![x](http://evil.example/a.png) &lt;"
+    report = RunReport("users_to_hr", "apply", odd, datetime(2026, 1, 1, tzinfo=UTC))
+    text = form_text(report, {"update": 1}, ("HR", 2), "feed", [f"{odd} would be emptied"])
+    shown = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert shown.count("![x](http://evil.example/a.png) &amp;lt;") == 2
+    assert "<img" not in shown
 
 
 def suspended(client: SyncPrefectClient, side: Side, to: str = "Renamed") -> tuple[UUID, str]:

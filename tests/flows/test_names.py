@@ -14,7 +14,7 @@ from flows.console.cli import app
 from flows.reconcile_history import keep_list, reconcile_history
 from reconciliation.errors import HrsyncError, Misconfigured
 from reconciliation.history.inquiry import Inquiry
-from tasks.blocks import accessplanit_settings, block_of, hr_settings
+from tasks.blocks import accessplanit_settings, block_type_of, hr_settings
 from tests.sides import Side
 
 
@@ -77,7 +77,7 @@ def test_a_block_is_known_by_its_name(name: str) -> None:
 
 
 def test_the_folders_of_a_block_lie_below_its_place_too(prefect_server: None) -> None:
-    kind: Any = block_of("csv_drop")
+    kind: Any = block_type_of("csv_drop")
     kind(outbox="../jasmit").save("leaving", overwrite=True)
     with pytest.raises(
         Misconfigured, match=r"hrsync-csv-drop/leaving is wrong: .*outbox is not a folder below"
@@ -91,6 +91,14 @@ def test_the_hr_system_of_a_process_is_one_that_there_is(chosen: str) -> None:
     settings = Settings(hr_of={"users_to_hr": chosen})  # type: ignore[call-arg]
     with pytest.raises(HrsyncError, match=r"no HR system|is not a name"):
         hr_settings(settings, *settings.system_of("users_to_hr"))
+
+
+def test_an_unknown_hr_system_is_said_with_the_setting_that_names_it() -> None:
+    of_one = Settings(hr_of={"users_to_hr": "workday"})  # type: ignore[call-arg]
+    with pytest.raises(Misconfigured, match="Set HRSYNC_HR_OF__USERS_TO_HR to one of"):
+        of_one.system_of("users_to_hr")
+    with pytest.raises(Misconfigured, match="Set HRSYNC_HR to one of"):
+        Settings(hr="workday").system_of("users_to_hr")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("command", ["show", "apply", "reject"])

@@ -15,9 +15,17 @@ from flows import awards_to_hr, users_to_hr
 from flows._run import Order, plainly, run_process
 from flows.catalogue import PROCESSES
 from reconciliation.errors import SourceFailed, StalePlan, UnsafePlan
-from reconciliation.spec import Guard, Limit
+from reconciliation.spec import AwardStates, Guard, HeldByReason, Limit
 from sandbox.faults import Faults
 from tests.sides import Side
+
+
+def test_the_filters_of_awards_keep_the_other_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = HeldByReason(column="doubt")
+    spec = awards_to_hr.SPEC.model_copy(update={"rules": (held, AwardStates())})
+    monkeypatch.setattr(awards_to_hr, "SPEC", spec)
+    filters = awards_to_hr.Filters(expiring_within_days=7)
+    assert awards_to_hr.narrowed(filters).rules == (held, AwardStates(expiring_within_days=7))
 
 
 def both(side: Side) -> Counter[str]:

@@ -95,7 +95,7 @@ def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_qui
             assert rows[user][column] == value
     sent = Counter(record for module, record, _ in writes(side) if module == "User")
     assert all(sent[user] <= edited[user] for user in sent), "no write that is not due"
-    assert len(sent) > rounds // 4
+    assert len(sent) > min(rounds // 4, len(people) // 2)
 
 
 @pytest.mark.loaded

@@ -20,7 +20,7 @@ from reconciliation.job_roles import (
     as_published,
     assigned,
     compliance,
-    counted,
+    counts_by_role,
 )
 from tests.examples import examples
 
@@ -147,10 +147,10 @@ def test_the_counts_by_job_role_tell_how_many_comply() -> None:
         (f"E{n}~R1~a", f"E{n}", f"u{n}", "R1", "Fitter", "a", "A", state, None, None, DAY)
         for n, state in enumerate(states_)
     ]
-    assert counted(of(COMPLIANCE, rows)) == [
+    assert counts_by_role(of(COMPLIANCE, rows)) == [
         {"job role": "Fitter", "held": 2, "expiring": 1, "missing": 1, "compliant": "75 %"}
     ]
     nameless = [(*row[:4], None, *row[5:]) for row in rows]
-    assert [row["job role"] for row in counted(of(COMPLIANCE, nameless))] == ["R1"], (
+    assert [row["job role"] for row in counts_by_role(of(COMPLIANCE, nameless))] == ["R1"], (
         "a role without a label is counted too"
     )

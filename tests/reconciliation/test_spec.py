@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -58,3 +60,28 @@ def test_match_rules_are_the_guides() -> None:
 def test_only_specs_that_make_sense_are_made() -> None:
     with pytest.raises(ValueError, match="names the person and must be mapped"):
         ProcessSpec(**{**AWARDS.model_dump(), "fields": AWARDS.model_dump()["fields"][1:]})
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        {"source": "email"},
+        {"target": "email"},
+        {"source": "email", "together": ("email",)},
+        {"source": "email", "target": "email", "together": ("email",)},
+        {"source": "email", "target": "email", "only": (("status", "Active"),)},
+    ],
+)
+def test_half_a_match_rule_is_refused(rule: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="that match together"):
+        MatchRule(**rule)
+
+
+def test_a_computed_column_cannot_be_mapped_and_a_rule_is_given_once() -> None:
+    data = AWARDS.model_dump()
+    state = FieldMap(source="status", target="state").model_dump()
+    with pytest.raises(ValidationError, match=r"several fields are mapped to \['state'\]"):
+        ProcessSpec(**{**data, "fields": [*data["fields"], state]})
+    with pytest.raises(ValidationError, match="at most one rule of each class"):
+        ProcessSpec(**{**data, "rules": [*data["rules"], *data["rules"]]})

@@ -13,6 +13,7 @@ from flows import users_from_hr
 from flows.console.cli import app
 from sandbox.tenant import AWKWARD
 from tests.commands import hrsync
+from tests.served import free_port
 from tests.sides import DIALECTS, Side
 
 
@@ -223,6 +224,28 @@ def test_doctor_makes_nothing_in_a_home_that_is_mistyped(
     shown = hrsync("doctor")
     assert re.search(r"sync store +│ not testable │ there is none at", shown)
     assert not (tmp_path / "mistyped").exists()
+
+
+def test_doctor_confirms_no_tenant_that_does_not_answer(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert re.search(r"tenant │ confirmed +│ http", hrsync("doctor"))
+    monkeypatch.setenv(
+        "HRSYNC_ACCESSPLANIT__BASE_URL", f"http://127.0.0.1:{free_port()}/accessplan"
+    )
+    monkeypatch.setenv("HRSYNC_ACCESSPLANIT__ATTEMPTS", "0")
+    shown = hrsync("doctor", code=1)
+    assert re.search(r"connection +│ refuted", shown)
+    assert re.search(r"tenant +│ not testable", shown)
+
+
+def test_doctor_says_that_it_cannot_test_the_tenant_without_the_store(
+    configured: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HRSYNC_STORE__URL", "sqlite:////proc/nowhere/store.db")
+    shown = hrsync("doctor", code=1)
+    assert re.search(r"sync store +│ refuted", shown)
+    assert re.search(r"tenant +│ not testable", shown)
 
 
 @pytest.mark.dialects

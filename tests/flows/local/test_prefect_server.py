@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sqlite3 import connect
+from unittest.mock import Mock
 from uuid import uuid4
 
 import httpx
@@ -130,6 +131,17 @@ def test_the_note_of_what_runs_holds_the_login_and_only_its_owner_can_read_it(
 
             assert PREFECT_API_URL.value() != "http://127.0.0.1:4321/api"
     assert not note.exists()
+
+
+def test_only_connections_to_sqlite_get_its_time_limit() -> None:
+    from flows.local.prefect_server import LOCK_SECONDS, shorten_lock_wait
+
+    with closing(connect(":memory:")) as sqlite:
+        shorten_lock_wait(sqlite, None, None)
+        assert sqlite.execute("PRAGMA busy_timeout").fetchone() == (LOCK_SECONDS * 1000,)
+    other = Mock()
+    shorten_lock_wait(other, None, None)
+    assert not other.mock_calls, "PostgreSQL does not know the statement"
 
 
 @pytest.fixture(scope="module")

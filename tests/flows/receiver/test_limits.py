@@ -20,7 +20,7 @@ import pytest
 
 from flows.receiver import app as receiver
 from flows.receiver import protocol as receiver_protocol
-from flows.receiver.protocol import OTHER_FILES, affordable
+from flows.receiver.protocol import OTHER_FILES, raise_file_limit
 from reconciliation.errors import Misconfigured
 
 from .desks import HEADERS, SECRET, Desk
@@ -326,15 +326,29 @@ def test_there_are_no_more_connections_than_open_files(
         setrlimit=lambda _, limits: made.append(limits),
     )
     monkeypatch.setattr(receiver_protocol, "resource", fake)
-    assert affordable(wanted) == given
+    assert raise_file_limit(wanted) == given
     assert made == ([] if raised is None else [(raised, hard)])
+
+
+def test_a_system_that_refuses_a_higher_limit_leaves_as_many_connections_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """macOS does so, although it says that the hard limit is infinite."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    infinite = resource.RLIM_INFINITY
+    monkeypatch.setattr(receiver_protocol.resource, "getrlimit", lambda _: (256, infinite))
+    monkeypatch.setattr(receiver_protocol.resource, "setrlimit", refuse)
+    assert raise_file_limit(500) == 256 - OTHER_FILES
 
 
 def test_a_process_that_may_open_nearly_nothing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_protocol.resource, "getrlimit", lambda _: (64, 64))
     monkeypatch.setattr(receiver_protocol.resource, "setrlimit", lambda *_: None)
     with pytest.raises(Misconfigured, match="limit of open files is 64"):
-        affordable(500)
+        raise_file_limit(500)
 
 
 def test_fewer_connections_than_asked_for_are_said(
@@ -343,10 +357,12 @@ def test_fewer_connections_than_asked_for_are_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     desk = make_desk()
-    monkeypatch.setattr(receiver, "affordable", lambda _: 40)
+    monkeypatch.setattr(receiver, "raise_file_limit", lambda _: 40)
     given: list[int] = []
     monkeypatch.setattr(
-        receiver.uvicorn, "run", lambda **options: given.append(options["http"].room.size)
+        receiver.uvicorn,
+        "run",
+        lambda **options: given.append(options["http"].open_connections.maximum),
     )
     receiver.serve(desk.settings, "127.0.0.1", 1, "http://127.0.0.1:1/api")
     assert given == [40]
