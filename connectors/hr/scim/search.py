@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from reconciliation.identifiers import identifier, spellings
 
-from .user import ENTERPRISE, attributes
+from .user import ENTERPRISE, attribute_path
 
 FEW = 40
 """Maximum number of values to look up with filters. For more values, all users are read."""
@@ -62,7 +62,7 @@ def _path(column: str, key: str) -> str:
     """Returns the attribute path of a column in filters."""
     if column == "employee_id":
         return "userName" if key == "user_name" else f"{ENTERPRISE}:employeeNumber"
-    attribute = attributes(column)
+    attribute = attribute_path(column)
     if attribute.startswith(ENTERPRISE):
         return f"{ENTERPRISE}:{attribute.rpartition('.')[2]}"
     return f"{attribute}.value" if attribute in ("emails", "phoneNumbers") else attribute

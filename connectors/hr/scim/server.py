@@ -24,7 +24,7 @@ from reconciliation.errors import CredentialsRefused, TargetFailed
 
 from ...transport import posting
 from .settings import ScimSettings
-from .user import CORE, ENTERPRISE, Resource, attributes
+from .user import CORE, ENTERPRISE, Resource, attribute_path
 
 PASSES = 3
 """Maximum number of reads of all users while they change."""
@@ -66,7 +66,7 @@ class ScimServer:
             return frozenset()
         # Telephone numbers without a type cannot be told apart, so only one is used.
         untyped = "type" not in self.parts.get("phoneNumbers", {"type"})
-        absent = {column for column in columns if not self._describes(attributes(column))}
+        absent = {column for column in columns if not self._describes(attribute_path(column))}
         return frozenset(absent | ({"mobile"} if untyped else set()))
 
     def _describes(self, attribute: str) -> bool:

@@ -12,7 +12,7 @@ ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 CORE = "urn:ietf:params:scim:schemas:core:2.0:User"
 Resource = dict[str, Any]
 
-PLACES: dict[str, tuple[str, ...]] = {
+PATHS: dict[str, tuple[str, ...]] = {
     "accessplanit_id": ("externalId",),
     "forenames": ("name", "givenName"),
     "surname": ("name", "familyName"),
@@ -21,7 +21,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "employee_number": (ENTERPRISE, "employeeNumber"),
 }
 """Column -> path in the resource."""
-LISTED: dict[str, tuple[str, str, str]] = {
+IN_LISTS: dict[str, tuple[str, str, str]] = {
     "email": ("emails", "work", "value"),
     "phone": ("phoneNumbers", "work", "value"),
     "mobile": ("phoneNumbers", "mobile", "value"),
@@ -30,18 +30,18 @@ LISTED: dict[str, tuple[str, str, str]] = {
     "county": ("addresses", "work", "region"),
     "postcode": ("addresses", "work", "postalCode"),
 }
-"""Column -> (multi-valued attribute, type of its entry, sub-attribute of the entry)."""
+"""Column -> (multi-valued attribute, ``type`` of the entry, sub-attribute of the entry)."""
 ACTIVE, INACTIVE = "Active", "Inactive"
 LEFT = frozenset({"inactive", "left", "leaver", "terminated", "deleted"})
 """Statuses, in lower case, that mean inactive."""
 
 
-def attributes(column: str) -> str:
-    """Returns the dotted path of the attribute that has a column's value, such as
-    ``name.givenName``."""
-    if column in LISTED:
-        return LISTED[column][0]
-    return "active" if column == "status" else ".".join(PLACES[column])
+def attribute_path(column: str) -> str:
+    """Returns the dotted path of the attribute that a column is stored in, such as
+    ``name.givenName``. For columns in lists it is the list's name."""
+    if column in IN_LISTS:
+        return IN_LISTS[column][0]
+    return "active" if column == "status" else ".".join(PATHS[column])
 
 
 def key_of(resource: Mapping[str, Any], key: str) -> str | None:
@@ -50,7 +50,7 @@ def key_of(resource: Mapping[str, Any], key: str) -> str | None:
     Raises:
         ValueError: it cannot be read.
     """
-    return text(_at(resource, ("userName",) if key == "user_name" else PLACES["employee_number"]))
+    return text(_at(resource, ("userName",) if key == "user_name" else PATHS["employee_number"]))
 
 
 def value_of(resource: Mapping[str, Any], column: str) -> Any:
@@ -59,79 +59,38 @@ def value_of(resource: Mapping[str, Any], column: str) -> Any:
     Raises:
         ValueError: it cannot be read. The message gives the reason.
     """
-    if column in LISTED:
-        return text(_listed(resource, *LISTED[column]))
+    if column in IN_LISTS:
+        return text(_listed(resource, *IN_LISTS[column]))
     if column == "status":
         return INACTIVE if flag(resource.get("active")) is False else ACTIVE
     if column == "written_at":
         return _moment(_at(resource, ("meta", "lastModified")))
-    return text(_at(resource, PLACES[column]))
+    return text(_at(resource, PATHS[column]))
 
 
 def with_values(resource: Mapping[str, Any], values: Mapping[str, Any]) -> Resource:
-    """Returns a copy of ``resource`` with these values (column -> value). ``None`` removes a value,
-    except that of the status, which stays as it is."""
+    """Returns a copy of ``resource`` with these values (column -> value). ``None`` removes a value;
+    the status stays, since every user has one."""
     new: Resource = _copy(resource)
-    for attribute in dict.fromkeys(LISTED[column][0] for column in values if column in LISTED):
-        columns = {c: v for c, v in values.items() if c in LISTED and LISTED[c][0] == attribute}
-        entries = _with_listed(attribute, new.pop(attribute, []), columns)
-        if entries:
-            new[attribute] = entries
     for column, value in values.items():
         if column == "status" and value is not None:
             new["active"] = str(value).lower() not in LEFT
-        elif column in PLACES:
-            _put(new, PLACES[column], value)
-    if {"forenames", "surname"} & set(values) and "name" in new:
-        name = new["name"]
-        parts = (str(name[part]) for part in ("givenName", "familyName") if name.get(part))
-        _put(name, ("formatted",), " ".join(parts) or None)
+        elif column in PATHS:
+            _put(new, PATHS[column], value)
+    _put_in_lists(new, values)
+    if {"forenames", "surname"} & set(values):
+        names = [_at(new, PATHS[column]) for column in ("forenames", "surname")]
+        _put(new, ("name", "formatted"), " ".join(str(name) for name in names if name) or None)
     schemas = [CORE] + ([ENTERPRISE] if ENTERPRISE in new else [])
     new["schemas"] = list(dict.fromkeys([*new.get("schemas", []), *schemas]))
     return new
-
-
-def _with_listed(
-    attribute: str, entries: Sequence[Resource], values: Mapping[str, Any]
-) -> list[Resource]:
-    """Returns the entries of a multi-valued attribute with these values (column -> value)."""
-    changed = [dict(entry) for entry in entries]
-    touched: list[Resource] = []
-    for column, value in values.items():
-        _, kind, part = LISTED[column]
-        entry = _entry(changed, kind)
-        if entry is None and value is not None:
-            if _untyped(changed):
-                if any(e.get(part) == value for e in changed):
-                    # The server drops the type: the value is there, and would be added again by
-                    # each run.
-                    continue
-                # Beside an entry with a type, it would no longer count as "work".
-                _entry(changed, "work").update(type="work")
-            entry = {"type": kind}
-            if attribute == "emails" and not changed:
-                entry["primary"] = True
-            changed.append(entry)
-        if entry is not None:
-            _put(entry, (part,), value)
-            # The formatted address is outdated now.
-            entry.pop("formatted", None)
-            touched.append(entry)
-    # An entry whose last managed value was removed is left out.
-    managed = {part for name, _, part in LISTED.values() if name == attribute}
-    emptied = [e for e in touched if not managed & set(e)]
-    return [entry for entry in changed if not any(entry is e for e in emptied)]
-
-
-def _untyped(entries: Sequence[Resource]) -> bool:
-    """Whether there are entries, and none has a type, as on some servers."""
-    return bool(entries) and not any(map(_kind, entries))
 
 
 def operations(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the PATCH operations (RFC 7644, 3.5.2) that turn ``old`` into ``new``. Each changes
     one attribute; a list is replaced as a whole."""
     patch: list[dict[str, Any]] = []
+    old = _copy(old)
     for name in dict.fromkeys([*old, *new]):
         if name in ("schemas", "meta", "id") or old.get(name) == new.get(name):
             continue
@@ -163,62 +122,119 @@ def _at(resource: Mapping[str, Any], path: Sequence[str]) -> Any:
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise ValueError(f"the parent of {path[-1]} does not have SCIM's format")
+            name = "the enterprise extension" if path[0] == ENTERPRISE else path[0]
+            raise ValueError(f"{name} does not have SCIM's format")
         value = value.get(part)
     return value
 
 
-def _listed(resource: Mapping[str, Any], attribute: str, kind: str, part: str) -> Any:
-    """Finds the entry of this type in a multi-valued attribute and returns one of its
+def _listed(resource: Mapping[str, Any], attribute: str, entry_type: str, part: str) -> Any:
+    """Finds the entry with this type in a multi-valued attribute and returns one of its
     sub-attributes."""
     entries = resource.get(attribute) or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ValueError(f"{attribute} does not have SCIM's format")
-    entry = _entry(entries, kind)
+    entry = _entry(entries, entry_type)
     return entry.get(part) if entry else None
 
 
-def _entry(entries: Sequence[Any], kind: str) -> Any:
-    """Returns the entry of a type, or ``None``. Of several, the primary one counts, else the first.
-    If no entry has a type, all count as ``work``."""
-    candidates = [e for e in entries if _kind(e) == kind]
-    if kind == "work" and _untyped(entries):
-        candidates = list(entries)
+def _entry(entries: Sequence[Any], entry_type: str) -> Any:
+    """Returns the entry with a type, or ``None``. If several have it, the primary one counts, else
+    the first. If none is of type ``work``, those without a type count as ``work``."""
+    candidates = [e for e in entries if _type(e) == entry_type]
+    if not candidates and entry_type == "work":
+        candidates = [e for e in entries if not _type(e)]
     first = candidates[0] if candidates else None
     return next((e for e in candidates if e.get("primary") is True), first)
 
 
-def fitted(resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]) -> Resource:
+def _entry_to_write(entries: Sequence[Any], entry_type: str, parts: Mapping[str, Any]) -> Any:
+    """Returns the entry to which ``parts`` (sub-attribute -> value) are written, or ``None`` for a
+    new one.
+
+    Some servers drop the type. An entry that lacks it and has the values already is the one that an
+    earlier run wrote, unless it counts as ``work``.
+    """
+    entry, work = _entry(entries, entry_type), _entry(entries, "work")
+    if entry is not None:
+        return entry
+    untyped = (e for e in entries if not _type(e) and e is not work)
+    return next((e for e in untyped if parts.items() <= e.items()), None)
+
+
+def _put_in_lists(resource: Resource, values: Mapping[str, Any]) -> None:
+    """Sets the values of columns that are stored in multi-valued attributes, in place."""
+    by_entry: dict[tuple[str, str], dict[str, Any]] = {}
+    for column, (attribute, entry_type, part) in IN_LISTS.items():
+        if column in values:
+            by_entry.setdefault((attribute, entry_type), {})[part] = values[column]
+    # All entries are found before the first is changed: a changed one could count as another type.
+    found = [
+        _entry_to_write(resource.get(attribute, []), entry_type, parts)
+        for (attribute, entry_type), parts in by_entry.items()
+    ]
+    for ((attribute, entry_type), parts), old in zip(by_entry.items(), found, strict=True):
+        entries = resource.get(attribute, [])
+        entry: Resource = {} if old is None else old
+        if old is None:
+            if attribute == "emails" and not entries:
+                entry["primary"] = True
+            entries = [*entries, entry]
+        if not _type(entry):
+            entry["type"] = entry_type
+        for part, value in parts.items():
+            _put(entry, (part,), value)
+        # The formatted address is outdated now.
+        entry.pop("formatted", None)
+        if _is_empty(entry, attribute):
+            entries = [other for other in entries if other is not entry]
+        _put(resource, (attribute,), entries or None)
+
+
+def _is_empty(entry: Mapping[str, Any], attribute: str) -> bool:
+    """Whether nothing is left of an entry. An address may still have parts that are not ours."""
+    if attribute == "addresses":
+        return set(entry) <= {"type", "primary"}
+    return "value" not in entry
+
+
+def without_unsupported_parts(
+    resource: Mapping[str, Any], parts: Mapping[str, frozenset[str]]
+) -> Resource:
     """Returns a copy of ``resource`` without the sub-attributes of multi-valued attributes that the
-    server does not support. ``parts`` is attribute -> supported sub-attributes."""
+    server does not support. ``parts``: attribute -> sub-attributes that the server supports."""
     new: Resource = _copy(resource)
-    for attribute in {attribute for attribute, _, _ in LISTED.values()} & set(new) & set(parts):
+    lists = {attribute for attribute, _, _ in IN_LISTS.values()}
+    for attribute in lists & set(new) & set(parts):
         new[attribute] = [
-            {n: v for n, v in entry.items() if n in parts[attribute]} for entry in new[attribute]
+            {name: value for name, value in entry.items() if name in parts[attribute]}
+            for entry in new[attribute]
         ]
     return new
 
 
-def _kind(entry: Mapping[str, Any]) -> str:
+def _type(entry: Mapping[str, Any]) -> str:
+    """Returns the type of an entry in lower case, empty without one."""
     return str(entry.get("type") or "").lower()
 
 
 def _put(resource: Resource, path: Sequence[str], value: Any) -> None:
-    """Sets the value at a path in place, or removes it if it is ``None``."""
-    *outer, last = path
-    for part in outer:
-        if value is None and part not in resource:
-            return
-        resource = resource.setdefault(part, {})
+    """Sets the value at a path in place, or removes it if it is ``None``. A parent is created for a
+    value, and removed when it becomes empty."""
+    first, *rest = path
+    if rest:
+        parent = resource.get(first, {})
+        _put(parent, rest, value)
+        value = parent or None
     if value is None:
-        resource.pop(last, None)
+        resource.pop(first, None)
     else:
-        resource[last] = value
+        resource[first] = value
 
 
 def _copy(value: Any) -> Any:
-    """Copies nested mappings and lists, without null attributes: in SCIM, null means that an
-    attribute has no value (RFC 7643, 2.5)."""
+    """Copies nested mappings and lists. Attributes that are null are left out: SCIM makes no
+    difference between them and absent ones (RFC 7643, 2.5)."""
     if isinstance(value, Mapping):
         return {name: _copy(inner) for name, inner in value.items() if inner is not None}
     return [_copy(inner) for inner in value] if isinstance(value, list) else value

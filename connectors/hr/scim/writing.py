@@ -10,7 +10,7 @@ from reconciliation.receipts import PAST_TENSE
 
 from .server import ScimServer
 from .settings import ScimSettings
-from .user import Resource, fitted, operations, with_values
+from .user import Resource, operations, with_values, without_unsupported_parts
 
 Change = Mapping[str, Any]
 """A row of a plan's changes: column -> value."""
@@ -69,7 +69,7 @@ class Writer:
         """Builds the operation for a change of the managed columns ``names``. ``old`` is the
         current user, ``None`` for a new one."""
         if old is None:
-            new = fitted(self._new_user(names, change), self.server.parts)
+            new = without_unsupported_parts(self._new_user(names, change), self.server.parts)
             return Operation("POST", "/Users", new, new)
         fields = (
             str(change["fields"]).split(",")
@@ -77,7 +77,7 @@ class Writer:
             else [name for name in names if change[name] is not None]
         )
         values = {name: change[name] for name in fields}
-        new = fitted(with_values(old, values), self.server.parts)
+        new = without_unsupported_parts(with_values(old, values), self.server.parts)
         path = f"/Users/{old['id']}"
         version = (old.get("meta") or {}).get("version") if self.server.etags else None
         if self.server.patches:
