@@ -213,7 +213,8 @@ def test_an_approval_that_does_not_come_is_a_rejection(
     while datetime.now(UTC) < datetime_now + timedelta(seconds=1.2):
         pass
     response = client.resume_flow_run(run, run_input={"decision": "approve", "digest": digest})
-    assert response.status.value == "REJECT"
+    # ABORT: the server has noticed by itself that the time is over, and the run no longer waits.
+    assert response.status.value in ("REJECT", "ABORT")
     state = client.read_flow_run(run).state
     assert state is not None
     assert state.is_failed()
