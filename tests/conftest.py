@@ -6,17 +6,16 @@ import itertools
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
-import prefect.settings
+import prefect
 import pytest
 import sqlalchemy as sa
 
@@ -25,6 +24,7 @@ from reconciliation import errors
 from sandbox.app import ROOT
 from tests.edits import everything
 from tests.evidence import EVIDENCE, KEPT
+from tests.prefect_server import shared_server
 from tests.served import Served, free_port
 from tests.sides import DIALECTS, Side, opened
 from tests.workers import Worker
@@ -168,53 +168,40 @@ def side(request: pytest.FixtureRequest, make_side: Callable[..., Side]) -> Side
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One Prefect server for all tests that need it, run as ``hrsync up`` runs it: Prefect's own
-    command stands still for minutes over SQLite."""
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Prefect server for all tests that need it, in whichever process they run."""
     from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import (
         PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        get_current_settings,
         temporary_settings,
     )
     from prefect.testing.utilities import prefect_test_harness
 
-    def start(harness: SubprocessASGIServer) -> subprocess.Popen[bytes]:
-        options = ["--host", "127.0.0.1", "--port", str(harness.port)]
-        env = {
-            **os.environ,
-            "PREFECT_UI_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
-            **get_current_settings().to_environment_variables(exclude_unset=True),
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.local.prefect_server", *options],
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with (
+        shared_server(folder) as port,
         pytest.MonkeyPatch.context() as patch,
         temporary_settings(
             {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True}
         ),
     ):
-        patch.setattr(SubprocessASGIServer, "_run_uvicorn_command", start)
-        with prefect_test_harness(server_startup_timeout=120):
+
+        def use_shared_server(harness: SubprocessASGIServer, timeout: int | None = None) -> None:
+            harness.port = port
+
+        patch.setattr(SubprocessASGIServer, "start", use_shared_server)
+        with prefect_test_harness():
             yield
-            url = prefect.settings.PREFECT_API_DATABASE_CONNECTION_URL.value()
-            EVIDENCE.database_of(
-                str(url.get_secret_value() if hasattr(url, "get_secret_value") else url)
-            )
 
 
 @pytest.fixture
 def configured(
     side: Side, prefect_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Side:
-    """The environment of a worker that runs flows against this side."""
+) -> Iterator[Side]:
+    """The environment of a worker that runs flows against this side. Its runs have a tag, because
+    other tests use the same Prefect server."""
     monkeypatch.chdir(tmp_path)
     tenant = side.settings.model_copy(update={"attempts": 4})
     monkeypatch.setenv("HRSYNC_SQL__URL", str(side.target.engine.url))
@@ -225,7 +212,8 @@ def configured(
         settings.model_copy(update={"accessplanit": tenant}).as_environment().items()
     ):
         monkeypatch.setenv(name, value)
-    return side
+    with prefect.tags(f"test-{uuid4()}"):
+        yield side
 
 
 @pytest.fixture(scope="module")

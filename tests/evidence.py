@@ -52,10 +52,10 @@ class Evidence(logging.Handler):
             self.born |= {str(born)[:10]} - {"1970-01-01"} if born else set()
             self.phones |= {str(phone).replace(" ", "") for phone in phones if phone}
 
-    def database_of(self, url: str) -> None:
+    def database_of(self, file: Path) -> None:
         """Notes all that is in Prefect's database: artifacts, parameters, states, logs, form
         inputs."""
-        with sqlite3.connect(url.partition(":///")[2]) as connection:
+        with sqlite3.connect(file) as connection:
             self.database.append("\n".join(connection.iterdump()))
 
     def keep(self, folder: Path) -> None:

@@ -10,8 +10,10 @@ from uuid import UUID
 import orjson
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import State
-from prefect.client.schemas.sorting import ArtifactSort
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.context import TagsContext
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow
 from prefect.states import Pending, Scheduled
@@ -26,10 +28,28 @@ def run(name: str, **parameters: Any) -> State[Any]:
     return state
 
 
+def _of_this_test() -> FlowRunFilter:
+    tags = sorted(TagsContext.get().current_tags)
+    assert tags, "the fixture 'configured' tags the runs of a test"
+    return FlowRunFilter(tags=FlowRunFilterTags(all_=tags))
+
+
 def artifacts() -> dict[str, Any]:
+    """Key -> data of the latest artifact with this key that a run of this test has made."""
     with get_client(sync_client=True) as client:
-        latest = client.read_artifacts(limit=200, sort=ArtifactSort.CREATED_DESC)
+        latest = client.read_artifacts(
+            limit=200, sort=ArtifactSort.CREATED_DESC, flow_run_filter=_of_this_test()
+        )
         return {str(a.key): a.data for a in reversed(latest)}
+
+
+def newest_run() -> FlowRun:
+    """The run of this test that has begun last."""
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_flow_runs(
+            limit=1, sort=FlowRunSort.START_TIME_DESC, flow_run_filter=_of_this_test()
+        )
+        return found
 
 
 FLOW = users_to_hr.users_to_hr
@@ -47,7 +67,10 @@ def begin(
         client.create_flow(flow), name=flow.name.replace("_", "-")
     )
     run = client.create_flow_run_from_deployment(
-        deployment, parameters=parameters, state=Scheduled(scheduled_time=scheduled)
+        deployment,
+        parameters=parameters,
+        state=Scheduled(scheduled_time=scheduled),
+        tags=TagsContext.get().current_tags,
     )
     return run.id
 

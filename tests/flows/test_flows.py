@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ParameterTypeError
 
 from connectors.settings import load
@@ -23,7 +21,7 @@ from sandbox.faults import Faults
 from tasks.blocks import Accessplanit, accessplanit_settings
 from tests.sides import Side
 
-from .prefect_runs import artifacts
+from .prefect_runs import artifacts, newest_run
 
 pytestmark = pytest.mark.prefect
 
@@ -153,24 +151,19 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, Any],
 
 
 def test_the_name_of_a_run_says_what_it_is_and_what_it_did(configured: Side) -> None:
-    def newest() -> str:
-        with get_client(sync_client=True) as client:
-            (found,) = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)
-            return str(found.name)
-
     run("users_to_hr", run={"mode": "plan"})
     people = len(configured.rows("employees"))
-    assert re.fullmatch(r"Users to HR: [\d,]+ created \(preview\)", newest())
+    assert re.fullmatch(r"Users to HR: [\d,]+ created \(preview\)", newest_run().name)
     assert people == 0
     run("users_to_hr")
-    assert newest() == f"Users to HR: {len(configured.rows('employees')):,} created"
+    assert newest_run().name == f"Users to HR: {len(configured.rows('employees')):,} created"
     run("users_to_hr", run={"sweep": True})
-    assert newest() == "Users to HR: no changes (sweep)"
+    assert newest_run().name == "Users to HR: no changes (sweep)"
     run("users_to_hr", run={"hinted": True})
-    assert newest() == "Users to HR: skipped (webhook)"
+    assert newest_run().name == "Users to HR: skipped (webhook)"
     run("job_roles_to_hr")
     both = len(configured.rows("job_roles")) + len(configured.rows("assignments"))
-    assert newest() == f"Job roles to HR: {both:,} created"
+    assert newest_run().name == f"Job roles to HR: {both:,} created"
     configured.sandbox.faults = Faults(reads="403")
     run("users_to_hr", run={"full": True})
-    assert newest() == "Users to HR (full)", "a run that failed has done nothing"
+    assert newest_run().name == "Users to HR (full)", "a run that failed has done nothing"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.settings import PREFECT_API_URL
 
 from tests.sides import Side
@@ -80,5 +80,7 @@ def test_the_first_flow_is_made_looked_at_run_and_seen(configured: Side, tmp_pat
     hrsync(*run)
     assert no_shows() == int(created[1]) > 0
     with get_client(sync_client=True) as client:
-        (seen,) = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)
+        (seen,) = client.read_flow_runs(
+            limit=1, flow_filter=FlowFilter(name=FlowFilterName(any_=["no_shows_to_hr"]))
+        )
     assert seen.name == f"No-shows to HR: {created[1]} created"

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.sorting import FlowRunSort
 
 from connectors.settings import HistorySettings
 from connectors.store import schema as t
@@ -19,7 +18,7 @@ from flows.catalogue import PROCESSES
 from flows.reconcile_history import ENTITIES, reconcile_history, runner
 from reconciliation.errors import Misconfigured
 from tests.commands import hrsync
-from tests.flows.prefect_runs import artifacts, begin, form, work
+from tests.flows.prefect_runs import artifacts, begin, form, newest_run, work
 from tests.sides import Side
 from tests.to_hr import both, hr_sql, rows
 
@@ -185,8 +184,7 @@ def test_the_command_asks_about_a_user_without_telling_prefect(
     said = hrsync("reconcile", "awards", "--user", person, "--as-of", str(datetime.now(UTC).date()))
     theirs = [r for r in configured.rows("awards") if r["accessplanit_user_id"] == person]
     assert f"{len(theirs)} equal" in said
-    with get_client(sync_client=True) as client:
-        run = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
+    run = newest_run()
     assert person not in str(run.parameters)
     assert (
         tmp_path / "reconciliations" / "lists" / f"{run.parameters['only']['people']}.txt"
