@@ -104,7 +104,9 @@ class _Answering:
         self.world, self.hr = world, hr
         self.folder, self.call = folder, call
         self.source, self.store = world.source, world.store
-        self.began = _start_of_work(folder, world.clock())
+        self.began, records = _start_of_work(
+            folder, world.clock(), len(world.store.known(spec.name))
+        )
         zone = ZoneInfo(world.zone)
         self.today = self.began.astimezone(zone).date()
         self.known_on = (inquiry.known_at or self.began).astimezone(zone).date()
@@ -112,7 +114,7 @@ class _Answering:
         self.parts = {
             f"part-{number:03}": ask
             for number, ask in enumerate(
-                asks(spec, inquiry, self.today, world.zone, self.source.kinds(spec.feed))
+                asks(spec, inquiry, self.today, world.zone, self.source.kinds(spec.feed), records)
             )
         }
         self.resumed, self._done, self._progress = 0, 0, progress
@@ -259,14 +261,16 @@ class _Answering:
         self._progress(self._done, len(self.parts) + 4)
 
 
-def _start_of_work(folder: Folder, now: datetime) -> datetime:
-    """Returns when the work on this question began (UTC).
+def _start_of_work(folder: Folder, now: datetime, records: int) -> tuple[datetime, int]:
+    """Returns when the work on this question began (UTC), and how many of the feed's records the
+    store knew then. Both decide how the reading is split.
 
     Work that began too long ago is removed and starts again now.
     """
     note = folder.read_note("began")
     if note and datetime.fromisoformat(note["at"]) > now - FRESH:
-        return datetime.fromisoformat(note["at"])
+        return datetime.fromisoformat(note["at"]), note.get("records", 0)
+    began = now.astimezone(UTC)
     folder.remove()
-    folder.note("began", {"at": now.astimezone(UTC).isoformat()})
-    return now.astimezone(UTC)
+    folder.note("began", {"at": began.isoformat(), "records": records})
+    return began, records

@@ -18,20 +18,30 @@ ORIGIN = {"source_key": "text", "key": "text"}
 """The record (``source_key``) behind each row of the target (``key``)."""
 YEARS = 12
 """Number of years before the present one that are read year by year."""
+FEW_RECORDS = 5000
+"""A feed of which the store knows at most this number of records is read in one part."""
 FRESH = timedelta(hours=24)
 """Parts that were read longer ago than this are read again."""
 
 
-def parts(today: date, column: str | None) -> list[Range | None]:
+def parts(today: date, column: str | None, known: int) -> list[Range | None]:
     """Splits a feed into ranges of the creation moment (``column``): one per year, and the last two
-    years by quarters. Without such a column the whole feed is one part (``None``).
+    years by quarters. A small feed is one range, because each range takes a request at least.
+    Without such a column the whole feed is one part (``None``).
 
-    Each part is a separate read that need not be repeated after an interruption. Together they
+    Each range is a separate read that need not be repeated after an interruption. Together they
     contain every record with a creation moment. A record without one is found by its key
     (:func:`missing`).
+
+    Args:
+        today: the day on which the sweep began.
+        column: the feed's column with the creation moment.
+        known: number of the feed's records that the store knows.
     """
     if column is None:
         return [None]
+    if is_small(known):
+        return [Range(column, None, None)]
     years = [date(year, 1, 1) for year in range(today.year - YEARS, today.year - 1)]
     quarters = [
         date(year, month, 1) for year in (today.year - 1, today.year) for month in (1, 4, 7, 10)
@@ -40,6 +50,12 @@ def parts(today: date, column: str | None) -> list[Range | None]:
     return [
         Range(column, low, high) for low, high in zip([None, *bounds], [*bounds, None], strict=True)
     ]
+
+
+def is_small(known: int) -> bool:
+    """Whether a feed of which the store knows this number of records is read in one part. If it
+    knows none, the size is unknown."""
+    return 0 < known <= FEW_RECORDS
 
 
 def _moment(day: date) -> datetime:

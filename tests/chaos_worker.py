@@ -29,6 +29,7 @@ from connectors.store.sql import SyncStore
 from flows import awards_to_hr, users_to_hr
 from flows._history import answer
 from flows._run import Order, World, plainly, run_process
+from reconciliation import sweep
 from reconciliation.capabilities import narrowed
 from reconciliation.history.inquiry import Inquiry
 from tasks.history import compare_partition
@@ -114,6 +115,8 @@ def look_back(order: dict[str, Any], world: World, hr: SqlHr, points: Points) ->
 
 
 def main() -> None:
+    # As for a large feed: there are points between the parts of a sweep.
+    sweep.FEW_RECORDS = 0
     for line in sys.stdin:
         order = json.loads(line)
         process = os.fork()

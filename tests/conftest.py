@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -47,7 +48,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listens to every logger and to every error of ours, from the start."""
+    """Listens to every logger and to every error of ours, from the start. The imported libraries
+    are hundreds of thousands of objects, so garbage is collected seldom."""
+    gc.set_threshold(50_000, 20, 20)
     logging.getLogger().addHandler(EVIDENCE)
     init = errors.HrsyncError.__init__
 
@@ -61,6 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
 BOTH = os.environ.get("HRSYNC_DIALECTS") == "both"
 """Whether every test over the sandbox runs under both dialects."""
 ABOUT_DIALECTS = ("tests/connectors/accessplanit/", "tests/sandbox/")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leaves what has been imported out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -214,6 +223,12 @@ def configured(
         monkeypatch.setenv(name, value)
     with prefect.tags(f"test-{uuid4()}"):
         yield side
+
+
+@pytest.fixture
+def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Splits every feed as a sweep splits a large one."""
+    monkeypatch.setattr("reconciliation.sweep.FEW_RECORDS", 0)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from ..ask import Ask, Range
 from ..spec import Clause, Frozen, ProcessSpec
-from ..sweep import parts
+from ..sweep import is_small, parts
 
 BUSINESS_DAY: Mapping[str, str] = {
     "awards": "completed_on",
@@ -85,12 +85,18 @@ def business_day(spec: ProcessSpec) -> tuple[str, str] | None:
 
 
 def asks(
-    spec: ProcessSpec, inquiry: Inquiry, today: date, zone: str, kinds: Mapping[str, str]
+    spec: ProcessSpec,
+    inquiry: Inquiry,
+    today: date,
+    zone: str,
+    kinds: Mapping[str, str],
+    records: int,
 ) -> list[Ask]:
     """Splits the reading of the source into parts, each of which gets its own checkpoint.
 
-    The parts are the months of the period, or else the ranges of a sweep. If people are chosen,
-    one part reads exactly their records. HR as the source is read whole, in one part.
+    The parts are the months of the period, or else the ranges of a sweep. A small feed is one
+    part. If people are chosen, one part reads exactly their records. HR as the source is read
+    whole, in one part.
 
     Args:
         spec: the process.
@@ -98,6 +104,7 @@ def asks(
         today: today in the tenant's zone.
         zone: the tenant's zone.
         kinds: the feed's columns, name -> kind.
+        records: number of the feed's records that the store knows.
     """
     by = spec.person or (spec.key if spec.match else None)
     if spec.direction == "from_hr" or (inquiry.people and by is None):
@@ -111,10 +118,13 @@ def asks(
         column, _ = day
         bounds: Sequence[tuple[date | None, date | None]]
         bounds = windows(inquiry.first, inquiry.last or today)
+        if is_small(records):
+            bounds = [(bounds[0][0], bounds[-1][1])]
         if kinds.get(column) == "moment":
             bounds = [(_begins(low, zone), _begins(high, zone)) for low, high in bounds]
         return [Ask(clauses, Range(column, low, high), skip_known=False) for low, high in bounds]
-    return [Ask(clauses, each, skip_known=False) for each in parts(today, spec.created)]
+    ranges = parts(today, spec.created, records)
+    return [Ask(clauses, each, skip_known=False) for each in ranges]
 
 
 def windows(first: date | None, last: date) -> list[tuple[date | None, date]]:

@@ -61,7 +61,7 @@ def extract(run: Run, reading: Reading, call: Caller) -> Extracted:
     known = store.known(spec.name)
     retried = _due_again(run, reading)
     if reading.whole:
-        swept = sweep(run, reading, call)
+        swept = sweep(run, reading, len(known), call)
         read, ends, began = swept.read, swept.ended, swept.began
         parts, resumed = swept.parts, swept.resumed
     else:

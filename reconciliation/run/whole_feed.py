@@ -44,15 +44,15 @@ class Swept:
     """Number of parts that an interrupted sweep had already read."""
 
 
-def sweep(run: Run, reading: Reading, call: Caller) -> Swept:
+def sweep(run: Run, reading: Reading, known: int, call: Caller) -> Swept:
     """Reads the whole feed. Parts that an interrupted sweep has read are not read again, except for
-    the records that hints name."""
+    the records that hints name. ``known``: number of the feed's records that the store knows."""
     spec, store = run.spec, run.store
     earlier = None if run.preview else store.sweeping_since(spec, run.now)
     began = earlier or run.now
     reads: list[Snapshot] = []
     resumed = 0
-    for part in parts(began.date(), spec.created):
+    for part in parts(began.date(), spec.created, known):
         read = store.part(spec, part) if earlier and part else None
         resumed += read is not None
         if read is None:

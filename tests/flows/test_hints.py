@@ -61,6 +61,7 @@ def test_a_preview_takes_no_hint(side: Side) -> None:
     assert not tell(side, "User", user_id), "still the hint that waits"
 
 
+@pytest.mark.usefixtures("many_parts")
 @pytest.mark.parametrize("change_", ["deleted", "changed"])
 def test_a_sweep_that_is_taken_up_again_asks_anew_for_what_hints_name(
     make_side: Callable[..., Side], change_: str

@@ -268,6 +268,7 @@ def spoiling(
     return spoiled
 
 
+@pytest.mark.usefixtures("many_parts")
 def test_an_interrupted_sweep_is_taken_up_where_it_was(side: Side) -> None:
     both(side)
     hr_sql(

@@ -84,13 +84,14 @@ def test_a_part_that_cannot_be_read_is_no_absence(side: Side) -> None:
 
 
 @PLAIN
+@pytest.mark.usefixtures("many_parts")
 def test_what_a_run_writes_while_it_is_read_is_on_its_way(side: Side) -> None:
     """accessplanit was read before, HR after it: neither is wrong."""
     both(side)
     spec = spec_of(side, "awards_to_hr")
     plants = Plants(side, seed=4)
     world = side.world(spec)
-    parts = len(asks(spec, Inquiry(process=spec.name, as_of=TODAY), TODAY, world.zone, {}))
+    parts = len(asks(spec, Inquiry(process=spec.name, as_of=TODAY), TODAY, world.zone, {}, 0))
 
     def meanwhile(done: int, _all: int) -> None:
         if done == parts:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.checkpoints import Folder
+from flows import awards_to_hr
 from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured
 from reconciliation.history import classes as c
@@ -15,7 +16,7 @@ from reconciliation.history.inquiry import Inquiry, asks
 from tests.sides import Side
 from tests.to_hr import both, hr_sql
 
-from .plants import PLAIN, TODAY, ask, spec_of, verdicts
+from .plants import PLAIN, TODAY, ask, verdicts
 
 
 def test_only_what_was_asked_about(side: Side) -> None:
@@ -85,7 +86,8 @@ def test_people_of_a_job_role(side: Side) -> None:
 
 
 @PLAIN
-def test_a_period_is_read_in_months_and_no_more(side: Side) -> None:
+@pytest.mark.usefixtures("many_parts")
+def test_of_a_period_no_more_is_read_than_its_months(side: Side) -> None:
     both(side)
     side.sandbox.requests.clear()
     ask(side, first=date(2026, 1, 15), last=date(2026, 3, 14))
@@ -93,18 +95,17 @@ def test_a_period_is_read_in_months_and_no_more(side: Side) -> None:
     side.sandbox.requests.clear()
     ask(side)
     assert asked < sum(side.sandbox.requests.values())
-    spec = spec_of(side, "awards_to_hr")
-    ranges = [
-        a.range
-        for a in asks(
-            spec,
-            Inquiry(process="x", as_of=TODAY, first=date(2026, 1, 15), last=date(2026, 3, 14)),
-            TODAY,
-            "UTC",
-            {},
-        )
-    ]
-    assert [(str(r.low), str(r.high)) for r in ranges if r] == [
+
+
+def test_a_period_is_one_part_of_a_small_feed_and_months_of_a_large_one() -> None:
+    inquiry = Inquiry(process="x", as_of=TODAY, first=date(2026, 1, 15), last=date(2026, 3, 14))
+
+    def ranges(records: int) -> list[tuple[str, str]]:
+        parts = asks(awards_to_hr.SPEC, inquiry, TODAY, "UTC", {}, records)
+        return [(str(part.range.low), str(part.range.high)) for part in parts if part.range]
+
+    assert ranges(200) == [("2026-01-15", "2026-03-15")]
+    assert ranges(200_000) == [
         ("2026-01-15", "2026-02-01"),
         ("2026-02-01", "2026-03-01"),
         ("2026-03-01", "2026-03-15"),
