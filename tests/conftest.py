@@ -48,9 +48,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listens to every logger and to every error of ours, from the start. The imported libraries
-    are hundreds of thousands of objects, so garbage is collected seldom."""
-    gc.set_threshold(50_000, 20, 20)
+    """Listens to every logger and to every error of ours, from the start."""
     logging.getLogger().addHandler(EVIDENCE)
     init = errors.HrsyncError.__init__
 
@@ -67,9 +65,10 @@ ABOUT_DIALECTS = ("tests/connectors/accessplanit/", "tests/sandbox/")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Leaves what has been imported out of every later garbage collection."""
-    gc.collect()
+    """Garbage is collected from here on, and seldom. What has been imported is left out."""
     gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -123,4 +123,7 @@ def _wait_until_healthy(server: Server) -> None:
 def _stop(server: Server) -> None:
     process = psutil.Process(server.pid)
     process.terminate()
-    process.wait()
+    with suppress(psutil.NoSuchProcess):
+        # It stays a zombie if another process of this test run has started it.
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.05)
