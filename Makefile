@@ -40,7 +40,7 @@ $(VENV)/.apt:         ## OpenSSH's server, Chromium and PgBouncer for the tests 
 
 test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in three processes; the last test looks at what all of it has left
 	rm -rf .evidence && mkdir .evidence
-	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 3 --dist worksteal -m "not last" $(ARGS)
+	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak and not last" $(ARGS)
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest tests/project/test_privacy.py -m last
 	rm -rf .evidence
 
@@ -68,7 +68,7 @@ mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law noti
 	$(BIN)/python tests/mutants.py
 
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, takes a thousand random steps and two thousand rounds of edits on both sides
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/flows/test_malformed_records.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/flows/test_process.py::test_twelve_runs_under_faults_end_where_an_undisturbed_run_ends tests/flows/receiver/test_webhooks.py tests/flows/test_malformed_records.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
 
 history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, kills a historical reconciliation at ten points, asks 1,000 questions about random histories
 	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/flows/history tests/connectors/store/test_versions.py -k "forty or killed or replay" --timeout 1800 $(ARGS)

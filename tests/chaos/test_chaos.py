@@ -22,7 +22,7 @@ from flows._run import Order, plainly, run_process
 from tests.sides import Side
 from tests.workers import NOW, Worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 WHOLE = os.environ.get("HRSYNC_CHAOS") == "whole"
 POINTS = 40 if WHOLE else 1
 SEED = int(os.environ.get("HRSYNC_CHAOS_SEED", "7"))

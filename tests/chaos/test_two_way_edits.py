@@ -40,7 +40,7 @@ SHARED = {
     "town": "Town",
 }
 LEFT = ("Left", "Inactive")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3000)]
 
 
 class People:

@@ -76,7 +76,7 @@ def spoil(side: Side, module: str, count: int, seed: int) -> dict[str, int]:
     return Counter(kind for kind, _ in chosen.values())
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_thousand_malformed_records_among_twenty_thousand(
     make_side: Callable[..., Side],
 ) -> None:

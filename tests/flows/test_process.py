@@ -302,7 +302,7 @@ def test_a_guard_stops_the_run_and_a_digest_lets_exactly_that_plan_pass(side: Si
     assert [r["outcome"] for r in side.store.runs(3)] == ["completed", "stopped", "stopped"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_twelve_runs_under_faults_end_where_an_undisturbed_run_ends(
     make_side: Callable[..., Side],
 ) -> None:

@@ -26,7 +26,7 @@ def both_ways(side: Side) -> int:
     return sum(side.run(PROCESSES[name].scoped()).written for name in PAIRS)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_after_many_rounds_of_edits_on_both_sides_nothing_is_lost_and_all_is_quiet(
     make_side: Callable[..., Side],

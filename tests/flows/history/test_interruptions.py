@@ -26,7 +26,7 @@ from tests.workers import Worker
 from .plants import PLAIN, TODAY, WHOLE, Plants, ask, in_process, spec_of, verdicts
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_killed_at_random_points_it_is_taken_up_and_reads_nothing_twice(
     make_side: Callable[..., Side], worker: Worker, dialect_name: str

@@ -280,7 +280,7 @@ def test_killed_at_random_moments_of_a_burst_it_has_lost_nothing_it_acknowledged
                     acknowledged.append(f"u{number}")
 
     threads = [threading.Thread(target=sender, daemon=True) for _ in range(6)]
-    rounds = int(os.environ.get("HRSYNC_CHAOS") == "whole") * 8 + 2
+    rounds = int(os.environ.get("HRSYNC_CHAOS") == "whole") * 9 + 1
     for round_ in range(rounds):
         process = subprocess.Popen(
             command, env=env, cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL

@@ -104,6 +104,7 @@ def test_what_happens_in_accessplanit_arrives_without_a_schedule(
     assert (instance["Status"], instance["Attempts"]) == ("Sent", 1)
 
 
+@pytest.mark.soak
 def test_half_of_them_dropped_doubled_late_or_out_of_order_the_next_schedule_makes_it_right(
     make_line: Callable[..., Line],
 ) -> None:
