@@ -16,6 +16,7 @@ from reconciliation.match import HELD
 from reconciliation.ownership import AGREED, Decided, decide
 from reconciliation.plan import Plan, as_closes, because, is_closed, leaving_out, mending, reconcile
 from reconciliation.ports import NO_HASHES, Marks, Store, TargetReader
+from reconciliation.receipts import RECEIPTS
 from reconciliation.settle import UNREAD, Compared, pairs_of
 from reconciliation.snapshot import Snapshot, among
 from reconciliation.spec import AwardStates, CourseDecisions, ProcessSpec
@@ -161,10 +162,13 @@ def _plan(comparison: Comparison, both: Sides, goal: _Goal, pairs: pd.DataFrame)
 
 def _fit(comparison: Comparison, plan: Plan) -> tuple[Plan, pd.DataFrame]:
     """Removes the changes that the target cannot take, and returns their receipts."""
+    plan = replace(plan, salt=comparison.store.salt())
+    if not len(plan.changes):
+        return plan, empty(RECEIPTS)
     if comparison.closed:
         plan = as_closes(plan, _soon(comparison), comparison.alike)
     rejections = comparison.target.rejections(comparison.spec.entity, plan.changes)
-    return replace(leaving_out(plan, rejections["key"]), salt=comparison.store.salt()), rejections
+    return leaving_out(plan, rejections["key"]), rejections
 
 
 def _decidable(
