@@ -25,6 +25,7 @@ from reconciliation import errors
 from sandbox.app import ROOT
 from tests.edits import everything
 from tests.evidence import EVIDENCE, KEPT
+from tests.examples import MANY, share
 from tests.prefect_server import shared_server
 from tests.served import Served, free_port
 from tests.sides import DIALECTS, Side, opened
@@ -34,7 +35,7 @@ __all__ = ["DIALECTS", "ROOT", "Served", "Side", "free_port"]
 """For programs beside the tests, which make sides of their own."""
 
 # CI tries the same examples each time; a developer's machine looks for new ones.
-EXAMPLES = int(os.environ.get("HRSYNC_LAWS", "0")) or 100
+EXAMPLES = MANY or share(100)
 """Of each law that does not say how many it takes."""
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=EXAMPLES)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=EXAMPLES)

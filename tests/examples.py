@@ -15,11 +15,15 @@ SHARE = 1 if os.environ.get("HRSYNC_MUTANTS") else 3
 third."""
 
 
+def share(thorough: int) -> int:
+    """A third of ``thorough`` in an ordinary run, all of it in ``make mutants``."""
+    return -(-thorough // SHARE)
+
+
 def examples(thorough: int) -> Any:
-    """A third of ``thorough`` examples in an ordinary run, all in ``make mutants``, 10,000 in
-    ``make laws``, or as many as it is told."""
+    """A share of ``thorough`` examples; 10,000 in ``make laws``, or as many as it is told."""
     return settings(
-        max_examples=MANY or -(-thorough // SHARE),
+        max_examples=MANY or share(thorough),
         deadline=None,
         # What takes a second an example is not worth an hour of making it smaller.
         phases=[Phase.explicit, Phase.generate],

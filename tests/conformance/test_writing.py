@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciliation.frame import of
 from reconciliation.plan import reconcile
+from tests.examples import share
 
 from .people import KEY, WYN, People, somebody
 from .stands import Stand
@@ -134,7 +135,7 @@ OF_A_FORM = {
 
 @pytest.mark.slow
 @settings(
-    max_examples=15,
+    max_examples=share(15),
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

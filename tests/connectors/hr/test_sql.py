@@ -17,6 +17,7 @@ from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
 from reconciliation.frame import of
 from reconciliation.plan import reconcile
+from tests.examples import share
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 COLUMNS = {
@@ -46,7 +47,9 @@ def hr(tmp_path: Path) -> Iterator[SqlHr]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=share(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     before=st.dictionaries(st.sampled_from("abcdef"), ROW),

@@ -24,7 +24,7 @@ from reconciliation.spec import ProcessSpec
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 USERS, AWARDS = users_to_hr.SPEC, awards_to_hr.SPEC
-HISTORIES = 14 if os.environ.get("HRSYNC_HISTORY_TESTS") == "whole" else 4
+HISTORIES = 14 if os.environ.get("HRSYNC_HISTORY_TESTS") == "whole" else 2
 QUESTIONS = 80
 """Questions that are asked about one history."""
 KEYS = ("E1", "E2", "E3")

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.store import schema as t
+from tests.examples import share
 
 from .desks import HEADERS, Desk
 
-EXAMPLES = 60
+EXAMPLES = share(60)
 FRAMING = ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade")
 """Headers that httpx answers for itself."""
 
