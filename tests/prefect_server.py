@@ -21,6 +21,15 @@ from .served import free_port
 
 START_SECONDS = 120
 HEALTH_EVERY_SECONDS = 0.2
+IDLE = (
+    "CANCELLATION_CLEANUP",
+    "EVENT_PERSISTER",
+    "FOREMAN",
+    "LATE_RUNS",
+    "SCHEDULER",
+    "TRIGGERS",
+)
+"""Services of the server that no test needs. They look at its database every few seconds."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +109,8 @@ def _start(folder: Path) -> Server:
             "PREFECT_HOME": str(database.parent),
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
             "PREFECT_UI_ENABLED": "false",
-            "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE},
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
