@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,6 +27,7 @@ from tests.evidence import EVIDENCE, KEPT
 from tests.examples import MANY, share
 from tests.prefect_server import shared_server
 from tests.served import Served, free_port
+from tests.shared import locked
 from tests.sides import DIALECTS, Side, opened
 from tests.workers import Worker
 
@@ -137,15 +137,25 @@ def dialect_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def loaded_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def loaded_folder(run_folder: Path) -> Callable[[str, int], Path]:
     """The databases of a side (by dialect and size) on which every process has run once."""
 
-    @cache
     def folder(dialect: str, size: int) -> Path:
-        made = tmp_path_factory.mktemp(f"loaded-{dialect}-{size}")
-        with opened(made, dialect, size) as side:
-            everything(side)
-        return made
+        loaded = run_folder / f"loaded-{dialect}-{size}"
+        with locked(loaded):
+            if not loaded.exists():
+                begun = Path(tempfile.mkdtemp(dir=run_folder))
+                with opened(begun, dialect, size) as side:
+                    everything(side)
+                begun.rename(loaded)
+        return loaded
 
     return folder
 
@@ -177,7 +187,7 @@ def side(request: pytest.FixtureRequest, make_side: Callable[..., Side]) -> Side
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def prefect_server(run_folder: Path) -> Iterator[None]:
     """One Prefect server for all tests that need it, in whichever process they run."""
     from prefect.server.api.server import SubprocessASGIServer
     from prefect.settings import (
@@ -187,10 +197,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     )
     from prefect.testing.utilities import prefect_test_harness
 
-    base = tmp_path_factory.getbasetemp()
-    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with (
-        shared_server(folder) as port,
+        shared_server(run_folder) as port,
         pytest.MonkeyPatch.context() as patch,
         temporary_settings(
             {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ import psutil
 
 from .evidence import EVIDENCE
 from .served import free_port
+from .shared import locked
 
 START_SECONDS = 120
 HEALTH_EVERY_SECONDS = 0.2
@@ -57,16 +57,14 @@ def shared_server(folder: Path) -> Iterator[int]:
         _unregister(folder)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[Path]:
-    """The file that describes the server, for this process alone."""
-    with (folder / "prefect.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder / "prefect.json"
+def _note(folder: Path) -> Path:
+    """The file that describes the server."""
+    return folder / "prefect.json"
 
 
 def _register(folder: Path) -> Server:
-    with _locked(folder) as file:
+    file = _note(folder)
+    with locked(file):
         server = Server(**json.loads(file.read_text())) if file.exists() else _start(folder)
         server = replace(server, users=server.users + 1)
         file.write_text(json.dumps(asdict(server)))
@@ -74,7 +72,8 @@ def _register(folder: Path) -> Server:
 
 
 def _unregister(folder: Path) -> None:
-    with _locked(folder) as file:
+    file = _note(folder)
+    with locked(file):
         server = Server(**json.loads(file.read_text()))
         if server.users > 1:
             file.write_text(json.dumps(asdict(replace(server, users=server.users - 1))))
