@@ -54,8 +54,8 @@ def test_hr_holds_every_user_and_award_in_scope(side: Side) -> None:
     assert side.differences() == []
 
 
+@pytest.mark.loaded
 def test_a_full_run_that_finds_nothing_new_writes_nothing(side: Side) -> None:
-    both(side)
     before = [(r["employee_id"], r["written_at"]) for r in side.rows("employees")]
     report = side.users(Order(full=True))
     assert report.written == 0
@@ -63,9 +63,9 @@ def test_a_full_run_that_finds_nothing_new_writes_nothing(side: Side) -> None:
     assert [(r["employee_id"], r["written_at"]) for r in side.rows("employees")] == before
 
 
+@pytest.mark.loaded
 def test_after_a_tick_only_what_changed_is_loaded(side: Side) -> None:
     """The counts are those of the sandbox's own log of changes."""
-    both(side)
     side.sandbox.tick(60)
     log = side.sandbox.changes_since(0)
     users, awards = side.users(), side.awards()
@@ -91,8 +91,8 @@ def test_after_a_tick_only_what_changed_is_loaded(side: Side) -> None:
     assert side.differences() == []
 
 
+@pytest.mark.loaded
 def test_time_alone_lets_an_award_expire(side: Side) -> None:
-    both(side)
     with side.sandbox.engine.connect() as connection:
         due = set(
             connection.exec_driver_sql(
@@ -120,8 +120,8 @@ def test_time_alone_lets_an_award_expire(side: Side) -> None:
     assert once_more.written == 0
 
 
+@pytest.mark.loaded
 def test_renewal_supersedes(side: Side) -> None:
-    both(side)
     with side.target.engine.connect() as connection:
         old = (
             connection.exec_driver_sql(
@@ -257,8 +257,8 @@ def test_filters_are_parameters(side: Side) -> None:
     )
 
 
+@pytest.mark.loaded
 def test_a_row_that_cannot_be_read_in_hr_is_corrected_by_its_record(side: Side) -> None:
-    both(side)
     before = side.dump()["awards"]
     with side.target.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -344,8 +344,8 @@ def test_twelve_runs_under_faults_end_where_an_undisturbed_run_ends(
 
 
 @pytest.mark.dialects
+@pytest.mark.loaded
 def test_equal_time_stamps_and_late_arrivals_are_not_lost(side: Side) -> None:
-    both(side)
     if side.dialect.date_updated is None:
         pytest.skip("this tenant has no date of the last change: every read is a full one")
     with side.sandbox.engine.connect() as connection:

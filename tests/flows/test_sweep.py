@@ -28,8 +28,8 @@ USERS, AWARDS = users_to_hr.SPEC, awards_to_hr.SPEC
 # -- sweeps --------------------------------------------------------------------------------------
 
 
+@pytest.mark.loaded
 def test_a_sweep_finds_what_was_changed_in_hr(side: Side) -> None:
-    both(side)
     key = side.rows("employees")[3]["employee_id"]
     award = side.rows("awards")[5]["award_record_id"]
     hr_sql(
@@ -56,8 +56,8 @@ def test_a_sweep_finds_what_was_changed_in_hr(side: Side) -> None:
     assert side.users(SWEEP).written == side.awards(SWEEP).written == 0
 
 
+@pytest.mark.loaded
 def test_a_sweep_that_finds_nothing_new_writes_nothing(side: Side) -> None:
-    both(side)
     tables = (t.record, t.link, t.watermark, t.ledger, t.intent, t.plan, t.sweep_part)
     both(side, SWEEP)
     hr = [r["written_at"] for r in side.rows("employees")]
@@ -69,8 +69,8 @@ def test_a_sweep_that_finds_nothing_new_writes_nothing(side: Side) -> None:
     assert rows(side, t.sweep_part) == 0
 
 
+@pytest.mark.loaded
 def test_an_award_that_is_gone_is_revoked_and_its_predecessor_counts_again(side: Side) -> None:
-    both(side)
     old, new = next(
         (r["award_record_id"], r["superseded_by"])
         for r in side.rows("awards")
@@ -155,8 +155,8 @@ def test_what_is_gone_is_asked_for_once_and_is_found_when_it_comes_back(
     assert side.store.gone(spec.name) == []
 
 
+@pytest.mark.loaded
 def test_a_record_that_hr_never_had_is_no_more_known_once_it_is_gone(side: Side) -> None:
-    both(side)
     side.awards(SWEEP)
     outside = "\"Status\" NOT IN ('Completed', 'Target')"
     with side.sandbox.engine.begin() as connection:
@@ -203,8 +203,8 @@ def test_a_feed_that_lies_closes_nothing(make_side: Callable[..., Side]) -> None
         assert side.dump() == before, lie
 
 
+@pytest.mark.loaded
 def test_a_record_that_is_unreadable_is_not_gone(side: Side) -> None:
-    both(side)
     before = side.dump()
     with side.sandbox.engine.connect() as connection:
         keys = list(
@@ -269,8 +269,8 @@ def spoiling(
 
 
 @pytest.mark.usefixtures("many_parts")
+@pytest.mark.loaded
 def test_an_interrupted_sweep_is_taken_up_where_it_was(side: Side) -> None:
-    both(side)
     hr_sql(
         side,
         "UPDATE awards SET award_label = 'typed over' WHERE award_record_id = (SELECT "
@@ -332,10 +332,10 @@ def test_a_new_field_is_reported_once_and_is_not_fatal(side: Side) -> None:
     assert side.users(Order(full=True)).drift == ("User.Fax appeared",), "it has been away"
 
 
+@pytest.mark.loaded
 def test_law_1_a_vanished_field_that_the_process_needs_stops_it_before_anything_is_written(
     side: Side,
 ) -> None:
-    both(side)
     before = side.dump()
     answer = side.sandbox.answer
     for field in ("Email", "Status", "Phone"):

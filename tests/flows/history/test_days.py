@@ -6,12 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from flows import awards_to_hr
 from flows._run import Order
 from flows.catalogue import PROCESSES
 from reconciliation.history import classes as c
 from tests.sides import Side
-from tests.to_hr import both, hr_sql
+from tests.to_hr import hr_sql
 
 from .plants import PLAIN, TODAY, Plants, ask, spec_of, verdicts
 
@@ -62,10 +64,10 @@ def test_as_of_a_day_and_as_known_at_a_moment(make_side: Callable[..., Side]) ->
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_a_look_is_remembered(side: Side) -> None:
     """What somebody did in HR is known from the day on which it was seen, and what was known before
     stays."""
-    both(side)
     row = side.rows("awards")[0]
     early = datetime.now(UTC)
     hr_sql(
@@ -95,8 +97,8 @@ def test_a_look_is_remembered(side: Side) -> None:
     )
 
 
+@pytest.mark.loaded
 def test_a_day_that_the_sides_disagree_about_hides_nothing(side: Side) -> None:
-    both(side)
     inside, outside = (
         next(
             r["award_record_id"]

@@ -62,8 +62,8 @@ def test_killed_at_random_points_it_is_taken_up_and_reads_nothing_twice(
         assert undisturbed <= sum(side.sandbox.requests.values()) <= undisturbed + of_one_part, at
 
 
+@pytest.mark.loaded
 def test_a_part_that_cannot_be_read_is_no_absence(side: Side) -> None:
-    both(side)
     side.sandbox.faults = Faults(rate=1.0, kinds=("503",))
     spec = spec_of(side, "awards_to_hr")
     folder = Folder(str(side.folder / "work"))
@@ -85,9 +85,9 @@ def test_a_part_that_cannot_be_read_is_no_absence(side: Side) -> None:
 
 @PLAIN
 @pytest.mark.usefixtures("many_parts")
+@pytest.mark.loaded
 def test_what_a_run_writes_while_it_is_read_is_on_its_way(side: Side) -> None:
     """accessplanit was read before, HR after it: neither is wrong."""
-    both(side)
     spec = spec_of(side, "awards_to_hr")
     plants = Plants(side, seed=4)
     world = side.world(spec)
@@ -109,12 +109,12 @@ def test_what_a_run_writes_while_it_is_read_is_on_its_way(side: Side) -> None:
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_a_part_that_was_read_in_part_is_not_kept(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A feed that moves while it is read, or counts more than it gives: what is missing is not
     gone."""
-    both(side)
     read = AccessplanitSource.read
 
     def short(self: AccessplanitSource, *args: Any) -> Snapshot:
@@ -128,8 +128,8 @@ def test_a_part_that_was_read_in_part_is_not_kept(
     assert verdicts(ask(side)) == {}
 
 
+@pytest.mark.loaded
 def test_it_moves_no_watermark_and_writes_nothing_but_what_it_has_seen(side: Side) -> None:
-    both(side)
     with sqlite3.connect(side.folder / "store.db") as store:
         tables = [
             r[0]

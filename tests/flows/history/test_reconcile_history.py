@@ -176,10 +176,10 @@ def test_a_cluster_needs_dask(monkeypatch: pytest.MonkeyPatch) -> None:
         runner(HistorySettings(cluster="local"))  # type: ignore[call-arg]
 
 
+@pytest.mark.loaded
 def test_the_command_asks_about_a_user_without_telling_prefect(
     configured: Side, tmp_path: Path
 ) -> None:
-    both(configured)
     person = configured.rows("awards")[0]["accessplanit_user_id"]
     said = hrsync("reconcile", "awards", "--user", person, "--as-of", str(datetime.now(UTC).date()))
     theirs = [r for r in configured.rows("awards") if r["accessplanit_user_id"] == person]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from connectors.webhooks import Arrival
 from flows._run import Order, plainly, run_process
 from reconciliation.history.findings import to_repair
 from tasks.history import origin_of
 from tests.sides import Side
-from tests.to_hr import both, hr_sql, sandbox_sql
+from tests.to_hr import hr_sql, sandbox_sql
 
 from .plants import PLAIN, ask, repair, spec_of, verdicts
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_a_repair_reads_what_was_found_and_leaves_hints_to_others(side: Side) -> None:
-    both(side)
     keys = [r["award_record_id"] for r in side.rows("awards")]
     hr_sql(
         side,
@@ -40,8 +42,8 @@ def test_a_repair_reads_what_was_found_and_leaves_hints_to_others(side: Side) ->
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_only_what_a_repair_would_close_is_to_be_repaired(side: Side) -> None:
-    both(side)
     hr_sql(side, "INSERT INTO employees (employee_id, surname) VALUES ('BY-HAND', 'Doe')")
     person = side.rows("employees")[0]
     sandbox_sql(side, 'DELETE FROM "User" WHERE "ID" = ?', person["accessplanit_id"])

@@ -14,13 +14,13 @@ from reconciliation.errors import Misconfigured
 from reconciliation.history import classes as c
 from reconciliation.history.inquiry import Inquiry, asks
 from tests.sides import Side
-from tests.to_hr import both, hr_sql
+from tests.to_hr import hr_sql
 
 from .plants import PLAIN, TODAY, ask, verdicts
 
 
+@pytest.mark.loaded
 def test_only_what_was_asked_about(side: Side) -> None:
-    both(side)
     everything = {
         str(k): r for k, r in zip(ask(side).findings.rows["key"], side.rows("awards"), strict=False)
     }
@@ -87,8 +87,8 @@ def test_people_of_a_job_role(side: Side) -> None:
 
 @PLAIN
 @pytest.mark.usefixtures("many_parts")
+@pytest.mark.loaded
 def test_of_a_period_no_more_is_read_than_its_months(side: Side) -> None:
-    both(side)
     side.sandbox.requests.clear()
     ask(side, first=date(2026, 1, 15), last=date(2026, 3, 14))
     asked = sum(side.sandbox.requests.values())

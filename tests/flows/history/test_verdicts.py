@@ -7,7 +7,7 @@ import pytest
 from flows import awards_to_hr
 from reconciliation.history import classes as c
 from tests.sides import Side
-from tests.to_hr import both, hr_sql, sandbox_sql
+from tests.to_hr import hr_sql, sandbox_sql
 
 from .plants import PLAIN, ask, verdicts
 
@@ -37,8 +37,8 @@ def test_people_that_nobody_can_tell_apart_are_ambiguous_and_so_is_the_row(side:
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_a_value_of_hr_that_counts_is_no_fault_of_hr(side: Side) -> None:
-    both(side)
     row = side.rows("employees")[4]
     hr_sql(
         side,
@@ -68,10 +68,10 @@ def test_a_value_of_hr_that_counts_is_no_fault_of_hr(side: Side) -> None:
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_no_value_is_a_difference_only_where_somebody_would_write_one(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both(side)
     row = next(r for r in side.rows("employees") if r["employee_number"] is None)
     hr_sql(
         side,
@@ -96,8 +96,8 @@ def test_no_value_is_a_difference_only_where_somebody_would_write_one(
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_what_hr_refuses_and_what_a_person_has_discarded_is_quarantined(side: Side) -> None:
-    both(side)
     keys = [r["award_record_id"] for r in side.rows("awards")][:2]
     sandbox_sql(
         side,
@@ -118,10 +118,10 @@ def test_what_hr_refuses_and_what_a_person_has_discarded_is_quarantined(side: Si
 
 
 @PLAIN
+@pytest.mark.loaded
 def test_what_is_unreadable_now_still_stands_beside_the_others_of_its_group(side: Side) -> None:
     """The record that superseded another one was read well once: that it cannot be read now brings
     nothing back to life."""
-    both(side)
     old, new = next(
         (r["award_record_id"], r["superseded_by"])
         for r in side.rows("awards")
