@@ -38,10 +38,10 @@ $(VENV)/.apt:         ## OpenSSH's server, Chromium and PgBouncer for the tests 
 		|| echo "no PgBouncer, and it cannot be installed here: the tests that need it are skipped"
 	mkdir -p $(VENV) && touch $@
 
-test: $(VENV)/.dev $(VENV)/.apt ## the whole suite, in three processes; the last test looks at what all of it has left
+test: $(VENV)/.dev $(VENV)/.apt ## the suite, in three processes; the last test looks at what all of it has left
 	rm -rf .evidence && mkdir .evidence
 	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak and not last" $(ARGS)
-	TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest tests/project/test_privacy.py -m last
+	$(if $(ARGS),,TEST_EVIDENCE=$(CURDIR)/.evidence $(BIN)/python -m pytest tests/project/test_privacy.py -m last)
 	rm -rf .evidence
 
 pure: $(VENV)/.dev    ## the tests of reconciliation/ alone: no network, no database, no Prefect
