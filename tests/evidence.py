@@ -32,7 +32,7 @@ class Evidence(logging.Handler):
         self.names = {"Petronella Quibbling"}
         self.mails = {"petronella@quibbling.example"}
         self.born = {"1951-07-19"}
-        self.phones: set[str] = set()
+        self.phones = {"01632960999"}
         self.database: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:

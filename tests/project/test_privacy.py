@@ -48,12 +48,14 @@ def test_writes_and_reads_are_refused_with_the_names_of_people(configured: Side)
 def test_nothing_of_the_whole_run_tells_of_a_person() -> None:
     EVIDENCE.take_in(Path(str(KEPT)))
     assert len(EVIDENCE.names) > 50
-    person = next(iter(sorted(EVIDENCE.names)))
-    mail, phone = next(iter(sorted(EVIDENCE.mails))), next(iter(sorted(EVIDENCE.phones)))
-    key = next(iter(sorted(EVIDENCE.ids)))
-    day = next(iter(sorted(EVIDENCE.born)))
-    planted = f"The user {key}, {person} <{mail}>, born {day}, has the number {phone}"
-    assert set(traces(planted)) == {key, person, mail, phone, day}, "a trace would be found"
+    told = "Petronella Quibbling (pequib9) <petronella@quibbling.example>, born 1951-07-19"
+    assert set(traces(f"{told}, has the number 01632 960999")) == {
+        "Petronella Quibbling",
+        "pequib9",
+        "petronella@quibbling.example",
+        "1951-07-19",
+        "01632 960999",
+    }, "a trace would be found"
     kept = "\n".join(EVIDENCE.database)
     assert "users-to-hr-summary" in kept
     for name, text in (
