@@ -20,7 +20,7 @@ def digest(changes: pd.DataFrame, before: pd.DataFrame, salt: bytes = b"") -> st
         for name in part.columns:
             if name != "reason":
                 hasher.update(f"{name}:{len(part)};".encode())
-                for piece in _canonical(arrow(part[name])):
+                for piece in _canonical(arrow(part[name])) if len(part) else ():
                     hasher.update(piece)
     return hasher.hexdigest()
 

@@ -13,7 +13,7 @@ import pandas as pd
 from .aligned import Alike, align
 from .digest import digest
 from .frame import arrow, concat, empty
-from .tables import DTYPES, looked_up
+from .tables import DTYPES, looked_up, texts
 
 KINDS = ("create", "update", "close")
 META = ("kind", "key", "fields", "reason")
@@ -73,6 +73,12 @@ class Plan:
             if lost.any():
                 counts[name] = (int(lost.sum()), int(updates[name].notna().sum()))
         return counts
+
+
+def no_changes(columns: Mapping[str, str]) -> Plan:
+    """Returns a plan without changes. ``columns`` are the managed columns, name -> kind."""
+    changes = empty({**dict.fromkeys(META, "text"), **columns})
+    return Plan(changes, empty({"key": "text", **columns}), texts(), texts())
 
 
 def managed(changes: pd.DataFrame) -> list[str]:
@@ -135,6 +141,8 @@ def _changes(
     reason: str | None = None,
 ) -> pd.DataFrame:
     """Builds changes of one kind, one for each of ``rows``, which has ``key`` and ``columns``."""
+    if not len(rows):
+        return no_changes(columns).changes
     values = {"kind": kind, "key": rows[key], "fields": fields, "reason": reason}
     meta = pd.DataFrame(values, index=rows.index).astype(DTYPES["text"])
     return pd.concat([meta, rows[list(columns)]], axis=1)

@@ -15,7 +15,7 @@ from .plan import LEFT, Plan
 from .receipts import PAST_TENSE
 from .spec import ProcessSpec
 from .sweep import ORIGIN
-from .tables import DTYPES, looked_up
+from .tables import DTYPES, looked_up, typed
 
 QUARANTINE = {
     "key": "text",
@@ -33,6 +33,13 @@ UNREAD = {"key": "text", "field": "text", "reason": "text"}
 """A row of the target that cannot be read: its key (if readable), the faulty field and the
 reason."""
 
+PAIRS = {"source_key": "text", "key": "text", "hash": "hash"}
+"""A record that was compared, and ``key`` of the target's row."""
+OUTSIDE = {"key": "text", "hash": "hash", "target_key": "text"}
+"""A record out of scope. ``target_key`` is that of its row, if that may have to be closed."""
+HELD_RECORDS = {**HELD, "hash": "hash"}
+""":data:`reconciliation.match.HELD` with the hash of each record."""
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -42,12 +49,11 @@ class Compared:
     """The rejected records of the snapshot (``snapshot.REJECTED``), including those that contradict
     themselves."""
     outside: pd.DataFrame
-    """The records out of scope: ``key``, ``hash`` and, if a row may have to be closed,
-    ``target_key``."""
+    """:data:`OUTSIDE`."""
     pairs: pd.DataFrame
-    """The records that were compared: ``source_key``, ``key`` (the target's) and ``hash``."""
+    """:data:`PAIRS`."""
     held: pd.DataFrame
-    """:data:`reconciliation.match.HELD` with ``hash``."""
+    """:data:`HELD_RECORDS`."""
     links: pd.DataFrame
     """New ``match.LINKS``."""
     gone: pd.DataFrame
@@ -178,12 +184,14 @@ class _Ends:
     def good(self, rows: pd.DataFrame, of: str, column: str) -> pd.DataFrame:
         """Returns the part of ``rows`` whose target row was loaded; the column ``of`` has its key.
         In ``column``, provisional keys are replaced by those that the target has given."""
+        if not len(rows):
+            return rows
         unsupported = self.receipts.loc[self.receipts["outcome"] == "unsupported", "key"]
         plan = self.compared.plan
         unsettled = concat([self.bad, unsupported, plan.withheld])
         rows = rows[~rows[of].isin(unsettled)].reset_index(drop=True)
         with_given_key = self.receipts.dropna(subset="given")
-        if not len(rows) or not len(with_given_key):
+        if not len(with_given_key):
             return rows
         given = looked_up(rows[column], with_given_key, "key")["given"]
         return rows.assign(**{column: given.fillna(rows[column])})
@@ -218,32 +226,25 @@ def _quarantine(
     parts = {
         "rejected": compared.rejected,
         "held": held_rows,
-        "failed": _failed(compared, refused).assign(field="(row)"),
+        "failed": _failed(compared, refused),
         "gone": gone.assign(field="(record)", reason=why_gone),
     }
-    dtypes = {name: DTYPES[kind] for name, kind in QUARANTINE.items()}
-    rows = concat(
-        [
-            part.assign(stage=stage).reindex(columns=list(QUARANTINE)).astype(dtypes)
-            for stage, part in parts.items()
-            if len(part)
-        ]
-        or [empty(QUARANTINE)]
-    )
+    filled = [part.assign(stage=stage) for stage, part in parts.items() if len(part)]
+    rows = concat([empty(QUARANTINE), *(typed(part, QUARANTINE) for part in filled)])
     counted = Counter(zip(rows["stage"], rows["field"], rows["reason"], strict=True))
     reasons = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     return rows, [(stage, str(f), str(why), number) for (stage, f, why), number in reasons]
 
 
 def _failed(compared: Compared, refused: pd.DataFrame) -> pd.DataFrame:
-    """Returns ``key`` (of the source's record, if there is one), ``reason`` and ``hash`` of refused
-    changes."""
+    """Returns ``key`` (of the source's record, if there is one), ``field``, ``reason`` and ``hash``
+    of refused changes."""
     if not len(refused):
         return refused
     records = concat([compared.pairs[["source_key", "key", "hash"]], _leavers(compared.outside)])
     records = records.dropna(subset="key").drop_duplicates("key")
     failed = refused[["key", "reason"]].merge(records, on="key", how="left")
-    return failed.assign(key=failed["source_key"].fillna(failed["key"]))
+    return failed.assign(key=failed["source_key"].fillna(failed["key"]), field="(row)")
 
 
 def _leavers(outside: pd.DataFrame) -> pd.DataFrame:

@@ -108,6 +108,8 @@ def verified(
         whole: the read of the whole feed.
         key: the feed's key column.
     """
+    if not len(suspects):
+        return suspects
     keyless = any(bool(read.rejected["key"].isna().any()) for read in (answer, whole))
     if not (answer.complete and whole.complete) or keyless:
         return suspects[:0]

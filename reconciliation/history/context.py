@@ -74,7 +74,7 @@ class Context:
     def known(self) -> pd.DataFrame:
         """The row of the target behind each record, where known: ``source_key`` (unique) and
         ``key``. A match of this comparison replaces what the store says."""
-        data, read = self.matched.records.data[self.spec.key], self.matched.records.read
+        data, read = self.matched.records.data[self.spec.key], self.matched.records.fresh.read
         matches = pd.DataFrame({"source_key": data, "key": self.matched.rows.matched.keys})
         known = [self.back.origin[list(ORIGIN)], matches.dropna(subset="key")[list(ORIGIN)]]
         if not self.spec.match:

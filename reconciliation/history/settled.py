@@ -71,7 +71,10 @@ def foreign(context: Context, expected: pd.DataFrame, actual: pd.DataFrame) -> p
 
 
 def _unreadable(context: Context) -> Iterator[pd.DataFrame]:
-    rejected, lost = context.matched.records.read.rejected, context.matched.rows.current.rejected
+    rejected, lost = (
+        context.matched.records.fresh.read.rejected,
+        context.matched.rows.current.rejected,
+    )
     yield _records(context, rejected["key"], QUARANTINED, _why(rejected), MEND)
     why = "unreadable in the target: " + _why(lost)
     yield without_comparing(None, lost["key"], QUARANTINED, why, MEND_THERE)

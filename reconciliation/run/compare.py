@@ -12,12 +12,21 @@ from reconciliation.ask import Moment
 from reconciliation.decisions import undecidable
 from reconciliation.desired import for_new, with_siblings
 from reconciliation.frame import concat, empty
-from reconciliation.match import HELD
-from reconciliation.ownership import AGREED, Decided, decide
-from reconciliation.plan import Plan, as_closes, because, is_closed, leaving_out, mending, reconcile
+from reconciliation.match import HELD, LINKS
+from reconciliation.ownership import AGREED, NEWLY_AGREED, Decided, decide
+from reconciliation.plan import (
+    Plan,
+    as_closes,
+    because,
+    is_closed,
+    leaving_out,
+    mending,
+    no_changes,
+    reconcile,
+)
 from reconciliation.ports import NO_HASHES, Marks, Store, TargetReader
 from reconciliation.receipts import RECEIPTS
-from reconciliation.settle import UNREAD, Compared, pairs_of
+from reconciliation.settle import HELD_RECORDS, OUTSIDE, PAIRS, UNREAD, Compared, pairs_of
 from reconciliation.snapshot import Snapshot, among
 from reconciliation.spec import AwardStates, CourseDecisions, ProcessSpec
 from reconciliation.sweep import ORIGIN, Ended, revoked
@@ -25,8 +34,8 @@ from reconciliation.tables import looked_up
 
 from .comparison import Comparison, values
 from .endings import Endings, closing_endings, closing_leavers, endings, outside_with_keys
-from .records import Records, records
-from .rows import Rows, moved_rows, rows_for_records
+from .records import Fresh, Records, fresh_records, records
+from .rows import OtherRows, Rows, moved_rows, other_rows, rows_for_records
 from .withheld import (
     judged_decisions,
     not_to_create,
@@ -52,10 +61,10 @@ class Sides:
     """The same rows after ownership: the target's value wherever it counts."""
 
 
-def sides(comparison: Comparison, read: Snapshot, marks: Marks) -> Sides:
+def sides(comparison: Comparison, fresh: Fresh, others: OtherRows) -> Sides:
     """Applies the scope, matches records to rows, and decides whose values count."""
-    sorted_records = records(comparison, read, marks)
-    rows = rows_for_records(comparison, sorted_records)
+    sorted_records = records(comparison, fresh)
+    rows = rows_for_records(comparison, sorted_records, others)
     data, current, key = sorted_records.data, rows.current.frame, comparison.key
     wanted = sorted_records.wanted.assign(**{key: rows.matched.keys})
     wanted = wanted[wanted[key].notna()].reset_index(drop=True)
@@ -72,7 +81,8 @@ def whole_sides(
     """Matches a whole feed with the whole entity. The quarantine is ignored, and nothing is
     written."""
     comparison = Comparison.of(spec, target, store, moment, NO_HASHES, Ended(), whole=True)
-    return sides(comparison, read, Marks(NO_HASHES, NO_HASHES, NO_HASHES))
+    fresh = fresh_records(spec, read, Marks(NO_HASHES, NO_HASHES, NO_HASHES))
+    return sides(comparison, fresh, other_rows(comparison))
 
 
 def _agreed(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
@@ -86,7 +96,15 @@ def _agreed(comparison: Comparison, wanted: pd.DataFrame) -> pd.DataFrame:
 
 def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
     """Returns the plan and everything else that was decided. Nothing is written."""
-    both = sides(comparison, read, marks)
+    fresh, others = fresh_records(comparison.spec, read, marks), other_rows(comparison)
+    if comparison.whole or len(comparison.ended) or len(others) or len(fresh.read.frame):
+        return compare_all(comparison, fresh, others)
+    return nothing_new(comparison, fresh)
+
+
+def compare_all(comparison: Comparison, fresh: Fresh, others: OtherRows) -> Compared:
+    """Compares the records and the other rows with the target."""
+    both = sides(comparison, fresh, others)
     ends = endings(comparison, both.rows)
     goal = _goal(comparison, both, ends)
     rows = concat([goal.wanted, goal.ended])
@@ -98,7 +116,7 @@ def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
     plan = closing_endings(comparison, plan, ends, current)
     plan, rejections = _fit(comparison, plan)
     return Compared(
-        rejected=both.records.read.rejected,
+        rejected=both.records.fresh.read.rejected,
         outside=outside_with_keys(comparison, outside, left),
         pairs=pairs,
         held=_with_hash(comparison, goal.held, both.records.everything),
@@ -112,6 +130,25 @@ def compare(comparison: Comparison, read: Snapshot, marks: Marks) -> Compared:
         figures=_figures(comparison, both, plan, pairs["key"]),
         lost=ends.lost,
         unread=current.rejected[list(UNREAD)].reset_index(drop=True),
+    )
+
+
+def nothing_new(comparison: Comparison, fresh: Fresh) -> Compared:
+    """Returns what :func:`compare_all` returns if there is no record and no row to look at, as in
+    most runs of a frequent schedule."""
+    return Compared(
+        rejected=fresh.read.rejected,
+        outside=empty(OUTSIDE),
+        pairs=empty(PAIRS),
+        held=empty(HELD_RECORDS),
+        links=empty(LINKS),
+        gone=empty(ORIGIN),
+        reported=empty(ORIGIN),
+        rejections=empty(RECEIPTS),
+        agreed=empty(NEWLY_AGREED),
+        plan=replace(no_changes(comparison.columns), salt=comparison.store.salt()),
+        population=comparison.population,
+        figures={**fresh.figures, "answered_for": 0, "loaded": 0},
     )
 
 
@@ -209,7 +246,7 @@ def _touched(
     day. In a sweep these are all rows of the process.
     """
     ours = actual[actual[comparison.key].isin(comparison.origin["key"]) & comparison.whole]
-    parts = (rows.ended, rows.due, moved_rows(comparison, wanted, actual), ours)
+    parts = (rows.others.ended, rows.others.due, moved_rows(comparison, wanted, actual), ours)
     return concat([part[[comparison.key, *comparison.columns]] for part in parts])
 
 
@@ -246,7 +283,7 @@ def _figures(
     comparison: Comparison, both: Sides, plan: Plan, matched: pd.Series[Any]
 ) -> dict[str, int]:
     """Builds ``Compared.figures``."""
-    figures = dict(both.records.figures)
+    figures = dict(both.records.fresh.figures)
     if comparison.whole:
         ours = concat([comparison.origin["key"], both.rows.matched.keys.dropna()])
         target_keys = both.rows.current.frame[comparison.key]

@@ -4,7 +4,7 @@ target should hold."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -24,12 +24,21 @@ from .comparison import Comparison, values
 
 
 @dataclass(frozen=True)
-class Records:
-    """The records of a read, sorted by what happens to them."""
+class Fresh:
+    """The records of a read that this run works on."""
 
     read: Snapshot
     """The read without records that rest in quarantine or are discarded. Records that contradict
     themselves are among its rejected ones."""
+    figures: Mapping[str, int]
+    """Numbers of rows: read, skipped, duplicates, discarded, resting and held."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a read, sorted by what happens to them."""
+
+    fresh: Fresh
     everything: pd.DataFrame
     """The records in scope."""
     outside: pd.DataFrame
@@ -40,23 +49,24 @@ class Records:
     """The row that the target should hold for each record of ``data``, in the same order."""
     waiting: pd.DataFrame
     """``match.HELD``: the records in scope that must wait."""
-    figures: Mapping[str, int]
-    """Numbers of rows: read, skipped, duplicates, discarded, resting and held."""
 
 
-def records(comparison: Comparison, read: Snapshot, marks: Marks) -> Records:
-    """Sorts the records that were read."""
-    spec = comparison.spec
+def fresh_records(spec: ProcessSpec, read: Snapshot, marks: Marks) -> Fresh:
+    """Leaves out the records of a read that this run does not work on."""
     figures = {"read": read.read, "skipped": read.skipped, "duplicates": read.duplicates}
     if spec.rule(AwardStates):
         read = without_contradictions(spec.key, read)
     read, figures["discarded"] = without(read, marks.discarded)
     read, figures["resting"] = without(read, marks.resting)
     read, figures["held"] = without(read, marks.held)
-    read = replace(read, frame=_spelt_as_linked(comparison, read.frame))
-    inside, outside = _in_scope(comparison, read.frame)
+    return Fresh(read, figures)
+
+
+def records(comparison: Comparison, fresh: Fresh) -> Records:
+    """Sorts the records."""
+    inside, outside = _in_scope(comparison, _spelt_as_linked(comparison, fresh.read.frame))
     data, wanted, waiting = _wanted(comparison, inside)
-    return Records(read, inside, outside, data, wanted, waiting, figures)
+    return Records(fresh, inside, outside, data, wanted, waiting)
 
 
 def _in_scope(comparison: Comparison, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -20,6 +20,19 @@ from .records import Records
 
 
 @dataclass(frozen=True)
+class OtherRows:
+    """The target's rows that a run looks at although it has not read their records."""
+
+    ended: pd.DataFrame
+    """Rows whose records have ended. After a whole read this is empty: all rows are read."""
+    due: pd.DataFrame
+    """Award rows whose state may have changed since the last run because of the day alone."""
+
+    def __len__(self) -> int:
+        return len(self.ended) + len(self.due)
+
+
+@dataclass(frozen=True)
 class Rows:
     """The target's rows, and the record behind each of them."""
 
@@ -27,22 +40,24 @@ class Rows:
     """The target's key of each record."""
     current: Snapshot
     """The target's present rows."""
-    ended: pd.DataFrame
-    """Rows whose records have ended. After a whole read this is empty: they are in ``current``."""
-    due: pd.DataFrame
-    """Award rows whose state may have changed since the last run because of the day alone."""
+    others: OtherRows
 
 
-def rows_for_records(comparison: Comparison, records: Records) -> Rows:
+def other_rows(comparison: Comparison) -> OtherRows:
+    """Reads the rows that are looked at without their records."""
+    return OtherRows(_ended_rows(comparison), _due_rows(comparison))
+
+
+def rows_for_records(comparison: Comparison, records: Records, others: OtherRows) -> Rows:
     """Reads the rows of these records and matches them."""
-    ended, due = _ended_rows(comparison), _due_rows(comparison)
     if not comparison.spec.match:
         matched = by_identity(records.data, comparison.spec.key)
         keys = matched.keys.dropna()
-        current = _with_keys(comparison, records.wanted, keys, concat([ended, due]))
-        return Rows(matched, current, ended, due)
-    matched, current = _matched(comparison, records.data, records.wanted, ended)
-    return Rows(matched, current, ended, due)
+        beside = concat([others.ended, others.due])
+        current = _with_keys(comparison, records.wanted, keys, beside)
+        return Rows(matched, current, others)
+    matched, current = _matched(comparison, records.data, records.wanted, others.ended)
+    return Rows(matched, current, others)
 
 
 def _ended_rows(comparison: Comparison) -> pd.DataFrame:

@@ -112,7 +112,7 @@ def judged_decisions(
     dates = comparison.target.read("CourseDate", columns, asked).frame
     rejected = [
         *comparison.store.open_keys(spec.name, "rejected"),
-        *records.read.rejected["key"].dropna(),
+        *records.fresh.read.rejected["key"].dropna(),
     ]
     unreadable = sorted({str(name) for name in rejected} - set(data[spec.key]))
     more = comparison.target.read(spec.entity, comparison.columns, {key: unreadable}).frame
