@@ -54,14 +54,16 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
             for e in error.errors(include_input=False, include_url=False)
         )
-        raise Misconfigured(f"{file} is wrong: {places}", REMEDY) from None
+        raise Misconfigured(f"{file} is invalid: {places}", REMEDY) from None
     if mapping.feed not in FEEDS:
         raise Misconfigured(
-            f"{file} is wrong: feed: accessplanit has no feed '{mapping.feed}'", REMEDY
+            f"{file} is invalid: feed: accessplanit has no feed '{mapping.feed}'", REMEDY
         )
     if mapping.entity not in metadata.tables:
-        raise Misconfigured(f"{file} is wrong: entity: HR has no entity '{mapping.entity}'", REMEDY)
+        raise Misconfigured(
+            f"{file} is invalid: entity: HR has no entity '{mapping.entity}'", REMEDY
+        )
     wrong = problems(mapping, kinds_of(mapping), columns_of(mapping.entity))
     if wrong:
-        raise Misconfigured(f"{file} is wrong: {'; '.join(wrong)}", REMEDY)
+        raise Misconfigured(f"{file} is invalid: {'; '.join(wrong)}", REMEDY)
     return mapping

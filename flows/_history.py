@@ -24,7 +24,7 @@ from reconciliation.history.context import Background
 from reconciliation.history.findings import Findings, differences, gathered
 from reconciliation.history.inquiry import Inquiry, asks
 from reconciliation.history.remembered import Remembered, as_known, as_seen, rows_from
-from reconciliation.history.selection import chosen_people, doubted
+from reconciliation.history.selection import chosen_people, missing_from_read
 from reconciliation.history.versions import DATED, known, last_written, shown, true_on
 from reconciliation.ports import HrSystem
 from reconciliation.run.compare import whole_sides
@@ -215,7 +215,7 @@ class _Answering:
             part = load_read(self.folder, name)
         if part is None:
             raise StoreFailed(
-                f"The part {name} is not in the folder of reconciliations",
+                f"The part {name} is not in the folder for reconciliations",
                 "Another process has removed it. Run the reconciliation again.",
             )
         self._step()
@@ -232,7 +232,7 @@ class _Answering:
 
         Returns ``read`` with those that exist, and the source keys of those that do not.
         """
-        suspects = doubted(self.spec, self.inquiry, read, rows, origin, chosen)
+        suspects = missing_from_read(self.spec, self.inquiry, read, rows, origin, chosen)
         if not suspects:
             self._step()
             return read, texts()

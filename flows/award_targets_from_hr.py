@@ -1,4 +1,4 @@
-"""HR's award targets → accessplanit's user awards (guide: overview)."""
+"""HR's award targets → accessplanit's user awards (vendor's guide: overview)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which award targets reach accessplanit."""
+    """Which award targets are loaded into accessplanit."""
 
     awards: list[str] = Field(
         default=[], description="IDs of the awards (AwardID) whose targets are sent. Empty: all."
@@ -55,8 +55,8 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def award_targets_from_hr(
     filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Award targets that HR has set reach accessplanit (guide: overview).
+    """Loads award targets that HR has set into accessplanit (vendor's guide: overview).
 
-    They get the status Target. Changes of the target date reach accessplanit, too.
+    They get the status Target. Changes of the target date are loaded, too.
     """
     return run_flow(narrowed(filters), run.order())

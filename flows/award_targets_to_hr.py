@@ -1,4 +1,7 @@
-"""accessplanit's user awards with a target → HR's award targets (guide i)."""
+"""accessplanit's user awards with the status Target → HR's award targets (vendor's guide: i).
+
+A user award with this status is one that the user should gain by a certain day.
+"""
 
 from __future__ import annotations
 
@@ -37,23 +40,23 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which award targets reach HR."""
+    """Which award targets are loaded into HR."""
 
     awards: list[str] = Field(
         default=[], description="IDs of the awards (AwardID) whose targets are loaded. Empty: all."
     )
     future_targets_only: bool = Field(
         default=False,
-        description="Leave out targets whose date has passed. Targets already in HR are still "
-        "updated.",
+        description="Leave out targets that are due today or earlier. Targets already in HR are "
+        "still updated.",
     )
     custom_fields: list[str] = Field(
-        default=[], description="Custom fields of user awards to carry along (CF_…)."
+        default=[], description="Custom fields of user awards to load (CF_…)."
     )
 
 
 def narrowed(filters: Filters) -> ProcessSpec:
-    """:data:`SPEC` with these filters."""
+    """Returns :data:`SPEC` with these filters."""
     future = [Clause(column="target_date", op="after")] if filters.future_targets_only else []
     return within(
         SPEC,
@@ -68,5 +71,5 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def award_targets_to_hr(
     filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Award targets of users reach HR, and then their outcomes (guide i)."""
+    """Loads award targets of users into HR, and later the outcome of each (vendor's guide: i)."""
     return run_flow(narrowed(filters), run.order())

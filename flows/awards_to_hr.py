@@ -1,5 +1,5 @@
-"""accessplanit's user awards → HR's awards: completions, expiries, renewals and revocations (guide:
-overview)."""
+"""accessplanit's user awards → HR's awards: completions, expiries, renewals and revocations
+(vendor's guide: overview)."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which awards reach HR."""
+    """Which awards are loaded into HR."""
 
     statuses: list[str] = Field(
         default=[], description=f"Award statuses in scope. Empty: {', '.join(STATUSES)}."
     )
     awards: list[str] = Field(default=[], description="IDs of the awards (AwardID). Empty: all.")
     custom_fields: list[str] = Field(
-        default=[], description="Custom fields of user awards to carry along (CF_…)."
+        default=[], description="Custom fields of user awards to load (CF_…)."
     )
     expiring_within_days: int = Field(
         default=90,
@@ -56,7 +56,6 @@ def narrowed(filters: Filters) -> ProcessSpec:
     """Returns :data:`SPEC` with these filters."""
     award_states = AwardStates(expiring_within_days=filters.expiring_within_days)
     rules = [award_states if isinstance(rule, AwardStates) else rule for rule in SPEC.rules]
-    # An empty filter adds no clause.
     clauses = [
         *among("status", filters.statuses or STATUSES),
         *among("award_id", filters.awards),
@@ -67,5 +66,5 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="awards_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def awards_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Completions, expiries, renewals and revocations of awards reach HR (guide: overview)."""
+    """Loads completions, expiries, renewals and revocations of awards into HR (vendor's guide)."""
     return run_flow(narrowed(filters), run.order())

@@ -1,4 +1,4 @@
-"""HR's decisions on course requests → the status of accessplanit's delegates (guide f)."""
+"""HR's decisions on course requests → status of accessplanit's delegates (vendor's guide: f)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which decisions reach accessplanit, and what a rejection becomes."""
+    """Which decisions are carried out in accessplanit, and what a rejection becomes there."""
 
     rejected: Rejection = Field(
         default="Cancelled", description="Delegate status of a request that HR has rejected."
@@ -68,7 +68,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def course_decisions_from_hr(
     filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Approved course requests become Booked in accessplanit, rejected ones Cancelled (guide f).
+    """Sets approved course requests to Booked, rejected ones to Cancelled (vendor's guide: f).
 
     A decision for a course that has started, is full, cancelled or already decided is held with its
     reason.

@@ -1,5 +1,5 @@
 """accessplanit's provisional delegates → HR's course requests, with the authorisation they wait for
-(guide e)."""
+(vendor's guide: e)."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which course requests reach HR."""
+    """Which course requests are loaded into HR."""
 
     companies: list[str] = Field(
         default=[],
         description="IDs of the companies (CompanyID) that book the delegates. Empty: all.",
     )
     custom_fields: list[str] = Field(
-        default=[], description="Custom fields of delegates to carry along (CF_…)."
+        default=[], description="Custom fields of delegates to load (CF_…)."
     )
 
 
@@ -81,7 +81,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 def course_requests_to_hr(
     filters: Filters = Filters(), run: RunOptions = RunOptions()
 ) -> State[None]:
-    """Requests for courses that have not started reach HR (guide e).
+    """Loads requests for courses that have not started into HR (vendor's guide: e).
 
     Course and venue come from the manager's authorisation.
     """

@@ -1,4 +1,4 @@
-"""accessplanit's delegates → HR's registrations onto courses (guide g and h)."""
+"""accessplanit's delegates → HR's registrations onto courses (vendor's guide: g, h)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which registrations reach HR."""
+    """Which registrations are loaded into HR."""
 
     statuses: list[str] = Field(
         default=[],
@@ -50,7 +50,7 @@ class Filters(Form):
     )
     courses: list[str] = Field(default=[], description="IDs of the courses. Empty: all.")
     custom_fields: list[str] = Field(
-        default=[], description="Custom fields of delegates to carry along (CF_…)."
+        default=[], description="Custom fields of delegates to load (CF_…)."
     )
 
 
@@ -68,7 +68,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="delegates_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def delegates_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Registrations onto courses reach HR (guide g, h).
+    """Loads registrations onto courses, and their outcomes, into HR (vendor's guide: g, h).
 
     A registration that is in HR is updated even after it leaves the filter.
     """

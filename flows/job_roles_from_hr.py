@@ -1,4 +1,4 @@
-"""HR's job role assignments → accessplanit's user job roles (guide: overview)."""
+"""HR's job role assignments → accessplanit's user job roles (vendor's guide: overview)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which assignments reach accessplanit."""
+    """Which assignments are loaded into accessplanit."""
 
     roles: list[str] = Field(
         default=[], description="IDs of the job roles whose assignments are sent. Empty: all."
@@ -58,5 +58,5 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="job_roles_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def job_roles_from_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Job roles that HR has given to somebody, or ended, reach accessplanit (guide: overview)."""
+    """Loads job roles that HR has given to somebody or ended into accessplanit (vendor's guide)."""
     return run_flow(narrowed(filters), run.order())

@@ -1,4 +1,4 @@
-"""Job roles and their assignments: accessplanit → HR (guide: overview)."""
+"""Job roles and their assignments: accessplanit → HR (vendor's guide: overview)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which assignments reach HR; the job roles themselves are always loaded."""
+    """Which assignments are loaded into HR. The job roles themselves always are."""
 
     roles: list[str] = Field(
         default=[], description="IDs of the job roles whose assignments are loaded. Empty: all."
@@ -66,7 +66,7 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="job_roles_to_hr", flow_run_name=at_start(ROLES), persist_result=False)
 def job_roles_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """Job roles reach HR, then the assignments of people to them (guide: overview).
+    """Loads job roles, then the assignments of people to them, into HR (vendor's guide: overview).
 
     Only a sweep finds assignments that were removed.
     """

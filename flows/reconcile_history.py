@@ -110,7 +110,7 @@ class Only(Form):
     )
     people: str | None = Field(
         default=None,
-        description="Name of a list of people: lists/NAME.txt in the folder of reconciliations, "
+        description="Name of a list of people: lists/NAME.txt in the folder for reconciliations, "
         "with an accessplanit user ID per line. Never enter an ID here: Prefect must not know it.",
     )
     filters: dict[str, Any] = Field(

@@ -22,22 +22,24 @@ def retention(
     history_days: Annotated[int, Field(ge=1)] = 1826,
     report_days: Annotated[int, Field(ge=1)] = 365,
 ) -> State[None]:
-    """Prune plans, closed quarantine entries, figures of runs, old versions of rows, and reports.
+    """Deletes old plans, closed quarantine entries, figures of runs, values of rows, and reports.
 
     Args:
-        days: Plans and figures are deleted after this number of days. The values of rows stay as
-            versions, for questions about the past.
-        history_days: Versions are deleted this number of days after they were replaced (default:
-            five years).
-        report_days: Reports of historical reconciliations, lists of people, and the saved reads of
-            reconciliations that never finished are deleted after this number of days.
+        days: Number of days after which plans, closed quarantine entries and figures of runs are
+            deleted.
+        history_days: Number of days for which the earlier values of a row are kept after they were
+            replaced (default: five years), at least `days`. Historical reconciliations need them.
+        report_days: Number of days after which the files of historical reconciliations are
+            deleted: reports, lists of people, and data of reconciliations that never finished.
     """
     settings, now = load(), datetime.now(UTC)
     store = SyncStore(settings.store_url)
     try:
-        hour = settings.accessplanit.hour_seconds
+        budget_seconds = settings.accessplanit.hour_seconds
         pruned = discreet(store.prune)(
-            now - timedelta(days=days), now - timedelta(days=max(days, history_days)), hour
+            now - timedelta(days=days),
+            now - timedelta(days=max(days, history_days)),
+            budget_seconds,
         )
         reports, oldest = Folder(settings.history_folder), now - timedelta(days=report_days)
         pruned["reports"] = discreet(prune_reports)(reports, oldest)

@@ -1,8 +1,9 @@
-"""Computes when deployments run. ``python -m flows.schedules`` writes the crons into prefect.yaml.
+"""Computes when deployments run. ``python -m flows.schedules`` writes the schedules into
+prefect.yaml. A flow without a deployment in that file gets one.
 
-It also writes a whole entry for each flow that has none. A frequent flow begins at a
-minute that follows from its name, so that few flows begin together and a new flow moves no other.
-The weekly sweeps are far enough apart that no two begin together.
+Every flow runs several times an hour, from a minute that is computed from its name. So the flows
+are spread over the hour, and a new flow does not change the minutes of the others. The weekly
+sweeps begin some minutes apart from each other.
 """
 
 from __future__ import annotations
@@ -25,26 +26,31 @@ MINUTES = {
 }
 """Minutes between two runs of a flow."""
 OTHERS = 20
-"""Minutes between two runs of any other flow."""
+"""Minutes between two runs of a flow that is not in :data:`MINUTES`."""
 SWEEPS_AT = 3 * 60 + 2
-"""Minute of Sunday on which the first sweep begins."""
+"""When the first sweep begins on Sunday, in minutes after midnight."""
 SWEEPS_APART = 11
 """Approximate number of minutes between two sweeps."""
 NO_SWEEP = {"role_compliance"}
-"""Flows without a weekly sweep, because each of their runs is one."""
+"""Flows that have no weekly sweep, because each of their runs compares everything."""
+
+
+FIRST_OF_OTHERS = "  - name: reconcile-history\n"
+"""The first deployment of a flow without a process. New entries are inserted before it, or at the
+end of the file if it is missing."""
 
 
 def crons() -> dict[str, str]:
     """Returns the cron of every schedule, by its slug."""
     by_slug = {"retention-nightly": "57 2 * * *"}
-    for place, name in enumerate(FLOWS):
+    for number, name in enumerate(FLOWS):
         every = MINUTES.get(name, OTHERS)
         first = crc32(name.encode()) % every
         minutes = str(first) if every == 60 else f"{first}-59/{every}"
         by_slug[_frequent(name)] = f"{minutes} * * * *"
         if name not in NO_SWEEP:
-            at = SWEEPS_AT + SWEEPS_APART * place
-            # No flow's sweep begins with a frequent run of the same flow.
+            at = SWEEPS_AT + SWEEPS_APART * number
+            # If the flow also has an ordinary run at this minute, the sweep begins a minute later.
             hour, minute = divmod(at + (at % every == first), 60)
             by_slug[_weekly(name)] = f"{minute} {hour} * * 0"
     return by_slug
@@ -66,26 +72,25 @@ def rewritten(text: str) -> str:
     """Returns the text of prefect.yaml with the current crons and an entry for every flow."""
     for flow in FLOWS:
         if f"- name: {_deployment(flow)}\n" not in text:
-            before, anchor, after = text.partition(LAST)
+            before, anchor, after = text.partition(FIRST_OF_OTHERS)
             text = f"{before.rstrip()}\n\n{_entry(flow)}{anchor}{after}"
     for slug, cron in crons().items():
-        text = re.sub(rf'(- slug: {slug}\n\s+cron: )".*"', rf'\g<1>"{cron}"', text)
+        # The slug in the file may name another interval.
+        earlier = re.sub(r"\d+", r"\\d+", slug)
+        text = re.sub(rf'(- slug: ){earlier}(\n\s+cron: )".*"', rf'\g<1>{slug}\g<2>"{cron}"', text)
     return text
 
 
-LAST = "  - name: reconcile-history\n"
-"""New entries come before this one, or at the end of the file if it is missing."""
-
-
 def _entry(flow: str) -> str:
-    """Returns the deployment of a flow whose runs read what has changed, as YAML."""
+    """Returns the YAML of a new deployment: it runs on a schedule, after webhooks, and weekly as a
+    sweep."""
     name = _deployment(flow)
     spec = next(p.scoped() for p in PROCESSES.values() if p.flow.name == flow)
     direction = "accessplanit-to-hr" if spec.direction == "to_hr" else "hr-to-accessplanit"
-    does = str(inspect.getdoc(FLOWS[flow].fn)).partition("\n\n")[0].replace("\n", " ")
+    description = str(inspect.getdoc(FLOWS[flow].fn)).partition("\n\n")[0].replace("\n", " ")
     return f"""\
   - name: {name}
-    description: "{does}"
+    description: "{description}"
     entrypoint: flows.{flow}.{flow}
     tags: [{direction}, {spec.entity.replace("_", "-")}]
     parameters: {{}}
@@ -111,4 +116,4 @@ def _entry(flow: str) -> str:
 
 if __name__ == "__main__":
     FILE.write_text(rewritten(FILE.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write(f"{FILE} is written\n")
+    sys.stdout.write(f"Wrote {FILE}\n")

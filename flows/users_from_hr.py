@@ -1,4 +1,5 @@
-"""HR's employees → accessplanit's users; leavers are disabled, never deleted (guide b and d)."""
+"""HR's employees → accessplanit's users; leavers are disabled, never deleted (vendor's guide:
+b, d)."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which employees reach accessplanit, and who has left."""
+    """Which employees are loaded into accessplanit, and which of them have left."""
 
     companies: list[str] = Field(
         default=[], description="IDs of the companies whose employees are sent. Empty: all."
@@ -82,8 +83,8 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="users_from_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def users_from_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """New and changed employees reach accessplanit; leavers are disabled (guide b, d).
+    """Loads new and changed employees into accessplanit (vendor's guide: b, d).
 
-    A new employee becomes a user, a changed one is updated.
+    A new employee becomes a user. Leavers are disabled there, never deleted.
     """
     return run_flow(narrowed(filters), run.order())

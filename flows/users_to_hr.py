@@ -1,4 +1,4 @@
-"""accessplanit's users → HR's employees, new and updated (guide a and c)."""
+"""accessplanit's users → HR's employees, new and updated (vendor's guide: a, c)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SPEC = ProcessSpec(
 
 
 class Filters(Form):
-    """Which users reach HR, and what happens to employees whose user left."""
+    """Which users are loaded into HR, and what happens to the employee when a user leaves."""
 
     companies: list[str] = Field(
         default=[],
@@ -57,7 +57,7 @@ class Filters(Form):
     )
     custom_fields: list[str] = Field(
         default=[],
-        description="Custom fields of users to carry along, by their accessplanit name (CF_…).",
+        description="Custom fields of users to load, by their accessplanit name (CF_…).",
     )
     leavers: Literal["ignore", "close"] = Field(
         default="ignore",
@@ -88,5 +88,5 @@ def narrowed(filters: Filters) -> ProcessSpec:
 
 @flow(name="users_to_hr", flow_run_name=at_start(SPEC), persist_result=False)
 def users_to_hr(filters: Filters = Filters(), run: RunOptions = RunOptions()) -> State[None]:
-    """New and updated users reach HR (guide a, c)."""
+    """Loads new and updated users into HR (vendor's guide: a, c)."""
     return run_flow(narrowed(filters), run.order())

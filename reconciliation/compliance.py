@@ -1,5 +1,5 @@
-"""Role compliance as a source: compares the awards in HR with the requirements in accessplanit, as
-of a day."""
+"""Role compliance, computed from the awards in HR and the requirements in accessplanit as of a day.
+A process reads it like a feed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PEOPLE = {
     "surname": "text",
 }
 """Columns of employees that are read, name -> kind."""
-STAYS = "Run again; what was published stays as it is."
+RUN_AGAIN = "Run the flow again. Nothing was changed."
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Needs:
     everybody: pd.Series[str]
     """IDs of all employees who have not left, or whose row cannot be read."""
     doubted: pd.DataFrame
-    """``job_roles.DOUBTED``: people of whom HR holds a row that cannot be read."""
+    """``job_roles.DOUBTED``: people with a row in HR that cannot be read."""
 
 
 def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
@@ -71,7 +71,7 @@ def needs(source: Source, hr: Target, leavers: Sequence[str]) -> Needs:
         "AwardUserType", ["id", *REQUIREMENTS], (), Ask(skip_known=False), NO_HASHES, "0"
     )
     if not read.complete or len(read.rejected):
-        raise SourceFailed("What job roles require could not be read in full", STAYS)
+        raise SourceFailed("The requirements of job roles could not be read in full", RUN_AGAIN)
     requirements = labelled(source, read.frame, "award_id", "award_label", "Award")
     requirements = labelled(source, requirements, "user_type_id", "user_type_label", "UserType")
     people = in_full(hr, "employees", PEOPLE)
@@ -109,14 +109,15 @@ def in_full(
     columns: Mapping[str, str],
     lookups: Mapping[str, Sequence[str]] | None = None,
 ) -> Snapshot:
-    """Reads the rows of an entity of HR: all, or those of the ``lookups``.
+    """Reads the rows of an HR entity that have one of the values in ``lookups`` (column -> values).
+    Without ``lookups``, it reads all rows.
 
     Raises:
         TargetFailed: they could not be read in full.
     """
     read = hr.read(entity, columns, lookups)
     if not read.complete:
-        raise TargetFailed(f"{entity} could not be read in full from {hr.name}", STAYS)
+        raise TargetFailed(f"{entity} could not be read in full from {hr.name}", RUN_AGAIN)
     return read
 
 
@@ -165,8 +166,8 @@ class ComplianceSource:
         return None
 
     def found(self) -> pd.DataFrame:
-        """Returns ``job_roles.COMPLIANCE`` and ``doubt``: the reason why a row is kept as
-        published, or null.
+        """Returns the columns ``job_roles.COMPLIANCE``, and ``doubt``: the reason why a row was not
+        computed but kept as published; null for computed rows.
 
         Raises:
             SourceFailed: the requirements could not be read in full.
@@ -188,7 +189,8 @@ class ComplianceSource:
         return self._found
 
     def _published(self, doubts: pd.DataFrame) -> pd.DataFrame:
-        """Reads ``job_roles.COMPLIANCE`` of the people in doubt as HR has it."""
+        """Reads the rows that HR has of the people in ``doubts`` (columns
+        ``job_roles.COMPLIANCE``)."""
         if not len(doubts):
             return empty(COMPLIANCE)
         in_hr = {"id": "compliance_id", "user_id": "accessplanit_user_id"}
@@ -208,10 +210,12 @@ class ComplianceSource:
         known: Hashes,
         seed: str,
     ) -> Snapshot:
-        """Returns all rows, or those with the keys of the question."""
+        """Returns the rows with the keys that ``ask`` names, or all rows. With ``ask.skip_known``
+        it leaves out rows whose hash is in ``known``."""
         rows = self.found()[list(columns)]
         if ask.keys is not None:
             rows = rows[rows["id"].isin(ask.keys)]
+        # Without the day, which is another every day while the rest of the row stays the same.
         marks = row_hashes(rows[[name for name in columns if name != "as_of"]], seed)
         old = among(marks, known) if ask.skip_known else np.zeros(len(rows), dtype=bool)
         new = rows.assign(hash=pd.Series(marks, rows.index, NUMBER))[~old].reset_index(drop=True)

@@ -1,4 +1,5 @@
-"""Makes plans: frozen values with the changes that bring the target to the wanted state."""
+"""Makes plans: the changes that bring the target to the wanted state. A plan is never modified; a
+changed one takes its place."""
 
 from __future__ import annotations
 
@@ -22,14 +23,14 @@ DERIVED = {"state", "superseded_by"}
 """Columns that follow from other records and from the day, not from the record alone."""
 NEW, CHANGED = "was new", "had changed"
 EDITED = "was changed in the target; the record itself has not changed"
-MENDS = "could not be read in the target: the source's value replaces the unreadable one"
+MENDS = "has a value in the target that cannot be read; it is replaced by the source's value"
 FOLLOWS = "follows from other records or from the day"
 LEFT, GONE, AWAY = (
     "has left the scope",
     "is no longer in the source",
     "belongs to somebody else now",
 )
-"""Reasons for a change."""
+"""The three reasons for closing a row."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,13 @@ class Plan:
     comma-separated; empty for creates) · ``reason`` · then every managed column with its new
     value."""
     before: pd.DataFrame
-    """The present values of the rows to be updated or closed: ``key`` and the managed columns."""
+    """The rows that will be updated or closed, with their values before that: ``key`` and the
+    managed columns."""
     unchanged: pd.Series[Any]
     """Target keys of rows that need no change."""
     withheld: pd.Series[Any]
-    """Keys that would be created if the target had been read in full."""
+    """Keys of rows that are not created, because the target could not be read in full and may
+    already have them."""
     salt: bytes = b""
     """Secret mixed into the digest, so that nobody can guess from it whom the plan is about."""
 
@@ -75,10 +78,10 @@ class Plan:
         return counts
 
 
-def no_changes(columns: Mapping[str, str]) -> Plan:
+def no_changes(columns: Mapping[str, str], salt: bytes = b"") -> Plan:
     """Returns a plan without changes. ``columns`` are the managed columns, name -> kind."""
     changes = empty({**dict.fromkeys(META, "text"), **columns})
-    return Plan(changes, empty({"key": "text", **columns}), texts(), texts())
+    return Plan(changes, empty({"key": "text", **columns}), texts(), texts(), salt)
 
 
 def managed(changes: pd.DataFrame) -> list[str]:
@@ -112,8 +115,8 @@ def reconcile(
         key: the column that identifies a row.
         columns: the managed columns, name -> kind.
         compared: the columns whose difference is a reason to update.
-        doubtful: keys that are not created although the target did not show them, because it could
-            not be read in full.
+        doubtful: keys of rows that the target may have although it did not show them. They are not
+            created.
         alike: column -> function that brings its values into the form in which they are
             compared.
     """
@@ -140,7 +143,8 @@ def _changes(
     fields: str | Sequence[str],
     reason: str | None = None,
 ) -> pd.DataFrame:
-    """Builds changes of one kind, one for each of ``rows``, which has ``key`` and ``columns``."""
+    """Builds one change of this kind for each row. ``rows`` has the columns ``key`` and
+    ``columns``."""
     if not len(rows):
         return no_changes(columns).changes
     values = {"kind": kind, "key": rows[key], "fields": fields, "reason": reason}
@@ -196,8 +200,8 @@ def closing(
     """Adds closes to ``plan`` for ``leavers``: target rows whose record has left the scope or is
     gone.
 
-    ``closed`` is column -> value of a closed row. Rows that are already closed stay as they are; an
-    end date on or before the wanted day counts as closed.
+    ``closed`` is column -> value of a closed row. Rows that are already closed stay as they are
+    (:func:`is_closed`).
     """
     rows = leavers[~is_closed(leavers, closed, alike or {})]
     if not len(rows):
@@ -224,8 +228,8 @@ def mending(
     """Adds updates to ``plan`` for rows of the target that cannot be read because of one column.
     The update replaces that column.
 
-    The present values of these rows are not known. ``before`` has no row for them, and their
-    records stay withheld until they can be compared.
+    The present values of these rows are not known, so ``before`` has no row for them. Their keys
+    stay in ``withheld`` until a later run can read the rows.
 
     Args:
         plan: the plan.
@@ -248,7 +252,7 @@ def mending(
 
 def is_closed(rows: pd.DataFrame, closed: Mapping[str, str | date], alike: Alike) -> pd.Series[Any]:
     """Returns the mask of rows that are closed: they have the values of ``closed`` (column ->
-    value), and dates on or before the day there."""
+    value). A date may also be earlier than the one in ``closed``."""
     mask = pd.Series(bool(closed), index=rows.index)
     for name, value in closed.items():
         column = alike[name](rows[name]) if name in alike else rows[name]
@@ -299,8 +303,8 @@ def already(
 def moved(
     plan: Plan, current: pd.DataFrame, key: str, columns: Mapping[str, str]
 ) -> pd.Series[Any]:
-    """Returns the keys of the changes whose target row has changed since the plan was made.
-    ``current`` has the present rows."""
+    """Returns the keys of the changes that no longer fit: since the plan was made, the row has
+    changed or was created. ``current`` has the target's present rows."""
     before = plan.before.rename(columns={"key": key})
     changed = reconcile(before, current, key, columns, list(columns)).changes["key"]
     creates = plan.changes.loc[plan.changes["kind"] == "create", "key"]

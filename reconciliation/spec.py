@@ -46,12 +46,13 @@ class FieldMap(Frozen):
     clears: bool = True
     """Whether an empty source value clears the target."""
     values: tuple[tuple[str, str], ...] = ()
-    """Pairs (value in the source, value in the target), compared without case and spaces."""
+    """Pairs (value in the source, value in the target). Case and spaces are ignored."""
     strict: bool = False
-    """Whether a value that is not in ``values`` holds the row. Otherwise it is written
-    unchanged."""
+    """Whether a record whose value is not in ``values`` goes to quarantine. Otherwise its value is
+    written unchanged."""
     alike: tuple[tuple[str, str], ...] = ()
-    """Pairs of the target's values that mean the same; such a difference is no reason to write."""
+    """Pairs of values of the target that mean the same. A difference between them is no reason to
+    write."""
     instead: str | None = None
     """A column of the feed whose value is used for a new row if ``source`` is empty."""
 
@@ -63,11 +64,11 @@ class Clause(Frozen):
     op: Literal["in", "not_in", "present", "after", "future"] = "in"
     """What must hold:
 
-    - in: the value is one of ``values``, compared without case and spaces
+    - in: the value is one of ``values``, ignoring case and spaces
     - not_in: the value is missing, or not in ``values``
     - present: there is a value
     - after: the day lies after the run's day
-    - future: the moment lies after the run's
+    - future: the moment lies after the start of the run
     """
     values: tuple[str, ...] = ()
     when: Clause | None = None
@@ -77,8 +78,8 @@ class Clause(Frozen):
     def _has_values(self) -> Clause:
         if self.op in ("in", "not_in") and not self.values:
             raise ValueError(
-                f"the filter on {self.column!r} names no value; leave the filter out to take "
-                "all rows"
+                f"the filter on {self.column!r} has no value; leave the filter out to load "
+                "all records"
             )
         return self
 
@@ -89,13 +90,13 @@ class Scope(Frozen):
 
     clauses: tuple[Clause, ...] = ()
     leaves: Literal["ignore", "close", "follow"] = "ignore"
-    """What happens to a row whose record has left the scope. ``follow``: an existing row is still
-    updated."""
+    """What happens to a row whose record has left the scope: nothing, it is closed, or it is still
+    updated (``follow``)."""
     closes: Clause | None = None
     """With ``leaves="close"``: only rows whose record meets this clause are closed. ``None``: all
     are."""
     gone: Literal["report", "close"] = "report"
-    """What happens to a row whose record a sweep has found gone."""
+    """What happens to a row whose record a sweep no longer finds: it is reported, or closed."""
     closed: tuple[tuple[str, str], ...] = ()
     """Pairs (column, value) that a closed row has. The value ``today`` stands for the run's day."""
 
@@ -117,8 +118,8 @@ class MatchRule(Frozen):
     only: tuple[tuple[str, str], ...] = ()
     """Pairs (column, value) that the target row of a ``together`` rule must have."""
     weak: bool = False
-    """Whether the value may be shared or reassigned (an e-mail address). Such a rule never
-    overrules a stronger identifier that differs."""
+    """Whether the value may be shared or reassigned (an e-mail address). A row that matches by a
+    weak rule is not taken if another identifier differs."""
 
     @model_validator(mode="after")
     def _either(self) -> MatchRule:
@@ -133,7 +134,8 @@ class MatchRule(Frozen):
 
 
 class Reference(Frozen):
-    """A row waits until the target has the row of another entity that it refers to."""
+    """A row that refers to a row of another entity. It is written only once the target has that
+    row."""
 
     column: str
     """Column with the key of the other row."""
@@ -141,12 +143,12 @@ class Reference(Frozen):
     key: str
     """Key column of that entity."""
     what: str
-    """Noun for the other row, for people."""
+    """What the other row is, in messages."""
 
 
 class AwardStates(Frozen):
-    """The entity's ``state`` and ``superseded_by`` are computed from all rows of the same holder
-    and award and from the day (``awards.py``)."""
+    """Computes the entity's columns ``state`` and ``superseded_by`` (``awards.py``). They follow
+    from the day, and from all rows with the same holder and award."""
 
     rule: Literal["award_states"] = "award_states"
     expiring_within_days: Annotated[int, Field(ge=0)] = 90
@@ -185,7 +187,7 @@ AnyRule = TypeVar("AnyRule", AwardStates, CourseDecisions, HeldByReason, Join)
 
 
 class Limit(Frozen):
-    """A limit for the number of changes. It is exceeded if they are more than ``percent`` of the
+    """A maximum number of changes. A plan exceeds it if it changes more than ``percent`` of the
     entity's rows and also more than ``absolute`` rows."""
 
     percent: Annotated[float, Field(gt=0, le=100)]
@@ -199,36 +201,40 @@ class Guard(Frozen):
     update: Limit | None = Limit(percent=40, absolute=500)
     close: Limit | None = Limit(percent=5, absolute=20)
     population: int = 50
-    """Minimum number of rows of the entity for percentages to count: a share of few rows says
-    little."""
+    """Percentages count only if the entity has at least this number of rows."""
 
 
 class ProcessSpec(Frozen):
     """One process: its feed (source), entity (target), fields, scope, match rules and guard.
 
-    accessplanit's columns are defined in ``connectors/accessplanit/feeds.py``, those of HR in the
-    HR connector. In the direction from HR, the feed is an entity of HR and the entity a module of
-    accessplanit.
+    A process reads a feed and writes an entity. To HR, the feed is one of accessplanit's and the
+    entity is a table of HR. From HR, it is the other way round: the feed is a table of HR, and the
+    entity is a module of accessplanit. Columns are defined in ``connectors/accessplanit/feeds.py``
+    and ``connectors/hr/schema.py``.
     """
 
     name: str
+    """Name of the process, as in ``HRSYNC_HR_OF`` and in the store."""
     title: str
+    """Name of the process in messages."""
     direction: Literal["to_hr", "from_hr"] = "to_hr"
     system: str = ""
     """The HR system that the process was narrowed to (``capabilities.narrowed``)."""
     opposite: str | None = None
-    """The process of the other direction. It reads the records again that this process writes."""
+    """The process of the other direction. It later reads the records that this process writes."""
     pair: str | None = None
-    """Common name of the two directions. They share agreements under it and never run at the same
-    time."""
+    """Name that the two directions have in common. They never run at the same time. The store keeps
+    the values on which both sides agree under this name."""
     conflict: Literal["newest", "hold"] = "newest"
     """For fields with the owner ``newest``: what happens if both sides have changed the value since
     they agreed."""
     first: Literal["source", "target", "newest", "hold"] = "source"
-    """For fields with the owner ``newest``: whose value counts if both sides have a value and
-    nothing was agreed yet."""
+    """For fields with the owner ``newest``: whose value counts if both sides have a value and have
+    not agreed on one yet."""
     feed: str
+    """The feed that is read."""
     entity: str
+    """The entity that is written."""
     key: str = "id"
     """Column of the feed that identifies a record."""
     updated: str | None = "updated_at"
@@ -240,23 +246,26 @@ class ProcessSpec(Frozen):
     target_updated: str | None = None
     """Column of the entity with the moment of its last change, to find the newest value."""
     entity_key: str
+    """Column of the entity that identifies a row."""
     fields: tuple[FieldMap, ...]
     custom: tuple[str, ...] = ()
     """Custom fields by their wire name (``CF_…``); together they fill the entity's ``custom``
     column as JSON."""
     scope: Scope = Scope()
     match: tuple[MatchRule, ...] = ()
-    """Empty: the source's key is the entity's key."""
+    """Rules that match records to rows. Without rules, the key of a record is also the key of its
+    row."""
     natural_key: str | None = None
     """Column of the feed whose value becomes the key of a new row. If a record has no value there,
     the key is ``new_key`` followed by the record's key."""
     new_key: str = "AP-"
-    """Prefix of the key of a new row. The prefix ``match.PROVISIONAL`` ("new:") marks a provisional
-    key, which the target replaces by its own."""
+    """Prefix of the key of a new row. With the prefix ``match.PROVISIONAL`` ("new:") the key is
+    provisional: the target gives the row another key."""
     person: str | None = None
     """Column of the feed with the key of the person that the record belongs to. The record waits
     until that person is linked."""
     references: tuple[Reference, ...] = ()
+    """Rows of other entities that must exist first."""
     rules: tuple[Rule, ...] = ()
     """At most one rule of each class."""
     by_person: bool = False
@@ -264,7 +273,8 @@ class ProcessSpec(Frozen):
     ``capabilities.narrowed``."""
     guard: Guard = Guard()
     breaker: Annotated[int, Field(ge=1)] = 50
-    """Abort after this many consecutive refusals: the target is failing, not the rows."""
+    """Number of refusals in a row after which a run stops, because the fault is probably with the
+    target and not with the rows."""
     overlap: timedelta = timedelta(hours=2)
     """How far before the watermark a run begins to read (``watermark.window``)."""
 
@@ -273,7 +283,7 @@ class ProcessSpec(Frozen):
         targets = [f.target for f in self.fields] + list(self._computed())
         twice = sorted({t for t in targets if targets.count(t) > 1})
         if twice:
-            raise ValueError(f"{self.name}: several fields are mapped to {twice}")
+            raise ValueError(f"{self.name}: several fields are mapped to {', '.join(twice)}")
         if self.entity_key in targets:
             raise ValueError(
                 f"{self.name}: {self.entity_key!r} identifies the row and cannot be a managed field"
@@ -284,7 +294,10 @@ class ProcessSpec(Frozen):
     def _owners_need_a_pair(self) -> ProcessSpec:
         owned = sorted({f.target for f in self.fields if f.owner != "source"})
         if owned and self.pair is None:
-            raise ValueError(f"{self.name}: {owned} are owned by two sides, which needs a pair")
+            raise ValueError(
+                f"{self.name}: only a process with a pair can have an owner other than 'source' "
+                f"(fields: {', '.join(owned)})"
+            )
         return self
 
     @model_validator(mode="after")
@@ -296,7 +309,7 @@ class ProcessSpec(Frozen):
         unmapped = sorted(matched - {*self.columns(), self.entity_key})
         if unmapped:
             raise ValueError(
-                f"{self.name}: rows are matched by {unmapped}, which no field is mapped to"
+                f"{self.name}: a match rule uses {', '.join(unmapped)}, to which no field is mapped"
             )
         return self
 
@@ -332,17 +345,17 @@ class ProcessSpec(Frozen):
 
     @property
     def holder(self) -> str:
-        """The entity's column with the person that a row belongs to, if there is one."""
+        """Name of the entity's column with the person of a row, in entities that have one."""
         return "employee_id" if self.direction == "to_hr" else "user_id"
 
     @property
     def source_side(self) -> str:
-        """Name of the side that is read, for people."""
+        """Name of the side that is read, in messages."""
         return "accessplanit" if self.direction == "to_hr" else "HR"
 
     @property
     def target_side(self) -> str:
-        """Name of the side that is written, for people."""
+        """Name of the side that is written, in messages."""
         return "HR" if self.direction == "to_hr" else "accessplanit"
 
     @property
@@ -353,14 +366,14 @@ class ProcessSpec(Frozen):
 
     @property
     def person_column(self) -> str | None:
-        """The column of a plan that has the ID of the accessplanit user; ``None`` if rows do not
+        """Name of the plan's column with the ID of the accessplanit user; ``None`` if rows do not
         belong to people."""
         if self.direction == "from_hr":
             if self.person:
                 return self.holder
             return "key" if self.match else None
         of_person = self.person or (self.key if self.match else None)
-        # Without a field for the person, as in role_compliance, the column is known by its name.
+        # If no field is mapped from the person, as in role_compliance, look for the usual name.
         return next((f.target for f in self.fields if f.source == of_person), None) or next(
             (f.target for f in self.fields if f.target == "accessplanit_user_id"), None
         )

@@ -29,15 +29,15 @@ class Approval(RunInput):
         description="approve: hrsync applies exactly this plan. reject: hrsync writes nothing."
     )
     digest: str = Field(
-        description="The plan that you decide on. Do not change it: hrsync applies no other plan."
+        description="Identifies the plan. Do not change this text: hrsync applies only this plan."
     )
 
 
 def this_run() -> tuple[str | None, datetime | None]:
-    """Returns Prefect's ID of this flow run, and the time (UTC) for which a schedule planned it.
+    """Returns Prefect's ID of this flow run and its scheduled start (UTC).
 
-    The ID is ``None`` if the run belongs to no deployment and so cannot be suspended. The time is
-    ``None`` if no schedule has made the run.
+    Both are ``None`` if the run belongs to no deployment; it cannot be suspended then. The start is
+    ``None`` if the run was not created by a schedule.
     """
     context = FlowRunContext.get()
     run = context.flow_run if context else None
@@ -48,7 +48,7 @@ def this_run() -> tuple[str | None, datetime | None]:
 
 
 def can_still_be_answered(flow_run_id: str) -> bool:
-    """Whether somebody can still decide in a suspended flow run. Nobody can once it is deleted,
+    """Whether a suspended flow run still accepts a decision. It does not after it was deleted,
     cancelled or finished."""
     with get_client(sync_client=True) as client:
         try:
@@ -72,8 +72,8 @@ def form_text(
         report: the run that made the plan.
         counts: kind of change -> rows.
         total: (label, number) of the rows that exist, shown beneath the counts for comparison.
-        digest: names the plan.
-        reasons: why the guard has stopped it, a sentence each.
+        digest: the digest of the plan.
+        reasons: why the guard has stopped the plan, one sentence for each reason.
     """
     label, number = total
     rows = "\n".join(f"| {kind} | {changes:,} |" for kind, changes in counts.items())
@@ -102,7 +102,7 @@ def ask_for_decision(text: str, digest: str, timeout: timedelta) -> Decision:
     ``timeout``, Prefect ends the run, and nothing is written.
 
     Raises:
-        StalePlan: the digest in the answer is not the one that was asked about.
+        StalePlan: a plan was approved, but it is not the plan ``digest``.
     """
     form = Approval.with_initial_data(description=text, digest=digest)
     answer = suspend_flow_run(wait_for_input=form, timeout=int(timeout.total_seconds()), key=digest)

@@ -30,7 +30,7 @@ class Accessplanit(Block):
         description="https://{tenant}.accessplanit.com/{accessplan|accessplantest|accessplansandbox}"
     )
     api_key: SecretStr | None = Field(
-        None, description="An API key, or else a user name and password"
+        None, description="An API key. If there is none, give a user name and a password."
     )
     username: str | None = None
     password: SecretStr | None = None
@@ -38,7 +38,8 @@ class Accessplanit(Block):
 
 @cache
 def block_type_of(name: str) -> type[Block]:
-    """Returns the block type of a connector, ``hrsync-<name>``: its settings model as a form."""
+    """Returns the block type of a connector. Its slug is ``hrsync-<name>``, and its form has the
+    fields of the connector's settings."""
     connector = connectors()[name]
     fields: dict[str, Any] = {
         field: (info.annotation, info) for field, info in connector.settings.model_fields.items()
@@ -72,14 +73,14 @@ def hr_settings(settings: Settings, name: str, block: str) -> BaseModel:
     if not block:
         return settings.of_connector(name)
     block_type = block_type_of(name)
-    loaded = _load_block(block_type, block, _settings_that_name(settings, f"{name}/{block}"))
+    loaded = _load_block(block_type, block, _settings_for(settings, f"{name}/{block}"))
     model = connectors()[name].settings
     with _hiding_values(f"{block_type._block_type_slug}/{block}"):
         return model.model_validate({field: getattr(loaded, field) for field in model.model_fields})
 
 
-def _settings_that_name(settings: Settings, system: str) -> str:
-    """Returns the settings in which this HR system is chosen, for an error."""
+def _settings_for(settings: Settings, system: str) -> str:
+    """Returns the names of the settings that choose this HR system, for use in an error message."""
     of_processes = [
         f"HRSYNC_HR_OF__{process.upper()}"
         for process, chosen in settings.hr_of.items()
@@ -91,12 +92,13 @@ def _settings_that_name(settings: Settings, system: str) -> str:
 
 @contextmanager
 def _hiding_values(block_name: str) -> Iterator[None]:
-    """Replaces pydantic's validation error, because it repeats the values, secrets among them."""
+    """Replaces pydantic's validation error by one that does not show the values, which may be
+    secret."""
     try:
         yield
     except ValidationError as error:
         raise Misconfigured(
-            f"The Prefect block {block_name} is wrong: {problems(error)}",
+            f"The Prefect block {block_name} has invalid values: {problems(error)}",
             "Correct it in the Prefect UI.",
         ) from None
 
@@ -106,12 +108,13 @@ def _load_block(block_type: type[Block], name: str, setting: str) -> Any:
     named(name, "a Prefect block")
     try:
         return block_type.load(name)
-    # Prefect raises many types here. A missing block is a ValueError from ObjectNotFound. Invalid
-    # values are a RuntimeError from pydantic's ValidationError, or that error itself.
+    # Prefect raises many types here. If the block is missing, it raises ValueError, caused by
+    # ObjectNotFound. If values are invalid, it raises pydantic's ValidationError, or a RuntimeError
+    # that was caused by one.
     except Exception as error:
         cause = error if isinstance(error, ValidationError) else error.__cause__
         if isinstance(cause, ValidationError):
-            what = f"is wrong: {problems(cause)}"
+            what = f"has invalid values: {problems(cause)}"
             remedy = f"Correct it in the Prefect UI, or change {setting}."
         elif isinstance(cause, ObjectNotFound):
             what = "does not exist"

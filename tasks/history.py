@@ -1,8 +1,8 @@
 """The steps of a historical reconciliation.
 
-Each read is saved, so that an interrupted reconciliation continues after the last saved read. Both
-sides are saved in partitions; a worker gets the address of the folder and the number of a
-partition, not the data.
+Each read is saved, so that an interrupted reconciliation continues after the last saved read. Then
+the expected rows and the target's actual rows are saved in partitions. A worker that compares a
+partition gets only its number and the address of the folder, no data.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def read_part(source: Source, spec: ProcessSpec, ask: Ask, folder: Folder, name:
     """Reads one part of the source and saves it.
 
     Raises:
-        SourceFailed: the read was incomplete. Missing records would look deleted.
+        SourceFailed: the read was incomplete. It cannot be used, because the missing records would
+            look deleted.
     """
     requests = source.requests
     read = read_one(source, spec, ask)
@@ -61,14 +62,15 @@ def read_target(target: Target, spec: ProcessSpec, folder: Folder, name: str) ->
 
 
 def save_read(folder: Folder, name: str, read: Snapshot, requests: int) -> None:
-    """Saves a complete read. The note is written last and marks the read as complete."""
+    """Saves a complete read: its rows, and last a note with its figures. The note shows that the
+    read was saved completely."""
     folder.keep(f"{name}.rows", read.frame)
     folder.keep(f"{name}.rejected", read.rejected)
     folder.note(name, {"read": read.read, "duplicates": read.duplicates, "requests": requests})
 
 
 def load_read(folder: Folder, name: str) -> Snapshot | None:
-    """Returns a saved read, or ``None`` if it does not exist or is not complete."""
+    """Returns a saved read; ``None`` if there is none or it was not saved completely."""
     note = folder.read_note(name)
     if note is None:
         return None
@@ -88,12 +90,11 @@ def load_read(folder: Folder, name: str) -> Snapshot | None:
 def write_partitions(
     folder: Folder, spec: ProcessSpec, comparison: Comparison, rows_per_partition: int
 ) -> int:
-    """Saves both sides in partitions of about ``rows_per_partition`` rows. Both sides of a key go
-    to the same partition. Returns the number of partitions."""
+    """Saves the expected and the actual rows in partitions of about ``rows_per_partition`` rows.
+    Rows with the same key are in the same partition. Returns the number of partitions."""
     expected, actual = comparison.expected, comparison.actual
     partitions = max(1, math.ceil(max(len(expected), len(actual)) / rows_per_partition))
-    # Unlike the note of a read, this one comes first: it does not mean that the partitions are
-    # complete. They are compared only after this function has returned.
+    # This note may come first, because nothing reads the partitions before this function returns.
     folder.note("spec", {"spec": spec.model_dump_json()})
     keys = pd.concat([expected[spec.entity_key], actual[spec.entity_key]], ignore_index=True)
     # Equal keys have equal codes, and so the same partition.
@@ -123,7 +124,7 @@ def compare_partition(url: str, number: int) -> int:
     note = folder.read_note("spec")
     if note is None:
         raise Misconfigured(
-            f"This worker finds no reconciliation at {url}",
+            f"This worker found no saved reconciliation at {url}",
             "Give all workers access to the same folder (HRSYNC_HISTORY__FOLDER).",
         )
     spec = ProcessSpec.model_validate_json(note["spec"])
@@ -139,6 +140,6 @@ def load_classes(folder: Folder, partitions: int) -> pd.DataFrame:
 
 
 def origin_of(store: Store, spec: ProcessSpec) -> dict[str, str]:
-    """Returns key of the target's row -> key of the source's record behind it."""
+    """Returns the key of the source's record for the key of each of the target's rows."""
     origin = store.origin(spec)
     return dict(zip(origin["key"], origin["source_key"], strict=True))

@@ -9,14 +9,14 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from connectors.store.hints import Figures
 from reconciliation.history.findings import Findings
-from reconciliation.report import RunReport
+from reconciliation.report import RunReport, with_noun
 
 from .steps import step
 
 SHOWN_REASONS = 50
 """Maximum number of reasons in the table of a run."""
 MARKDOWN_CHARACTERS = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
-"""Characters with a meaning in Markdown."""
+"""Characters with a special meaning in Markdown."""
 
 
 def escaped(text: str) -> str:
@@ -31,22 +31,23 @@ def summary(report: RunReport) -> str:
     steps = [f"| {name} | {seconds:.2f} |" for name, seconds in report.seconds.items()]
     total = sum(report.outcomes.values())
     looked_at = report.read + report.reexamined
-    check = "the sum of the outcomes" if report.adds_up() else "**not the sum of the outcomes**"
+    adds_up = "is" if report.adds_up() else "is **not**"
     sections = [
         f"## {report.process} · {report.mode}",
         f"Source: {escaped(report.source)}",
         _table("outcome", "rows", [*outcomes, f"| **sum** | **{total:,}** |"]),
-        f"{report.read:,} rows read + {report.reexamined:,} compared with {report.target_side} "
-        f"again = {looked_at:,}, {check}.",
+        f"{with_noun(report.read, 'row')} read and {with_noun(report.reexamined, 'row')} of "
+        f"{report.target_side} compared again: {looked_at:,} in all, which {adds_up} the sum of "
+        "the outcomes.",
         f"""| | |
 |---|---|
-| read in full | {"yes" if report.complete else "**no: the watermark stays**"} |
+| read in full | {"yes" if report.complete else "**no; the next run reads from the same moment**"} |
 | watermark before | {report.watermark_before or "none"} |
 | watermark after | {report.watermark_after or "none"} |
 | requests | {report.requests:,} |
-| records named by hints | {report.hints:,} |
+| records named by webhooks | {report.hints:,} |
 | plan | `{report.digest}` |
-| changes of an interrupted run, now clarified | {report.settled:,} |""",
+| changes of an interrupted run whose result was looked up | {report.settled:,} |""",
         _table("step", "seconds", steps),
     ]
     if report.sweep:
@@ -65,7 +66,7 @@ def _table(first: str, second: str, lines: list[str]) -> str:
 
 @step("publish table")
 def publish_table(rows: list[dict[str, object]], key: str, description: str) -> None:
-    """Publishes counts as a table. They hold no personal data."""
+    """Publishes a table of counts. The caller sees to it that it holds no personal data."""
     create_table_artifact(rows, key=key, description=description)
 
 
@@ -80,10 +81,10 @@ def publish_webhooks(figures: Figures) -> None:
     refusals = [
         f"{number:,} for {escaped(reason)}" for reason, number in sorted(figures.refused.items())
     ]
-    hints = [f"{number:,} of {escaped(name)}" for name, number in sorted(figures.waiting.items())]
-    lags, time_to_load = figures.lags, "no delivery was loaded"
+    waiting = [f"{number:,} of {escaped(name)}" for name, number in sorted(figures.waiting.items())]
+    lags, time_to_load = figures.lags, "no record was loaded"
     if lags:
-        # The lags are sorted. The last of the first 95 % is the 95th percentile.
+        # The lags are sorted.
         percentile = lags[math.ceil(len(lags) * 95 / 100) - 1]
         time_to_load = (
             f"median {lags[len(lags) // 2]:.1f} s, 95 % within {percentile:.1f} s, "
@@ -95,14 +96,15 @@ def publish_webhooks(figures: Figures) -> None:
 |---|---:|---:|
 {deliveries}
 
-- Time from a delivery to its load: {time_to_load} ({len(lags):,} hints).
-- Refused yesterday and today (days in UTC): {", ".join(refusals) or "none"}.
-- Waiting hints: {", ".join(hints) or "none"}.
+- Records loaded: {len(lags):,}. Time from delivery to load: {time_to_load}.
+- Records that wait to be loaded: {", ".join(waiting) or "none"}.
+
+Deliveries refused yesterday and today (UTC): {", ".join(refusals) or "none"}.
 """
     create_markdown_artifact(
         text,
         key="webhooks",
-        description="Deliveries of webhooks: received, refused, duplicates, lag",
+        description="Webhook deliveries: received, repeated, refused, and their time to load",
     )
 
 
@@ -110,7 +112,7 @@ def publish_webhooks(figures: Figures) -> None:
 def publish_findings(findings: Findings, page: str) -> None:
     """Publishes the counts of a historical reconciliation, and ``page``, the address of its report.
 
-    The report holds personal data. It is for people who may read HR.
+    The report itself holds personal data. Only people who may see HR's data may open it.
     """
     inquiry = findings.inquiry
     counts = "\n".join(f"| {name} | {number:,} |" for name, number in findings.counts().items())
@@ -131,14 +133,14 @@ def publish_findings(findings: Findings, page: str) -> None:
 {causes}
 
 The report holds personal data and is at `{page}`. Everybody with access to that folder can open it.
-{findings.parts:,} parts were read with {findings.requests:,} requests;
-{findings.resumed:,} came from an interrupted run.
+{findings.parts:,} parts were read with {findings.requests:,} requests. An interrupted run had
+already read {findings.resumed:,} of them.
 """
     key = findings.spec.name.replace("_", "-")
     create_markdown_artifact(
         text, key=f"{key}-history", description=f"{findings.spec.title}: historical reconciliation"
     )
-    # A browser cannot open a path on another machine. The text has it for copying.
+    # No link to a path: a browser cannot open a path on another machine. The text shows the path.
     if page.startswith(("http://", "https://")):
         about = "Personal data: for people with access to the folder"
         create_link_artifact(
@@ -154,7 +156,7 @@ def publish(report: RunReport) -> None:
         summary(report), key=f"{key}-summary", description=f"{report.process}: counts per outcome"
     )
     if report.reasons:
-        # "stage" is what 'hrsync quarantine' calls it.
+        # 'hrsync quarantine' uses the same column names.
         table = [
             {"stage": stage, "field": field, "reason": reason, "rows": rows}
             for stage, field, reason, rows in report.reasons[:SHOWN_REASONS]

@@ -32,7 +32,7 @@ def step(name: str, run_name: str | None = None) -> Callable[[Callable[P, R]], T
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         return Task(
-            # An unforeseen error may repeat data. This makes it an error without data.
+            # The text of an unforeseen error may quote data. ``discreet`` removes it.
             discreet(function),
             name=name,
             task_run_name=run_name,
@@ -58,14 +58,14 @@ STEPS: dict[Callable[..., Any], Task[..., Any]] = {
         preview,
     )
 }
-"""The steps of a run (``flows/_run.py``): the function -> its Prefect task."""
+"""The Prefect task for each function that is a step of a run (``flows/_run.py``)."""
 
 
 def in_prefect(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a step as a Prefect task. It is one of :data:`STEPS`, or a task already.
+    """Calls a step as a Prefect task. ``function`` is one of :data:`STEPS`, or a task itself.
 
     Raises:
-        LookupError: it is neither.
+        LookupError: ``function`` is not a step.
     """
     if isinstance(function, Task):
         return function(*args)

@@ -576,8 +576,8 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         12,
         "a user whose ID is spelt otherwise is somebody else",
         "reconciliation/run/records.py",
-        "read = replace(read, frame=_spelt_as_linked(comparison, read.frame))",
-        "pass",
+        "_spelt_as_linked(comparison, fresh.read.frame))",
+        "fresh.read.frame)",
     ),
     (
         12,

@@ -15,7 +15,7 @@ ROW = re.compile(r"<tr\b.*?</tr>\n?", re.DOTALL)
 
 
 def forget(home: Folder, person: Person) -> Erased:
-    """Erases a person below the folder of reconciliations: rows of tables, rows of pages, lines of
+    """Erases a person below the folder for reconciliations: rows of tables, rows of pages, lines of
     lists. The data of unfinished reconciliations is deleted, so that they start over.
 
     Raises:

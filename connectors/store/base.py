@@ -1,4 +1,5 @@
-"""Helpers that all parts of the sync store share: the engine, upserts, moments and errors."""
+"""What all parts of the sync store share: the engine, the salt, upserts, moments, stored frames and
+errors."""
 
 from __future__ import annotations
 
@@ -31,13 +32,13 @@ class Part:
     engine: sa.Engine
 
     def salt(self) -> bytes:
-        """Returns the secret salt of digests that leave the store. It is created once, and is the
-        same for every process on this store."""
+        """Returns the secret salt for digests that people see outside the store. It is created once
+        in each store."""
         table = t.salt
         with failing(), self.engine.begin() as connection:
             if connection.execute(sa.select(table.c.value)).first() is None:
                 connection.execute(table.insert().values(value=secrets.token_hex(16)))
-            # Two processes may each have inserted one: all take the smallest.
+            # Two runs may each have inserted a salt. Both use the smallest.
             return bytes.fromhex(
                 connection.execute(sa.select(sa.func.min(table.c.value))).scalar_one()
             )

@@ -30,24 +30,27 @@ class Runs(Part):
     """Runs and leases."""
 
     lease_seconds: float = 60.0
-    """Length of a lease, in seconds: the time for which a run that has stopped renewing it blocks
-    others. It must be the same for all processes on a store."""
+    """Length of a lease, in seconds. A run that was killed blocks the others for this time. All
+    programs that use one store must use the same length."""
     clock: Callable[[], datetime] = staticmethod(lambda: datetime.now(UTC))
     _tokens: dict[tuple[str, str], int]
-    """(process, run) -> the fencing number of a lease that this object has taken and not
-    released."""
+    """The fencing number of each lease that this object has taken and not released, by process and
+    run."""
 
     @contextmanager
     def lease(self, process: str, run: str, patience: float = 0.0) -> Iterator[bool]:
         """Takes the lease of a process, without which a run cannot write. Yields false if another
-        run still holds it after ``patience`` seconds.
+        run is alive and still holds the lease after ``patience`` seconds.
 
-        A thread renews the lease every third of its length; it is released at the end. A killed run
-        holds its lease until it lapses. A run that finds the lease held waits until it is renewed,
-        which shows that its holder is alive, or has lapsed. A lapsed lease is lost for good: its
-        run neither renews it nor takes it again. Each time a lease is taken, it gets the next
-        fencing number. Every write of a run checks that number in the same transaction, so that a
-        run which has lost its lease (because its machine slept) cannot write beside the next one.
+        While the context lasts, a thread renews the lease three times in its length. At the end the
+        lease is released. A run that was killed does neither, so its lease lapses. If another run
+        holds the lease, this method first finds out whether that run is alive: it waits until the
+        lease is renewed or lapses, even if ``patience`` is over.
+
+        A run whose lease has lapsed cannot get it back. Each time a lease is taken, it gets the
+        next fencing number. Every write of a run checks that number in the same transaction. So a
+        run that has lost its lease, for example because its machine slept, cannot write while the
+        next one works.
         """
         deadline, first = time.monotonic() + patience, None
         while not self._take(process, run):
@@ -79,7 +82,7 @@ class Runs(Part):
     def _take(self, process: str, run: str) -> bool:
         """Takes a lease if no run holds it.
 
-        A lease that ends later than now plus twice its length was written with a wrong clock, and
+        If a lease ends later than twice its length from now, a wrong clock wrote it. Such a lease
         counts as lapsed. The new fencing number keeps its holder from writing.
         """
         if (process, run) in self._tokens:
@@ -105,8 +108,8 @@ class Runs(Part):
         return token is not None
 
     def _holding(self, process: str) -> tuple[int, datetime] | None:
-        """Returns the fencing number and the end of a process's lease. Either changes when the
-        lease is renewed or taken again."""
+        """Returns the fencing number and the end of a process's lease. Renewing the lease changes
+        its end, taking it again changes both."""
         lease = t.lease.c
         with failing(), self.engine.connect() as connection:
             row = connection.execute(
@@ -115,8 +118,8 @@ class Runs(Part):
         return (row.token, row.until) if row else None
 
     def _valid(self, process: str, run: str) -> sa.ColumnElement[bool]:
-        """Condition for a lease that this run has taken and that neither lapsed nor was taken by
-        another run."""
+        """Returns the SQL condition for the lease of this run. A lease that has lapsed, or that
+        another run has taken, does not meet it."""
         lease, token = t.lease.c, self._tokens.get((process, run), 0)
         return (
             (lease.process == process)
@@ -146,8 +149,8 @@ class Runs(Part):
             )
 
     def hold_lease(self, connection: sa.Connection, spec: ProcessSpec, run: str) -> None:
-        """Checks the run's leases and locks them until the transaction ends. Every transaction in
-        which a run writes begins with this.
+        """Checks that the run has its leases, and locks them until the transaction ends. Call it
+        first in every transaction in which a run writes.
 
         Raises:
             StoreFailed: the run has lost its lease.

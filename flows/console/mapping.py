@@ -209,4 +209,4 @@ GONE = {"report": "is reported", "close": "closes its row"}
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
-    sys.stdout.write(f"{PAGE} is written\n")
+    sys.stdout.write(f"Wrote {PAGE}\n")

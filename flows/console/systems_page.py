@@ -96,4 +96,4 @@ def whole(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(whole(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write(f"{PAGE} is written\n")
+    sys.stdout.write(f"Wrote {PAGE}\n")

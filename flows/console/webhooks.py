@@ -58,7 +58,7 @@ def list_(
     out.print(unbroken(table, 4))
     if hints:
         out.print(
-            "Waiting hints: "
+            "Records that wait to be loaded: "
             + ", ".join(f"{w.fresh + w.sent:,} of {name}" for name, w in sorted(hints.items())),
             highlight=False,
         )

@@ -1,6 +1,7 @@
-"""Marks flow runs whose process no longer exists as Crashed.
+"""Ends flow runs whose process no longer exists: sets them to Crashed in Prefect.
 
-Prefect still shows them as running, and each may hold its deployment's only concurrency slot.
+Otherwise Prefect would show them as running forever, and each could hold the only concurrency slot
+of its deployment.
 """
 
 from __future__ import annotations
@@ -18,35 +19,37 @@ MESSAGE = (
 )
 
 
-def crash_orphans(pool: str) -> int:
-    """Marks every unfinished run of the work pool as Crashed, which frees its slot. Call it while
-    the pool has no worker.
+def end_runs_of_worker(pool: str) -> int:
+    """Ends the pending, running and cancelling runs of a work pool. Call it while the pool has no
+    worker.
 
-    After its worker was killed, nothing else would end these runs in Prefect.
-
-    Returns:
-        The number of runs marked.
-    """
-    of_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
-    return _crash(FlowRunFilter.model_validate({"state": AT_WORK}), of_pool)
-
-
-def crash_abandoned() -> int:
-    """Marks every unfinished run that a command started, without a deployment, as Crashed. Call it
-    right after the start of the server.
+    If a worker is killed, Prefect itself does not end its runs.
 
     Returns:
-        The number of runs marked.
+        The number of runs that were ended.
     """
-    return _crash(
-        FlowRunFilter.model_validate({"state": AT_WORK, "deployment_id": {"is_null_": True}}), None
-    )
+    pool_filter = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+    return _end(FlowRunFilter.model_validate({"state": AT_WORK}), pool_filter)
 
 
-def _crash(at_work: FlowRunFilter, of_pool: WorkPoolFilter | None) -> int:
+def end_runs_of_commands() -> int:
+    """Ends the pending, running and cancelling runs that belong to no deployment: those of commands
+    such as ``hrsync run``. Call it right after Prefect's server has started, because these commands
+    end with the server.
+
+    Returns:
+        The number of runs that were ended.
+    """
+    without_deployment = {"state": AT_WORK, "deployment_id": {"is_null_": True}}
+    return _end(FlowRunFilter.model_validate(without_deployment), None)
+
+
+def _end(run_filter: FlowRunFilter, pool_filter: WorkPoolFilter | None) -> int:
     marked = 0
     with get_client(sync_client=True) as client:
-        while runs := client.read_flow_runs(flow_run_filter=at_work, work_pool_filter=of_pool):
+        while runs := client.read_flow_runs(
+            flow_run_filter=run_filter, work_pool_filter=pool_filter
+        ):
             for run in runs:
                 client.set_flow_run_state(run.id, Crashed(message=MESSAGE), force=True)
             marked += len(runs)

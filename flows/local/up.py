@@ -36,7 +36,7 @@ from ..catalogue import FLOWS, WAVES
 from ..receiver.subscriptions import subscriptions
 from .children import Children, NotStarted, end_with_parent
 from .first_runs import First, through_the_worker
-from .orphans import crash_abandoned, crash_orphans
+from .orphans import end_runs_of_commands, end_runs_of_worker
 from .ports import check_free, is_somebody_elses
 from .prefect_environment import AUTHENTICATION, LOGIN, environment
 from .running import server, written_down
@@ -245,7 +245,7 @@ class QuickStart:
     def _deploy(self) -> None:
         self._say("creating the work pool and the deployments")
         _make_pool()
-        if orphans := crash_orphans(POOL) + crash_abandoned():
+        if orphans := end_runs_of_worker(POOL) + end_runs_of_commands():
             self._say(
                 f"marked {orphans} run{'s' if orphans > 1 else ''} as Crashed: the last stop "
                 "interrupted them"
@@ -346,7 +346,7 @@ class QuickStart:
         ticked = time.monotonic()
         while not self.stopped.wait(TEND_SECONDS):
             self._check_owners()
-            for message in self.children.tend({"worker": partial(crash_orphans, POOL)}):
+            for message in self.children.tend({"worker": partial(end_runs_of_worker, POOL)}):
                 self._say(message)
             if self.stand_in and time.monotonic() - ticked >= self.plan.tick_seconds:
                 ticked = time.monotonic()

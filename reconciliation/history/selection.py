@@ -19,13 +19,13 @@ from .inquiry import Inquiry, business_day
 
 
 def holder_of(spec: ProcessSpec) -> str:
-    """Returns the target's column with the person that a row is about."""
+    """Returns the name of the target's column with the person of a row."""
     return spec.holder if spec.person else spec.entity_key
 
 
 def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
-    """Returns the two columns with the ID of the award, (in the feed, in the target); ``None`` if
-    the process is not about awards."""
+    """Returns the names of the columns with the ID of the award: in the feed, and in the target.
+    ``None`` if the process is not about awards."""
     return next(
         ((f.source, f.target) for f in spec.fields if "award_id" in (f.source, f.target)), None
     )
@@ -34,8 +34,8 @@ def award_of(spec: ProcessSpec) -> tuple[str, str] | None:
 def asked_about(
     spec: ProcessSpec, inquiry: Inquiry, rows: pd.DataFrame, chosen: pd.Series[str] | None
 ) -> pd.Series[bool]:
-    """Returns the mask of target rows that belong to the people and awards of the inquiry. All
-    people belong if ``chosen`` is ``None``."""
+    """Returns the mask of the target's rows whose person is ``chosen`` and whose award the inquiry
+    names. If ``chosen`` is ``None``, it holds for every person."""
     mask, award = pd.Series(True, rows.index), award_of(spec)
     if chosen is not None:
         mask &= rows[holder_of(spec)].isin(chosen)
@@ -54,8 +54,11 @@ def in_period(inquiry: Inquiry, days: pd.Series[Any]) -> pd.Series[bool]:
 def only_asked_about(
     context: Context, expected: pd.DataFrame, actual: pd.DataFrame, settled: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Removes from all three frames the rows that the inquiry is not about. A row of ``settled``
-    stays if its person, award or day is not known."""
+    """Removes from all three frames the rows that the inquiry is not about.
+
+    If the person or award of a row of ``settled`` is not known, the row is not removed because of
+    it. The same is true of its day if neither side has readable values.
+    """
     spec, inquiry, chosen = context.spec, context.inquiry, context.back.chosen
     if chosen is None and not inquiry.awards and not inquiry.period:
         return expected, actual, settled
@@ -63,8 +66,7 @@ def only_asked_about(
     theirs = asked_about(spec, inquiry, actual, chosen)
     day = business_day(spec)
     if inquiry.period and day:
-        # The two sides may disagree about the day itself. Then the record is in the period if the
-        # day of either side is.
+        # The two sides may have different days. It is enough that one of them is in the period.
         _, day_column = day
         keys = pd.concat(
             [
@@ -82,8 +84,9 @@ def only_asked_about(
 
 
 def _settled_asked_about(context: Context, settled: pd.DataFrame) -> pd.Series[bool]:
-    """Returns the mask of ``settled`` (``causes.EXPLAINED``) that the inquiry is about. The values
-    of the source's record decide, or else those of the target's row."""
+    """Returns the mask of the rows of ``settled`` (``causes.EXPLAINED``) that the inquiry is about.
+    Person, award and day are taken from the source's record. If it has none, they are taken from
+    the target's row."""
     spec, inquiry, chosen = context.spec, context.inquiry, context.back.chosen
     data = concat([context.matched.records.everything, context.matched.records.outside])
     record = looked_up(settled["source_key"], data, spec.key)
@@ -102,13 +105,14 @@ def _settled_asked_about(context: Context, settled: pd.DataFrame) -> pd.Series[b
     if inquiry.period and day:
         feed_column, target_column = day
         days = record[feed_column].astype(DAY).fillna(row[target_column].astype(DAY))
-        # Neither side has readable values. A record that merely has no day is not in the period.
+        # Nothing is known of a row without a record and without a row in the target. A known record
+        # without a day is not in the period.
         unknown = record[spec.key].isna() & row[context.key].isna()
         mask &= in_period(inquiry, days) | unknown
     return mask
 
 
-def doubted(
+def missing_from_read(
     spec: ProcessSpec,
     inquiry: Inquiry,
     read: Snapshot,
@@ -116,12 +120,12 @@ def doubted(
     origin: pd.DataFrame,
     chosen: pd.Series[str] | None,
 ) -> tuple[str, ...]:
-    """Returns the source keys behind the selected rows of the target that ``read`` did not return,
-    sorted.
+    """Finds the records that should exist, because the target has rows of them, and that were not
+    read. Returns their source keys, sorted.
 
     Args:
         spec: the process.
-        inquiry: the inquiry, which selects the rows.
+        inquiry: selects the rows of the target.
         read: the source's records that were read; rejected ones count as returned.
         rows: the target's rows.
         origin: ``sweep.ORIGIN``: the source key behind each row of the target.
@@ -176,12 +180,12 @@ def chosen_people(
 
 
 def _hr_rows(hr: HrSystem, entity: str, names: tuple[str, ...], what: str) -> pd.DataFrame:
-    """Reads the columns ``names`` of all rows of an entity of HR; its key comes first."""
+    """Reads all rows of an HR entity: its key column, then the columns ``names``."""
     holds = hr.capabilities.entities.get(entity)
     kinds = holds.kinds() if holds else {}
     if holds is None or not set(names) <= set(kinds):
         raise Misconfigured(
-            f"{hr.capabilities.system} does not hold the {what} of people",
-            "Leave that filter out, or name the people themselves.",
+            f"{hr.capabilities.system} does not hold people's {what}",
+            "Leave that filter out, or give the IDs of the people.",
         )
     return hr.read(entity, {n: kinds[n] for n in names if n != holds.key}, None).frame

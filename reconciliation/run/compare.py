@@ -146,7 +146,7 @@ def nothing_new(comparison: Comparison, fresh: Fresh) -> Compared:
         reported=empty(ORIGIN),
         rejections=empty(RECEIPTS),
         agreed=empty(NEWLY_AGREED),
-        plan=replace(no_changes(comparison.columns), salt=comparison.store.salt()),
+        plan=no_changes(comparison.columns, comparison.store.salt()),
         population=comparison.population,
         figures={**fresh.figures, "answered_for": 0, "loaded": 0},
     )

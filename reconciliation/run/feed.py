@@ -25,9 +25,8 @@ def merged(
     """Merges the answers to several questions into one snapshot and adds the columns of the joined
     feed. A record that is in several answers is taken once.
 
-    The fields that appeared or vanished are those of the first answer. The other answers hold
-    selected records, which may not be typical. ``complete`` says whether all questions are known
-    (:class:`Questions`).
+    Only the first answer tells which fields appeared or vanished, because the other answers hold
+    selected records. ``complete`` is ``Questions.complete``.
     """
     whole = reads[0]
     if len(reads) > 1:
@@ -47,11 +46,11 @@ def read_one(source: Source, spec: ProcessSpec, ask: Ask) -> Snapshot:
 
 @dataclass(frozen=True)
 class Questions:
-    """The questions to a process's feed."""
+    """The questions that a run asks about the feed of its process."""
 
     asks: list[Ask]
     complete: bool
-    """False if the joined feed could not be read in full, so that questions may be missing."""
+    """False if the joined feed could not be read in full. Then questions may be missing."""
 
 
 def with_changes_of_joined_feed(
@@ -59,9 +58,9 @@ def with_changes_of_joined_feed(
 ) -> Questions:
     """Adds questions for the records whose row in the joined feed has changed.
 
-    The changes are looked for in the window, which is the range of the first question, and by the
-    questions that hints put to the joined feed (``Ask.joined``). The next sweep finds changes in a
-    joined feed without a moment of the last change.
+    To find these rows, the joined feed is asked for its changes in the range of the first question,
+    and for the rows that webhooks have named (``Ask.joined``). If the joined feed has no moment of
+    the last change, only the next sweep finds its changes.
     """
     join = spec.rule(Join)
     own = [ask for ask in asks if not ask.joined]
@@ -84,8 +83,8 @@ def with_changes_of_joined_feed(
 
 
 def _with_joined_columns(source: Source, spec: ProcessSpec, read: Snapshot) -> Snapshot:
-    """Adds the columns of the joined feed; null for a record without a readable row there. If the
-    joined feed could not be read in full, neither was the result."""
+    """Adds the columns of the joined feed. They are null for a record without a readable row there.
+    The result is complete only if both feeds could be read in full."""
     join = spec.rule(Join)
     if join is None:
         return read

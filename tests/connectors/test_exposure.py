@@ -218,7 +218,7 @@ def test_addresses_in_blocks_are_held_to_the_same(
         "leaky", overwrite=True
     )
     with pytest.raises(
-        Misconfigured, match=r"hrsync-scim/leaky is wrong: .*user name or a password"
+        Misconfigured, match=r"hrsync-scim/leaky has invalid values: .*user name or a password"
     ) as caught:
         hr_settings(Settings(), "scim", "leaky")  # type: ignore[call-arg]
     assert SECRET not in str(caught.value)

@@ -42,7 +42,9 @@ def test_flows_run_and_publish_counts_that_add_up(configured: Side) -> None:
             assert configured.base_url in str(state.message), "the run says which tenant it is"
     assert configured.differences() == []
     found = artifacts()
-    assert re.search(r"again = [\d,]+, the sum of the outcomes\.", found["users-to-hr-summary"])
+    assert re.search(
+        r"again: [\d,]+ in all, which is the sum of the outcomes\.", found["users-to-hr-summary"]
+    )
     assert "watermark after" in found["awards-to-hr-summary"]
     assert "waits until this user" in found["awards-to-hr-quarantine"]
     assert "compliant" in found["role-compliance-counts"], "counts, and nobody's name"

@@ -80,7 +80,8 @@ def test_the_folders_of_a_block_lie_below_its_place_too(prefect_server: None) ->
     kind: Any = block_type_of("csv_drop")
     kind(outbox="../jasmit").save("leaving", overwrite=True)
     with pytest.raises(
-        Misconfigured, match=r"hrsync-csv-drop/leaving is wrong: .*outbox is not a folder below"
+        Misconfigured,
+        match=r"hrsync-csv-drop/leaving has invalid values: .*outbox is not a folder below",
     ) as caught:
         hr_settings(Settings(), "csv_drop", "leaving")  # type: ignore[call-arg]
     assert "jasmit" not in str(caught.value)

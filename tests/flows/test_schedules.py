@@ -50,6 +50,9 @@ def test_prefect_yaml_has_the_computed_crons() -> None:
     text = FILE.read_text()
     assert rewritten(text) == text
     assert rewritten(text.replace("2 3 * * 0", "0 0 * * 0")) == text
+    assert rewritten(
+        text.replace("users-to-hr-every-5-minutes", "users-to-hr-every-7-minutes")
+    ) == (text), "an entry whose interval has changed since"
 
 
 def test_sweeps_begin_alone_and_few_of_the_others_together() -> None:
@@ -77,6 +80,6 @@ def test_a_flow_without_an_entry_gets_one_like_the_others() -> None:
     (entry,) = [d for d in DEPLOYMENTS if d["name"] == "delegates-to-hr"]
     written = yaml.safe_load(rewritten(text[:start] + text[end:]))["deployments"]
     (found,) = [d for d in written if d["name"] == "delegates-to-hr"]
-    assert found.pop("description").startswith("Registrations onto courses")
+    assert found.pop("description").startswith("Loads registrations onto courses")
     assert found.pop("tags") == ["accessplanit-to-hr", "registrations"]
     assert found == {k: v for k, v in entry.items() if k not in ("description", "tags")}

@@ -13,7 +13,7 @@ from reconciliation.spec import ProcessSpec
 
 
 def wrong_mapping() -> None:
-    raise Misconfigured("people.toml is wrong: fields: x", "Correct it.")
+    raise Misconfigured("people.toml is invalid: fields: x", "Correct it.")
 
 
 def an_owner_in_a_mapping_that_goes_one_way() -> None:
@@ -23,8 +23,11 @@ def an_owner_in_a_mapping_that_goes_one_way() -> None:
 @pytest.mark.parametrize(
     ("fails", "says"),
     [
-        (wrong_mapping, "Misconfigured: people.toml is wrong: fields: x. Correct it."),
-        (an_owner_in_a_mapping_that_goes_one_way, "owned by two sides, which needs a pair"),
+        (wrong_mapping, "Misconfigured: people.toml is invalid: fields: x. Correct it."),
+        (
+            an_owner_in_a_mapping_that_goes_one_way,
+            "only a process with a pair can have an owner other than 'source' (fields: ",
+        ),
     ],
 )
 def test_a_mistake_in_a_mapping_is_told_without_a_traceback(

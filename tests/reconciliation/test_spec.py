@@ -23,7 +23,7 @@ def test_specs_are_strict() -> None:
     with pytest.raises(ValidationError, match="identifies the row"):
         type(users_to_hr.SPEC)(**{**data, "match": (), "entity_key": "surname"})
     with pytest.raises(
-        ValidationError, match=r"matched by \['shoe_size'\], which no field is mapped to"
+        ValidationError, match="a match rule uses shoe_size, to which no field is mapped"
     ):
         type(users_to_hr.SPEC)(**{**data, "match": [{"source": "email", "target": "shoe_size"}]})
 
@@ -81,7 +81,7 @@ def test_half_a_match_rule_is_refused(rule: dict[str, Any]) -> None:
 def test_a_computed_column_cannot_be_mapped_and_a_rule_is_given_once() -> None:
     data = AWARDS.model_dump()
     state = FieldMap(source="status", target="state").model_dump()
-    with pytest.raises(ValidationError, match=r"several fields are mapped to \['state'\]"):
+    with pytest.raises(ValidationError, match="several fields are mapped to state"):
         ProcessSpec(**{**data, "fields": [*data["fields"], state]})
     with pytest.raises(ValidationError, match="at most one rule of each class"):
         ProcessSpec(**{**data, "rules": [*data["rules"], *data["rules"]]})

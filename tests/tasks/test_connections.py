@@ -122,6 +122,7 @@ def test_invalid_values_of_a_block_are_named_however_prefect_reports_them(
     wrapped.__cause__ = caught.value
     for error in (raising(monkeypatch, caught.value), raising(monkeypatch, wrapped)):
         assert (
-            error.what == "The Prefect block accessplanit/tenant is wrong: BASE_URL Field required"
+            error.what
+            == "The Prefect block accessplanit/tenant has invalid values: BASE_URL Field required"
         )
         assert error.remedy == "Correct it in the Prefect UI, or change HRSYNC_ACCESSPLANIT_BLOCK."

@@ -77,10 +77,13 @@ def test_the_summary_names_the_side_that_is_written(report: RunReport) -> None:
     report.target_side, report.read, report.reexamined = "accessplanit", 3, 1
     report.outcomes["updated"] = 4
     text = summary(report)
-    assert "3 rows read + 1 compared with accessplanit again = 4, the sum of the outcomes" in text
+    assert (
+        "3 rows read and 1 row of accessplanit compared again: 4 in all, which is the sum of the "
+        "outcomes." in text
+    )
     assert "HR" not in text
     report.outcomes["updated"] = 5
-    assert "again = 4, **not the sum of the outcomes**" in summary(report)
+    assert "4 in all, which is **not** the sum of the outcomes." in summary(report)
 
 
 def test_reasons_that_are_left_out_are_counted(

@@ -1,4 +1,5 @@
-"""Exchanges files in a local folder. A file becomes visible only when it is complete."""
+"""The folder on this machine through which files are exchanged with HR. HR sees a file only once it
+is complete."""
 
 from __future__ import annotations
 
@@ -20,9 +21,10 @@ class LocalFolder:
 
     Args:
         root: the folder.
-        creates: whether missing folders are created when they are listed.
-        mode: permissions of our files; ``None``: the umask decides.
-        group: group of our files; ``None``: the default.
+        creates: whether :meth:`files` creates a folder that is missing. :meth:`put` and
+            :meth:`move` always do.
+        mode: permissions of the files that are put here. ``None``: as the umask says.
+        group: group of these files. ``None``: the default group.
     """
 
     def __init__(
@@ -33,12 +35,11 @@ class LocalFolder:
 
     def put(self, path: str, content: bytes) -> None:
         target = self.root / path
-        with self._failing():
+        with self._as_our_errors():
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PART}")
             try:
-                # The importer needs access, so its permissions come from the umask, the folder's
-                # defaults or the settings.
+                # Not a private file: the program that imports it into HR must be able to read it.
                 with temporary.open("xb") as file:
                     file.write(content)
                     file.flush()
@@ -53,7 +54,7 @@ class LocalFolder:
                 raise
 
     def files(self, folder: str) -> list[Entry]:
-        with self._failing():
+        with self._as_our_errors():
             path = self.root / folder
             if self._creates:
                 path.mkdir(parents=True, exist_ok=True)
@@ -63,22 +64,22 @@ class LocalFolder:
         return sorted(entry for entry in entries if entry)
 
     def entry(self, path: str) -> Entry | None:
-        with self._failing():
+        with self._as_our_errors():
             return self._entry(self.root / path)
 
     def get(self, path: str) -> bytes | None:
-        with self._failing(), contextlib.suppress(FileNotFoundError):
+        with self._as_our_errors(), contextlib.suppress(FileNotFoundError):
             return (self.root / path).read_bytes()
         return None
 
     def move(self, path: str, to: str) -> None:
-        with self._failing():
+        with self._as_our_errors():
             (self.root / to).parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 (self.root / path).replace(self.root / to)
 
     def remove(self, path: str) -> None:
-        with self._failing():
+        with self._as_our_errors():
             (self.root / path).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -93,8 +94,8 @@ class LocalFolder:
         return None
 
     @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Converts errors of the file system to ours."""
+    def _as_our_errors(self) -> Iterator[None]:
+        """Converts errors of the file system to errors of hrsync."""
         try:
             yield
         except LookupError:

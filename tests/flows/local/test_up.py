@@ -139,6 +139,7 @@ def other_accounts_can_do_nothing(quick: QuickStart) -> None:
 
 
 def test_up_runs_everything_survives_a_kill_and_stops_without_a_trace(quick: QuickStart) -> None:
+    quick.tick_seconds = 20
     quick.start(HRSYNC_WEBHOOKS__OPEN_PAGES="true")
     told = quick.up()
     assert "invented people" in told

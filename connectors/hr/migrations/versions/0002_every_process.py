@@ -1,4 +1,7 @@
-"""Columns and tables of the further processes; what HR itself changes is stamped by the database."""
+"""Adds the columns and tables for all processes other than users and awards.
+
+Triggers set ``written_at`` in the tables whose rows HR itself changes.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +9,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-ADDED = {
+NEW_COLUMNS = {
     "employees": "address town county postcode country custom_for_accessplanit",
     "job_roles": "status",
     "assignments": "accessplanit_user_id job_role_label source_created_at:moment",
@@ -14,24 +17,27 @@ ADDED = {
     "course_requests": "accessplanit_user_id employee_name email company_id company_name managers_emails description"
     " course_name ends_at:moment decision course_starts forenames surname",
 }
-MADE = {
+NEW_TABLES = {
     "award_targets": "award_target_id employee_id! accessplanit_user_id employee_name award_id! award_label status"
     " target_date:day source_created_at:moment source_updated_at:moment",
     "role_compliance": "compliance_id employee_id! accessplanit_user_id job_role_id! job_role_label award_id! award_label"
     " state! expires_on:day target_date:day as_of:day",
 }
-STAMPED = {
+WITH_TRIGGER = {
     "employees": "employee_id",
     "award_targets": "award_target_id",
     "assignments": "assignment_id",
     "course_requests": "course_request_id",
 }
-"""Tables in which HR works too, and their keys."""
+"""Key column of each table whose rows HR changes, too."""
+
+# Columns are written as name:kind. Text columns have no kind. "!" stands for NOT NULL. The first
+# column of a new table is its key.
 TYPES = {"": sa.Text, "day": sa.Date, "moment": sa.DateTime}
 
 
-def column(text: str, key: bool = False, default: str | None = None) -> sa.Column[object]:
-    name, _, kind = text.partition(":")
+def column(written: str, key: bool = False, default: str | None = None) -> sa.Column[object]:
+    name, _, kind = written.partition(":")
     return sa.Column(
         name.rstrip("!"),
         TYPES[kind](),
@@ -41,11 +47,11 @@ def column(text: str, key: bool = False, default: str | None = None) -> sa.Colum
 
 
 def upgrade() -> None:
-    for table, columns in ADDED.items():
+    for table, columns in NEW_COLUMNS.items():
         with op.batch_alter_table(table) as changed:
             for text in columns.split():
                 changed.add_column(column(text))
-    for table, columns in MADE.items():
+    for table, columns in NEW_TABLES.items():
         key, *others = columns.split()
         op.create_table(
             table,
@@ -72,7 +78,7 @@ def upgrade() -> None:
             "CREATE FUNCTION hrsync_stamp() RETURNS trigger AS $$ BEGIN NEW.written_at := now() AT TIME ZONE 'UTC'; RETURN NEW; END $$"
             " LANGUAGE plpgsql"
         )
-    for table, key in STAMPED.items():
+    for table, key in WITH_TRIGGER.items():
         if sqlite:
             op.execute(
                 f"CREATE TRIGGER {table}_stamp AFTER UPDATE ON {table} WHEN NEW.written_at IS OLD.written_at"
