@@ -11,6 +11,7 @@ from reconciliation.errors import Misconfigured
 from reconciliation.frame import Kind
 from reconciliation.mapping import Mapping, problems
 from reconciliation.names import named
+from reconciliation.validation import fault_of
 from reconciliation.values import CUSTOM_PREFIX
 
 from .accessplanit.feeds import FEEDS, kinds
@@ -51,7 +52,7 @@ def load_mapping(name: str, folders: list[Path]) -> Mapping:
         raise Misconfigured(f"{file} is not valid TOML: {error}", REMEDY) from None
     except ValidationError as error:
         places = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}"
+            f"{'.'.join(map(str, e['loc']))} {fault_of(e)}"
             for e in error.errors(include_input=False, include_url=False)
         )
         raise Misconfigured(f"{file} is invalid: {places}", REMEDY) from None

@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from reconciliation.errors import Misconfigured
 from reconciliation.processes import NAMES
+from reconciliation.validation import fault_of
 
 from .accessplanit.dialect import Dialect
 from .address import Address, credentials_apart, without_password
@@ -342,7 +343,11 @@ def _named() -> Iterator[None]:
 def problems(error: ValidationError, prefix: str = "") -> str:
     """Lists the invalid settings, each with the fault and without its value."""
     errors = error.errors(include_input=False, include_url=False)
-    return "; ".join(f"{prefix}{'__'.join(map(str, e['loc'])).upper()} {e['msg']}" for e in errors)
+    names = ("__".join(map(str, error["loc"])).upper() for error in errors)
+    return "; ".join(
+        f"{prefix}{name} {fault_of(error)}" if name else fault_of(error)
+        for name, error in zip(names, errors, strict=True)
+    )
 
 
 def load() -> Settings:

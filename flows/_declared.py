@@ -16,9 +16,12 @@ from connectors.settings import load
 from reconciliation.mapping import Mapping
 from reconciliation.spec import Clause, FieldMap, ProcessSpec
 
-_YOURS = load().mappings
-FOLDERS = [*([_YOURS] if _YOURS else []), Path(__file__).parent / "mappings"]
+YOURS = load().mappings
+"""Your own folder of mappings, if there is one."""
+FOLDERS = [*([YOURS] if YOURS else []), Path(__file__).parent / "mappings"]
 """The folders of mappings. The first one that has a mapping wins."""
+LOADED: set[str] = set()
+"""The names of the mappings that processes use."""
 
 
 @cache
@@ -28,6 +31,7 @@ def mapping(name: str) -> Mapping:
     Raises:
         Misconfigured: the file does not exist or is invalid.
     """
+    LOADED.add(name)
     return load_mapping(name, FOLDERS)
 
 

@@ -9,11 +9,12 @@ from typing import Any, get_type_hints
 
 from prefect import Flow
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import Misconfigured, WrongInput
 from reconciliation.processes import NAMES
 from reconciliation.spec import ProcessSpec
 
 from . import job_roles_from_hr, job_roles_to_hr
+from ._checks import check, check_mappings
 from ._run import World
 from .options import Form, WriteOptions
 
@@ -57,8 +58,18 @@ class Process:
 
 def _of_its_file(name: str) -> Process:
     """Returns the process of ``flows/<name>.py``, which has a flow of that name, a function
-    ``narrowed``, and optionally a function ``computed``."""
+    ``narrowed``, and optionally a function ``computed``.
+
+    Raises:
+        Misconfigured: the file has no such flow or function.
+    """
     file = import_module(f"{__package__}.{name}")
+    for needed in (name, "narrowed"):
+        if not hasattr(file, needed):
+            raise Misconfigured(
+                f"flows/{name}.py has no {needed}",
+                f"It needs the flow {name} and the function narrowed (docs/your-first-flow.md).",
+            )
     return Process(getattr(file, name), file.narrowed, getattr(file, "computed", as_it_is))
 
 
@@ -71,6 +82,9 @@ PROCESSES: dict[str, Process] = {
     name: _UNDER_ANOTHER_FLOW.get(name) or _of_its_file(name) for name in NAMES
 }
 """Name -> process, in the order of ``reconciliation.processes``."""
+for _name, _process in PROCESSES.items():
+    check(_name, _process.scoped())
+check_mappings()
 FLOWS = {chosen.flow.name: chosen.flow for chosen in PROCESSES.values()}
 """The flows by name, in the order of the processes; one may run several processes."""
 
@@ -96,8 +110,8 @@ def process(name: str) -> Process:
     """Returns the process with this name.
 
     Raises:
-        Misconfigured: the process is unknown.
+        WrongInput: the process is unknown.
     """
     if name not in PROCESSES:
-        raise Misconfigured(f"There is no process '{name}'", f"Use one of {', '.join(PROCESSES)}.")
+        raise WrongInput(f"There is no process '{name}'", f"Use one of {', '.join(PROCESSES)}.")
     return PROCESSES[name]

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
+from reconciliation.validation import fault_of
 
 from ._run import Mode, Order
 
@@ -32,30 +33,43 @@ class Form(BaseModel):
         """Returns the form filled with these values.
 
         Raises:
-            Misconfigured: a name is unknown, a value does not fit, or values contradict each other.
+            WrongInput: a name is unknown, a value does not fit, or values contradict each other.
         """
         try:
             return cls.model_validate(given)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
         if not first["loc"]:
-            raise Misconfigured(first["msg"], "Choose one of them.")
+            raise WrongInput(fault_of(first), "Choose one of them.")
         name = first["loc"][0]
         if first["type"] == "extra_forbidden":
             names = ", ".join(cls.model_fields)
-            raise Misconfigured(f"There is no {cls.entry} '{name}'", f"Use one of {names}.")
-        raise Misconfigured(f"The value of '{name}' does not fit", f"{first['msg']}.")
+            raise WrongInput(f"There is no {cls.entry} '{name}'", f"Use one of {names}.")
+        raise WrongInput(f"The value of '{name}' {fault_of(first)}", "Correct it.")
 
     @classmethod
     def of_texts(cls, texts: Sequence[str]) -> Self:
-        """Returns the form filled with ``NAME=VALUE`` texts. List items are separated by commas.
+        """Returns the form filled with ``NAME=VALUE`` texts.
+
+        The items of a list are separated by commas, or given in several texts. ``NAME=`` is an
+        empty list.
 
         Raises:
-            Misconfigured: as :meth:`of`.
+            WrongInput: as :meth:`of`; or a text has no ``=``, or a single value is given twice.
         """
         lists = {n for n, f in cls.model_fields.items() if get_origin(f.annotation) is list}
-        named = dict(text.partition("=")[::2] for text in texts)
-        return cls.of({n: v.split(",") if n in lists else v for n, v in named.items()})
+        given: dict[str, Any] = {}
+        for text in texts:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise WrongInput(f"A {cls.entry} has no value", "Give each as NAME=VALUE.")
+            if name in lists:
+                given.setdefault(name, []).extend(value.split(",") if value else [])
+            elif name in given:
+                raise WrongInput(f"The {cls.entry} '{name}' is given twice", "Give it once.")
+            else:
+                given[name] = value
+        return cls.of(given)
 
 
 class WriteOptions(Form):
@@ -76,7 +90,7 @@ class WriteOptions(Form):
     def _consistent(self) -> Self:
         try:
             self.order()
-        except Misconfigured as problem:
+        except WrongInput as problem:
             raise PydanticCustomError("contradiction", "{why}", {"why": problem.what}) from None
         return self
 

@@ -23,7 +23,7 @@ from connectors.settings import load as load_settings
 from reconciliation.capabilities import narrowed
 from reconciliation.compliance import needs
 from reconciliation.discreet import discreet
-from reconciliation.errors import Misconfigured, StoreFailed, UnsafePlan
+from reconciliation.errors import Misconfigured, StoreFailed, UnsafePlan, WrongInput
 from reconciliation.history.findings import Findings, to_repair
 from reconciliation.history.forecast import Forecast, forecast
 from reconciliation.history.inquiry import Inquiry
@@ -32,6 +32,7 @@ from reconciliation.names import named
 from reconciliation.ports import HrSystem
 from reconciliation.processes import CheckedProcess
 from reconciliation.spec import AwardStates, ProcessSpec
+from reconciliation.validation import fault_of
 from tasks.approval import this_run
 from tasks.connections import Connections, connections
 from tasks.history import compare_partition, origin_of
@@ -170,7 +171,7 @@ def reconcile(
     chosen = process(ENTITIES.get(what, what))
     spec = chosen.scoped(**filters)
     if mode == "repair" and known_at:
-        raise Misconfigured(
+        raise WrongInput(
             "A repair uses what both sides hold now, not what was known earlier",
             "Leave out known_at, or choose the mode report.",
         )
@@ -341,8 +342,8 @@ def _inquiry(settings: Settings, spec: ProcessSpec, as_of: date | None, **detail
     try:
         return Inquiry(process=spec.name, as_of=as_of or today, **details)
     except ValidationError as error:
-        raise Misconfigured(
-            f"Invalid request: {error.errors()[0]['msg']}",
+        raise WrongInput(
+            f"Invalid request: {fault_of(error.errors()[0])}",
             "Correct the period or known_at.",
         ) from None
 
@@ -354,7 +355,7 @@ def _listed(settings: Settings, name: str | None) -> tuple[str, ...]:
     folder = Folder(settings.history_folder).below("lists")
     text = folder.text(f"{named(name, 'the list of people')}.txt")
     if text is None:
-        raise Misconfigured(
+        raise WrongInput(
             f"List {name}.txt not found",
             "Put it into the folder 'lists' of the reconciliations, with one ID per line.",
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from .errors import Misconfigured
 from .frame import Kind
 from .spec import AwardStates, Frozen, HeldByReason, Join, ProcessSpec
 from .values import CUSTOM_PREFIX
@@ -22,6 +23,8 @@ class Holds(Frozen):
     """The columns that can be written: name -> kind."""
     read_only: Mapping[str, Kind] = Field(default_factory=dict)
     """The columns that can only be read: name -> kind."""
+    mandatory: tuple[str, ...] = ()
+    """The columns in which every row must have a value."""
     lost: str = ""
     """The part of the entity that the system cannot hold, as a sentence for people."""
     by_person: bool = False
@@ -49,6 +52,9 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
     If the system does not hold the entity at all, the spec has no fields and no look-ups, and its
     rows are refused when the plan is made. The result contains the system's name, so that another
     system gets a watermark of its own and is read from the beginning.
+
+    Raises:
+        Misconfigured: the process does not fill a mandatory column.
     """
     holds = can.entities.get(spec.entity if spec.direction == "to_hr" else spec.feed)
     if holds is None:
@@ -65,6 +71,8 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
         closing = spec.scope.model_copy(update={"closed": (), "gone": "report", "leaves": "ignore"})
         return spec.model_copy(update={**bare, "scope": closing, "system": can.system})
     to_hr = spec.direction == "to_hr"
+    if to_hr:
+        _check_mandatory(spec, holds, can.system)
     # The columns of HR that the process may use.
     available = {holds.key, *holds.columns} if to_hr else set(holds.kinds())
     if CUSTOM_FOR_ACCESSPLANIT in available:
@@ -105,3 +113,13 @@ def narrowed(spec: ProcessSpec, can: Capabilities) -> ProcessSpec:
             "target_updated": spec.target_updated if spec.target_updated in holds.kinds() else None,
         }
     return spec.model_copy(update=changes)
+
+
+def _check_mandatory(spec: ProcessSpec, holds: Holds, system: str) -> None:
+    lacking = [name for name in holds.mandatory if name not in spec.columns()]
+    if lacking:
+        raise Misconfigured(
+            f"{spec.name} does not fill {', '.join(lacking)}, and {system} needs a value there in "
+            f"every row of {spec.entity}",
+            "Map a field to it.",
+        )

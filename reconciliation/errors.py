@@ -3,7 +3,8 @@
 ::
 
     HrsyncError
-    ├── Misconfigured        a setting, a field, a feed or a parameter is wrong
+    ├── Misconfigured        a setting, a field or a feed is wrong
+    │   └── WrongInput       an argument of a command, or a field of a form, is wrong
     ├── CredentialsRefused   a key or password is wrong, or lacks a right
     ├── SourceFailed         the source did not answer, or its answer cannot be trusted
     ├── TargetFailed         the target cannot be reached, or refused everything
@@ -45,9 +46,15 @@ class HrsyncError(Exception):
 
 
 class Misconfigured(HrsyncError):
-    """A setting, field, feed or parameter is wrong."""
+    """A setting, a mapping, a field or a feed is wrong."""
 
     fix_in = "settings"
+
+
+class WrongInput(Misconfigured):
+    """What somebody has typed into a command or a form does not fit."""
+
+    fix_in = "command or form"
 
 
 class CredentialsRefused(HrsyncError):

@@ -314,6 +314,19 @@ class ProcessSpec(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _closed_rows_can_be_told(self) -> ProcessSpec:
+        if "close" in (self.scope.gone, self.scope.leaves) and not self.scope.closed:
+            raise ValueError(
+                f"{self.name}: a scope that closes rows needs 'closed', the values of a closed row"
+            )
+        unmapped = sorted({name for name, _ in self.scope.closed} - set(self.columns()))
+        if unmapped:
+            raise ValueError(
+                f"{self.name}: 'closed' uses {', '.join(unmapped)}, to which no field is mapped"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rules_fit_together(self) -> ProcessSpec:
         if self.scope.leaves == "close" and not self.match:
             raise ValueError(

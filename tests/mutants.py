@@ -639,7 +639,7 @@ MUTANTS: list[tuple[int, str, str, str, str]] = [
         5,
         "control characters go into the files",
         "connectors/hr/csv_drop/system.py",
-        "                unwritable(changes),\n",
+        "                unwritable(changes, mandatory_of(entity)),\n",
         "",
     ),
     (

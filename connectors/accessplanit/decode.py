@@ -147,7 +147,7 @@ class Shape:
         try:
             return self.model.model_validate(fields, by_name=True, context={"no_end": self.no_end})
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            first = error.errors(include_input=False, include_url=False)[0]
             raise Unreadable(".".join(map(str, first["loc"])), reason_of(first)) from None
 
     def key(self, raw: bytes) -> str | None:

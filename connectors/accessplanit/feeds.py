@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from reconciliation import values
 from reconciliation.frame import Kind, fold
+from reconciliation.validation import fault_of
 from reconciliation.values import LONGEST
 
 MARKUP = "markup"
@@ -123,7 +124,7 @@ def _custom(value: Any) -> Any:
     """Checks the value of a custom field: text, a number, true or false, or a list of these."""
     encoded = values.encoded(value)
     if encoded is not None and len(encoded) > LONGEST:
-        raise ValueError(f"should have at most {LONGEST} characters")
+        raise ValueError(f"has more than {LONGEST} characters")
     return value
 
 
@@ -146,11 +147,14 @@ written without spaces."""
 
 def reason_of(error: ErrorDetails) -> str:
     """Returns why a value was rejected, without the value."""
-    return (
-        "is not a valid e-mail address"
-        if error["type"] == "string_pattern_mismatch"
-        else error["msg"].removeprefix("Value error, ")
-    )
+    if error["type"] == "string_pattern_mismatch":
+        return "is not a valid e-mail address"
+    if error["type"] in ("string_type", "literal_error"):
+        # Values of other types were refused before. Only a missing value gets this far.
+        return "is empty"
+    if error["type"] == "too_long":
+        return f"has more than {error['ctx']['max_length']} characters"
+    return fault_of(error)
 
 
 class Record(BaseModel):

@@ -62,10 +62,14 @@ def typed(
     return data[good].reset_index(drop=True), of(REJECTED, rejected)
 
 
-def unwritable(changes: pd.DataFrame) -> pd.DataFrame:
-    """Returns receipts (``receipts.RECEIPTS``) that refuse the changes with control characters in
-    their text, because the next read would reject such a row."""
+def unwritable(changes: pd.DataFrame, mandatory: Collection[str] = ()) -> pd.DataFrame:
+    """Returns receipts (``receipts.RECEIPTS``) that refuse changes: without a value in a
+    ``mandatory`` column, or with control characters in a text. The next read would reject a row
+    with such characters."""
     reasons: dict[str, str] = {}
+    for name in (n for n in managed(changes) if n in mandatory):
+        for key in changes.loc[changes[name].isna(), "key"]:
+            reasons.setdefault(key, f"{name} must have a value")
     for name in ("key", *managed(changes)):
         column = changes[name]
         if column.dtype == TEXT and _holds_control(arrow(column)):

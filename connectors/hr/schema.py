@@ -158,6 +158,15 @@ def columns_of(entity: str) -> dict[str, Kind]:
     return {str(column.name): _KINDS[type(column.type)] for column in table_of(entity).columns}
 
 
+def mandatory_of(entity: str) -> tuple[str, ...]:
+    """Returns the columns, other than the key, in which every row must be given a value."""
+    return tuple(
+        str(column.name)
+        for column in table_of(entity).columns
+        if not (column.nullable or column.primary_key or column.server_default)
+    )
+
+
 def everything(updated_column: str | None = None) -> dict[str, Holds]:
     """Returns the capabilities of a system that can hold every entity with every column.
 
@@ -172,6 +181,7 @@ def everything(updated_column: str | None = None) -> dict[str, Holds]:
             key=key,
             columns={name: kind for name, kind in columns if name != "written_at"},
             read_only={name: kind for name, kind in columns if name == updated_column},
+            mandatory=mandatory_of(entity),
         )
     return entities
 

@@ -34,7 +34,7 @@ from reconciliation.values import NO_END
 from ..database import add_missing, connect, migrate, shown, transaction, trouble
 from .cells import typed, unwritable
 from .connector import Connector
-from .schema import everything, metadata, table_of
+from .schema import everything, mandatory_of, metadata, table_of
 
 COMMIT = 20000
 """Number of rows written in one transaction. After a crash, the fate of the last transaction may be
@@ -172,9 +172,9 @@ class SqlHr:
         return Snapshot(read, rejected=rejected)
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Returns receipts of changes with text that could not be read back. All other checks are
-        left to the database."""
-        return unwritable(changes)
+        """Returns receipts of changes that lack a mandatory value, or whose text could not be read
+        back. All other checks are left to the database."""
+        return unwritable(changes, mandatory_of(entity))
 
     def apply(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
         """Upserts all ``changes`` (creates, updates and closes) in one transaction. If a key occurs

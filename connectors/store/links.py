@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 from reconciliation.frame import of, strings
 from reconciliation.match import LINKS
 from reconciliation.ownership import AGREED
@@ -171,7 +171,7 @@ class Links(Part):
         """Stores a link that a person sets.
 
         Raises:
-            Misconfigured: the HR record is linked to another accessplanit record.
+            WrongInput: the HR record is linked to another accessplanit record.
         """
         c = t.link.c
         with failing(), self.engine.begin() as connection:
@@ -180,7 +180,7 @@ class Links(Part):
             )
             other = connection.execute(taken).scalar()
             if other is not None:
-                raise Misconfigured(
+                raise WrongInput(
                     f"In {entity}, '{target_key}' is linked to '{other}'",
                     f"If that is wrong, undo it first: hrsync links unset {entity} {other}.",
                 )

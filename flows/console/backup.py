@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from connectors.home import at_work, make_private
 from connectors.settings import Settings
-from reconciliation.errors import Misconfigured, StoreFailed
+from reconciliation.errors import StoreFailed, WrongInput
 
 STORE = "store.db"
 """File name of the sync store."""
@@ -31,18 +31,18 @@ def backup(settings: Settings, target: Path) -> list[str]:
         command.
 
     Raises:
-        Misconfigured: ``target`` is not empty, or there is nothing to copy.
+        WrongInput: ``target`` is not empty, or there is nothing to copy.
         StoreFailed: a database cannot be read or its copy cannot be written.
     """
     files = sorted(settings.home.glob("*.db"), key=lambda file: (file.name != STORE, file.name))
     elsewhere = list(_elsewhere(settings, target))
     if not files and not elsewhere:
-        raise Misconfigured(
+        raise WrongInput(
             f"There is no database in {settings.home.absolute()}",
             "Set HRSYNC_HOME to your home folder of hrsync.",
         )
     if target.exists() and any(target.iterdir()):
-        raise Misconfigured(f"{target} is not empty", "Choose a new folder.")
+        raise WrongInput(f"{target} is not empty", "Choose a new folder.")
     make_private(target)
     return [*(_copy(file, target / file.name) for file in files), *elsewhere]
 
@@ -52,21 +52,21 @@ def restore(settings: Settings, source: Path) -> list[str]:
     Returns a line for each database.
 
     Raises:
-        Misconfigured: there is no backup at ``source``, or the home folder is in use, or it has one
+        WrongInput: there is no backup at ``source``, or the home folder is in use, or it has one
             of the databases already.
         StoreFailed: a copy is damaged, or cannot be written.
     """
     home = settings.home.absolute()
     files = sorted(source.glob("*.db"))
     if not files:
-        raise Misconfigured(
+        raise WrongInput(
             f"There is no backup at {source}", "Give the folder that 'hrsync backup' has made."
         )
     if at_work(home):
-        raise Misconfigured(f"hrsync up is at work in {home}", "Stop it first.")
+        raise WrongInput(f"hrsync up is at work in {home}", "Stop it first.")
     existing = [file.name for file in files if (home / file.name).exists()]
     if existing:
-        raise Misconfigured(
+        raise WrongInput(
             f"{home} has {', '.join(existing)} already",
             "Restore into an empty home folder, or move these files away first.",
         )

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from connectors.store.sql import SyncStore
 from reconciliation.ask import Ask
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 from reconciliation.frame import strings
 from reconciliation.ownership import CONFLICT
 from reconciliation.ports import NO_HASHES
@@ -76,7 +76,7 @@ def _values(sides: Connections, name: str, key: str, row: str, field: str) -> Va
         for spec in (to_hr, from_hr)
     )
     if field_to_hr is None or field_from_hr is None:
-        raise Misconfigured(
+        raise WrongInput(
             f"'{field}' is not a field that both sides may change",
             "Look it up with 'hrsync conflicts list'.",
         )
@@ -86,7 +86,7 @@ def _values(sides: Connections, name: str, key: str, row: str, field: str) -> Va
     hr = sides.system(to_hr.name)
     hr_row = hr.read(to_hr.entity, {target: kind}, {to_hr.entity_key: [row]}).frame
     if not len(record) or not len(hr_row):
-        raise Misconfigured(
+        raise WrongInput(
             "This record no longer exists on both sides",
             "No action needed: the next run handles it.",
         )
@@ -134,7 +134,7 @@ def conflicts_settle(
             None,
         )
         if row is None:
-            raise Misconfigured(
+            raise WrongInput(
                 f"No conflict about '{field}' of this record waits for a decision",
                 "Look it up with 'hrsync conflicts list'.",
             )

@@ -17,7 +17,7 @@ from connectors.report import forget as reports
 from connectors.settings import Settings
 from connectors.store.sql import SyncStore
 from reconciliation.ask import Ask
-from reconciliation.errors import HrsyncError, Misconfigured
+from reconciliation.errors import HrsyncError, WrongInput
 from reconciliation.identifiers import identifier
 from reconciliation.person import WHOSE, Person
 from reconciliation.ports import NO_HASHES, HrSystem, LeavesTraces
@@ -54,7 +54,7 @@ def forget(settings: Settings, person: str) -> Erasure:
     reports and lists.
 
     Raises:
-        Misconfigured: nothing is known of such a user. Nothing was erased.
+        WrongInput: nothing is known of such a user. Nothing was erased.
         StalePlan: a run is at work. Nothing was erased.
         TargetFailed, CredentialsRefused, StoreFailed: something could not be read or erased. The
             same call can be repeated.
@@ -78,7 +78,7 @@ def forget(settings: Settings, person: str) -> Erasure:
                 if number
             ]
         if known is None and not left:
-            raise Misconfigured(
+            raise WrongInput(
                 "Nothing is known of a user with this ID, and nothing was erased",
                 "Look up the exact ID in accessplanit.",
             )

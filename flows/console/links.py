@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from connectors.store.sql import SyncStore
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 from reconciliation.spec import ProcessSpec
 from tasks.connections import hr_system
 
@@ -84,7 +84,7 @@ def set_(
     spec = _linking_process(entity)
     target = hr_system(settings(), spec.name)
     if not len(target.read(entity, {}, {spec.entity_key: [target_key]}).frame):
-        raise Misconfigured(
+        raise WrongInput(
             f"HR has no {spec.entity_key} '{target_key}'", "Look the exact key up in HR."
         )
     now = datetime.now(UTC)
@@ -111,7 +111,7 @@ def unset(
     with store() as opened:
         links = opened.links(entity, [source_key])
         if not opened.unset_link(entity, source_key):
-            raise Misconfigured(
+            raise WrongInput(
                 f"This key has no link in {entity}", "Look it up with 'hrsync links list'."
             )
         target_key = links["target_key"].iloc[0]
@@ -128,7 +128,7 @@ def _linking_process(entity: str) -> ProcessSpec:
     """The process that links records to rows of an entity."""
     by_entity = {spec.entity: spec for spec in SPECS if spec.match and spec.direction == "to_hr"}
     if entity not in by_entity:
-        raise Misconfigured(
+        raise WrongInput(
             f"Records are not linked to {entity}", f"Use one of {', '.join(by_entity)}."
         )
     return by_entity[entity]

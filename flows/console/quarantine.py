@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 
 from ..catalogue import process
 from ..local.running import in_running_server
@@ -128,7 +128,7 @@ def discard(
     out.print(f"Entry {entry} is discarded.", highlight=False)
 
 
-def _no_entry(entry: int) -> Misconfigured:
-    return Misconfigured(
+def _no_entry(entry: int) -> WrongInput:
+    return WrongInput(
         f"The quarantine has no open entry {entry}", "Look it up with 'hrsync quarantine list'."
     )

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from connectors.store.sql import SyncStore
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 from reconciliation.report import one_line_summary
 from reconciliation.timeline import timeline
 
@@ -79,7 +79,7 @@ def why(
 ) -> None:
     """Show the history of one record: what changed or was held, when, why and by which run."""
     if not key.strip():
-        raise Misconfigured("The key is empty", "Give the ID or key of one record.")
+        raise WrongInput("The key is empty", "Give the ID or key of one record.")
     with store() as opened:
         lines = _history(opened, key, values)
     for at, process, line in lines:

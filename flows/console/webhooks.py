@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 from reconciliation.report import with_noun
 
 from .terminal import out, plain_errors, store, unbroken
@@ -75,7 +75,7 @@ def replay(
     """Let the next runs read the records of deliveries again. If the receiver runs, they start at
     once."""
     if not numbers and since is None:
-        raise Misconfigured(
+        raise WrongInput(
             "No deliveries are chosen",
             "Give the numbers of deliveries ('hrsync webhooks list') or --since.",
         )
@@ -83,7 +83,7 @@ def replay(
     with store() as sync_store:
         hints = sync_store.replay(numbers or [], moment, datetime.now(UTC))
     if not hints:
-        raise Misconfigured(
+        raise WrongInput(
             "No such delivery names a record that concerns a process",
             "Look them up with 'hrsync webhooks list'.",
         )

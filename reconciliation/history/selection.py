@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import Misconfigured
+from ..errors import WrongInput
 from ..frame import concat
 from ..job_roles import assigned
 from ..ports import HrSystem
@@ -157,7 +157,7 @@ def chosen_people(
             employee ID.
 
     Raises:
-        Misconfigured: the HR system does not hold the columns that a filter needs.
+        WrongInput: the HR system does not hold the columns that a filter needs.
     """
     by_filter: list[pd.Series[str]] = []
     if inquiry.people:
@@ -184,7 +184,7 @@ def _hr_rows(hr: HrSystem, entity: str, names: tuple[str, ...], what: str) -> pd
     holds = hr.capabilities.entities.get(entity)
     kinds = holds.kinds() if holds else {}
     if holds is None or not set(names) <= set(kinds):
-        raise Misconfigured(
+        raise WrongInput(
             f"{hr.capabilities.system} does not hold people's {what}",
             "Leave that filter out, or give the IDs of the people.",
         )

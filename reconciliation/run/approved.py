@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from reconciliation.draft import Draft
-from reconciliation.errors import Misconfigured, StalePlan, TargetFailed
+from reconciliation.errors import StalePlan, TargetFailed, WrongInput
 from reconciliation.plan import moved
 from reconciliation.receipts import of_landed
 
@@ -21,14 +21,14 @@ def approved(run: Run) -> tuple[Draft, pd.DataFrame]:
     interrupted attempt has already made.
 
     Raises:
-        Misconfigured: the plan belongs to another process.
+        WrongInput: the plan belongs to another process.
         TargetFailed: the target could not be read in full.
         StalePlan: the target has changed since the plan was made.
     """
     digest = str(run.order.approve)
     draft = run.store.draft(digest)
     if draft.spec.name != run.spec.name:
-        raise Misconfigured(
+        raise WrongInput(
             f"The plan {digest} belongs to {draft.spec.name}, not to {run.spec.name}",
             f"Apply it with the flow of {draft.spec.name}.",
         )

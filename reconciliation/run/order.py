@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from reconciliation.errors import Misconfigured
+from reconciliation.errors import WrongInput
 
 Mode = Literal["apply", "plan"]
 MEANS = {
@@ -33,7 +33,7 @@ class Order:
     """The options of one run.
 
     Raises:
-        Misconfigured: two of the options contradict each other.
+        WrongInput: two of the options contradict each other.
     """
 
     mode: Mode = "apply"
@@ -64,7 +64,7 @@ class Order:
     def __post_init__(self) -> None:
         for one, other in CONTRADICTIONS:
             if self._chosen(one) and self._chosen(other):
-                raise Misconfigured(
+                raise WrongInput(
                     f"The options contradict each other: {MEANS[one]}, {MEANS[other]}",
                     "Choose one of them.",
                 )

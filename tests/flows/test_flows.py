@@ -139,7 +139,7 @@ def test_the_form_is_typed_grouped_and_explained() -> None:
         ({"approve": "0" * 16, "mode": "plan"}, "reads nothing, mode plan writes nothing"),
         ({"approve": "0" * 16, "sweep": True}, "reads nothing, sweep reads"),
         ({"swep": True}, "There is no option 'swep'. Use one of mode, approve, since"),
-        ({"since": "Jasmine"}, "The value of 'since' does not fit"),
+        ({"since": "Jasmine"}, "The value of 'since' is not a date and time"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], says: str) -> None:

@@ -114,4 +114,4 @@ def test_a_digest_that_is_a_path_names_no_plan(configured: Side, command: str) -
 )
 def test_a_process_that_is_a_path_is_none(configured: Side, arguments: tuple[str, ...]) -> None:
     result = CliRunner().invoke(app, list(arguments))
-    assert (result.exit_code, "Misconfigured: There is no process" in result.output) == (1, True)
+    assert (result.exit_code, "WrongInput: There is no process" in result.output) == (1, True)

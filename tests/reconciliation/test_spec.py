@@ -63,6 +63,16 @@ def test_only_specs_that_make_sense_are_made() -> None:
 
 
 @pytest.mark.parametrize(
+    ("closed", "says"),
+    [((), "needs 'closed'"), ((("ended", "yes"),), "'closed' uses ended, to which no field")],
+)
+def test_a_scope_that_closes_rows_says_what_a_closed_row_has(closed: Any, says: str) -> None:
+    scope = AWARDS.scope.model_copy(update={"closed": closed})
+    with pytest.raises(ValidationError, match=says):
+        ProcessSpec(**{**AWARDS.model_dump(), "scope": scope.model_dump()})
+
+
+@pytest.mark.parametrize(
     "rule",
     [
         {},

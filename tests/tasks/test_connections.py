@@ -123,6 +123,6 @@ def test_invalid_values_of_a_block_are_named_however_prefect_reports_them(
     for error in (raising(monkeypatch, caught.value), raising(monkeypatch, wrapped)):
         assert (
             error.what
-            == "The Prefect block accessplanit/tenant has invalid values: BASE_URL Field required"
+            == "The Prefect block accessplanit/tenant has invalid values: BASE_URL is missing"
         )
         assert error.remedy == "Correct it in the Prefect UI, or change HRSYNC_ACCESSPLANIT_BLOCK."

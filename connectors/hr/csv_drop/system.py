@@ -22,6 +22,7 @@ from reconciliation.receipts import RECEIPTS
 from reconciliation.snapshot import REJECTED, Snapshot
 
 from ..cells import unwritable
+from ..schema import mandatory_of
 from ..sql import SqlHr, speaking
 from . import forget, inbox, text
 from .mirror import opened
@@ -108,8 +109,8 @@ class CsvDrop:
         return Snapshot(rows.frame, rejected=concat([rows.rejected, lines.reset_index(drop=True)]))
 
     def rejections(self, entity: str, changes: pd.DataFrame) -> pd.DataFrame:
-        """Returns receipts of changes with text that could not be read back, or that the encoding
-        of the files cannot hold."""
+        """Returns receipts of changes that lack a mandatory value, whose text could not be read
+        back, or whose text the encoding of the files cannot hold."""
         reasons: dict[str, str] = {}
         for name in (n for n in changes.columns if pa.types.is_string(arrow(changes[n]).type)):
             for key, value in zip(changes["key"], strings(changes[name]), strict=True):
@@ -121,7 +122,7 @@ class CsvDrop:
                     )
         receipts = concat(
             [
-                unwritable(changes),
+                unwritable(changes, mandatory_of(entity)),
                 of(RECEIPTS, [(key, "failed", reason, None) for key, reason in reasons.items()]),
             ]
         )

@@ -173,11 +173,12 @@ GOOD = {"ID": "jasmit", "Forenames": "Jo", "Surname": "O'Brien", "Status": "Enab
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        ({"ID": None}, "id", "valid string"),
-        ({"ID": "  "}, "id", "valid string"),
+        ({"ID": None}, "id", "is empty"),
+        ({"ID": "  "}, "id", "is empty"),
         ({"ID": {"x": 1}}, "id", "object"),
-        ({"Surname": ""}, "surname", "valid string"),
-        ({"Surname": "x" * 41}, "surname", "at most 40"),
+        ({"Surname": ""}, "surname", "is empty"),
+        ({"Surname": "x" * 41}, "surname", "has more than 40 characters"),
+        ({"ID": "x" * 251}, "id", "has more than 250 characters"),
         ({"Forenames": ["a", "b"]}, "forenames", "several values"),
         ({"Status": True}, "status", "true or false"),
         ({"Email": "nobody"}, "email", "is not a valid e-mail address"),

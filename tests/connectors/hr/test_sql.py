@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.hr.cells import typed, unwritable
+from connectors.hr.csv_drop import CsvDropSettings
+from connectors.hr.csv_drop.system import CsvDrop
 from connectors.hr.sql import SqlHr
 from flows.catalogue import PROCESSES
 from reconciliation.errors import Misconfigured, Refused, TargetFailed
@@ -94,6 +97,21 @@ def test_what_could_not_be_read_back_is_not_written(text: str) -> None:
     read, rejected = typed({"employee_id": "text", "surname": "text"}, [("k", text)])
     assert (refused, len(rejected)) in (([], 0), (["surname contains control characters"], 1))
     assert read["surname"].tolist() == ([text] if not refused else [])
+
+
+def test_a_row_without_a_mandatory_value_is_refused_before_it_is_written(
+    hr: SqlHr, tmp_path: Path
+) -> None:
+    """So that a preview counts it as a run does."""
+    rows = [("k1", "Lee", None, None, None), ("k2", None, None, None, None)]
+    plan = reconcile(of(KEYED, rows), of(KEYED, []), "employee_id", COLUMNS, list(COLUMNS))
+    drop = CsvDrop.of(CsvDropSettings(), tmp_path)  # type: ignore[call-arg]
+    with closing(drop):
+        for system in (hr, drop):
+            refused = system.rejections("employees", plan.changes)
+            assert refused[["key", "reason"]].values.tolist() == [
+                ["k2", "surname must have a value"]
+            ]
 
 
 def test_a_batch_with_a_bad_row_is_refused_whole(hr: SqlHr) -> None:

@@ -166,7 +166,7 @@ def test_a_kept_plan_is_shown_field_by_field(configured: Side) -> None:
         ),
         (
             ("plan", "awards_to_hr", "-f", "expiring_within_days=soon"),
-            "The value of 'expiring_within_days' does not fit. Input should be a valid integer",
+            "The value of 'expiring_within_days' is not a whole number. Correct it.",
         ),
         (
             ("plan", "users_to_hr", "--full", "--since", "2026-01-01"),

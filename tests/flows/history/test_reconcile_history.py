@@ -214,7 +214,7 @@ def test_the_command_leaves_a_repair_to_be_decided(configured: Side) -> None:
     ("question", "says"),
     [
         ({"what": "employees", "only": {"filters": {"nonsense": 1}}}, "no filter 'nonsense'"),
-        ({"what": "employees", "only": {"filters": {"companies": "C1"}}}, "does not fit"),
+        ({"what": "employees", "only": {"filters": {"companies": "C1"}}}, "is not a list"),
         (
             {"mode": "repair", "when": {"known_at": datetime(2026, 1, 1)}},
             "A repair uses what both sides hold now",
