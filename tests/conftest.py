@@ -25,6 +25,7 @@ from sandbox.app import ROOT
 from tests.edits import everything
 from tests.evidence import EVIDENCE, KEPT
 from tests.examples import MANY, share
+from tests.migrated import copy_instead_of_migrating, migrate_for_real
 from tests.prefect_server import shared_server
 from tests.served import Served, free_port
 from tests.shared import locked
@@ -58,6 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
         init(self, what, remedy)
 
     errors.HrsyncError.__init__ = noted  # type: ignore[method-assign]
+    patch = pytest.MonkeyPatch()
+    copy_instead_of_migrating(patch)
+    config.add_cleanup(patch.undo)
 
 
 BOTH = os.environ.get("HRSYNC_DIALECTS") == "both"
@@ -231,6 +235,12 @@ def configured(
         monkeypatch.setenv(name, value)
     with prefect.tags(f"test-{uuid4()}"):
         yield side
+
+
+@pytest.fixture
+def migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets every new database be migrated, instead of copying one that has been."""
+    migrate_for_real(monkeypatch)
 
 
 @pytest.fixture

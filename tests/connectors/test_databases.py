@@ -31,6 +31,8 @@ from tests.connectors.store.settling import at_revision
 from tests.served import free_port
 from tests.sides import Side
 
+pytestmark = pytest.mark.usefixtures("migrations")
+
 OPENED: dict[str, Callable[[str], Any]] = {"store": SyncStore, "hr": SqlHr}
 STEP = 1 if os.environ.get("HRSYNC_CHAOS") == "whole" else 5
 """Statements between two kills; ``make chaos`` kills at every one."""

@@ -18,6 +18,8 @@ from reconciliation.frame import strings
 
 from .settling import SPEC, at_revision, employee, make_plan, settle
 
+pytestmark = pytest.mark.usefixtures("migrations")
+
 
 @pytest.mark.parametrize("module", [hr_schema, t], ids=["hr", "store"])
 def test_migrations_make_exactly_the_declared_tables(
