@@ -17,14 +17,11 @@ from tests.edits import (
 )
 from tests.sides import Side
 
-from .prefect_runs import run
-
-pytestmark = pytest.mark.prefect
+from .plain_runs import run
 
 
 @pytest.mark.loaded
-def test_targets_go_both_ways_and_become_awards(configured: Side) -> None:
-    side = configured
+def test_targets_go_both_ways_and_become_awards(side: Side) -> None:
     assert differences(side) == []
     rows = [r for r in side.rows("award_targets") if r["status"] == "Target"]
     achieved, moved, withdrawn = (r["award_target_id"] for r in rows[:3])
@@ -53,7 +50,7 @@ def test_targets_go_both_ways_and_become_awards(configured: Side) -> None:
         achieved,
     )
     change(side, 'DELETE FROM "UserAward" WHERE "ID" = ?', withdrawn)
-    run("award_targets_from_hr")
+    run(side, "award_targets_from_hr")
     made = there(
         side,
         'SELECT * FROM "UserAward" WHERE "UserID" = ? AND "AwardID" = ? AND "Status" = \'Target\'',
@@ -72,9 +69,9 @@ def test_targets_go_both_ways_and_become_awards(configured: Side) -> None:
     }
     hr(side, "DELETE FROM award_targets WHERE award_target_id IN ('HR-2', 'HR-4')")
     before = writes(side)
-    run("awards_to_hr")
-    run("award_targets_to_hr")
-    run("award_targets_to_hr", run={"sweep": True})
+    run(side, "awards_to_hr")
+    run(side, "award_targets_to_hr")
+    run(side, "award_targets_to_hr", options={"sweep": True})
     everything(side)
     assert writes(side) == before
     found = {r["award_target_id"]: r["status"] for r in side.rows("award_targets")}

@@ -12,14 +12,11 @@ from flows.catalogue import PROCESSES
 from tests.edits import change, differences, everything, hr, reasons, there, writes
 from tests.sides import Side
 
-from .prefect_runs import run
-
-pytestmark = pytest.mark.prefect
+from .plain_runs import run
 
 
 @pytest.mark.loaded
-def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> None:
-    side = configured
+def test_course_requests_go_to_hr_and_decisions_come_back(side: Side) -> None:
     assert differences(side) == []
     requests = [r for r in side.rows("course_requests") if r["status"] == "Provisional"]
     assert len(requests) >= 9
@@ -85,7 +82,7 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
         "INSERT INTO course_requests (course_request_id, employee_id, course_date_id, "
         "decision) VALUES ('x~1', 'e', '1', 'Approved')",
     )
-    run("course_decisions_from_hr")
+    run(side, "course_decisions_from_hr")
     status = {
         r["ID"]: r["Status"] for r in there(side, 'SELECT "ID", "Status" FROM "UserCourseDate"')
     }
@@ -125,7 +122,7 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
         late,
         again,
     )
-    run("course_decisions_from_hr", filters={"rejected": "Waiting List"})
+    run(side, "course_decisions_from_hr", {"rejected": "Waiting List"})
     status = {
         r["ID"]: r["Status"] for r in there(side, 'SELECT "ID", "Status" FROM "UserCourseDate"')
     }
@@ -135,8 +132,7 @@ def test_course_requests_go_to_hr_and_decisions_come_back(configured: Side) -> N
     assert (followed[yes], followed[no], followed[late]) == ("Booked", "Cancelled", "Waiting List")
 
 
-def test_law_3_decisions_wait_in_their_order_and_are_done_once(configured: Side) -> None:
-    side = configured
+def test_law_3_decisions_wait_in_their_order_and_are_done_once(side: Side) -> None:
     for name in ("users_to_hr", "course_requests_to_hr"):
         side.run(PROCESSES[name].scoped())
     spec = PROCESSES["course_decisions_from_hr"].scoped()

@@ -54,7 +54,7 @@ def test_a_name_that_is_neither_a_column_nor_custom_is_refused(tmp_path: Path) -
     with pytest.raises(Misconfigured, match=r"fields\.site: accessplanit's User has no 'site'"):
         load_mapping("people", [folder])
     folder = mapping_with(tmp_path, 'CF_Site = { hr = "nowhere" }')
-    with pytest.raises(Misconfigured, match=r"wrong: fields\.CF_Site: HR's employees has no 'now"):
+    with pytest.raises(Misconfigured, match=r"fields\.CF_Site: HR's employees has no 'now"):
         load_mapping("people", [folder])
 
 

@@ -7,14 +7,11 @@ import pytest
 from tests.edits import change, differences, everything, hr, linked, reasons, there, writes
 from tests.sides import Side
 
-from .prefect_runs import run
-
-pytestmark = pytest.mark.prefect
+from .plain_runs import run
 
 
 @pytest.mark.loaded
-def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None:
-    side = configured
+def test_job_roles_go_both_ways_and_removals_are_found(side: Side) -> None:
     assert differences(side) == []
     rows = [r for r in side.rows("assignments") if not r["valid_to"]]
     ended_there, ended_here, removed = rows[:3]
@@ -50,7 +47,7 @@ def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None
     hr(side, give, "HR-2", employee_, "NOROLE", "2026-11-01")
     hr(side, give, "HR-3", "nobody yet", role, "2026-11-01")
     hr(side, give, "HR-4", employee_, other, "tomorrow")
-    run("job_roles_from_hr")
+    run(side, "job_roles_from_hr")
     made = there(
         side, 'SELECT * FROM "UserUserType" WHERE "UserID" = ? AND "UserTypeID" = ?', user, role
     )
@@ -68,7 +65,7 @@ def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None
     }
     hr(side, "DELETE FROM assignments WHERE assignment_id IN ('HR-2', 'HR-3', 'HR-4')")
     before = writes(side)
-    run("job_roles_to_hr", run={"sweep": True})
+    run(side, "job_roles_to_hr", options={"sweep": True})
     everything(side, 2)
     assert writes(side) == before
     found = {r["assignment_id"]: r for r in side.rows("assignments")}
@@ -81,13 +78,12 @@ def test_job_roles_go_both_ways_and_removals_are_found(configured: Side) -> None
     assert differences(side) == []
 
 
-def test_an_assignment_waits_for_its_role(configured: Side) -> None:
-    side = configured
-    run("users_to_hr")
+def test_an_assignment_waits_for_its_role(side: Side) -> None:
+    run(side, "users_to_hr")
     from flows.job_roles_to_hr import SPEC
 
     waiting = side.run(SPEC)
     assert waiting.outcomes["created"] == 0
     assert {r[2] for r in waiting.reasons} >= {"waits until this job role is in HR"}
-    run("job_roles_to_hr")
+    run(side, "job_roles_to_hr")
     assert side.rows("assignments"), "roles before assignments"

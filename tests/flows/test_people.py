@@ -10,14 +10,12 @@ from flows.catalogue import PROCESSES
 from tests.edits import change, employee, everything, hr, linked, one, reasons, there, writes
 from tests.sides import Side
 
-from .prefect_runs import run
-
-pytestmark = pytest.mark.prefect
+from . import prefect_runs
+from .plain_runs import run
 
 
 @pytest.mark.loaded
-def test_new_employees_become_users_and_changes_and_leavers_follow(configured: Side) -> None:
-    side = configured
+def test_new_employees_become_users_and_changes_and_leavers_follow(side: Side) -> None:
     assert writes(side) == [], "nothing is due in accessplanit"
     employee(side, "N900", job_title="Welder", mobile="07700 900123", postcode="LA1 1AB")
     employee(side, "N901", surname="A" * 41)
@@ -37,10 +35,8 @@ def test_new_employees_become_users_and_changes_and_leavers_follow(configured: S
     )
     hr(side, "UPDATE employees SET status = 'Left' WHERE employee_id = ?", second)
     hr(side, "UPDATE employees SET access_role_id = 'SUPERADMIN' WHERE employee_id = ?", third)
-    state = run("users_from_hr")
-    assert "1 updated" in str(state.message)
-    assert "2 created" in str(state.message)
-    assert "1 closed" in str(state.message)
+    outcomes = run(side, "users_from_hr")
+    assert [outcomes[name] for name in ("updated", "created", "closed")] == [1, 2, 1]
     made = there(
         side,
         'SELECT * FROM "User" WHERE "ExternalID" IN (\'N900\', \'N906\') ORDER BY "ExternalID"',
@@ -85,7 +81,7 @@ def test_new_employees_become_users_and_changes_and_leavers_follow(configured: S
     assert employees[first]["town"] == "Kendal"
     hr(side, "UPDATE employees SET surname = 'Short' WHERE employee_id = 'N901'")
     hr(side, "UPDATE employees SET status = 'Active' WHERE employee_id = ?", second)
-    run("users_from_hr")
+    run(side, "users_from_hr")
     assert one(side, second_user)["Status"] == "Enabled", "somebody who came back"
     assert "N901" not in reasons(side, "users_from_hr")
     told = side.store.story(made[0]["ID"])
@@ -95,23 +91,21 @@ def test_new_employees_become_users_and_changes_and_leavers_follow(configured: S
 
 
 @pytest.mark.loaded
-def test_an_employee_who_is_gone_is_reported_or_disabled(configured: Side) -> None:
-    side = configured
+def test_an_employee_who_is_gone_is_reported_or_disabled(side: Side) -> None:
     (one_, user), (other, other_user) = linked(side, 0), linked(side, 1)
     hr(side, "DELETE FROM employees WHERE employee_id = ?", one_)
-    run("users_from_hr", run={"sweep": True})
+    run(side, "users_from_hr", options={"sweep": True})
     assert one(side, user)["Status"] == "Enabled"
     assert reasons(side, "users_from_hr")[one_].startswith(
         "gone: (record) is no longer in HR; accessplanit still has the row"
     )
     hr(side, "DELETE FROM employees WHERE employee_id = ?", other)
-    run("users_from_hr", run={"sweep": True}, filters={"gone": "close"})
+    run(side, "users_from_hr", {"gone": "close"}, {"sweep": True})
     assert {one(side, u)["Status"] for u in (user, other_user)} == {"Inactive"}
 
 
 @pytest.mark.loaded
-def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(configured: Side) -> None:
-    side = configured
+def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(side: Side) -> None:
     key, user_id = linked(side)
     with side.sandbox.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -134,8 +128,7 @@ def test_what_cannot_be_read_in_accessplanit_is_corrected_from_hr(configured: Si
 
 
 @pytest.mark.loaded
-def test_a_row_that_is_put_back_as_it_was_leaves_the_quarantine(configured: Side) -> None:
-    side = configured
+def test_a_row_that_is_put_back_as_it_was_leaves_the_quarantine(side: Side) -> None:
     key, _ = linked(side)
     process = PROCESSES["users_from_hr"].scoped()
     (before,) = [row["surname"] for row in side.rows("employees") if row["employee_id"] == key]
@@ -145,6 +138,7 @@ def test_a_row_that_is_put_back_as_it_was_leaves_the_quarantine(configured: Side
         assert [k for k in side.store.open_keys("users_from_hr", "rejected") if k == key] == waiting
 
 
+@pytest.mark.prefect
 @pytest.mark.loaded
 def test_with_upsert_a_new_user_is_sent_as_one(
     configured: Side, monkeypatch: pytest.MonkeyPatch
@@ -160,6 +154,6 @@ def test_with_upsert_a_new_user_is_sent_as_one(
 
     monkeypatch.setattr(side.sandbox, "answer", listening)
     employee(side, "N900")
-    run("users_from_hr")
+    prefect_runs.run("users_from_hr")
     assert asked == [{side.sandbox.tenant.upsert_parameter: "true"}]
     assert len(there(side, 'SELECT 1 FROM "User" WHERE "ExternalID" = \'N900\'')) == 1

@@ -7,14 +7,11 @@ import pytest
 from tests.edits import change, differences, reasons, there
 from tests.sides import Side
 
-from .prefect_runs import run
-
-pytestmark = pytest.mark.prefect
+from .plain_runs import run
 
 
 @pytest.mark.loaded
-def test_registrations_follow_whatever_becomes_of_them(configured: Side) -> None:
-    side = configured
+def test_registrations_follow_whatever_becomes_of_them(side: Side) -> None:
     assert differences(side) == []
     keys = [r["registration_id"] for r in side.rows("registrations") if r["status"] == "Booked"][:4]
     change(
@@ -34,15 +31,15 @@ def test_registrations_follow_whatever_becomes_of_them(configured: Side) -> None
         keys[2],
     )
     change(side, 'DELETE FROM "UserCourseDate" WHERE "ID" = ?', keys[3])
-    state = run("delegates_to_hr")
-    assert "1 updated, 1 closed" in str(state.message)
+    outcomes = run(side, "delegates_to_hr")
+    assert (outcomes["updated"], outcomes["closed"]) == (1, 1)
     found = {r["registration_id"]: r["status"] for r in side.rows("registrations")}
     assert [found[k] for k in keys] == ["Cancelled", "Transferred", "Booked", "Booked"]
     assert (
         reasons(side, "delegates_to_hr")[keys[2]]
         == "rejected: status is not a delegate status of the importer's list"
     )
-    run("delegates_to_hr", run={"sweep": True})
+    run(side, "delegates_to_hr", options={"sweep": True})
     assert {r["registration_id"]: r["status"] for r in side.rows("registrations")}[
         keys[3]
     ] == "Cancelled", "found by the sweep"
@@ -56,8 +53,8 @@ def test_registrations_follow_whatever_becomes_of_them(configured: Side) -> None
         'UPDATE "User" SET "Status" = \'Enabled\', "DateUpdated" = NOW WHERE "ID" = ?',
         waiting[0]["waits_for"],
     )
-    run("users_to_hr")
-    run("delegates_to_hr")
+    run(side, "users_to_hr")
+    run(side, "delegates_to_hr")
     assert waiting[0]["key"] in {r["registration_id"] for r in side.rows("registrations")}, (
         "it waited for the person"
     )
