@@ -111,7 +111,7 @@ def trouble(error: Exception, setting: str) -> Trouble:
 
 
 def shown(url: sa.URL) -> str:
-    """Returns the URL of a database for people. It hides the password and omits the options,
+    """Returns the URL of a database to be shown. It hides the password and omits the options,
     because some of them are secrets too."""
     return url.set(query={}).render_as_string(hide_password=True)
 

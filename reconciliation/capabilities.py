@@ -26,7 +26,7 @@ class Holds(Frozen):
     mandatory: tuple[str, ...] = ()
     """The columns in which every row must have a value."""
     lost: str = ""
-    """The part of the entity that the system cannot hold, as a sentence for people."""
+    """The part of the entity that the system cannot hold, in words."""
     by_person: bool = False
     """Whether rows are found by the person they belong to instead of by their key."""
     same: Mapping[str, tuple[tuple[str, str], ...]] = Field(default_factory=dict)
@@ -41,7 +41,7 @@ class Capabilities(Frozen):
     """The data that an HR system can hold."""
 
     system: str
-    """The name of the system, for people."""
+    """The name of the system, in messages."""
     entities: Mapping[str, Holds]
 
 

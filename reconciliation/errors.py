@@ -31,7 +31,7 @@ class HrsyncError(Exception):
     the imperative)."""
 
     fix_in: ClassVar[str] = ""
-    """Label for people: where to fix it. Empty if there is nothing to fix."""
+    """Where to fix it, as a label in messages. Empty if there is nothing to fix."""
 
     answered: pd.DataFrame | None = None
     """Receipts (``receipts.RECEIPTS``) of the changes that a target had answered before this error

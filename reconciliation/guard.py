@@ -46,7 +46,7 @@ def breaches(
             afterwards).
         silent: columns that are empty in every record of the source. Emptying them always needs an
             approval.
-        side: name of the side that is written, for people.
+        side: name of the side that is written, in messages.
     """
     ours = population if answered_for is None else answered_for
     reasons = []

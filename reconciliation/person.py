@@ -51,7 +51,7 @@ class Erased:
     rows: int = 0
     """Number of rows erased."""
     left: tuple[str, ...] = ()
-    """Descriptions of what could not be erased, for people."""
+    """Descriptions of what could not be erased, in messages."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class RunReport:
     seconds: dict[str, float] = field(default_factory=dict)
     """Name of a step -> seconds that it took."""
     target_side: str = "the target"
-    """Name of the side that is written, for people."""
+    """Name of the side that is written, in messages."""
 
     def adds_up(self) -> bool:
         """Whether the outcomes account for every record read and every reexamined row."""

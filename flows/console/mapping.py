@@ -1,4 +1,4 @@
-"""Describes the mapping of each process for people: ``hrsync mapping show``, and the page
+"""Describes the mapping of each process in words: ``hrsync mapping show``, and the page
 docs/processes.md."""
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def wire(spec: ProcessSpec, field: FieldMap, dialect: Dialect) -> str:
 
 
 def owner(spec: ProcessSpec, field: FieldMap) -> str:
-    """Returns whose value counts, for people."""
+    """Returns whose value counts, in words."""
     if not field.compare:
         return "carried along"
     if field.owner == "newest":

@@ -1,4 +1,4 @@
-"""Gathers the results of a historical reconciliation in frames for people to read."""
+"""Gathers the results of a historical reconciliation in frames for the report."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class ScimServer:
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
-        """Converts errors of requests to ours.
+        """Converts errors of requests to errors of hrsync.
 
         Raises:
             CredentialsRefused, TargetFailed: the server cannot be reached.

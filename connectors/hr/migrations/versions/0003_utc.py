@@ -1,4 +1,4 @@
-"""A row that HR makes is stamped in UTC, whatever the zone of HR's session."""
+"""Sets ``written_at`` of new rows in UTC, in any time zone of the session."""
 
 from alembic import op
 
