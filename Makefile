@@ -68,10 +68,10 @@ mutants: $(VENV)/.dev ## breaks the code on purpose and looks whether a law noti
 	$(BIN)/python tests/mutants.py
 
 chaos: $(VENV)/.dev   ## kills processes at hundreds of points, takes a thousand random steps and two thousand rounds of edits on both sides
-	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/flows/test_process.py::test_twelve_runs_under_faults_end_where_an_undisturbed_run_ends tests/flows/receiver/test_webhooks.py tests/flows/test_malformed_records.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
+	HRSYNC_CHAOS=whole $(BIN)/python -m pytest tests/chaos/test_chaos.py tests/chaos/test_stateful.py tests/chaos/test_two_way_edits.py tests/flows/test_process.py::test_twelve_runs_under_faults_end_where_an_undisturbed_run_ends tests/flows/receiver/test_webhooks.py tests/flows/receiver/test_receiver.py tests/flows/test_malformed_records.py tests/connectors/test_databases.py tests/chaos/test_alive.py --timeout 5400 $(ARGS)
 
-history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, kills a historical reconciliation at ten points, asks 1,000 questions about random histories
-	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/flows/history tests/connectors/store/test_versions.py -k "forty or killed or replay" --timeout 1800 $(ARGS)
+history: $(VENV)/.dev ## plants 40 discrepancies among 200,000 awards, kills a historical reconciliation at ten points, runs one on a Dask cluster, asks 1,000 questions about random histories
+	HRSYNC_HISTORY_TESTS=whole $(BIN)/python -m pytest tests/flows/history tests/connectors/store/test_versions.py -k "forty or killed or replay or dask" --timeout 1800 $(ARGS)
 
 year: $(VENV)/.dev    ## a simulated year of 2,000 people, both directions, and 20,000 changes against the request budget
 	HRSYNC_CHAOS=whole $(BIN)/python -m pytest -s tests/chaos/test_year.py tests/laws/test_two_owners.py -k "year or budget or rounds" --timeout 3600 $(ARGS)

@@ -1,7 +1,7 @@
 """Random edits on both sides, faults, crashes and clock steps; then it settles, and both sides
 agree.
 
-Every run of the suite takes some steps; ``make chaos`` takes 1,000.
+1,000 steps in ``make chaos``; ten if pytest runs this file alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.worlds import Deaths, Killed, Mortal
 
 STEPS = 1000 if os.environ.get("HRSYNC_CHAOS") == "whole" else 10
 SPECS = {"users": users_to_hr.SPEC, "people": users_from_hr.SPEC, "awards": awards_to_hr.SPEC}
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3000)]
 
 
 class Sides:

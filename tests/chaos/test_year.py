@@ -1,8 +1,7 @@
 """A simulated year: every week the sandbox moves on, HR edits too, every process runs; in the end
 both sides agree.
 
-A few weeks with few people in an ordinary run; the whole, 2,000 people and 52 weeks, by ``make
-year``.
+2,000 people and 52 weeks in ``make year``; one week with few people if pytest runs this file alone.
 """
 
 from __future__ import annotations
@@ -149,7 +148,7 @@ class Hr:
                     self.sql(end, day.isoformat(), stamp, mine[role]["assignment_id"])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3600 if WHOLE else 240)
 def test_after_a_year_of_both_directions_both_systems_agree(
     make_side: Callable[..., Side], dialect_name: str

@@ -10,8 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from scim2_models import ScimProvider
-from scim2_tester import Status, check_server
 
 from connectors.hr.cells import SEVERAL
 from connectors.hr.scim import ScimSettings
@@ -179,6 +177,9 @@ def test_the_token_and_the_address_are_asked_for() -> None:
 
 def test_the_peers_own_tests_of_the_server_pass_through_our_client(stand: Stand) -> None:
     """scim2-tester over the engine with which we speak: what it finds is the server's, or ours."""
+    from scim2_models import ScimProvider
+    from scim2_tester import Status, check_server
+
     system = stand.open(
         stand.settings.model_copy(update={"base_url": stand.settings.base_url, "timeout": 10.0})
     )

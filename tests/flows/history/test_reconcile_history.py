@@ -146,7 +146,7 @@ def test_a_repair_that_is_rejected_or_out_of_date_writes_nothing(
     assert "Reconcile again" in str(state.message)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_on_threads_and_on_a_dask_cluster_the_result_is_the_same(
     configured: Side, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

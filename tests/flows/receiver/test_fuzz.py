@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
-import schemathesis
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,6 +37,8 @@ def test_whatever_its_document_allows_or_forbids(
     make_desk: Callable[..., Desk], secret: bool
 ) -> None:
     """Requests made from the OpenAPI document, right and wrong ones."""
+    import schemathesis
+
     desk = make_desk(open_pages=True)
     document = schemathesis.openapi.from_url(f"{desk.url}/openapi.json")
     operations = [found.ok() for found in document.get_all_operations()]

@@ -249,7 +249,7 @@ def test_it_answers_quickly_under_load_and_loses_nothing(desk: Desk) -> None:
 # -- kill -9 -------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_killed_at_random_moments_of_a_burst_it_has_lost_nothing_it_acknowledged(
     tmp_path: Path,
 ) -> None:
