@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -34,7 +33,8 @@ from tasks.connections import hr_system
 
 from ..catalogue import FLOWS, WAVES
 from ..receiver.subscriptions import subscriptions
-from .children import Children, NotStarted, end_with_parent
+from .children import Children, NotStarted
+from .deployments import deploy
 from .first_runs import First, through_the_worker
 from .orphans import end_runs_of_commands, end_runs_of_worker
 from .ports import check_free, is_somebody_elses
@@ -251,7 +251,8 @@ class QuickStart:
                 "interrupted them"
             )
         register()
-        self._run_prefect("--no-prompt", "deploy", "--all", log="deploy.log")
+        deploy()
+        self._check_stopped()
 
     def _start_worker(self) -> None:
         command = [
@@ -381,27 +382,6 @@ class QuickStart:
                         f"{url} does not answer", f"See the logs in {self.children.logs}."
                     )
                 self.stopped.wait(0.3)
-
-    def _run_prefect(self, *arguments: str, log: str) -> None:
-        """Runs a Prefect command until it ends. ``log``: name of the file for its output."""
-        command = [sys.executable, "-m", "prefect", *arguments]
-        # The command is a constant of hrsync.
-        ended = subprocess.run(  # noqa: S603
-            command,
-            env=self.env,
-            cwd=PROJECT,
-            capture_output=True,
-            check=False,
-            preexec_fn=end_with_parent,
-        )
-        with (self.children.logs / log).open("ab") as file:
-            file.write(ended.stdout + ended.stderr)
-        self._check_stopped()
-        if ended.returncode:
-            raise NotStarted(
-                f"'prefect {' '.join(arguments)}' has failed",
-                f"See its log, {self.children.logs / log}.",
-            )
 
 
 def _with_sandbox(settings: Settings, port: int) -> Settings:

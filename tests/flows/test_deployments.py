@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 
 from flows.catalogue import FLOWS as PREFECT_FLOWS
+from flows.local.deployments import deploy
 from flows.reconcile_history import reconcile_history
 from flows.retention import retention
+from reconciliation.errors import Misconfigured
 
 pytestmark = pytest.mark.prefect
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,3 +98,51 @@ def test_every_flow_that_a_webhook_concerns_has_its_trigger() -> None:
         assert trigger["parameters"] == {"run": {"hinted": True}}
         assert DeploymentTriggerAdapter.validate_python(trigger).name
         PREFECT_FLOWS[flow].validate_parameters(trigger["parameters"])
+
+
+def test_up_makes_what_the_file_says(
+    prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under other names: other tests have runs of deployments with these names."""
+    text = re.sub(
+        r"- name: ([a-z-]+)(?=\n)", r"- name: made-\1", (ROOT / "prefect.yaml").read_text()
+    )
+    (tmp_path / "prefect.yaml").write_text(text.replace("name: hrsync", "name: made"))
+    declared = yaml.safe_load(text.replace("name: hrsync", "name: made"))["deployments"]
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="made", type="process"))
+        for _ in range(2):
+            deploy(tmp_path / "prefect.yaml")
+        made = {each.name: each for each in client.read_deployments()}
+        for entry in declared:
+            found = made[entry["name"]]
+            assert found.entrypoint == entry["entrypoint"]
+            assert found.work_pool_name == "made"
+            assert found.job_variables == entry["work_pool"]["job_variables"]
+            assert (found.description, found.tags) == (entry.get("description"), entry["tags"])
+            assert found.parameters == entry["parameters"]
+            assert found.global_concurrency_limit.limit == entry["concurrency_limit"]
+            assert {
+                (each.slug, each.schedule.cron, each.schedule.timezone, str(each.parameters))
+                for each in found.schedules
+            } == {
+                (each["slug"], each["cron"], each["timezone"], str(each.get("parameters", {})))
+                for each in entry["schedules"]
+            }
+            automations = client.request(
+                "GET",
+                "/automations/related-to/{id}",
+                path_params={"id": f"prefect.deployment.{found.id}"},
+            ).json()
+            assert [each["name"] for each in automations] == [
+                each["name"] for each in entry.get("triggers", [])
+            ]
+
+
+def test_a_key_that_would_have_no_effect_is_refused(tmp_path: Path) -> None:
+    text = (
+        (ROOT / "prefect.yaml").read_text().replace("    concurrency_limit: 1", "    limit: 1", 1)
+    )
+    (tmp_path / "prefect.yaml").write_text(text)
+    with pytest.raises(Misconfigured, match=r"deployments\.0\.limit is not known"):
+        deploy(tmp_path / "prefect.yaml")
