@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from flows._run import Order, plainly, run_process
 from reconciliation.capabilities import narrowed
@@ -18,7 +19,7 @@ SWEEP = Order(sweep=True)
 
 def stops(side: Side, spec: ProcessSpec, order: Order, place: int | None = None) -> None:
     """A run that ends, as a killed process does, at the ``place``-th call, or else when its first
-    batch has been written."""
+    batch has been written. An error if it ends before that."""
     spec = narrowed(spec, side.target.capabilities)
     world = side.world(spec)
     if place is None:
@@ -34,7 +35,7 @@ def stops(side: Side, spec: ProcessSpec, order: Order, place: int | None = None)
         world = replace(
             world, source=Mortal(world.source, deaths), target=Mortal(world.target, deaths)
         )  # type: ignore[arg-type]
-    with suppress(Killed):
+    with pytest.raises(Killed):
         run_process(spec, world, order, call=plainly)
     with side.store.engine.begin() as connection:
         # The lease of a killed run expires by itself; nobody waits for that here.

@@ -72,6 +72,7 @@ def test_law_13_a_value_that_is_put_back_before_the_other_way_has_run_is_a_chang
         } == last
 
 
+@pytest.mark.usefixtures("many_parts")
 @pytest.mark.parametrize("place", [30, 42, 44])
 def test_law_13_a_sweep_that_is_taken_up_again_takes_no_edit_back(
     make_side: Callable[..., Side], place: int
