@@ -53,7 +53,7 @@ def among(column: str, values: Sequence[str]) -> tuple[Clause, ...]:
 def within(
     spec: ProcessSpec, *clauses: Clause, custom_fields: Sequence[str] = (), **scope: Any
 ) -> ProcessSpec:
-    """Returns ``spec`` with these clauses, with the given values of its scope, and with custom
-    fields in addition to its own."""
+    """Returns ``spec`` with these clauses instead of its own, with the given values of its scope,
+    and with custom fields in addition to its own. A clause that always holds must be given, too."""
     narrower = spec.scope.model_copy(update={"clauses": clauses, **scope})
     return spec.model_copy(update={"scope": narrower, "custom": (*spec.custom, *custom_fields)})

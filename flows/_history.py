@@ -230,7 +230,7 @@ class _Answering:
     ) -> tuple[Snapshot, pd.Series[str]]:
         """Reads by key the records that no part had.
 
-        Returns ``read`` with those that exist, and the source keys of those that do not.
+        Returns ``read`` with the records that exist, and the source keys of the other ones.
         """
         suspects = missing_from_read(self.spec, self.inquiry, read, rows, origin, chosen)
         if not suspects:

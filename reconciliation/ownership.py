@@ -138,7 +138,7 @@ class _Earlier:
         return cls(looked_up(records, by_key, "key"))
 
     def value(self, field: str) -> pd.Series[Any]:
-        """Returns the agreed value as accessplanit writes it; null where there is none."""
+        """Returns the agreed value as accessplanit writes it. It is null without an agreement."""
         values = self._column(field)
         return values.mask(values == NO_VALUE)
 

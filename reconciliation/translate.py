@@ -16,8 +16,8 @@ from .values import CUSTOM_PREFIX, READERS, encoded, shown
 
 
 def translated(values: pd.Series[Any], pairs: Sequence[tuple[str, str]]) -> pd.Series[Any]:
-    """Returns the counterpart of each value in ``pairs``, ignoring case and spaces; null where
-    there is none."""
+    """Returns the counterpart of each value in ``pairs``, ignoring case and spaces. A value without
+    a counterpart becomes null."""
     return looked_up(folded(values), _counterparts(tuple(pairs)), "value")["counterpart"]
 
 

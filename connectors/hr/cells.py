@@ -147,8 +147,8 @@ def _holds_control(column: pa.Array) -> bool:
 def _one_by_one(
     cells: Sequence[Any], kind: str, no_end: Collection[date]
 ) -> tuple[list[Any], dict[int, str]]:
-    """Returns the value of each cell (``None`` if it cannot be read) and the reasons of those that
-    cannot be read (position -> reason)."""
+    """Returns the value of each cell, and why cells cannot be read (position -> reason). The value
+    of an unreadable cell is ``None``."""
     values: list[Any] = []
     reasons: dict[int, str] = {}
     for place, cell in enumerate(cells):

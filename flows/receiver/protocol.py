@@ -127,8 +127,8 @@ def protocol_class(settings: WebhookSettings) -> type[LimitedProtocol]:
 
 
 def raise_file_limit(connections: int) -> int:
-    """Raises this process's limit of open files, as far as it may, to have so many connections at a
-    time. Returns how many it can have: at most ``connections``.
+    """Raises this process's limit of open files so that it can have ``connections`` at a time.
+    Returns the number that it can have, which is smaller if the system does not allow more.
 
     Raises:
         Misconfigured: the limit does not allow a single connection.

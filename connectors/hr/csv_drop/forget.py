@@ -103,8 +103,8 @@ def _by_lines(text: str, settings: CsvDropSettings, person: Person) -> tuple[byt
 
 
 def _is_theirs(header: Sequence[str], line: Sequence[str], person: Person) -> bool:
-    """Whether a line is the person's, by its columns that identify a person. If there is no such
-    column, or if the line does not fit the header, any mention counts."""
+    """Whether a line belongs to the person, according to the columns that identify a person. If the
+    file has none of these columns, or the line does not fit the header, any mention counts."""
     by_name = {name.strip(): cell for name, cell in zip(header, line, strict=False)}
     if len(header) == len(line) and (KEYS | OWN) & by_name.keys():
         return person.has_row(by_name)

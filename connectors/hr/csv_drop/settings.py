@@ -107,7 +107,7 @@ class CsvDropSettings(BaseModel):
         if "{entity" not in self.file_name:
             raise ValueError("file_name needs {entity}")
         self._paths()
-        "".encode(self.encoding)  # Raises if there is no such encoding.
+        "".encode(self.encoding)  # Raises an error if Python does not know the encoding.
         return self
 
     def _paths(self) -> None:
