@@ -198,8 +198,8 @@ class _Ends:
 
 
 def _unsure(pairs: pd.DataFrame, unread: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Returns ``match.HELD`` for records whose row may be an unreadable row of the target. The reason
-    says what to correct there."""
+    """Returns ``match.HELD`` for records whose row may be an unreadable row of the target. The
+    reason says what to correct there."""
     if not len(pairs):
         return empty(HELD)
     rows = pairs[["source_key", "key"]].merge(unread.drop_duplicates("key"), on="key", how="left")
